@@ -1,0 +1,131 @@
+"""TensorFlow Lite runtimes behind one door.
+
+A robot rarely carries TensorFlow, but it carries one of the small interpreters.  All of them have
+the same Python interface, so the project asks here for an interpreter and never imports one itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
+"""Runtimes in order of preference: the maintained small one, its ancestor, the big one."""
+
+RUNTIME_VARIABLE = 'ACT_ROS_RUNTIME'
+"""Environment variable that forces one of `RUNTIME_NAMES`."""
+
+_MODULES = {
+    'ai_edge_litert': 'ai_edge_litert.interpreter',
+    'tflite_runtime': 'tflite_runtime.interpreter',
+    'tensorflow.lite': 'tensorflow.lite',
+}
+_IDENTIFIER = b'TFL3'  # bytes 4..8 of every TFLite flatbuffer
+
+
+class ModelError(ValueError):
+    """A model cannot be run: its file, its content or the runtime is at fault."""
+
+
+class Interpreter(Protocol):
+    """The part of the TFLite interpreter that this project uses."""
+
+    def allocate_tensors(self) -> None: ...
+    def resize_tensor_input(
+        self, input_index: int, tensor_size: Any, strict: bool = False
+    ) -> None: ...
+    def get_input_details(self) -> list[dict[str, Any]]: ...
+    def get_output_details(self) -> list[dict[str, Any]]: ...
+    def set_tensor(self, tensor_index: int, value: np.ndarray) -> None: ...
+    def get_tensor(self, tensor_index: int) -> np.ndarray: ...
+    def invoke(self) -> None: ...
+
+
+def find_runtime(runtime: str | None = None) -> tuple[str, Callable[..., Interpreter]]:
+    """Find an installed TFLite runtime.
+
+    :param runtime: one of `RUNTIME_NAMES`; without it the environment variable `ACT_ROS_RUNTIME`
+        decides, and without that the first runtime that imports.
+    :return: the runtime's name and its interpreter class.
+    :raises ModelError: the name is unknown, or no (wanted) runtime can be imported.
+    """
+    wanted = runtime or os.environ.get(RUNTIME_VARIABLE) or None
+    if wanted is not None and wanted not in RUNTIME_NAMES:
+        raise ModelError(
+            f'unknown TFLite runtime {wanted!r}: choose one of {", ".join(RUNTIME_NAMES)} '
+            f'(argument or environment variable {RUNTIME_VARIABLE})'
+        )
+    reasons = []
+    for name in (wanted,) if wanted else RUNTIME_NAMES:
+        try:
+            return name, importlib.import_module(_MODULES[name]).Interpreter
+        # A runtime built against another NumPy or libstdc++ fails with other errors than
+        # ImportError: it is as good as absent, but the user must see why.
+        except (ImportError, AttributeError, OSError) as error:
+            reasons.append(f'{name}: {error}')
+    raise ModelError(
+        'no TensorFlow Lite runtime can be imported; install one with '
+        f'`pip install ai-edge-litert` ({"; ".join(reasons)})'
+    )
+
+
+def runtime_name(runtime: str | None = None) -> str:
+    """Name of the runtime `load_interpreter` uses; arguments and errors as `find_runtime`."""
+    return find_runtime(runtime)[0]
+
+
+def load_interpreter(
+    model: str | Path | bytes, num_threads: int = 1, runtime: str | None = None
+) -> Interpreter:
+    """Open a TFLite model and allocate its tensors.
+
+    :param model: path of a `.tflite` file, or its bytes.
+    :param num_threads: CPU threads of one inference, at least 1.
+    :param runtime: force a runtime, see `find_runtime`.
+    :raises ModelError: file missing, empty or not a valid TFLite model, or no runtime installed.
+    :raises ValueError: `num_threads` is less than 1.
+    """
+    if num_threads < 1:
+        raise ValueError(f'num_threads must be at least 1, not {num_threads}')
+    label = 'model' if isinstance(model, bytes) else f'model {model}'
+    _check_identifier(_read_head(model), label)
+    name, interpreter_class = find_runtime(runtime)
+    source = {'model_content': model} if isinstance(model, bytes) else {'model_path': str(model)}
+    try:
+        interpreter = interpreter_class(num_threads=num_threads, **source)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(
+            f'{label} is damaged or needs a newer runtime: {name} says {str(error).strip()!r}; '
+            'fetch the file again and compare its checksum'
+        ) from error
+    return interpreter
+
+
+def _read_head(model: str | Path | bytes) -> bytes:
+    """First bytes of a model, enough to identify it."""
+    if isinstance(model, bytes):
+        return model[:8]
+    try:
+        with open(model, 'rb') as file:
+            return file.read(8)
+    except FileNotFoundError as error:
+        raise ModelError(f'model {model} does not exist') from error
+    except OSError as error:
+        raise ModelError(f'model {model} cannot be read: {error.strerror}') from error
+
+
+def _check_identifier(head: bytes, label: str) -> None:
+    """Refuse what is not TFLite before native code gets to see it."""
+    if not head:
+        raise ModelError(f'{label} is empty; fetch it again')
+    if head[4:8] != _IDENTIFIER:
+        raise ModelError(
+            f'{label} is not a TensorFlow Lite model: it lacks the identifier '
+            f'{_IDENTIFIER.decode()} (a text file in its place is often an unfetched Git LFS pointer)'
+        )
