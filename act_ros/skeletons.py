@@ -8,7 +8,7 @@ and right (``l_``, ``r_``), as in REP-155.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -94,7 +94,7 @@ def get_layout(name: str) -> Layout:
         raise ValueError(f'unknown keypoint layout {name!r}; known layouts: {known}') from None
 
 
-@lru_cache(maxsize=None)
+@cache
 def joint_sources(layout: str, joints: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
     """
     Return, for each wanted joint, the indices of ``layout`` whose mean it is.

@@ -1,0 +1,75 @@
+"""Draw people, ids and actions into an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import cv2
+import numpy as np
+
+from act_ros.decision import Status
+from act_ros.person import Person
+from act_ros.recognizer import Action
+from act_ros.skeletons import get_layout
+
+# Colour-blind-safe (Okabe and Ito), as BGR.
+_COLOURS = (
+    (0, 159, 230), (233, 180, 86), (115, 158, 0), (66, 228, 240),
+    (178, 114, 0), (0, 94, 213), (167, 121, 204),
+)
+_FADED = 0.55
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+
+
+def colour_of(person_id: str) -> tuple[int, int, int]:
+    """Return the BGR colour that belongs to an id: always the same, neighbours differ."""
+    digits = ''.join(c for c in person_id if c.isdigit())
+    number = int(digits) if digits else sum(person_id.encode())
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def caption(action: Action) -> str:
+    """Return the line written at a person: ``p1 walk 93%``."""
+    words = {Status.BUFFERING: '...', Status.UNKNOWN: '?', Status.LOST: 'lost'}
+    if action.status is not Status.RECOGNIZED:
+        return f'{action.person_id} {words[action.status]}'
+    return f'{action.person_id} {action.label} {action.confidence:.0%}'
+
+
+def draw(
+    image: np.ndarray, persons: Sequence[Person], layout: str, actions: Iterable[Action] = (),
+    min_score: float = 0.2,
+) -> None:
+    """
+    Draw skeletons and captions into ``image`` (H, W, 3) uint8 BGR, in place.
+
+    Keypoints below ``min_score`` are left out. Actions of persons not given are not drawn.
+    """
+    edges = get_layout(layout).edges
+    thick = max(1, round(min(image.shape[:2]) / 240))
+    captions = {action.person_id: caption(action) for action in actions}
+    for person in persons:
+        colour = colour_of(person.id)
+        # Far outside the image OpenCV's fixed-point coordinates overflow.
+        points = np.clip(np.nan_to_num(person.keypoints[:, :2]), -16_000, 16_000).astype(int)
+        seen = person.keypoints[:, 2] >= min_score
+        for a, b in edges:
+            if seen[a] and seen[b]:
+                cv2.line(image, points[a].tolist(), points[b].tolist(), colour, 2 * thick,
+                         cv2.LINE_AA)
+        for point in points[seen].tolist():
+            cv2.circle(image, point, 2 * thick, (255, 255, 255), -1, cv2.LINE_AA)
+        _write(image, captions.get(person.id, person.id), person.box, colour, thick)
+
+
+def _write(
+    image: np.ndarray, text: str, box: np.ndarray, colour: tuple[int, int, int], thick: int,
+) -> None:
+    """Write a caption above the box, inside the image."""
+    scale = 0.45 * thick if thick > 1 else 0.5
+    (width, height), base = cv2.getTextSize(text, _FONT, scale, thick)
+    x = int(np.clip(np.nan_to_num(box[0]), 0, max(image.shape[1] - width, 0)))
+    y = int(np.clip(np.nan_to_num(box[1]) - base - 2 * thick, height + base, image.shape[0] - base))
+    region = image[y - height - base:y + base, x:x + width + 2 * thick]
+    region[:] = (region * _FADED * 0.6).astype(np.uint8)
+    cv2.putText(image, text, (x + thick, y), _FONT, scale, colour, thick, cv2.LINE_AA)

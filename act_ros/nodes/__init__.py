@@ -1,0 +1,1 @@
+"""ROS shells around the core: parameters, message conversion, publishing. No maths here."""

@@ -1,0 +1,119 @@
+"""Messages to core types and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from act_ros.decision import Status
+from act_ros.images import UnknownEncodingError, decode_compressed, decode_raw
+from act_ros.msg import Action as ActionMsg
+from act_ros.msg import ActionArray, BoundingBox, Keypoint, KeypointArray, PersonKeypoints
+from act_ros.person import Person
+from act_ros.recognizer import Action
+from act_ros.window import NANOSECONDS
+
+
+def to_nanoseconds(stamp: Time) -> int:
+    """Return a stamp as integer nanoseconds."""
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
+
+
+def to_time(nanoseconds: int) -> Time:
+    """Return integer nanoseconds as a stamp."""
+    sec, nanosec = divmod(nanoseconds, NANOSECONDS)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def image_to_bgr(msg: Image | CompressedImage) -> np.ndarray:
+    """
+    Return an image message as uint8 (H, W, 3) BGR, perhaps a read-only view of it.
+
+    Encodings the core does not know are left to cv_bridge. Raises ValueError, saying why, for an
+    image that cannot be read.
+    """
+    if isinstance(msg, CompressedImage):
+        return decode_compressed(msg.data)
+    try:
+        return decode_raw(
+            msg.data, msg.encoding, msg.height, msg.width, msg.step, bool(msg.is_bigendian))
+    except UnknownEncodingError as error:
+        return _by_cv_bridge(msg, error)
+
+
+def _by_cv_bridge(msg: Image, error: UnknownEncodingError) -> np.ndarray:
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ImportError:
+        raise ValueError(f'{error}; install cv_bridge to read others') from error
+    try:
+        image: np.ndarray = CvBridge().imgmsg_to_cv2(msg, 'bgr8')
+    except (CvBridgeError, RuntimeError, TypeError, KeyError) as reason:
+        raise ValueError(f'{error}; nor does cv_bridge read it: {reason}') from reason
+    return image
+
+
+def bgr_to_image(image: np.ndarray, header: Header) -> Image:
+    """Return a contiguous uint8 (H, W, 3) BGR array as a message."""
+    height, width = image.shape[:2]
+    msg = Image(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
+    # The generated setter looks at every byte of anything but an array.array.
+    msg.data.frombytes(np.ascontiguousarray(image).data)
+    return msg
+
+
+def _box(box: np.ndarray) -> BoundingBox:
+    x_min, y_min, x_max, y_max = box.tolist()
+    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+
+
+def persons_to_msg(
+    persons: Sequence[Person], layout: str, header: Header, width: int, height: int,
+) -> KeypointArray:
+    """Return tracked persons as a message; width and height of the image in pixels."""
+    return KeypointArray(
+        header=header, layout=layout, image_width=width, image_height=height,
+        persons=[PersonKeypoints(
+            id=person.id, score=person.score, box=_box(person.box),
+            keypoints=[Keypoint(x=x, y=y, score=s) for x, y, s in person.keypoints.tolist()],
+        ) for person in persons])
+
+
+def msg_to_persons(msg: KeypointArray) -> list[Person]:
+    """Return the persons of a message; nothing about them is checked here."""
+    return [Person(
+        id=person.id, score=person.score,
+        keypoints=np.array([(k.x, k.y, k.score) for k in person.keypoints],
+                           np.float32).reshape(-1, 3),
+        box=np.array((person.box.x_min, person.box.y_min, person.box.x_max, person.box.y_max),
+                     np.float32),
+    ) for person in msg.persons]
+
+
+def actions_to_msg(actions: Sequence[Action], model: str, header: Header) -> ActionArray:
+    """Return actions as a message under the keypoints' own header."""
+    return ActionArray(header=header, model=model, actions=[ActionMsg(
+        person_id=action.person_id, status=int(action.status), label=action.label,
+        label_id=action.label_id, confidence=action.confidence, duration=action.duration,
+        box=_box(action.box), window_start=to_time(action.window_start),
+        window_end=to_time(action.window_end), frames=action.frames,
+        probabilities=action.probabilities.tolist(), attention=action.attention.tolist(),
+    ) for action in actions])
+
+
+def msg_to_actions(msg: ActionArray) -> list[Action]:
+    """Return the actions of a message."""
+    return [Action(
+        person_id=action.person_id, status=Status(action.status), label=action.label,
+        label_id=action.label_id, confidence=action.confidence,
+        probabilities=np.array(action.probabilities, np.float32), duration=action.duration,
+        window_start=to_nanoseconds(action.window_start),
+        window_end=to_nanoseconds(action.window_end), frames=action.frames,
+        box=np.array((action.box.x_min, action.box.y_min, action.box.x_max, action.box.y_max),
+                     np.float32),
+        attention=np.array(action.attention, np.float32),
+    ) for action in msg.actions]

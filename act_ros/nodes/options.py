@@ -1,0 +1,85 @@
+"""What can be set on each node; `act_ros.nodes.parameters` makes ROS parameters of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from act_ros.decision import DecisionOptions
+from act_ros.options import Options, option
+from act_ros.pose import DEFAULT_MODEL
+from act_ros.recognizer import WindowOptions
+from act_ros.tracking import TrackerOptions
+
+
+@dataclass(frozen=True)
+class PoseOptions(Options):
+    """The pose network."""
+
+    model: str = option(
+        DEFAULT_MODEL, 'Pose network: the name of one in the models folder, or a path.')
+    num_threads: int = option(
+        1, 'CPU threads of the pose network; more is faster where cores are free.',
+        low=1, high=64)
+    score_threshold: float = option(
+        0.2, 'Persons found with a lower score are ignored.', low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class ImageOptions(Options):
+    """The image subscription."""
+
+    transport: str = option(
+        'raw', "'raw' subscribes to `image`, 'compressed' to `image/compressed`.",
+        choices=('raw', 'compressed'))
+    reliability: str = option(
+        'best_effort', "'best_effort' takes any camera's images; 'reliable' loses none of a "
+        'publisher that is reliable too, which large raw images need.',
+        choices=('best_effort', 'reliable'))
+
+
+@dataclass(frozen=True)
+class ActOptions(Options):
+    """The action classifier."""
+
+    bundle: str = option(
+        'act_mu', 'Model bundle: the name of one in the models folder, or a path.')
+    act_threads: int = option(
+        1, 'CPU threads of the action classifier.', low=1, high=64)
+    labels: tuple[str, ...] = option(
+        ('',), 'Labels that may be answered; what falls on others counts as unknown. An empty '
+        'list (or one empty string) allows all of the model, `trusted` those it was measured on.')
+
+
+@dataclass(frozen=True)
+class VideoOptions(Options):
+    """A file or a camera as a source of images."""
+
+    source: str = option('', 'Path of a video, a device number such as 0, or /dev/videoN.')
+    loop: bool = option(False, 'Begin a file again when it ends.')
+    frame_id: str = option('camera', 'frame_id of the images.')
+
+
+@dataclass(frozen=True)
+class PublishOptions(Options):
+    """How video_node publishes."""
+
+    transport: str = option(
+        'raw', "'raw' publishes `image`, 'compressed' JPEG on `image/compressed`.",
+        choices=('raw', 'compressed'))
+    pace: str = option(
+        'realtime', "'realtime' plays a file at its own rate; 'consumed' sends the next frame "
+        'when `actions` has answered the last.', choices=('realtime', 'consumed'))
+    wait: float = option(
+        30.0, 'Longest time in seconds to wait for a subscriber before the first image.',
+        low=0.0, high=3600.0)
+
+
+# Every node's parameters: prefix and option class. A prefix keeps names apart and files readable.
+NODES: dict[str, tuple[tuple[str, type[Options]], ...]] = {
+    'pose_node': (('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions)),
+    'act_node': (('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
+    'video_node': (('', VideoOptions), ('', PublishOptions)),
+    'pipeline_node': (
+        ('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions), ('', ActOptions),
+        ('window', WindowOptions), ('decision', DecisionOptions), ('', VideoOptions)),
+}

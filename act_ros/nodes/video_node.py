@@ -1,0 +1,101 @@
+"""
+video_node: a video file or a V4L2 device as a camera.
+
+Publishes ``image`` (or ``image/compressed``), reliably, which also reaches best-effort
+subscribers. Ends, with exit status 0, when a file that does not loop has been played.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from act_ros.msg import ActionArray
+from act_ros.nodes.conversions import bgr_to_image, to_nanoseconds
+from act_ros.nodes.options import PublishOptions, VideoOptions
+from act_ros.nodes.parameters import declare
+from act_ros.nodes.run import run
+from act_ros.nodes.topics import LEVEL, VideoInput, compressed_topic
+
+# When nobody answers a frame in time, 'consumed' goes on without: a dropped frame is no deadlock.
+_ANSWER_TIMEOUT = 2.0
+
+
+class VideoNode(Node):
+    """Plays a file or a camera into a topic."""
+
+    def __init__(self) -> None:
+        super().__init__('video_node')
+        video, self._options = declare(self, VideoOptions), declare(self, PublishOptions)
+        if not video.source:
+            raise ValueError('parameter source is empty; give a video file or a camera device')
+        topic, kind = self.resolve_topic_name('image'), Image
+        if self._options.transport == 'compressed':
+            topic, kind = compressed_topic(topic), CompressedImage
+        self._publisher = self.create_publisher(kind, topic, QoSProfile(depth=2))
+        self._answered = threading.Condition()
+        self._newest_answer = -1
+        if self._options.pace == 'consumed':
+            self.create_subscription(ActionArray, 'actions', self._hear, LEVEL)
+        self._input = VideoInput(
+            self, video, self._publish, is_realtime=self._options.pace == 'realtime',
+            before=self._wait_for_subscriber)
+        self._input.start()
+
+    def _publish(self, header: Header, image: np.ndarray) -> None:
+        self._publisher.publish(self._message(header, image))
+        if self._options.pace == 'consumed':
+            self._wait_for_answer(to_nanoseconds(header.stamp))
+
+    def _message(self, header: Header, image: np.ndarray) -> Image | CompressedImage:
+        if self._options.transport == 'raw':
+            return bgr_to_image(image, header)
+        msg = CompressedImage(header=header, format='bgr8; jpeg compressed bgr8')
+        msg.data.frombytes(cv2.imencode('.jpg', image)[1].data)
+        return msg
+
+    def _wait_for_subscriber(self) -> None:
+        deadline = time.monotonic() + self._options.wait
+        while rclpy.ok() and time.monotonic() < deadline:
+            # An answering node that is not there yet would miss the first frames.
+            is_heard = (self._options.pace == 'realtime'
+                        or self.count_publishers(self.resolve_topic_name('actions')) > 0)
+            if self._publisher.get_subscription_count() > 0 and is_heard:
+                return
+            time.sleep(0.05)
+
+    def _hear(self, msg: ActionArray) -> None:
+        with self._answered:
+            self._newest_answer = to_nanoseconds(msg.header.stamp)
+            self._answered.notify()
+
+    def _wait_for_answer(self, stamp: int) -> None:
+        with self._answered:
+            if not self._answered.wait_for(
+                    lambda: self._newest_answer >= stamp, _ANSWER_TIMEOUT):
+                self.get_logger().warning(
+                    'nobody answered a frame; is act_node up?', throttle_duration_sec=5.0)
+
+    def destroy_node(self) -> None:
+        """Stop playing, then destroy; raises what ended the video, if that was an error."""
+        try:
+            self._input.close()
+        finally:
+            super().destroy_node()
+
+
+def main() -> None:
+    """Run the node."""
+    run(VideoNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,35 @@
+"""
+Options: settings as dataclass fields that carry their own range and explanation.
+
+A ROS parameter, its descriptor, ``config/act.yaml`` and the README table all come from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+def option(
+    default: Any, doc: str, *, low: float | None = None, high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare an option of an `Options` class: default, one-line explanation, closed range."""
+    return dataclasses.field(
+        default=default, metadata={'doc': doc, 'low': low, 'high': high, 'choices': choices})
+
+
+@dataclass(frozen=True)
+class Options:
+    """Base of the option classes; a value out of its range is a ValueError that names it."""
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value, meta = getattr(self, item.name), item.metadata
+            low, high, choices = meta.get('low'), meta.get('high'), meta.get('choices')
+            if low is not None and not value >= low or high is not None and not value <= high:
+                raise ValueError(f'{item.name} is {value}, but must lie in [{low}, {high}]')
+            if choices and value not in choices:
+                raise ValueError(
+                    f'{item.name} is {value!r}, but must be one of: {", ".join(choices)}')

@@ -1,0 +1,250 @@
+"""
+`ActionRecognizer`: stamped persons in, actions out.
+
+Nodes, bag evaluation and demo all call this; it is deterministic and knows no clock but stamps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from act_ros.classifier import ActClassifier
+from act_ros.decision import ActionFilter, DecisionOptions, Status
+from act_ros.options import Options, option
+from act_ros.person import Person
+from act_ros.skeletons import get_layout
+from act_ros.stamps import Arrival, StampOrder
+from act_ros.window import NANOSECONDS, PoseWindow, sample_windows
+
+
+@dataclass(frozen=True)
+class WindowOptions(Options):
+    """Options of the windows that are classified."""
+
+    max_gap: float = option(
+        0.5, 'Longest gap in seconds within a window; a person unseen for longer starts a new '
+        'one. Also how far back in time a message may lie and still be merely late.',
+        low=0.05, high=10.0)
+    min_score: float = option(
+        0.2, 'Keypoints below this score count as not seen and are interpolated in time.',
+        low=0.0, high=1.0)
+    min_seen: float = option(
+        0.3, 'Share of keypoints that must be seen for a pose to count at all.',
+        low=0.0, high=1.0)
+    forget_after: float = option(
+        2.0, 'Seconds a person who is out of sight is still reported, as LOST from max_gap on.',
+        low=0.0, high=60.0)
+    max_persons: int = option(
+        64, 'Most persons handled at once; further ones are dropped, lowest score first.',
+        low=1, high=1000)
+
+
+@dataclass(frozen=True, eq=False)
+class Action:
+    """
+    What one person does; the content of act_ros/msg/Action.
+
+    Stamps in nanoseconds, ``duration`` in seconds; ``probabilities`` (C,) smoothed, empty while
+    BUFFERING; ``attention`` (T,) over the window's frames, or empty.
+    """
+
+    person_id: str
+    status: Status
+    label: str
+    label_id: int
+    confidence: float
+    probabilities: np.ndarray
+    duration: float
+    window_start: int
+    window_end: int
+    frames: int
+    box: np.ndarray
+    attention: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: status by name, stamps in seconds."""
+        return {
+            'person_id': self.person_id, 'label': self.label, 'label_id': self.label_id,
+            'confidence': round(self.confidence, 4), 'status': self.status.name,
+            'duration': round(self.duration, 3), 'window_start': self.window_start / NANOSECONDS,
+            'window_end': self.window_end / NANOSECONDS, 'frames': self.frames,
+            'box': np.round(self.box, 1).tolist(),
+            'probabilities': np.round(self.probabilities.astype(float), 4).tolist(),
+        }
+
+
+_MAX_PIXEL = 1e6
+_NOTHING = np.zeros(0, np.float32)
+
+
+@dataclass(eq=False)
+class _Subject:
+    """A person being watched."""
+
+    window: PoseWindow
+    filter: ActionFilter
+    seen: int = 0
+    frames: int = 0
+    box: np.ndarray = field(default_factory=lambda: np.zeros(4, np.float32))
+    attention: np.ndarray = field(default_factory=lambda: _NOTHING)
+
+
+class ActionRecognizer:
+    """
+    Watches people and says what each of them does.
+
+    ``drops`` counts input that could not be used, by cause.
+    """
+
+    def __init__(
+        self, classifier: ActClassifier, window: WindowOptions | None = None,
+        decision: DecisionOptions | None = None, labels: Sequence[str] = (),
+    ) -> None:
+        """
+        Take the classifier, the options, and the ``labels`` that may be answered (default: all).
+
+        Raises ValueError for a label that the model does not have.
+        """
+        self.classifier = classifier
+        self.drops: Counter[str] = Counter()
+        self._window = window or WindowOptions()
+        self._decision = decision or DecisionOptions()
+        self._threshold = self._decision.threshold or classifier.bundle.unknown_threshold
+        if unknown := sorted(set(labels) - set(classifier.labels)):
+            raise ValueError(
+                f'labels {", ".join(unknown)} are not among those of model '
+                f'{classifier.bundle.name!r}: {", ".join(classifier.labels)}')
+        self._allowed = np.array([not labels or x in labels for x in classifier.labels])
+        self._order = StampOrder(self._window.max_gap)
+        self._subjects: dict[str, _Subject] = {}
+        self._layout = ''
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        self._subjects.clear()
+
+    def update(self, stamp: int, persons: Sequence[Person], layout: str) -> list[Action] | None:
+        """
+        Take one frame of tracked persons; call it for every frame, also an empty one.
+
+        :param stamp: the frame's stamp in nanoseconds.
+        :param persons: their poses in pixels, each with its own id.
+        :param layout: the keypoints' layout.
+        :returns: an action for every person seen or lately lost, in the order of first sight;
+            None for a frame that came too late and was dropped.
+        :raises ValueError: on a layout that is unknown or that the model cannot read.
+        """
+        joints = len(get_layout(layout).joints)
+        arrival = self._order.judge(stamp)
+        if arrival is Arrival.LATE:
+            self.drops['late or repeated stamp'] += 1
+            return None
+        if arrival is Arrival.JUMP or layout != self._layout:
+            self.reset()
+            self._layout = layout
+        self._take(stamp, self._usable(persons, joints), joints)
+        self._forget(stamp)
+        self._classify(stamp)
+        return [self._report(name, subject, stamp) for name, subject in self._subjects.items()]
+
+    def _usable(self, persons: Sequence[Person], joints: int) -> list[Person]:
+        """Return the persons that can be used, and count the others."""
+        usable: dict[str, Person] = {}
+        for person in sorted(persons, key=lambda p: -p.score if p.score == p.score else 0.0):
+            if not person.id:
+                self.drops['person without an id'] += 1
+            elif person.id in usable:
+                self.drops['id given twice in a frame'] += 1
+            elif person.keypoints.shape != (joints, 3):
+                self.drops['wrong number of keypoints'] += 1
+            elif not self._is_seen(person.keypoints):
+                self.drops['too few keypoints seen'] += 1
+            elif len(usable) == self._window.max_persons:
+                self.drops['too many persons'] += 1
+            else:
+                usable[person.id] = person
+        return [usable[p.id] for p in persons if usable.get(p.id) is p]
+
+    def _is_seen(self, keypoints: np.ndarray) -> bool:
+        seen = _is_sane(keypoints) & (keypoints[:, 2] >= self._window.min_score)
+        return bool(seen.any() and seen.mean() >= self._window.min_seen)
+
+    def _take(self, stamp: int, persons: list[Person], joints: int) -> None:
+        """Add each person's pose to the person's window."""
+        for person in persons:
+            subject = self._subjects.get(person.id)
+            if subject is None:
+                bundle = self.classifier.bundle
+                subject = self._subjects[person.id] = _Subject(
+                    PoseWindow(bundle.num_frames, bundle.frame_rate, joints,
+                               self._window.max_gap),
+                    ActionFilter(self._decision, self._threshold, self._allowed))
+            if not subject.window.append(stamp, _repaired(person.keypoints)):
+                subject.filter.reset(stamp)
+                subject.attention = _NOTHING
+            subject.seen, subject.box = stamp, person.box
+
+    def _forget(self, stamp: int) -> None:
+        """Drop those out of sight for long; the others keep their place."""
+        limit = max(self._window.forget_after, self._window.max_gap) * NANOSECONDS
+        self._subjects = {
+            name: s for name, s in self._subjects.items() if stamp - s.seen <= limit}
+
+    def _classify(self, stamp: int) -> None:
+        """Classify everybody seen in this frame, all windows of a length in one batch."""
+        bundle = self.classifier.bundle
+        batches: dict[int, list[_Subject]] = {}
+        for subject in self._subjects.values():
+            # Half a period of grace: jitter must not cost a whole frame.
+            subject.frames = min(
+                int(subject.window.span / NANOSECONDS * bundle.frame_rate + 0.5) + 1,
+                bundle.num_frames)
+            if subject.seen == stamp and subject.frames >= bundle.min_frames:
+                batches.setdefault(subject.frames, []).append(subject)
+        for frames, subjects in batches.items():
+            keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
+                                       self._window.min_score)
+            probabilities, attention = self.classifier.predict(keypoints, self._layout)
+            for i, subject in enumerate(subjects):
+                subject.filter.update(stamp, probabilities[i])
+                if attention is not None:
+                    subject.attention = attention[i]
+
+    def _report(self, name: str, subject: _Subject, stamp: int) -> Action:
+        decision, gap = subject.filter, (stamp - subject.seen) / NANOSECONDS
+        is_lost = gap > self._window.max_gap
+        since = subject.seen if is_lost else decision.since
+        label_id = decision.label_id
+        return Action(
+            person_id=name,
+            status=Status.LOST if is_lost else decision.status,
+            label=self.classifier.labels[label_id] if label_id >= 0 else '',
+            label_id=label_id,
+            confidence=decision.confidence,
+            probabilities=_NOTHING if decision.probabilities is None else decision.probabilities,
+            duration=(stamp - since) / NANOSECONDS,
+            window_start=int(subject.window.stamps[-1]) - subject.window.span,
+            window_end=int(subject.window.stamps[-1]),
+            frames=subject.frames,
+            box=subject.box,
+            attention=subject.attention,
+        )
+
+
+def _is_sane(keypoints: np.ndarray) -> np.ndarray:
+    """Return which joints (K,) are numbers, and pixels of an image that could exist."""
+    return np.all(np.abs(keypoints) < _MAX_PIXEL, axis=1)  # False for NaN
+
+
+def _repaired(keypoints: np.ndarray) -> np.ndarray:
+    """Return keypoints (K, 3) with joints that are not sane put, unseen, in the others' middle."""
+    good = _is_sane(keypoints)
+    if good.all():
+        return keypoints
+    middle = np.append(keypoints[good, :2].mean(axis=0), 0.0)
+    return np.where(good[:, None], keypoints, middle)
