@@ -100,10 +100,11 @@ class Letterbox:
 def check_image(image: np.ndarray) -> None:
     """Refuse what is not a colour image of 8 bits.
 
-    :raises ValueError: not a uint8 array (H, W, 3), or no pixels.
+    :raises TypeError: no NumPy array.
+    :raises ValueError: not uint8 (H, W, 3), or no pixels.
     """
     if not isinstance(image, np.ndarray):
-        raise ValueError(f'an image must be a NumPy array, not {type(image).__name__}')
+        raise TypeError(f'an image must be a NumPy array, not {type(image).__name__}')
     if image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(
             f'an image must have the shape (height, width, 3), not {image.shape}; '
