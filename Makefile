@@ -36,10 +36,12 @@ unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 SOURCES := CMakeLists.txt package.xml setup.py \
 	$(shell find act_ros config launch media models msg -type f ! -name '*.pyc')
 
+# pip with its many lines in a file, shown when it fails.
+pip = $(VENV)/bin/python -m pip $(1) > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 # Install what setup.py declares for the given extras.
 requirements = cd $(CURDIR) && $(VENV)/bin/python -c \
 	'import sys, setup; print("\n".join(setup.requirements(*sys.argv[1:])))' $(1) \
-	> $@.txt && $(VENV)/bin/python -m pip install -q -r $@.txt
+	> $@.txt && $(call pip,install -r $@.txt)
 
 demo: build
 	$(VENV)/bin/python -m act_ros.demo --output "$(OUTPUT)" \
@@ -65,8 +67,9 @@ $(MARKS)/$(ROS)-venv:
 		$(PYTHON) -m venv --clear $(if $(SOURCED),--system-site-packages) $(VENV) || { \
 			echo 'make: on Debian and Ubuntu: sudo apt install python3-venv' >&2; exit 1; }; \
 	fi
-	@$(VENV)/bin/python -m pip install -q --upgrade pip 'setuptools>=64' wheel
-	@mkdir -p $(@D) && touch $@
+	@mkdir -p $(@D)
+	@$(call pip,install --upgrade pip 'setuptools>=64' wheel)
+	@touch $@
 
 $(MARKS)/$(ROS)-robot: setup.py | $(MARKS)/$(ROS)-venv
 	@$(CC) --version >/dev/null 2>&1 && $(CXX) --version >/dev/null 2>&1 || { \
@@ -80,8 +83,7 @@ $(MARKS)/$(ROS)-robot: setup.py | $(MARKS)/$(ROS)-venv
 
 $(MARKS)/$(ROS)-built: $(SOURCES) $(MARKS)/$(ROS)-robot
 	@echo 'Building the ROS package'
-	@$(VENV)/bin/python -m pip install -q --no-build-isolation --no-deps --force-reinstall . \
-		> $@.log 2>&1 || { cat $@.log >&2; exit 1; }
+	@$(call pip,install --no-build-isolation --no-deps --force-reinstall .)
 	@touch $@
 
 $(MARKS)/$(ROS)-test: setup.py $(MARKS)/$(ROS)-robot
