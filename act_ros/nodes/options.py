@@ -80,6 +80,6 @@ NODES: dict[str, tuple[tuple[str, type[Options]], ...]] = {
     'act_node': (('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
     'video_node': (('', VideoOptions), ('', PublishOptions)),
     'pipeline_node': (
-        ('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions), ('', ActOptions),
-        ('window', WindowOptions), ('decision', DecisionOptions), ('', VideoOptions)),
+        ('', VideoOptions), ('', ImageOptions), ('', PoseOptions), ('', ActOptions),
+        ('tracker', TrackerOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
 }

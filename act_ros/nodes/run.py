@@ -18,15 +18,17 @@ def run(make_node: Callable[[], Node]) -> None:
     Exits with 0 on SIGINT and SIGTERM, and with 1 and one clear line where the node cannot start
     (a bad parameter, model or video).
     """
+    rclpy.init()
     try:
-        with rclpy.init():
-            node = make_node()
-            try:
-                rclpy.spin(node)
-            finally:
-                node.destroy_node()
+        node = make_node()
+        try:
+            rclpy.spin(node)
+        finally:
+            node.destroy_node()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except (ValueError, OSError, ParameterException, RuntimeError) as error:
-        rclpy.logging.get_logger('act_ros').fatal(f'{error}')
+        rclpy.logging.get_logger('act_ros').fatal(str(error))
         sys.exit(1)
+    finally:
+        rclpy.try_shutdown()

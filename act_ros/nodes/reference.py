@@ -1,0 +1,93 @@
+"""
+The parameter reference, made from the code: ``config/act.yaml`` and the tables of the README.
+
+``python -m act_ros.nodes.reference`` writes both anew; a test fails when they are stale.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from act_ros.nodes.options import NODES
+
+ROOT = Path(__file__).absolute().parents[2]
+BEGIN, END = '<!-- parameters: begin -->', '<!-- parameters: end -->'
+
+
+def parameters(node: str) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Yield every parameter of a node: its full name and its option."""
+    for prefix, options in NODES[node]:
+        for item in dataclasses.fields(options):
+            yield (f'{prefix}.{item.name}' if prefix else item.name), item
+
+
+def _range(item: dataclasses.Field[Any]) -> str:
+    low, high, choices = (item.metadata[key] for key in ('low', 'high', 'choices'))
+    if choices:
+        return ', '.join(choices)
+    return '' if low is None else f'{low:g} to {high:g}'
+
+
+def _value(item: dataclasses.Field[Any]) -> str:
+    # JSON is YAML, and quotes every string: an unquoted y would be a bool.
+    return json.dumps(list(item.default) if isinstance(item.default, tuple) else item.default)
+
+
+def config() -> str:
+    """Return ``config/act.yaml``: every parameter of every node at its default, explained."""
+    lines = ['# Every parameter of every node, at its default. Made by: '
+             'python -m act_ros.nodes.reference',
+             '# /**/ matches the nodes in any namespace.']
+    for node in NODES:
+        lines += ['', f'/**/{node}:', '  ros__parameters:']
+        group = ''
+        for name, item in parameters(node):
+            head, _, tail = name.rpartition('.')
+            if head != group:
+                lines += [f'    {head}:'] if head else []
+                group = head
+            indent = '      ' if head else '    '
+            text = item.metadata['doc'] + (f' [{_range(item)}]' if _range(item) else '')
+            lines += textwrap.wrap(text, 98, initial_indent=f'{indent}# ',
+                                   subsequent_indent=f'{indent}# ')
+            lines.append(f'{indent}{tail}: {_value(item)}')
+    return '\n'.join(lines) + '\n'
+
+
+def tables() -> str:
+    """Return the README's parameter tables, Markdown."""
+    parts = []
+    for node in NODES:
+        if node == 'pipeline_node':
+            parts.append('#### pipeline_node\n\nThe parameters of `pose_node` and `act_node`, and '
+                         '`source`, `loop` and `frame_id` of `video_node`.')
+            continue
+        rows = '\n'.join(
+            f'| `{name}` | `{_value(item)}` | {_range(item)} | {item.metadata["doc"]} |'
+            for name, item in parameters(node))
+        parts.append(f'#### {node}\n\n| parameter | default | range | what it does |\n'
+                     f'|---|---|---|---|\n{rows}')
+    return '\n\n'.join(parts)
+
+
+def updated_readme(text: str) -> str:
+    """Return the README with fresh tables between its markers."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f'{before}{BEGIN}\n\n{tables()}\n\n{END}{after}'
+
+
+def main() -> None:
+    """Write the configuration and the README's tables."""
+    (ROOT / 'config' / 'act.yaml').write_text(config(), encoding='utf-8')
+    readme = ROOT / 'README.md'
+    readme.write_text(updated_readme(readme.read_text(encoding='utf-8')), encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()
