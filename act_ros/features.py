@@ -67,7 +67,7 @@ def extract_features(
     features[..., :2] = pose
     features[..., 0, :, 2:] = pose[..., 0, :, :]
     features[..., 1:, :, 2:] = pose[..., 1:, :, :] - pose[..., :-1, :, :]
-    return features.reshape(*features.shape[:-2], -1)
+    return features.reshape(*features.shape[:-2], CHANNELS * len(joints))
 
 
 def _gather(points: np.ndarray, sources: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
