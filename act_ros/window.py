@@ -71,7 +71,8 @@ class PoseWindow:
         Returns False where the pose starts a new window: the first one, one after a gap, or one
         that lies before the last (a bag that loops, a simulation reset).
         """
-        continues = len(self) > 0 and 0 < stamp - self._stamps[self._end - 1] <= self._max_gap
+        continues = len(self) > 0 and bool(
+            0 < stamp - self._stamps[self._end - 1] <= self._max_gap)
         if not continues:
             self.clear()
         if len(self) > 1 and stamp - self._stamps[self._end - 2] < self._spacing:
