@@ -80,12 +80,12 @@ def decode_raw(
     row = width * channels * dtype.itemsize
     if step < row:
         raise ImageError(f'step is {step} bytes, but {width} {encoding} pixels need {row}')
-    size = memoryview(data).nbytes
-    if size < step * (height - 1) + row:
-        raise ImageError(f'the image is cut off: {size} bytes instead of {step * height}')
+    buffer = np.frombuffer(data, np.uint8)
+    if buffer.size < step * (height - 1) + row:
+        raise ImageError(f'the image is cut off: {buffer.size} bytes instead of {step * height}')
     if channels == 2 and width % 2:
         raise ImageError(f'{encoding} images have an even width, this one is {width} wide')
-    image = np.ndarray((height, width, channels), dtype, data,
+    image = np.ndarray((height, width, channels), dtype, buffer,
                        strides=(step, channels * dtype.itemsize, dtype.itemsize))
     if dtype.itemsize == 2:
         image = (image >> 8).astype(np.uint8)

@@ -127,5 +127,6 @@ def _check_identifier(head: bytes, label: str) -> None:
     if head[4:8] != _IDENTIFIER:
         raise ModelError(
             f'{label} is not a TensorFlow Lite model: it lacks the identifier '
-            f'{_IDENTIFIER.decode()} (a text file in its place is often an unfetched Git LFS pointer)'
+            f'{_IDENTIFIER.decode()} (a text file in its place is often an unfetched Git LFS '
+            'pointer)'
         )

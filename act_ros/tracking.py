@@ -108,7 +108,7 @@ class PoseTracker:
         # A newcomer that fails on probation was a ghost.
         self._tracks = [t for t, is_free in zip(self._tracks, free_tracks, strict=True)
                         if t.id or not is_free]
-        for p in np.flatnonzero(free & strong):
+        for p in np.flatnonzero(free & strong).tolist():
             if all(_pose_likeness(persons[p], other) < _DUPLICATE for other in taken):
                 self._tracks.append(_Track(stamp, persons[p]))
                 taken.append(persons[p])
