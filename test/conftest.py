@@ -1,0 +1,35 @@
+"""Shared by all tests: hypothesis without deadlines, and tiny but real model bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from synthetic import bundle_of, tiny_model
+
+from act_ros.bundle import save_bundle
+from act_ros.classifier import ActClassifier
+
+settings.register_profile(
+    'act_ros', deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.load_profile('act_ros')
+
+
+@pytest.fixture(scope='session')
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of a bundle that tells standing, walk and wave apart."""
+    return save_bundle(tmp_path_factory.mktemp('bundle'), bundle_of(), tiny_model())
+
+
+@pytest.fixture(scope='session')
+def attention_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of the same bundle with an attention output."""
+    return save_bundle(tmp_path_factory.mktemp('bundle'), bundle_of(attention=True),
+                       tiny_model(outputs=('logits', 'attention')))
+
+
+@pytest.fixture(scope='session')
+def classifier(tiny_bundle: Path) -> ActClassifier:
+    """Return the loaded tiny bundle."""
+    return ActClassifier(tiny_bundle)
