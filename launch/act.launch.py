@@ -1,0 +1,113 @@
+"""
+From a camera, or a video in its place, to actions.
+
+    ros2 launch act_ros act.launch.py image_topic:=/camera/image_raw
+    ros2 launch act_ros act.launch.py video:=clip.mp4 layout:=single_process
+
+An argument that is given wins over the parameter file; one that is empty leaves it alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+from launch_ros.substitutions import FindPackageShare
+
+ARGUMENTS = [
+    DeclareLaunchArgument(
+        'image_topic', default_value='image',
+        description='Images to look at; with transport compressed, <image_topic>/compressed.'),
+    DeclareLaunchArgument(
+        'transport', default_value='', choices=['', 'raw', 'compressed'],
+        description='How the images come.'),
+    DeclareLaunchArgument(
+        'bundle', default_value='',
+        description='Action model: a name in the models folder, or a path.'),
+    DeclareLaunchArgument(
+        'pose_model', default_value='',
+        description='Pose network: a name in the models folder, or a path.'),
+    DeclareLaunchArgument(
+        'params_file',
+        default_value=PathJoinSubstitution([FindPackageShare('act_ros'), 'config', 'act.yaml']),
+        description='Parameters of all nodes.'),
+    DeclareLaunchArgument(
+        'namespace', default_value='', description='Namespace of the nodes and their topics.'),
+    DeclareLaunchArgument(
+        'use_sim_time', default_value='', choices=['', 'true', 'false'],
+        description='Whether to take the time from /clock.'),
+    DeclareLaunchArgument(
+        'video', default_value='',
+        description='A video file, device number or /dev/videoN to play onto image_topic; '
+        'all ends when it ends. Empty: the images come from elsewhere.'),
+    DeclareLaunchArgument(
+        'loop', default_value='', choices=['', 'true', 'false'],
+        description='Whether to begin the video again when it ends.'),
+    DeclareLaunchArgument(
+        'layout', default_value='two_nodes', choices=['two_nodes', 'single_process'],
+        description='pose_node and act_node, or pipeline_node: both in one process, and a video '
+        'without images over DDS.'),
+    DeclareLaunchArgument(
+        'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
+        description='Least severity that is logged.'),
+]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and the nodes that they ask for."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=nodes)])
+
+
+def nodes(context: LaunchContext) -> list[Node]:
+    """Return the nodes, once the values of the arguments are known."""
+    value = {
+        argument.name: LaunchConfiguration(argument.name).perform(context)
+        for argument in ARGUMENTS
+    }
+    if not Path(value['params_file']).is_file():
+        raise FileNotFoundError(f'params_file: {value["params_file"]} does not exist')
+
+    pose = {'model': value['pose_model'], 'transport': value['transport']}
+    act = {'bundle': value['bundle']}
+    video = {'source': value['video'], 'loop': value['loop']}
+    images = ('image', value['image_topic'])
+
+    if value['layout'] == 'single_process':
+        return [_node('pipeline_node', value, pose | act | video, [images])]
+    if not value['video']:
+        player = []
+    else:
+        # Best effort loses large raw images on the way; video_node offers better than a camera.
+        pose['reliability'] = 'reliable'
+        video['transport'] = value['transport']
+        player = [_node(
+            'video_node', value, video, [images], on_exit=Shutdown(reason='the video is over'))]
+    return [
+        _node('pose_node', value, pose, [images]),
+        _node('act_node', value, act, [('keypoints', 'pose_node/keypoints')]),
+        *player,
+    ]
+
+
+def _node(
+    name: str, value: dict[str, str], parameters: dict[str, str],
+    remappings: list[tuple[str, str]], **options: Any,
+) -> Node:
+    """Return a node with the parameter file and, over it, the parameters that are not empty."""
+    types = {'loop': bool, 'use_sim_time': bool}
+    given = {
+        key: ParameterValue(text, value_type=types.get(key, str))
+        for key, text in {**parameters, 'use_sim_time': value['use_sim_time']}.items() if text
+    }
+    # A node-named section of a file wins over an unnamed one, whichever comes last. launch_ros
+    # names the section of `given` only for a node with a namespace, be it the empty one.
+    return Node(
+        package='act_ros', executable=name, name=name, namespace=value['namespace'],
+        parameters=[value['params_file'], given], remappings=remappings,
+        ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
+        **options)

@@ -1,0 +1,167 @@
+"""The package as a user meets it: built by colcon, declared once, complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+import setup as packaging
+
+ROOT = Path(__file__).resolve().parents[1]
+NODES = ('act_node', 'pipeline_node', 'pose_node', 'video_node')
+
+
+def build_environment() -> dict[str, str]:
+    """The environment of a shell in which ROS is set up."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        # pytest's own, and what the wheels' start-up leaves for this interpreter only.
+        if not name.startswith('PYTEST') and name != '_ROS_WHEELS_BOOTSTRAP_COMPLETE'
+    }
+    environment['PATH'] = f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    if not packaging.ros_is_sourced():
+        environment |= {'AMENT_PREFIX_PATH': sys.prefix, 'CMAKE_PREFIX_PATH': sys.prefix}
+    return environment
+
+
+@pytest.fixture(scope='module', params=['copied', 'linked'])
+def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ROS workspace with the package built in it, its files copied or linked."""
+    if shutil.which('colcon', path=build_environment()['PATH']) is None:
+        pytest.skip('colcon is not installed')
+    path = tmp_path_factory.mktemp('workspace')
+    link = ['--symlink-install'] if request.param == 'linked' else []
+    result = subprocess.run(
+        ['colcon', 'build', *link, '--base-paths', str(ROOT), '--packages-select', 'act_ros',
+         '--cmake-args', '-DBUILD_TESTING=OFF', f'-DPython3_EXECUTABLE={sys.executable}'],
+        cwd=path, env=build_environment() | {'MAKEFLAGS': '-j2'}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout
+    return path
+
+
+def run_sourced(workspace: Path, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a shell that has sourced the workspace, away from the checkout."""
+    return subprocess.run(
+        ['bash', '-c', f'. install/local_setup.bash; {command}'], cwd=workspace, text=True,
+        env=build_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.mark.slow
+def test_messages_of_a_colcon_build_import(workspace: Path) -> None:
+    """Messages and Python modules share the name act_ros and both come from the workspace."""
+    code = (
+        'import act_ros.features, act_ros.msg as msg; '
+        'print(act_ros.features.__file__, msg.__file__); '
+        'print(msg.ActionArray(actions=[msg.Action(status=msg.Action.LOST)]).actions[0].status)'
+    )
+    result = run_sourced(workspace, f'python3 -c "{code}"')
+    assert result.returncode == 0, result.stdout
+    files, status = result.stdout.splitlines()[-2:]
+    assert all(file.startswith(str(workspace)) for file in files.split())
+    assert status == '3'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('node', NODES)
+def test_executables_of_a_colcon_build_run(workspace: Path, node: str) -> None:
+    """Every node starts far enough to refuse a parameter of the wrong type in its own words."""
+    executable = workspace / 'install/act_ros/lib/act_ros' / node
+    parameter = 'source:=[1]' if node == 'video_node' else 'bundle:=[1]'
+    parameter = 'model:=[1]' if node == 'pose_node' else parameter
+    result = run_sourced(workspace, f'{executable} --ros-args -p {parameter}')
+    assert result.returncode == 1
+    assert parameter.split(':')[0] in result.stdout
+    assert 'Traceback' not in result.stdout
+
+
+@pytest.mark.slow
+def test_colcon_build_installs_the_data(workspace: Path) -> None:
+    """What ships beside the code is where ROS looks for it."""
+    share = workspace / 'install/act_ros/share/act_ros'
+    for folder in ('config', 'launch', 'media', 'models'):
+        shipped = {path.name for path in (ROOT / folder).iterdir() if path.name != '__pycache__'}
+        assert shipped
+        assert shipped <= {path.name for path in (share / folder).iterdir()}
+
+
+@pytest.mark.parametrize('node', NODES)
+def test_pip_install_gives_every_node(node: str) -> None:
+    """`pip install .` puts executables below the environment, with its own interpreter."""
+    executable = Path(sys.prefix, 'lib/act_ros', node)
+    if not Path(sys.prefix, 'share/act_ros').is_dir():
+        pytest.skip('this environment has no pip install of the package')
+    assert os.access(executable, os.X_OK)
+    interpreter = executable.read_text().splitlines()[0].removeprefix('#!')
+    assert Path(interpreter).parent == Path(sys.executable).parent
+
+
+def test_every_message_file_is_built() -> None:
+    """CMake lists exactly the files of the msg folder."""
+    listed = set(re.findall(r'msg/(\w+\.msg)', (ROOT / 'CMakeLists.txt').read_text()))
+    assert listed == {path.name for path in (ROOT / 'msg').iterdir()}
+
+
+def test_every_message_field_says_what_it_is() -> None:
+    """A field has a comment behind it or on the line above."""
+    for path in (ROOT / 'msg').glob('*.msg'):
+        above = ''
+        for line in path.read_text().splitlines():
+            if line and not line.startswith('#'):
+                assert '#' in line or above.startswith('#'), f'{path.name}: {line}'
+            above = line
+
+
+def test_status_constants() -> None:
+    """Behaviour trees compare with these numbers: they never change."""
+    constants = re.findall(r'^uint8 (\w+)=(\d+)', (ROOT / 'msg/Action.msg').read_text(), re.M)
+    assert constants == [('BUFFERING', '0'), ('RECOGNIZED', '1'), ('UNKNOWN', '2'), ('LOST', '3')]
+
+
+def test_version_is_the_same_everywhere() -> None:
+    """package.xml, the wheel and the changelog agree."""
+    version = ElementTree.parse(ROOT / 'package.xml').getroot().findtext('version')
+    wheel = subprocess.run(
+        [sys.executable, 'setup.py', '--version'], cwd=ROOT, check=True, text=True,
+        capture_output=True, env=build_environment())
+    assert wheel.stdout.split()[-1] == version
+    assert f'\n{version}' in (ROOT / 'CHANGELOG.rst').read_text()
+
+
+def test_requirements_leave_a_sourced_ros_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheels are for machines without a ROS; this environment's own prefix is none."""
+    monkeypatch.delenv('ROS_DISTRO', raising=False)
+    monkeypatch.setenv('AMENT_PREFIX_PATH', sys.prefix)
+    wheels = [item for item in packaging.requirements('ros') if item.startswith('ros-')]
+    assert wheels == sorted(packaging.ROS)
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    assert not packaging.ros_is_sourced()
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'{sys.prefix}{os.pathsep}/opt/ros/jazzy')
+    assert packaging.ros_is_sourced()
+    assert not [item for item in packaging.requirements('ros', 'build') if 'ros-' in item]
+
+
+@pytest.mark.parametrize(('module', 'left_out', 'added'), [
+    ('cv2', 'opencv-python-headless', ''),
+    ('tflite_runtime', 'ai-edge-litert', 'numpy>=1.23,<2'),
+])
+def test_requirements_keep_what_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, left_out: str, added: str,
+) -> None:
+    """The customer's opencv-python or tflite-runtime gets no rival beside it."""
+    monkeypatch.setattr(packaging.sysconfig, 'get_path', lambda name: str(tmp_path))
+    monkeypatch.setattr(packaging, '_venv_config', lambda: '')
+    assert any(item.startswith(left_out) for item in packaging.requirements())
+    (tmp_path / module).mkdir()
+    (tmp_path / module / '__init__.py').touch()
+    kept = packaging.requirements()
+    assert not any(item.startswith(left_out) for item in kept)
+    assert not added or added in kept
