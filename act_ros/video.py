@@ -55,6 +55,10 @@ class VideoSource:
         """End `play`, from any thread."""
         self._stop.set()
 
+    def release(self) -> None:
+        """Give the file or device back without playing it."""
+        self._capture.release()
+
     def play(self, realtime: bool = True) -> Iterator[tuple[float, np.ndarray]]:
         """
         Yield (seconds, image BGR uint8), the seconds from the first frame on and ascending.

@@ -195,7 +195,7 @@ class AnnotatedOutput:
     """``~/annotated``: the image with people and actions drawn in, made only when wanted."""
 
     def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(Image, '~/annotated', QoSProfile(depth=1))
+        self._publisher = node.create_publisher(Image, '~/annotated', QoSProfile(depth=5))
 
     @property
     def is_wanted(self) -> bool:

@@ -1,0 +1,188 @@
+"""
+The demo: a video or a camera through the real nodes, with a live table of who does what.
+
+Starts video_node, pose_node and act_node as processes of their own, listens as a robot would, and
+writes ``actions.jsonl`` (an object for every frame), ``annotated.mp4`` and ``timeline.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from act_ros.msg import ActionArray
+from act_ros.nodes.conversions import image_to_bgr, msg_to_actions, to_nanoseconds
+from act_ros.nodes.topics import LEVEL
+from act_ros.pose import DEFAULT_MODEL
+from act_ros.resources import find_resource
+from act_ros.timeline import Timeline, table
+from act_ros.video import VideoError, VideoSource
+from act_ros.window import NANOSECONDS
+
+_REDRAW = 0.1  # seconds between two tables
+_PATIENCE = 3.0  # seconds without an answer after which the last has come
+
+
+class AnnotatedVideo:
+    """Writes stamped images into a video at a fixed rate: each stays until the next one's time."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path, self._fps = path, fps
+        self._writer: cv2.VideoWriter | None = None
+        self._start = self.frames = 0
+
+    def add(self, stamp: int, image: np.ndarray) -> None:
+        """Append the image of ``stamp`` nanoseconds."""
+        if self._writer is None:
+            size = (image.shape[1], image.shape[0])
+            self._start = stamp
+            self._writer = cv2.VideoWriter(
+                str(self._path), cv2.VideoWriter.fourcc(*'mp4v'), self._fps, size)
+        due = round((stamp - self._start) / NANOSECONDS * self._fps) + 1
+        for _ in range(due - self.frames):
+            self._writer.write(image)
+        self.frames = max(self.frames, due)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+
+class Watcher(Node):
+    """Listens to ``actions`` and the annotated images; shows and records them."""
+
+    def __init__(self, timeline: Timeline, video: AnnotatedVideo) -> None:
+        super().__init__('act_demo')
+        self._timeline, self._video = timeline, video
+        self._drawn, self._lines, self._last = 0.0, 0, ''
+        self.heard_at = time.monotonic()
+        # A recorder must not lose a frame to a pause of its own.
+        self.create_subscription(ActionArray, 'actions', self._take, LEVEL)
+        self.create_subscription(
+            Image, 'pose_node/annotated', self._take_image, QoSProfile(depth=30))
+
+    def _take(self, msg: ActionArray) -> None:
+        self.heard_at = time.monotonic()
+        actions = msg_to_actions(msg)
+        self._timeline.add(to_nanoseconds(msg.header.stamp), actions)
+        if not sys.stdout.isatty():
+            # In a log: a line for every change of somebody's action, not thirty a second.
+            state = str([(a.person_id, a.status, a.label) for a in actions])
+            if state != self._last:
+                print(f'--- frame {self._timeline.frames}\n{table(actions)}', flush=True)
+            self._last = state
+        elif self.heard_at - self._drawn > _REDRAW:
+            self._drawn = self.heard_at
+            up = f'\x1b[{self._lines}A' if self._lines else ''
+            text = f'frame {self._timeline.frames}\n{table(actions)}'
+            print(f'{up}\x1b[J{text}', flush=True)
+            self._lines = text.count('\n') + 1
+
+    def _take_image(self, msg: Image) -> None:
+        self._video.add(to_nanoseconds(msg.header.stamp), image_to_bgr(msg))
+
+
+def _start_nodes(
+    source: str, is_camera: bool, options: argparse.Namespace,
+) -> dict[str, subprocess.Popen[bytes]]:
+    pace = 'realtime' if is_camera else 'consumed'
+    arguments = {
+        'act_node': ['-r', 'keypoints:=pose_node/keypoints', '-p', f'bundle:={options.bundle}'],
+        'pose_node': ['-p', 'reliability:=reliable', '-p', f'num_threads:={options.threads}',
+                      '-p', f'model:={options.pose_model}'],
+        # Quoted: a device number is a string, too.
+        'video_node': ['-p', f'source:="{source}"', '-p', f'pace:={pace}'],
+    }
+    return {
+        name: subprocess.Popen(
+            [sys.executable, '-m', f'act_ros.nodes.{name}', '--ros-args', *values],
+            start_new_session=True)
+        for name, values in arguments.items()}
+
+
+def _watch(watcher: Watcher, nodes: dict[str, subprocess.Popen[bytes]], seconds: float) -> None:
+    """Listen until the video is over and its last answer has come, or the time is up."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        rclpy.spin_once(watcher, timeout_sec=0.1)
+        for name, process in nodes.items():
+            if process.poll() not in (None, 0):
+                raise SystemExit(f'demo: {name} failed, see its message above')
+        is_over = nodes['video_node'].poll() is not None
+        if is_over and time.monotonic() - watcher.heard_at > _PATIENCE:
+            return
+
+
+def _stop(nodes: dict[str, subprocess.Popen[bytes]]) -> None:
+    for process in nodes.values():
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    for process in nodes.values():
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the demo from the command line."""
+    parser = argparse.ArgumentParser(prog='act_ros.nodes.demo', description=__doc__)
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument('--video', type=Path, help='a video file (default: media/demo.mp4)')
+    source.add_argument('--camera', help='a device number or /dev/videoN; Ctrl-C ends it')
+    parser.add_argument('--output', type=Path, default=Path('demo_output'))
+    parser.add_argument('--seconds', type=float, default=float('inf'), help='stop after this time')
+    parser.add_argument('--threads', type=int, default=1, help='of the pose network')
+    parser.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
+    parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='pose network: name or path')
+    options = parser.parse_args(args)
+    name = options.camera or str(options.video or find_resource('media/demo.mp4'))
+    try:
+        opened = VideoSource(name)
+    except VideoError as error:
+        raise SystemExit(f'demo: {error}') from error
+    fps, is_camera = opened.fps, opened.is_camera
+    opened.release()
+
+    # What runs here is nobody else's business, and another robot's nodes are none of ours.
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
+        os.environ.setdefault(variable, str(find_resource('config/fastdds.xml')))
+    options.output.mkdir(parents=True, exist_ok=True)
+    nodes: dict[str, subprocess.Popen[bytes]] = {}
+    with (options.output / 'actions.jsonl').open('w', encoding='utf-8') as file:
+        timeline, video = Timeline(file), AnnotatedVideo(options.output / 'annotated.mp4', fps)
+        rclpy.init()
+        try:
+            watcher = Watcher(timeline, video)
+            nodes = _start_nodes(name, is_camera, options)
+            _watch(watcher, nodes, options.seconds)
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass
+        finally:
+            _stop(nodes)
+            video.close()
+            rclpy.try_shutdown()
+    timeline.plot(options.output / 'timeline.png', f'Actions in {Path(name).name}')
+    print(f'\n{timeline.frames} frames answered; see {options.output}/actions.jsonl, '
+          'annotated.mp4 and timeline.png')
+    if not timeline.frames:
+        raise SystemExit('demo: no frame was answered')
+
+
+if __name__ == '__main__':
+    main()
