@@ -4,6 +4,7 @@ From probabilities to an action a robot can act on: smoothed, thresholded, with 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -73,7 +74,7 @@ class ActionFilter:
             self.probabilities = probabilities.copy()
         else:
             dt, smoothing = (stamp - self._stamp) * 1e-9, self._options.smoothing
-            share = 1.0 - np.exp(-dt / smoothing) if smoothing > 0 else 1.0
+            share = 1.0 - math.exp(-dt / smoothing) if smoothing > 0 else 1.0
             # A new array: the last one is already part of an answer given.
             self.probabilities = self.probabilities + share * (probabilities - self.probabilities)
         self._stamp = stamp
