@@ -31,6 +31,7 @@ class ActClassifier:
     :param bundle_path: a bundle's path, or the bare name of one in the models folder.
     :param num_threads: threads of the TFLite runtime; 1 is best for a few people.
     :param check_sum: refuse a model whose SHA-256 is not the bundle's.
+    :raises FileNotFoundError: there is no such bundle.
     :raises BundleError: when anything about the bundle does not fit, at load.
     """
 
@@ -82,9 +83,10 @@ class ActClassifier:
             raise ValueError(
                 f'windows have {frames} frames, model {bundle.name!r} takes '
                 f'{bundle.min_frames} to {bundle.num_frames}')
-        if len(keypoints) == 0:
-            return Prediction(np.zeros((0, len(self.labels)), np.float32), None)
         features = extract_features(keypoints, layout, bundle.layout)
+        if len(features) == 0:  # TFLite runs no empty batch
+            attention = np.zeros((0, frames), np.float32) if bundle.attention else None
+            return Prediction(np.zeros((0, len(self.labels)), np.float32), attention)
         return self.invoke(features.astype(np.float32, copy=False))
 
     def invoke(self, features: np.ndarray) -> Prediction:
