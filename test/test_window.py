@@ -1,4 +1,4 @@
-"""Windows in time: resampled by stamp whatever the stream's rate, never longer than they must be."""
+"""Windows in time: resampled by stamp whatever the stream's rate, and bounded."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_resample_keeps_more_channels_and_uneven_queries() -> None:
     keypoints[:, 0, 3] = 1.0
     sampled = resample(times, keypoints, np.array([0, 3, 5]),
                        np.array([[-1.0, 0.25, 9.0], [5.0, 5.5, 6.0]]), 0.5)
-    np.testing.assert_allclose(sampled[..., 0, 0], [[0, 2.5, 20], [50, 55, 60]])
+    np.testing.assert_allclose(sampled[..., 0, 0], [[0.0, 2.5, 20.0], [50.0, 55.0, 60.0]])
 
 
 @pytest.mark.parametrize('first', [0, 1, 2**62])
