@@ -1,0 +1,163 @@
+"""Real nodes in processes of their own, and a participant of the test to talk with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+ROOT = Path(__file__).resolve().parents[1]
+START_LIMIT = 40.0
+
+
+def free_domain() -> int:
+    """Return a ROS domain whose first discovery port nobody on this machine listens to."""
+    for domain in range(1 + os.getpid() % 80, 101):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7400 + 250 * domain + 10))
+                return domain
+            except OSError:
+                continue
+    raise RuntimeError('no free ROS domain')
+
+
+class Peer:
+    """The test's own participant: publishes, and remembers what it hears."""
+
+    def __init__(self, domain: int) -> None:
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=domain)
+        self.node = Node('test_peer', context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+
+    def listen(self, kind: type, topic: str, qos: Any = 50) -> list[Any]:
+        """Return a list that every message on the topic is appended to."""
+        heard: list[Any] = []
+        self.node.create_subscription(kind, topic, heard.append, qos)
+        return heard
+
+    def publisher(self, kind: type, topic: str, qos: Any = 50) -> Any:
+        """Return a publisher that somebody already subscribes to."""
+        publisher = self.node.create_publisher(kind, topic, qos)
+        self.wait(lambda: publisher.get_subscription_count() > 0, f'a subscriber of {topic}')
+        return publisher
+
+    def wait_for_publisher(self, topic: str) -> None:
+        """Spin until somebody publishes the topic."""
+        self.wait(lambda: self.node.count_publishers(topic) > 0, f'a publisher of {topic}')
+
+    def wait(
+        self, condition: Callable[[], bool], what: str, limit: float = START_LIMIT,
+    ) -> None:
+        """Spin until the condition holds; fail after the limit."""
+        deadline = time.monotonic() + limit
+        while not condition():
+            assert time.monotonic() < deadline, f'waited {limit} s in vain for {what}'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def close(self) -> None:
+        """Leave the domain."""
+        self.executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+class Process:
+    """A node in a process; its log goes to a file."""
+
+    def __init__(self, name: str, arguments: list[str], domain: int, log: Path) -> None:
+        environment = {
+            **os.environ, 'ROS_DOMAIN_ID': str(domain),
+            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+            'FASTRTPS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds.xml'),
+            'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
+        }
+        self._log = log
+        with log.open('wb') as file:
+            self.popen = subprocess.Popen(
+                [sys.executable, '-m', f'act_ros.nodes.{name}', '--ros-args', *arguments],
+                env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=log.parent)
+
+    @property
+    def log(self) -> str:
+        """What the node has said so far."""
+        return self._log.read_text(errors='replace')
+
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self.popen.poll() is None
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Ask the node to end and return its exit status."""
+        if self.is_alive():
+            self.popen.send_signal(how)
+        return self.wait(10)
+
+    def wait(self, limit: float = START_LIMIT) -> int:
+        """Return the exit status."""
+        try:
+            return self.popen.wait(limit)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            raise AssertionError(f'the node did not end within {limit} s:\n{self.log}') from None
+
+
+class Bench:
+    """Starts nodes in a domain of the test's own, and stops them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.domain = free_domain()
+        self.peer = Peer(self.domain)
+        self._folder = folder
+        self._processes: list[Process] = []
+
+    def start(
+        self, name: str, parameters: dict[str, Any] | None = None,
+        remappings: dict[str, str] | None = None,
+    ) -> Process:
+        """Start a node with parameters and remappings."""
+        arguments = []
+        for key, value in (parameters or {}).items():
+            text = f'"{value}"' if isinstance(value, str) else str(value).lower()
+            arguments += ['-p', f'{key}:={text}']
+        for key, topic in (remappings or {}).items():
+            arguments += ['-r', f'{key}:={topic}']
+        log = self._folder / f'{name}_{len(self._processes)}.log'
+        process = Process(name, arguments, self.domain, log)
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """Stop everything."""
+        for process in self._processes:
+            if process.is_alive():
+                process.popen.kill()
+                process.popen.wait(10)
+        self.peer.close()
+
+
+@contextmanager
+def bench(folder: Path) -> Iterator[Bench]:
+    """Yield a bench and clean up after it."""
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault(
+        'FASTRTPS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
+    made = Bench(folder)
+    try:
+        yield made
+    finally:
+        made.close()
