@@ -55,7 +55,7 @@ class Timeline:
 
         people = list(dict.fromkeys(m.person_id for m in self.moments))
         labels = sorted({m.label for m in self.moments if m.status is Status.RECOGNIZED})
-        colours = dict(zip(labels, plt.get_cmap('tab20').colors * 2, strict=False))
+        colours = {label: plt.get_cmap('tab20')(i % 20) for i, label in enumerate(labels)}
         figure, axes = plt.subplots(figsize=(11, 1.6 + 0.7 * max(len(people), 1)))
         for row, person in enumerate(people):
             moments = [m for m in self.moments if m.person_id == person]

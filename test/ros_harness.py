@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -127,10 +127,10 @@ class Bench:
 
     def start(
         self, name: str, parameters: dict[str, Any] | None = None,
-        remappings: dict[str, str] | None = None,
+        remappings: dict[str, str] | None = None, raw: Sequence[str] = (),
     ) -> Process:
-        """Start a node with parameters and remappings."""
-        arguments = []
+        """Start a node with parameters, remappings and further ROS arguments."""
+        arguments = list(raw)
         for key, value in (parameters or {}).items():
             text = f'"{value}"' if isinstance(value, str) else str(value).lower()
             arguments += ['-p', f'{key}:={text}']

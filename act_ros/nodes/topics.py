@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -38,18 +39,23 @@ def compressed_topic(topic: str) -> str:
 
 
 class DropLog:
-    """Tells the log, now and then, what input could not be used and why."""
+    """Tells the log what input was not used and why: a new cause at once, more now and then."""
 
     def __init__(self, node: Node, drops: Counter[str]) -> None:
-        self._node, self._drops, self._told = node, drops, 0
+        self._node, self._drops = node, drops
+        self._told: Counter[str] = Counter()
+        self._told_at = 0.0
 
     def tell(self) -> None:
-        """Warn if there are new drops; at most once in a while."""
-        if (total := self._drops.total()) != self._told:
-            self._told = total
-            counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
-            self._node.get_logger().warning(
-                f'dropped so far: {counts}', throttle_duration_sec=_THROTTLE)
+        """Warn if there is something new to say."""
+        if self._drops == self._told:
+            return
+        now = time.monotonic()
+        if self._drops.keys() == self._told.keys() and now - self._told_at < _THROTTLE:
+            return
+        self._told, self._told_at = self._drops.copy(), now
+        counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
+        self._node.get_logger().warning(f'dropped so far: {counts}')
 
 
 class SilenceLog:

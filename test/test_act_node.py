@@ -1,0 +1,192 @@
+"""act_node over real DDS: keypoints in, actions out."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from rcl_interfaces.srv import DescribeParameters
+from rclpy.serialization import serialize_message
+from ros_harness import Bench, Process, bench
+from std_msgs.msg import Header
+from synthetic import LABELS, person, pose
+
+from act_ros.classifier import ActClassifier
+from act_ros.msg import Action, ActionArray, ActionLabels, KeypointArray
+from act_ros.nodes.conversions import actions_to_msg, msg_to_persons, persons_to_msg, to_time
+from act_ros.nodes.topics import LATCHED
+from act_ros.person import Person
+from act_ros.recognizer import ActionRecognizer
+
+FRAME = 33_333_333
+START = 1_700_000_000_000_000_000
+
+
+def frame(
+    index: int, persons: list[Person], layout: str = 'coco17', start: int = START,
+) -> KeypointArray:
+    """Return the keypoints of a frame at 30 Hz."""
+    header = Header(stamp=to_time(start + index * FRAME), frame_id='eye')
+    return persons_to_msg(persons, layout, header, 640, 480)
+
+
+def walker(index: int, id: str = 'p1', motion: str = 'walk', x: float = 320.0) -> Person:
+    """Return somebody moving, at a frame."""
+    return person(pose(index / 30, motion, x=x), id=id)
+
+
+class Robot:
+    """A running act_node and what it says."""
+
+    def __init__(self, made: Bench, node: Process) -> None:
+        self.bench, self.node = made, node
+        self.peer = made.peer
+        self.heard: list[ActionArray] = self.peer.listen(ActionArray, '/actions')
+        self.keypoints = self.peer.publisher(KeypointArray, '/keypoints')
+        self.peer.wait(lambda: self.peer.node.count_publishers('/actions') > 0, 'actions')
+
+    def ask(self, msg: KeypointArray) -> ActionArray:
+        """Publish a frame and return the answer to it."""
+        self.keypoints.publish(msg)
+        self.peer.wait(lambda: any(m.header == msg.header for m in self.heard), 'actions')
+        return next(m for m in self.heard if m.header == msg.header)
+
+
+@pytest.fixture
+def robot(tmp_path: Path, tiny_bundle: Path) -> Iterator[Robot]:
+    """Yield a running act_node with the tiny bundle."""
+    with bench(tmp_path) as made:
+        yield Robot(made, made.start('act_node', {'bundle': str(tiny_bundle)}))
+
+
+def test_answers_every_frame_like_the_core(robot: Robot, tiny_bundle: Path) -> None:
+    """Message by message what ActionRecognizer says in this process, also for empty frames."""
+    frames = [frame(i, [walker(i), walker(i, 'p2', 'wave', 120.0)]) for i in range(60)]
+    frames += [frame(i, []) for i in range(60, 75)]
+    core = ActionRecognizer(ActClassifier(tiny_bundle))
+    for i, msg in enumerate(frames):
+        answer = robot.ask(msg)
+        actions = core.update(START + i * FRAME, msg_to_persons(msg), msg.layout)
+        assert actions is not None
+        expected = actions_to_msg(actions, 'tiny', msg.header)
+        assert serialize_message(answer) == serialize_message(expected)
+    at_58 = next(m for m in robot.heard if m.header == frames[58].header)
+    assert {a.person_id: a.label for a in at_58.actions} == {'p1': 'walk', 'p2': 'wave'}
+    assert all(a.status == Action.RECOGNIZED and a.frames == 30 for a in at_58.actions)
+    assert robot.heard[0].actions[0].status == Action.BUFFERING
+    assert len(robot.heard) == len(frames)
+    assert robot.node.stop() == 0
+
+
+def test_labels_are_latched(robot: Robot) -> None:
+    """Who comes late still learns the labels."""
+    heard: list[ActionLabels] = robot.peer.listen(ActionLabels, '/act_node/labels', LATCHED)
+    robot.peer.wait(lambda: bool(heard), 'labels')
+    assert tuple(heard[0].labels) == LABELS and heard[0].model == 'tiny'
+
+
+def broken(index: int) -> list[tuple[str, list[Person]]]:
+    """Return kinds of bad company for one good person, and what the log says of each."""
+    sick = walker(index, 'sick')
+
+    def spoiled(value: float) -> Person:
+        keypoints = sick.keypoints.copy()
+        keypoints[:] = value
+        return Person(keypoints, 0.9, np.full(4, value, np.float32), 'sick')
+
+    return [
+        ('too few keypoints seen', [spoiled(math.nan)]),
+        ('too few keypoints seen', [spoiled(math.inf)]),
+        ('wrong number of keypoints', [Person(sick.keypoints[:5], 0.9, sick.box, 'sick')]),
+        ('wrong number of keypoints', [Person(sick.keypoints[:0], 0.9, sick.box, 'sick')]),
+        ('person without an id', [walker(index, '')]),
+        ('id given twice', [walker(index, 'twin'), walker(index, 'twin')]),
+        ('', [walker(index, f'c{i}', x=10.0 * i) for i in range(50)]),
+    ]
+
+
+def test_bad_company_changes_nobody_elses_answer(robot: Robot, tiny_bundle: Path) -> None:
+    """The good person's answer is that of a run alone, whoever else is in the frame."""
+    core = ActionRecognizer(ActClassifier(tiny_bundle))
+    kinds = broken(0)
+    for i in range(35 + len(kinds)):
+        good = walker(i, 'good')
+        company = broken(i)[i - 35][1] if i >= 35 else []
+        answer = robot.ask(frame(i, [good, *company]))
+        alone = core.update(START + i * FRAME, msg_to_persons(frame(i, [good])), 'coco17')
+        assert alone is not None
+        ours = next(a for a in answer.actions if a.person_id == 'good')
+        theirs = actions_to_msg(alone, 'tiny', answer.header).actions[0]
+        assert (ours.status, ours.label) == (theirs.status, theirs.label)
+        assert np.allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+    assert len(answer.actions) >= 51
+    assert 'dropped so far' in robot.node.log
+    assert robot.node.is_alive()
+
+
+def test_unknown_layout_late_stamps_and_loops(robot: Robot) -> None:
+    """A layout nobody knows is named, late frames are dropped, a loop starts windows anew."""
+    robot.keypoints.publish(frame(0, [walker(0)], layout='octopus'))
+    robot.peer.wait(lambda: "unknown keypoint layout 'octopus'" in robot.node.log, 'an error')
+    for i in range(1, 40):
+        last = robot.ask(frame(i, [walker(i)]))
+    assert last.actions[0].status == Action.RECOGNIZED
+    robot.keypoints.publish(frame(38, [walker(38)]))
+    robot.keypoints.publish(frame(39, [walker(39)]))
+    robot.ask(frame(40, [walker(40)]))
+    assert len([m for m in robot.heard if m.header == last.header]) == 1
+    back = robot.ask(frame(3, [walker(3)], start=START - 100 * FRAME))
+    assert back.actions[0].status == Action.BUFFERING
+    assert 'late or repeated stamp' in robot.node.log
+
+
+def test_parameters_describe_themselves(robot: Robot) -> None:
+    """`ros2 param describe` tells what a parameter does and its range."""
+    client = robot.peer.node.create_client(DescribeParameters, '/act_node/describe_parameters')
+    robot.peer.wait(client.service_is_ready, 'the parameter service')
+    future = client.call_async(DescribeParameters.Request(names=['window.max_gap', 'bundle']))
+    robot.peer.wait(future.done, 'the descriptions')
+    gap, bundle = future.result().descriptors
+    assert 'gap in seconds' in gap.description and gap.read_only
+    assert gap.floating_point_range[0].to_value == 10.0
+    assert 'Model bundle' in bundle.description
+
+
+@pytest.mark.parametrize(('parameters', 'message'), [
+    ({'bundle': 'no_such_bundle'}, "no model 'no_such_bundle'"),
+    ({'bundle': '{corrupt}'}, 'does not belong to'),
+    ({'bundle': '{lonely}'}, 'does not exist'),
+    ({'labels': "['walk', 'fly']"}, 'labels fly are not among those of model'),
+    ({'decision.threshold': 1.5}, 'decision.threshold'),
+])
+def test_what_cannot_start_says_why(
+    tmp_path: Path, tiny_bundle: Path, parameters: dict[str, Any], message: str,
+) -> None:
+    """One clear line and exit status 1."""
+    corrupt, lonely = tmp_path / 'corrupt.tflite', tmp_path / 'lonely.tflite'
+    corrupt.write_bytes(tiny_bundle.read_bytes()[:-100])
+    card = tiny_bundle.with_suffix('.yaml').read_text()
+    corrupt.with_suffix('.yaml').write_text(card)
+    lonely.write_bytes(tiny_bundle.read_bytes())
+    with bench(tmp_path) as made:
+        values: dict[str, Any] = {'bundle': str(tiny_bundle), **parameters}
+        values['bundle'] = values['bundle'].format(corrupt=corrupt, lonely=lonely)
+        listed = values.pop('labels', None)
+        node = made.start('act_node', values, raw=['-p', f'labels:={listed}'] if listed else [])
+        assert node.wait() == 1
+        assert message in node.log and 'Traceback' not in node.log
+
+
+def test_ends_with_status_0_on_ctrl_c(robot: Robot) -> None:
+    """SIGINT is not an error."""
+    robot.ask(frame(0, []))
+    assert robot.node.stop(signal.SIGINT) == 0
+    assert 'Traceback' not in robot.node.log
