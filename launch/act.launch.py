@@ -56,6 +56,7 @@ ARGUMENTS = [
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='Least severity that is logged.'),
 ]
+FLAGS = ('loop', 'use_sim_time')
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -99,9 +100,9 @@ def _node(
     remappings: list[tuple[str, str]], **options: Any,
 ) -> Node:
     """Return a node with the parameter file and, over it, the parameters that are not empty."""
-    types = {'loop': bool, 'use_sim_time': bool}
     given = {
-        key: ParameterValue(text, value_type=types.get(key, str))
+        # Declared a string, for YAML would read the camera '0' as a number.
+        key: text == 'true' if key in FLAGS else ParameterValue(text, value_type=str)
         for key, text in {**parameters, 'use_sim_time': value['use_sim_time']}.items() if text
     }
     # A node-named section of a file wins over an unnamed one, whichever comes last. launch_ros

@@ -1,0 +1,158 @@
+"""The launch file: its arguments, and the real nodes on the real clip."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+launch_pytest = pytest.importorskip('launch_pytest')
+
+import launch  # noqa: E402
+import rclpy  # noqa: E402
+import yaml  # noqa: E402
+from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
+
+from act_ros.msg import ActionArray  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+LAUNCH_FILE = ROOT / 'launch/act.launch.py'
+PARAMS_FILE = ROOT / 'config/act.yaml'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def installed_package() -> None:
+    """Show launch the package in this environment, and nobody else our topics."""
+    paths = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    if not any(Path(path, 'share/act_ros/package.xml').is_file() for path in paths if path):
+        if not Path(sys.prefix, 'share/act_ros/package.xml').is_file():
+            pytest.skip('act_ros is not installed')
+        os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join([sys.prefix, *filter(None, paths)])
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+
+
+@pytest.fixture(scope='module')
+def act_launch() -> ModuleType:
+    """Return the launch file as a module."""
+    spec = importlib.util.spec_from_file_location('act_launch', LAUNCH_FILE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands(act_launch: ModuleType, **arguments: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return every node's command line, and the parameters that it puts over the file's."""
+    context = launch.LaunchContext()
+    for declaration in act_launch.ARGUMENTS:
+        declaration.visit(context)
+    context.launch_configurations.update(params_file=str(PARAMS_FILE), **arguments)
+    result = {}
+    for node in act_launch.nodes(context):
+        node._perform_substitutions(context)
+        # The executable and what launch fills in itself come as it starts the process.
+        words = [launch.utilities.perform_substitutions(context, part) for part in node.cmd[1:]
+                 if not any('LocalSubstitution' in type(item).__name__ for item in part)]
+        files = [words[i + 1] for i, word in enumerate(words) if word == '--params-file']
+        assert files[0] == str(PARAMS_FILE)
+        given: dict[str, Any] = {}
+        for file in files[1:]:
+            ((name, section),) = yaml.safe_load(Path(file).read_text()).items()
+            assert name == node.node_name, 'an unnamed section would lose to the file'
+            given |= section['ros__parameters']
+        result[node.node_executable] = (' '.join(words), given)
+    return result
+
+
+def test_empty_arguments_leave_the_parameter_file_alone(act_launch: ModuleType) -> None:
+    """Without arguments nothing is put over the file."""
+    made = commands(act_launch)
+    assert list(made) == ['pose_node', 'act_node']
+    assert [given for _, given in made.values()] == [{}, {}]
+
+
+def test_arguments_reach_their_nodes(act_launch: ModuleType) -> None:
+    """Each argument arrives where it belongs, with the right type."""
+    made = commands(
+        act_launch, video='0', loop='true', transport='compressed', pose_model='movenet_lightning',
+        bundle='act_mu', use_sim_time='false')
+    assert {name: given for name, (_, given) in made.items()} == {
+        'pose_node': {'model': 'movenet_lightning', 'transport': 'compressed',
+                      'reliability': 'reliable', 'use_sim_time': False},
+        'act_node': {'bundle': 'act_mu', 'use_sim_time': False},
+        'video_node': {'source': '0', 'loop': True, 'transport': 'compressed',
+                       'use_sim_time': False},
+    }
+
+
+def test_single_process_opens_the_video_itself(act_launch: ModuleType) -> None:
+    """One node, and no images over DDS."""
+    made = commands(act_launch, layout='single_process', video='clip.mp4', bundle='other')
+    assert {name: given for name, (_, given) in made.items()} == {
+        'pipeline_node': {'source': 'clip.mp4', 'bundle': 'other'}}
+
+
+def test_topics_connect(act_launch: ModuleType) -> None:
+    """Images go where the caller says, keypoints from pose_node to act_node."""
+    made = commands(act_launch, image_topic='/camera/image_raw', video='clip.mp4')
+    assert 'image:=/camera/image_raw' in made['pose_node'][0]
+    assert 'image:=/camera/image_raw' in made['video_node'][0]
+    assert 'keypoints:=pose_node/keypoints' in made['act_node'][0]
+
+
+def test_namespaced_arguments_win_over_the_parameter_file(act_launch: ModuleType) -> None:
+    """The section of the overriding parameters names the node in its namespace."""
+    given = commands(act_launch, namespace='robot', bundle='other')['act_node'][1]
+    assert given == {'bundle': 'other'}
+
+
+def test_missing_parameter_file_is_named(act_launch: ModuleType) -> None:
+    """launch itself would only warn and start the nodes with their defaults."""
+    context = launch.LaunchContext()
+    for declaration in act_launch.ARGUMENTS:
+        declaration.visit(context)
+    context.launch_configurations['params_file'] = '/nowhere/act.yaml'
+    with pytest.raises(FileNotFoundError, match='/nowhere/act.yaml'):
+        act_launch.nodes(context)
+
+
+@launch_pytest.fixture(params=['two_nodes', 'single_process'])
+def launched(request: pytest.FixtureRequest, tiny_bundle: Path) -> launch.LaunchDescription:
+    """The launch file on the demo clip, in a namespace."""
+    return launch.LaunchDescription([
+        # First: behind a launch file that fails, launch_pytest would wait for it for ever.
+        launch_pytest.actions.ReadyToTest(),
+        launch.actions.IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
+            launch_arguments={
+                'video': str(ROOT / 'media/demo.mp4'), 'layout': request.param,
+                'namespace': 'robot', 'bundle': str(tiny_bundle), 'loop': 'true',
+            }.items()),
+    ])
+
+
+@pytest.mark.slow
+@pytest.mark.launch(fixture=launched)
+def test_launch_gives_actions_of_the_clip() -> None:
+    """People in the clip reach the actions topic of the launched namespace."""
+    received: list[ActionArray] = []
+    rclpy.init()
+    try:
+        node = rclpy.create_node('listener')
+        node.create_subscription(ActionArray, '/robot/actions', received.append, 10)
+        deadline = time.monotonic() + 60
+        while not any(msg.actions for msg in received) and time.monotonic() < deadline:
+            rclpy.spin_once(node, timeout_sec=0.5)
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+    assert any(msg.actions for msg in received), 'no actions in a minute'
+    assert received[0].model == 'tiny'
+    assert received[0].header.frame_id == 'camera'
