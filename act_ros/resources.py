@@ -1,7 +1,8 @@
-"""Find the files that come with the project, in a source checkout and in an install.
+"""
+Find the files that come with the project, in a source checkout and in an install.
 
 Neither the folder a program is started in nor an environment variable matters: the files are sought
-from this module outwards, in `<checkout>/models` or `<prefix>/share/act_ros/models`.
+from this module outwards, in ``<checkout>/models`` or ``<prefix>/share/act_ros/models``.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from pathlib import Path
 
 
 def find_model(name_or_path: str | Path, suffix: str = '.tflite') -> Path:
-    """Find a model file.
+    """
+    Find a model file.
 
-    :param name_or_path: a bare name (`movenet_lightning`, with or without suffix) in the models
+    :param name_or_path: a bare name (``movenet_lightning``, with or without suffix) in the models
         folder, or the path of a file, which is returned as it is.
-    :param suffix: file type to look for, `.tflite` or `.yaml`.
+    :param suffix: file type to look for, ``.tflite`` or ``.yaml``.
     :raises FileNotFoundError: no such model; the message lists those that are available.
     """
     text = str(name_or_path)
@@ -40,7 +42,8 @@ def find_model(name_or_path: str | Path, suffix: str = '.tflite') -> Path:
 
 
 def find_resource(relative: str | Path) -> Path:
-    """Find a file that comes with the project, such as `media/demo.mp4` or `config/act.yaml`.
+    """
+    Find a file that comes with the project, such as ``media/demo.mp4`` or ``config/act.yaml``.
 
     :raises FileNotFoundError: there is no such file.
     """
@@ -53,9 +56,10 @@ def find_resource(relative: str | Path) -> Path:
 
 
 def _folders(name: str) -> Iterator[Path]:
-    """Existing folders of that name, nearest first.
+    """
+    Existing folders of that name, nearest first.
 
-    Symbolic links are not resolved: a `colcon build --symlink-install` links single modules into
+    Symbolic links are not resolved: a ``colcon build --symlink-install`` links single modules into
     the source, and from there the install would be out of sight.
     """
     for parent in Path(__file__).absolute().parents:

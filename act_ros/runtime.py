@@ -1,6 +1,7 @@
-"""TensorFlow Lite runtimes behind one door.
+"""
+TensorFlow Lite runtimes behind one door.
 
-A robot rarely carries TensorFlow, but it carries one of the small interpreters.  All of them have
+A robot rarely carries TensorFlow, but it carries one of the small interpreters. All of them have
 the same Python interface, so the project asks here for an interpreter and never imports one itself.
 """
 
@@ -18,7 +19,7 @@ RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
 """Runtimes in order of preference: the maintained small one, its ancestor, the big one."""
 
 RUNTIME_VARIABLE = 'ACT_ROS_RUNTIME'
-"""Environment variable that forces one of `RUNTIME_NAMES`."""
+"""Environment variable that forces one of ``RUNTIME_NAMES``."""
 
 _MODULES = {
     'ai_edge_litert': 'ai_edge_litert.interpreter',
@@ -47,11 +48,12 @@ class Interpreter(Protocol):
 
 
 def find_runtime(runtime: str | None = None) -> tuple[str, Callable[..., Interpreter]]:
-    """Find an installed TFLite runtime.
+    """
+    Find an installed TFLite runtime.
 
-    :param runtime: one of `RUNTIME_NAMES`; without it the environment variable `ACT_ROS_RUNTIME`
-        decides, and without that the first runtime that imports.
-    :return: the runtime's name and its interpreter class.
+    :param runtime: one of ``RUNTIME_NAMES``; without it the environment variable
+        ``ACT_ROS_RUNTIME`` decides, and without that the first runtime that imports.
+    :returns: the runtime's name and its interpreter class.
     :raises ModelError: the name is unknown, or no (wanted) runtime can be imported.
     """
     wanted = runtime or os.environ.get(RUNTIME_VARIABLE) or None
@@ -75,20 +77,21 @@ def find_runtime(runtime: str | None = None) -> tuple[str, Callable[..., Interpr
 
 
 def runtime_name(runtime: str | None = None) -> str:
-    """Name of the runtime `load_interpreter` uses; arguments and errors as `find_runtime`."""
+    """Name of the runtime ``load_interpreter`` uses; arguments and errors as ``find_runtime``."""
     return find_runtime(runtime)[0]
 
 
 def load_interpreter(
     model: str | Path | bytes, num_threads: int = 1, runtime: str | None = None
 ) -> Interpreter:
-    """Open a TFLite model and allocate its tensors.
+    """
+    Open a TFLite model and allocate its tensors.
 
-    :param model: path of a `.tflite` file, or its bytes.
+    :param model: path of a ``.tflite`` file, or its bytes.
     :param num_threads: CPU threads of one inference, at least 1.
-    :param runtime: force a runtime, see `find_runtime`.
+    :param runtime: force a runtime, see ``find_runtime``.
     :raises ModelError: file missing, empty or not a valid TFLite model, or no runtime installed.
-    :raises ValueError: `num_threads` is less than 1.
+    :raises ValueError: ``num_threads`` is less than 1.
     """
     if num_threads < 1:
         raise ValueError(f'num_threads must be at least 1, not {num_threads}')

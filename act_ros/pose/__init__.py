@@ -1,7 +1,8 @@
-"""Human pose estimation: an image in, people with keypoints out.
+"""
+Human pose estimation: an image in, people with keypoints out.
 
-Estimators stand behind the small `PoseEstimator` protocol; the ones of this package run MoveNet on
-a TFLite runtime.  They see single images: who is who over time is the tracker's business.
+Estimators stand behind the small ``PoseEstimator`` protocol; the ones of this package run MoveNet
+on a TFLite runtime. They see single images: who is who over time is the tracker's business.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ class PoseEstimator(Protocol):
 
     @property
     def layout(self) -> str:
-        """Keypoint layout of every `Person`, a name known to `act_ros.skeletons`."""
+        """Keypoint layout of every ``Person``, a name known to ``act_ros.skeletons``."""
 
     @property
     def max_persons(self) -> int:
         """Most people that one image can yield."""
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
-        """Find people, best score first.
+        """
+        Find people, best score first.
 
         :param image_bgr: uint8 (H, W, 3), channels blue, green, red; any H, W > 0.
-        :return: people with 17 keypoints (for ``coco17``) in pixels of the image. A guessed joint
+        :returns: people with 17 keypoints (for ``coco17``) in pixels of the image. A guessed joint
             may lie outside of the image, a box never does.
         :raises ValueError: the image has another type or shape, or no pixels.
         """
@@ -49,10 +51,11 @@ class PoseEstimator(Protocol):
 def create_estimator(
     model: str | Path = DEFAULT_MODEL, num_threads: int = 1, score_threshold: float = 0.2
 ) -> PoseEstimator:
-    """Open a pose network.
+    """
+    Open a pose network.
 
-    :param model: path of a `.tflite` file or its bare name in the models folder.  Its kind (several
-        people or one) shows in its tensors, so any file name will do.
+    :param model: path of a ``.tflite`` file or its bare name in the models folder. Its kind
+        (several people or one) shows in its tensors, so any file name will do.
     :param num_threads: CPU threads of one inference.
     :param score_threshold: people with a lower score are dropped, in [0, 1].
     :raises FileNotFoundError: there is no such model.

@@ -18,9 +18,10 @@ class Region(NamedTuple):
 
 
 class Letterbox:
-    """Resize with unchanged aspect ratio into a fixed tensor, black around it.
+    """
+    Resize with unchanged aspect ratio into a fixed tensor, black around it.
 
-    Buffers are made once, so that a video costs no allocation per frame: the tensor that `fill`
+    Buffers are made once, so that a video costs no allocation per frame: the tensor that ``fill``
     returns is overwritten by the next call.
 
     :param height: rows of the tensor.
@@ -36,11 +37,12 @@ class Letterbox:
         self._shift = np.zeros(2)  # source position of the tensor's corner, x and y
 
     def fill(self, image_bgr: np.ndarray, region: Region | None = None) -> np.ndarray:
-        """Resize an image, or a region of it, into the tensor.
+        """
+        Resize an image, or a region of it, into the tensor.
 
-        :param image_bgr: uint8 (H, W, 3), see `check_image`.
+        :param image_bgr: uint8 (H, W, 3), see ``check_image``.
         :param region: part to show, which must overlap the image; without it the whole image.
-        :return: (1, height, width, 3) RGB; valid until the next call.
+        :returns: (1, height, width, 3) RGB; valid until the next call.
         """
         rows, columns = image_bgr.shape[:2]
         region = region or Region(0, 0, columns, rows)
@@ -65,7 +67,7 @@ class Letterbox:
         return self._tensor
 
     def _place(self, region: Region, source: Region) -> Region:
-        """Choose the canvas part for `source` and store the mapping back to source pixels."""
+        """Choose the canvas part for ``source`` and store the mapping back to source pixels."""
         height, width = self._canvas.shape[:2]
         region_size = (region.x_max - region.x_min, region.y_max - region.y_min)
         ratio = min(width / region_size[0], height / region_size[1])
@@ -83,22 +85,24 @@ class Letterbox:
         return Region(x_min, y_min, x_max, y_max)
 
     def to_source(self, points: np.ndarray) -> np.ndarray:
-        """Map tensor points of the last `fill` to the source image.
+        """
+        Map tensor points of the last ``fill`` to the source image.
 
         :param points: (..., 2) x, y as fractions of the tensor's width and height.
-        :return: (..., 2) x, y in source pixels.
+        :returns: (..., 2) x, y in source pixels.
         """
         height, width = self._canvas.shape[:2]
         return points * (self._scale * (width, height)) + self._shift
 
     def from_source(self, points: np.ndarray) -> np.ndarray:
-        """Inverse of `to_source`."""
+        """Inverse of ``to_source``."""
         height, width = self._canvas.shape[:2]
         return (points - self._shift) / (self._scale * (width, height))
 
 
 def check_image(image: np.ndarray) -> None:
-    """Refuse what is not a colour image of 8 bits.
+    """
+    Refuse what is not a colour image of 8 bits.
 
     :raises TypeError: no NumPy array.
     :raises ValueError: not uint8 (H, W, 3), or no pixels.

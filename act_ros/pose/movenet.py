@@ -1,7 +1,8 @@
-"""MoveNet on a TFLite runtime: MultiPose for up to six people, Lightning and Thunder for one.
+"""
+MoveNet on a TFLite runtime: MultiPose for up to six people, Lightning and Thunder for one.
 
 The networks take RGB values 0..255 and answer with 17 COCO keypoints as fractions of their input
-(model cards of MoveNet.MultiPose and MoveNet.SinglePose).  Input sizes are static.
+(model cards of MoveNet.MultiPose and MoveNet.SinglePose). Input sizes are static.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ _BODY_MARGIN = 1.2
 
 
 def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2) -> PoseEstimator:
-    """Open a MoveNet file; the shape of its output tells which kind it is.
+    """
+    Open a MoveNet file; the shape of its output tells which kind it is.
 
-    Parameters and errors as `act_ros.pose.create_estimator`.
+    Parameters and errors as ``act_ros.pose.create_estimator``.
     """
     if not 0.0 <= score_threshold <= 1.0:
         raise ValueError(f'score_threshold must lie in [0, 1], not {score_threshold}')
@@ -82,7 +84,8 @@ class _Network:
 
 
 class MultiPose:
-    """MoveNet MultiPose: all people (up to six) in one pass.
+    """
+    MoveNet MultiPose: all people (up to six) in one pass.
 
     Each image stands alone, and the order of people is by score: it says nothing about identity.
     """
@@ -96,7 +99,7 @@ class MultiPose:
         self.max_persons = network.output_shape[1]
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
-        """See `PoseEstimator.estimate`."""
+        """See ``PoseEstimator.estimate``."""
         check_image(image_bgr)
         raw = self._network.run(image_bgr)
         raw = raw[raw[:, -1] >= self._threshold]
@@ -106,21 +109,22 @@ class MultiPose:
         )
         # y_min, x_min, y_max, x_max -> two corners x, y
         corners = self._network.letterbox.to_source(raw[:, -5:-1].reshape(-1, 2, 2)[..., ::-1])
-        boxes = _clip_boxes(corners.reshape(-1, 4), image_bgr)
+        boxes = _boxes(corners, image_bgr)
         return [
             Person(points, float(score), box)
             for points, score, box in zip(keypoints, raw[:, -1], boxes, strict=True)
         ]
 
     def reset(self) -> None:
-        """Nothing is remembered between images."""
+        """Do nothing: no image is remembered."""
 
 
 class SinglePose:
-    """MoveNet Lightning or Thunder: one person, followed by a crop.
+    """
+    MoveNet Lightning or Thunder: one person, followed by a crop.
 
-    The network is precise when the person fills its input.  So the pose of one image chooses the
-    square of the next: centred on the hips, wide enough for torso and body to move.  While no torso
+    The network is precise when the person fills its input. So the pose of one image chooses the
+    square of the next: centred on the hips, wide enough for torso and body to move. While no torso
     is seen, the whole image is searched.
     """
 
@@ -135,19 +139,21 @@ class SinglePose:
         self.name = network.name
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
-        """See `PoseEstimator.estimate`; the score is the mean score of the keypoints."""
+        """See ``PoseEstimator.estimate``; the score is the mean score of the keypoints."""
         check_image(image_bgr)
         if image_bgr.shape != self._image_shape:  # another camera or mode: the crop means nothing
             self.reset()
             self._image_shape = image_bgr.shape
         keypoints = self._network.keypoints(self._network.run(image_bgr, self._region)[0])
+        # Also where the pose is too weak to be told: the crop is what makes a small person sure.
         self._region = follow(keypoints, image_bgr.shape[1], image_bgr.shape[0])
-        score = float(keypoints[:, 2].mean())
-        seen = keypoints[keypoints[:, 2] >= min(_VISIBLE, keypoints[:, 2].max()), :2]
+        scores = keypoints[:, 2]
+        score = float(scores.mean())
         if score < self._threshold:
             return []
-        box = np.concatenate([seen.min(axis=0), seen.max(axis=0)])
-        return [Person(keypoints, score, _clip_boxes(box[None], image_bgr)[0])]
+        seen = keypoints[scores >= min(_VISIBLE, scores.max()), :2]
+        corners = np.stack([seen.min(axis=0), seen.max(axis=0)])
+        return [Person(keypoints, score, _boxes(corners[None], image_bgr)[0])]
 
     def reset(self) -> None:
         """Search the next image as a whole."""
@@ -155,12 +161,13 @@ class SinglePose:
 
 
 def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
-    """Square in which the person of this image is to be sought in the next one.
+    """
+    Square in which the person of this image is to be sought in the next one.
 
     :param keypoints: (17, 3) x px, y px, score of this image.
     :param width: of the image, pixels.
     :param height: of the image, pixels.
-    :return: a square around the hips, or None for the whole image, because the torso is not seen
+    :returns: a square around the hips, or None for the whole image, because the torso is not seen
         (no shoulder or no hip), the hips are outside or the person fills the image anyway.
     """
     seen = keypoints[:, 2] > _VISIBLE
@@ -186,7 +193,8 @@ def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
     )
 
 
-def _clip_boxes(boxes: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Boxes (N, 4) x_min, y_min, x_max, y_max as float32, cut to the image."""
+def _boxes(corners: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Corners (N, 2, 2) x, y -> boxes (N, 4) x_min, y_min, x_max, y_max, cut to the image."""
     height, width = image.shape[:2]
+    boxes = np.sort(corners, axis=1).reshape(-1, 4)  # a network may well swap two of them
     return np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
