@@ -25,8 +25,9 @@ _KERNEL = 0.15
 _KERNEL_GROWTH = 3.0
 # Two detections this alike are one person found twice.
 _DUPLICATE = 0.6
-# Time constant of the velocity estimate in seconds.
-_VELOCITY_TIME = 0.1
+# Time constant of the velocity estimate in seconds: people who cross at 5 fps must not take over
+# each other's velocity in the one frame in which they coincide.
+_VELOCITY_TIME = 0.3
 
 
 @dataclass(frozen=True)
