@@ -16,30 +16,33 @@ from act_ros.skeletons import LAYOUTS, get_layout
 SECOND = 1_000_000_000
 LABELS = ('standing', 'walk', 'wave')
 
-# A standing figure in torso lengths, the neck at the origin, y downwards.
+# A standing figure in torso lengths, the neck at the origin, y downwards; and how far each part
+# swings from side to side while walking.
 _BODY = {
     'nose': (0.0, -0.35), 'eye': (0.05, -0.4), 'ear': (0.1, -0.38), 'shoulder': (0.3, 0.0),
     'elbow': (0.35, 0.45), 'wrist': (0.35, 0.85), 'hip': (0.18, 1.0), 'knee': (0.18, 1.7),
     'ankle': (0.18, 2.4),
 }
+_SWING = {'ankle': 0.5, 'knee': 0.25, 'wrist': -0.3, 'elbow': -0.15}
+_PARTS = [joint.split('_')[-1] for joint in LAYOUTS['coco17'].joints]
+# The person's own left is to our right.
+_SIDES = np.array([{'l_': 1.0, 'r_': -1.0}.get(j[:2], 0.0) for j in LAYOUTS['coco17'].joints])
+_FIGURE = np.array([_BODY[part] for part in _PARTS]) * np.stack((_SIDES, np.ones(17)), axis=1)
+_STRIDE = np.array([_SWING.get(part, 0.0) for part in _PARTS]) * _SIDES
+_R_WRIST = LAYOUTS['coco17'].joints.index('r_wrist')
 
 
 def pose(
     seconds: float, motion: str = 'walk', x: float = 320.0, y: float = 120.0, torso: float = 100.0,
 ) -> np.ndarray:
     """Return the (17, 3) coco17 pose of somebody doing ``motion`` (a label), neck at x, y."""
+    figure = _FIGURE.copy()
+    if motion == 'walk':
+        figure[:, 0] += _STRIDE * np.sin(2 * np.pi * seconds)
+    elif motion == 'wave':
+        figure[_R_WRIST] = -0.65 + 0.35 * np.sin(4 * np.pi * seconds), -0.3
     points = np.ones((17, 3), np.float32)
-    for i, joint in enumerate(LAYOUTS['coco17'].joints):
-        sign = {'l_': 1.0, 'r_': -1.0}.get(joint[:2], 0.0)  # their left is to our right
-        part = joint if sign == 0.0 else joint[2:]
-        px, py = _BODY[part]
-        px *= sign or 1.0
-        if motion == 'walk':
-            reach = {'ankle': 0.5, 'knee': 0.25, 'wrist': -0.3, 'elbow': -0.15}.get(part, 0.0)
-            px += sign * reach * np.sin(2 * np.pi * seconds)
-        elif motion == 'wave' and joint == 'r_wrist':
-            px, py = px - 0.3 + 0.35 * np.sin(4 * np.pi * seconds), -0.3
-        points[i, :2] = x + torso * px, y + torso * py
+    points[:, :2] = figure * torso + (x, y)
     return points
 
 
