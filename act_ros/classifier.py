@@ -45,6 +45,7 @@ class ActClassifier:
             self._interpreter = load_interpreter(model, num_threads)
         except ModelError as error:
             raise BundleError(f'{path}: {error}') from error
+        self._shape: tuple[int, ...] = ()
         self._check_tensors(path)
 
     @property
@@ -92,9 +93,10 @@ class ActClassifier:
     def invoke(self, features: np.ndarray) -> Prediction:
         """Run the network on features (N, T, F) float32."""
         interpreter = self._interpreter
-        if tuple(interpreter.get_input_details()[0]['shape']) != features.shape:
+        if features.shape != self._shape:
             interpreter.resize_tensor_input(self._input, features.shape)
             interpreter.allocate_tensors()
+            self._shape = features.shape
         interpreter.set_tensor(self._input, features)
         interpreter.invoke()
         logits = interpreter.get_tensor(self._outputs[0]) / np.float32(self.bundle.temperature)

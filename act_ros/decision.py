@@ -48,7 +48,7 @@ class ActionFilter:
         """
         self._options = options
         self._threshold = threshold
-        self._allowed = allowed
+        self._allowed = None if allowed.all() else allowed
         self.probabilities: np.ndarray | None = None
         self.status = Status.BUFFERING
         self.label_id = -1
@@ -61,7 +61,7 @@ class ActionFilter:
             return 0.0
         if self.label_id >= 0:
             return float(self.probabilities[self.label_id])
-        return float(np.max(self.probabilities, initial=0.0, where=self._allowed))
+        return float(self._answerable(self.probabilities).max())
 
     def reset(self, stamp: int) -> None:
         """Begin anew at ``stamp``: a new window fills."""
@@ -83,10 +83,14 @@ class ActionFilter:
         if (status, label_id) != (self.status, self.label_id):
             self.status, self.label_id, self.since = status, label_id, stamp
 
+    def _answerable(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the probabilities with 0 for classes that may not be answered."""
+        return probabilities if self._allowed is None else probabilities * self._allowed
+
     def _choose(self, probabilities: np.ndarray) -> int:
         """Return the class to answer, or -1 for unknown."""
         slack = self._options.hysteresis
-        best = int(np.argmax(np.where(self._allowed, probabilities, -1.0)))
+        best = int(self._answerable(probabilities).argmax())
         is_clear = probabilities[best] >= self._threshold
         if self.label_id < 0:
             return best if is_clear else -1

@@ -51,35 +51,38 @@ def extract_features(
             f'{keypoints.shape[-2]}')
     if keypoints.shape[-3] == 0:
         raise ValueError('keypoints hold no frame')
-    points = keypoints[..., :2].astype(np.float64)
+    # Joints first, (K, ..., T, 2): each joint is then one block of memory.
+    points = np.ascontiguousarray(np.moveaxis(keypoints[..., :2], -2, 0), np.float64)
     if not np.isfinite(points).all():
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first (act_ros.window)')
 
     joints = get_layout(output_layout or _OUTPUT_LAYOUT.get(layout, layout)).joints
-    *poses, neck, mid_hip = _gather(points, joint_sources(layout, (*joints, 'neck', 'mid_hip')))
-    torso = np.linalg.norm(neck - mid_hip, axis=-1)
-    pose = np.stack(poses, axis=-2) - neck[..., None, :]
-    pose /= np.maximum(torso, 1.0)[..., None, None]
+    gathered = _gather(points, joint_sources(layout, (*joints, 'neck', 'mid_hip')))
+    pose, neck, mid_hip = gathered[:-2], gathered[-2], gathered[-1]
+    across = neck - mid_hip
+    torso = np.sqrt((across * across).sum(axis=-1, keepdims=True))
+    pose -= neck
+    pose /= np.maximum(torso, 1.0)
 
-    features = np.empty((*pose.shape[:-1], CHANNELS),
+    features = np.empty((*pose.shape[1:-1], len(joints), CHANNELS),
                         np.float64 if keypoints.dtype == np.float64 else np.float32)
-    features[..., :2] = pose
-    features[..., 0, :, 2:] = pose[..., 0, :, :]
-    features[..., 1:, :, 2:] = pose[..., 1:, :, :] - pose[..., :-1, :, :]
-    return features.reshape(*features.shape[:-2], CHANNELS * len(joints))
+    by_joint = np.moveaxis(features, -2, 0)
+    by_joint[..., :2] = pose
+    by_joint[..., 0, 2:] = pose[..., 0, :]
+    by_joint[..., 1:, 2:] = pose[..., 1:, :] - pose[..., :-1, :]
+    return features.reshape(*features.shape[:-2], len(joints) * CHANNELS)
 
 
-def _gather(points: np.ndarray, sources: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
-    """Return a (..., 2) array for each joint: the mean of its sources."""
-    gathered = []
-    for indices in sources:
-        if len(indices) == 1:
-            gathered.append(points[..., indices[0], :])
-        elif len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
-            gathered.append((points[..., indices[0], :] + points[..., indices[1], :]) / 2)
-        else:  # head and feet: OpenPose writes 0 for what it did not find
-            group = points[..., indices, :]
-            found = np.count_nonzero(group, axis=-2)
-            gathered.append(group.sum(axis=-2) / np.maximum(found, 1))
+def _gather(points: np.ndarray, sources: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """Return new points (joints, ..., 2), each the mean of its sources among (K, ..., 2)."""
+    gathered = points[[indices[0] for indices in sources]]
+    for joint, indices in enumerate(sources):
+        if len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
+            gathered[joint] += points[indices[1]]
+            gathered[joint] /= 2
+        elif len(indices) > 2:  # head and feet: OpenPose writes 0 for what it did not find
+            group = points[list(indices)]
+            found = np.sum(group != 0, axis=0)
+            gathered[joint] = np.sum(group, axis=0) / np.maximum(found, 1)
     return gathered

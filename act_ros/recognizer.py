@@ -44,7 +44,7 @@ class WindowOptions(Options):
         low=1, high=1000)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Action:
     """
     What one person does; the content of act_ros/msg/Action.
@@ -78,6 +78,7 @@ class Action:
         }
 
 
+# Coordinates beyond any image are as good as NaN.
 _MAX_PIXEL = 1e6
 _NOTHING = np.zeros(0, np.float32)
 
@@ -147,47 +148,59 @@ class ActionRecognizer:
         if arrival is Arrival.JUMP or layout != self._layout:
             self.reset()
             self._layout = layout
-        self._take(stamp, self._usable(persons, joints), joints)
+        self._take(stamp, persons, joints)
         self._forget(stamp)
         self._classify(stamp)
         return [self._report(name, subject, stamp) for name, subject in self._subjects.items()]
 
-    def _usable(self, persons: Sequence[Person], joints: int) -> list[Person]:
-        """Return the persons that can be used, and count the others."""
-        usable: dict[str, Person] = {}
-        for person in sorted(persons, key=lambda p: -p.score if p.score == p.score else 0.0):
-            if not person.id:
-                self.drops['person without an id'] += 1
-            elif person.id in usable:
-                self.drops['id given twice in a frame'] += 1
-            elif person.keypoints.shape != (joints, 3):
-                self.drops['wrong number of keypoints'] += 1
-            elif not self._is_seen(person.keypoints):
+    def _take(self, stamp: int, persons: Sequence[Person], joints: int) -> None:
+        """Add each usable person's pose to the person's window, and count the unusable."""
+        persons = self._well_formed(persons, joints)
+        if not persons:
+            return
+        keypoints = np.stack([person.keypoints for person in persons])
+        sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)  # False for NaN
+        seen = sane & (keypoints[..., 2] >= self._window.min_score)
+        enough = max(self._window.min_seen * joints, 1)
+        is_whole = sane.all(axis=-1).tolist()
+        for i, (person, count) in enumerate(zip(persons, seen.sum(axis=-1).tolist(), strict=True)):
+            if count < enough:
                 self.drops['too few keypoints seen'] += 1
-            elif len(usable) == self._window.max_persons:
-                self.drops['too many persons'] += 1
-            else:
-                usable[person.id] = person
-        return [usable[p.id] for p in persons if usable.get(p.id) is p]
-
-    def _is_seen(self, keypoints: np.ndarray) -> bool:
-        seen = _is_sane(keypoints) & (keypoints[:, 2] >= self._window.min_score)
-        return bool(seen.any() and seen.mean() >= self._window.min_seen)
-
-    def _take(self, stamp: int, persons: list[Person], joints: int) -> None:
-        """Add each person's pose to the person's window."""
-        for person in persons:
-            subject = self._subjects.get(person.id)
-            if subject is None:
-                bundle = self.classifier.bundle
-                subject = self._subjects[person.id] = _Subject(
-                    PoseWindow(bundle.num_frames, bundle.frame_rate, joints,
-                               self._window.max_gap),
-                    ActionFilter(self._decision, self._threshold, self._allowed))
-            if not subject.window.append(stamp, _repaired(person.keypoints)):
+                continue
+            pose = keypoints[i] if is_whole[i] else _repaired(keypoints[i], sane[i])
+            subject = self._subjects.get(person.id) or self._add(person.id, joints)
+            if not subject.window.append(stamp, pose):
                 subject.filter.reset(stamp)
                 subject.attention = _NOTHING
             subject.seen, subject.box = stamp, person.box
+
+    def _well_formed(self, persons: Sequence[Person], joints: int) -> list[Person]:
+        """Return the persons with an id of their own and the layout's keypoints."""
+        known: dict[str, Person] = {}
+        for person in persons:
+            if not person.id:
+                self.drops['person without an id'] += 1
+            elif person.id in known:
+                self.drops['id given twice in a frame'] += 1
+            elif person.keypoints.shape != (joints, 3):
+                self.drops['wrong number of keypoints'] += 1
+            else:
+                known[person.id] = person
+        surplus = len(known) - self._window.max_persons
+        if surplus > 0:
+            self.drops['too many persons'] += surplus
+            worst = sorted(known.values(), key=lambda p: p.score if p.score > 0 else 0.0)
+            for person in worst[:surplus]:
+                del known[person.id]
+        return list(known.values())
+
+    def _add(self, person_id: str, joints: int) -> _Subject:
+        """Begin to watch somebody."""
+        bundle = self.classifier.bundle
+        subject = self._subjects[person_id] = _Subject(
+            PoseWindow(bundle.num_frames, bundle.frame_rate, joints, self._window.max_gap),
+            ActionFilter(self._decision, self._threshold, self._allowed))
+        return subject
 
     def _forget(self, stamp: int) -> None:
         """Drop those out of sight for long; the others keep their place."""
@@ -236,15 +249,7 @@ class ActionRecognizer:
         )
 
 
-def _is_sane(keypoints: np.ndarray) -> np.ndarray:
-    """Return which joints (K,) are numbers, and pixels of an image that could exist."""
-    return np.all(np.abs(keypoints) < _MAX_PIXEL, axis=1)  # False for NaN
-
-
-def _repaired(keypoints: np.ndarray) -> np.ndarray:
-    """Return keypoints (K, 3) with joints that are not sane put, unseen, in the others' middle."""
-    good = _is_sane(keypoints)
-    if good.all():
-        return keypoints
-    middle = np.append(keypoints[good, :2].mean(axis=0), 0.0)
-    return np.where(good[:, None], keypoints, middle)
+def _repaired(keypoints: np.ndarray, sane: np.ndarray) -> np.ndarray:
+    """Return keypoints (K, 3) with joints that are not ``sane`` put, unseen, amid the others."""
+    middle = np.append(keypoints[sane, :2].mean(axis=0), 0.0)
+    return np.where(sane[:, None], keypoints, middle)

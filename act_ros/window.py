@@ -8,6 +8,7 @@ Windows are therefore cut by stamp, never by frame count. Stamps are integer nan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -47,6 +48,11 @@ class PoseWindow:
     def stamps(self) -> np.ndarray:
         """Stamps (M,) int64, nanoseconds, ascending."""
         return self._stamps[self._begin:self._end]
+
+    @property
+    def ages(self) -> np.ndarray:
+        """Seconds (M,) from the newest pose to each: zero or less."""
+        return (self.stamps - self._stamps[self._end - 1]) / NANOSECONDS
 
     @property
     def keypoints(self) -> np.ndarray:
@@ -103,14 +109,12 @@ def sample_windows(
     Each window ends at its own newest stamp. Where a window is a little shorter than asked, its
     first pose is held.
     """
-    lengths = [len(window) for window in windows]
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    offsets = np.array([0, *accumulate(map(len, windows))])
     # Relative to each window's end: nanoseconds since the epoch are too many for a float.
-    times = np.concatenate([window.stamps - window.stamps[-1] for window in windows])
+    times = np.concatenate([window.ages for window in windows])
     keypoints = np.concatenate([window.keypoints for window in windows])
-    queries = np.arange(1 - num_frames, 1) / frame_rate
-    return resample(times / NANOSECONDS, keypoints, offsets,
-                    np.broadcast_to(queries, (len(windows), num_frames)), min_score)
+    queries = np.arange(1 - num_frames, 1)[None] / frame_rate
+    return resample(times, keypoints, offsets, queries, min_score)
 
 
 def resample(
@@ -127,43 +131,55 @@ def resample(
     :param times: (S,) seconds, ascending within each sequence.
     :param keypoints: (S, K, C) of N sequences, one after another; the last channel is the score.
     :param offsets: (N + 1,) sequence i is ``keypoints[offsets[i]:offsets[i + 1]]``, never empty.
-    :param queries: (N, T) seconds.
+    :param queries: (N, T) seconds, or (1, T) for the same times in every sequence.
     :returns: (N, T, K, C) float32, finite where the input is.
     """
-    num_sequences, num_queries = queries.shape
-    num_joints, channels = keypoints.shape[1:]
     begin, end = offsets[:-1], offsets[1:]
-    index = np.arange(len(times))[:, None]
-
-    seen = keypoints[..., -1] >= min_score
-    never = ~np.logical_or.reduceat(seen, begin, axis=0)
-    if never.any():
-        seen |= np.repeat(never, np.diff(offsets), axis=0)
-    before = np.maximum.accumulate(np.where(seen, index, -1), axis=0)
-    after = np.minimum.accumulate(np.where(seen, index, len(times))[::-1], axis=0)[::-1]
+    keypoints = _fill_unseen(times, keypoints, offsets, min_score)
 
     # One search over all sequences: lay them end to end on a single ascending time axis.
-    first = times[begin]
-    shift = np.concatenate(([0.0], np.cumsum(times[end - 1] - first + 1.0)[:-1])) - first
-    axis = times + np.repeat(shift, np.diff(offsets))
-    clipped = np.clip(queries, first[:, None], times[end - 1][:, None])
-    frame = np.searchsorted(axis, (clipped + shift[:, None]).ravel(), side='right') - 1
-    low, high = np.repeat(begin, num_queries), np.repeat(end, num_queries) - 1
-    frame = np.clip(frame, low, high)
+    first, last = times[begin], times[end - 1]
+    shift = np.zeros(len(begin))
+    np.cumsum((last - first + 1.0)[:-1], out=shift[1:])
+    shift -= first
+    queries = np.minimum(np.maximum(queries, first[:, None]), last[:, None])
+    axis = times + np.repeat(shift, end - begin)
+    frame = axis.searchsorted(queries + shift[:, None], side='right') - 1
+    following = np.minimum(frame + 1, end[:, None] - 1)
 
-    lo, hi = before[frame], after[np.minimum(frame + 1, high)]  # (N * T, K)
-    missing = lo < low[:, None]
-    np.copyto(lo, hi, where=missing)
-    np.copyto(hi, lo, where=hi > high[:, None])
+    start_time = times[frame]
+    span = times[following] - start_time
+    span[span == 0] = 1.0
+    weight = ((queries - start_time) / span).astype(np.float32)[..., None, None]
+    start, result = keypoints[frame], keypoints[following]
+    result -= start
+    result *= weight
+    result += start
+    return result
+
+
+def _fill_unseen(
+    times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, min_score: float,
+) -> np.ndarray:
+    """Return the keypoints (S, K, C) with joints that were not seen interpolated in time."""
+    seen = keypoints[..., -1] >= min_score
+    row, joint = np.nonzero(~seen)
+    if len(row) == 0:
+        return keypoints
+    # The nearest frames before and after, within the sequence, in which the joint was seen.
+    index = np.arange(len(times))[:, None]
+    lo = np.maximum.accumulate(np.where(seen, index, -1), axis=0)[row, joint]
+    hi = np.minimum.accumulate(
+        np.where(seen, index, len(times))[::-1], axis=0)[::-1][row, joint]
+    sequence = np.searchsorted(offsets, row, side='right')
+    has_lo, has_hi = lo >= offsets[sequence - 1], hi < offsets[sequence]
+    lo = np.where(has_lo, lo, np.where(has_hi, hi, row))
+    hi = np.where(has_hi, hi, lo)
+
     span = times[hi] - times[lo]
-    weight = (clipped.reshape(-1, 1) - times[lo]) / np.where(span > 0, span, 1.0)
-    weight = np.clip(weight, 0.0, 1.0).astype(np.float32)[..., None]
-
-    flat = keypoints.reshape(-1, channels)
-    joint = np.arange(num_joints)
-    start = flat.take(lo * num_joints + joint, axis=0)
-    stop = flat.take(hi * num_joints + joint, axis=0)
-    stop -= start
-    stop *= weight
-    stop += start
-    return stop.reshape(num_sequences, num_queries, num_joints, channels)
+    span[span == 0] = 1.0
+    weight = ((times[row] - times[lo]) / span).astype(np.float32)[:, None]
+    start = keypoints[lo, joint]
+    filled = keypoints.copy()
+    filled[row, joint] = start + weight * (keypoints[hi, joint] - start)
+    return filled

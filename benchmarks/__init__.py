@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m benchmarks.<name> [--json FILE]`` prints a table; nothing is asserted."""
