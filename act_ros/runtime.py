@@ -8,12 +8,15 @@ the same Python interface, so the project asks here for an interpreter and never
 from __future__ import annotations
 
 import importlib
+import operator
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from act_ros.flatbuffer import check_offsets
 
 RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
 """Runtimes in order of preference: the maintained small one, its ancestor, the big one."""
@@ -22,9 +25,9 @@ RUNTIME_VARIABLE = 'ACT_ROS_RUNTIME'
 """Environment variable that forces one of ``RUNTIME_NAMES``."""
 
 _MODULES = {
-    'ai_edge_litert': 'ai_edge_litert.interpreter',
-    'tflite_runtime': 'tflite_runtime.interpreter',
-    'tensorflow.lite': 'tensorflow.lite',
+    'ai_edge_litert': ('ai_edge_litert.interpreter', 'Interpreter'),
+    'tflite_runtime': ('tflite_runtime.interpreter', 'Interpreter'),
+    'tensorflow.lite': ('tensorflow', 'lite.Interpreter'),  # its own module hides the class
 }
 _IDENTIFIER = b'TFL3'  # bytes 4..8 of every TFLite flatbuffer
 
@@ -65,7 +68,8 @@ def find_runtime(runtime: str | None = None) -> tuple[str, Callable[..., Interpr
     reasons = []
     for name in (wanted,) if wanted else RUNTIME_NAMES:
         try:
-            return name, importlib.import_module(_MODULES[name]).Interpreter
+            module, attribute = _MODULES[name]
+            return name, operator.attrgetter(attribute)(importlib.import_module(module))
         # A runtime built against another NumPy or libstdc++ fails with other errors than
         # ImportError: it is as good as absent, but the user must see why.
         except (ImportError, AttributeError, OSError) as error:
@@ -96,40 +100,37 @@ def load_interpreter(
     if num_threads < 1:
         raise ValueError(f'num_threads must be at least 1, not {num_threads}')
     label = 'model' if isinstance(model, bytes) else f'model {model}'
-    _check_identifier(_read_head(model), label)
+    # Always by content: several runtimes verify bytes, but trust a file and crash on damage.
+    content = model if isinstance(model, bytes) else _read(model)
+    _check_identifier(content, label)
     name, interpreter_class = find_runtime(runtime)
-    source = {'model_content': model} if isinstance(model, bytes) else {'model_path': str(model)}
     try:
-        interpreter = interpreter_class(num_threads=num_threads, **source)
+        check_offsets(content)
+        interpreter = interpreter_class(model_content=content, num_threads=num_threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(
-            f'{label} is damaged or needs a newer runtime: {name} says {str(error).strip()!r}; '
+            f'{label} is damaged or needs a newer runtime than {name} ({str(error).strip()}); '
             'fetch the file again and compare its checksum'
         ) from error
     return interpreter
 
 
-def _read_head(model: str | Path | bytes) -> bytes:
-    """First bytes of a model, enough to identify it."""
-    if isinstance(model, bytes):
-        return model[:8]
+def _read(path: str | Path) -> bytes:
     try:
-        with open(model, 'rb') as file:
-            return file.read(8)
+        return Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise ModelError(f'model {model} does not exist') from error
+        raise ModelError(f'model {path} does not exist') from error
     except OSError as error:
-        raise ModelError(f'model {model} cannot be read: {error.strerror}') from error
+        raise ModelError(f'model {path} cannot be read: {error.strerror}') from error
 
 
-def _check_identifier(head: bytes, label: str) -> None:
+def _check_identifier(content: bytes, label: str) -> None:
     """Refuse what is not TFLite before native code gets to see it."""
-    if not head:
+    if not content:
         raise ModelError(f'{label} is empty; fetch it again')
-    if head[4:8] != _IDENTIFIER:
+    if content[4:8] != _IDENTIFIER:
         raise ModelError(
-            f'{label} is not a TensorFlow Lite model: it lacks the identifier '
-            f'{_IDENTIFIER.decode()} (a text file in its place is often an unfetched Git LFS '
-            'pointer)'
+            f'{label} is not a TensorFlow Lite model: it lacks the identifier TFL3 '
+            '(a text file in its place is often an unfetched Git LFS pointer)'
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import sys
@@ -10,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from act_ros import runtime
+from act_ros.flatbuffer import check_offsets
 from act_ros.resources import find_model, find_resource
 from act_ros.runtime import ModelError, load_interpreter, runtime_name
 
@@ -52,7 +56,7 @@ def test_bytes_and_path_are_the_same_model() -> None:
 def _block(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Make the import of runtimes fail as if they were not installed."""
     for name in names:
-        monkeypatch.setitem(sys.modules, runtime._MODULES[name], None)
+        monkeypatch.setitem(sys.modules, runtime._MODULES[name][0], None)
 
 
 def test_next_runtime_is_taken_if_the_first_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,6 +127,28 @@ def test_truncated_model_is_refused(tmp_path: Path, share: float) -> None:
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(ModelError, match=r'truncated\.tflite is damaged.*checksum'):
         load_interpreter(path)
+
+
+@given(share=st.floats(0, 0.9999))
+@settings(max_examples=50)
+def test_every_truncation_is_noticed_before_native_code(share: float) -> None:
+    content = MODEL.read_bytes()
+    with pytest.raises(ValueError, match=r'offset|cut off|layout'):
+        check_offsets(content[: int(len(content) * share)])
+
+
+@given(place=st.integers(0, 4000), value=st.binary(min_size=1, max_size=8))
+@settings(max_examples=50)
+def test_overwritten_bytes_never_raise_anything_else(place: int, value: bytes) -> None:
+    content = bytearray(MODEL.read_bytes())
+    content[place : place + len(value)] = value
+    with contextlib.suppress(ValueError):
+        check_offsets(bytes(content))
+
+
+def test_whole_models_pass() -> None:
+    for path in MODEL.parent.glob('*.tflite'):
+        check_offsets(path.read_bytes())
 
 
 @pytest.mark.parametrize('threads', [0, -1])
