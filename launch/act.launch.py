@@ -14,7 +14,11 @@ from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
+from launch.substitutions import (
+    EnvironmentVariable,
+    LaunchConfiguration,
+    PathJoinSubstitution,
+)
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
@@ -57,6 +61,13 @@ ARGUMENTS = [
         description='Least severity that is logged.'),
 ]
 FLAGS = ('loop', 'use_sim_time')
+
+# Room for raw images in Fast DDS's shared memory, unless somebody has set it up already.
+ENVIRONMENT = {
+    variable: EnvironmentVariable(variable, default_value=PathJoinSubstitution(
+        [FindPackageShare('act_ros'), 'config', 'fastdds.xml']))
+    for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -111,4 +122,4 @@ def _node(
         package='act_ros', executable=name, name=name, namespace=value['namespace'],
         parameters=[value['params_file'], given], remappings=remappings,
         ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
-        **options)
+        additional_env=ENVIRONMENT, **options)
