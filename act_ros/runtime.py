@@ -102,16 +102,16 @@ def load_interpreter(
     label = 'model' if isinstance(model, bytes) else f'model {model}'
     # Always by content: several runtimes verify bytes, but trust a file and crash on damage.
     content = model if isinstance(model, bytes) else _read(model)
-    _check_identifier(content, label)
+    _check_content(content, label)
     name, interpreter_class = find_runtime(runtime)
     try:
-        check_offsets(content)
         interpreter = interpreter_class(model_content=content, num_threads=num_threads)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(
-            f'{label} is damaged or needs a newer runtime than {name} ({str(error).strip()}); '
-            'fetch the file again and compare its checksum'
+            f'{label} cannot be opened with {name} ({str(error).strip()}): either the file is '
+            'damaged, then fetch it again and compare its checksum; or the runtime is too old, '
+            'then `pip install --upgrade ai-edge-litert`'
         ) from error
     return interpreter
 
@@ -125,8 +125,8 @@ def _read(path: str | Path) -> bytes:
         raise ModelError(f'model {path} cannot be read: {error.strerror}') from error
 
 
-def _check_identifier(content: bytes, label: str) -> None:
-    """Refuse what is not TFLite before native code gets to see it."""
+def _check_content(content: bytes, label: str) -> None:
+    """Refuse what is not TFLite, or not whole, before native code gets to see it."""
     if not content:
         raise ModelError(f'{label} is empty; fetch it again')
     if content[4:8] != _IDENTIFIER:
@@ -134,3 +134,9 @@ def _check_identifier(content: bytes, label: str) -> None:
             f'{label} is not a TensorFlow Lite model: it lacks the identifier TFL3 '
             '(a text file in its place is often an unfetched Git LFS pointer)'
         )
+    try:
+        check_offsets(content)
+    except ValueError as error:
+        raise ModelError(
+            f'{label} is damaged ({error}); fetch it again and compare its checksum'
+        ) from error
