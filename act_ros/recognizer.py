@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from act_ros.classifier import ActClassifier
 from act_ros.decision import ActionFilter, DecisionOptions, Status
+from act_ros.features import extract_features
 from act_ros.options import Options, option
 from act_ros.person import Person
 from act_ros.skeletons import get_layout
@@ -141,6 +143,8 @@ class ActionRecognizer:
         :raises ValueError: on a layout that is unknown or that the model cannot read.
         """
         joints = len(get_layout(layout).joints)
+        if layout != self._layout:  # refuse it now, not once the first window is full
+            extract_features(np.zeros((1, joints, 2)), layout, self.classifier.bundle.layout)
         arrival = self._order.judge(stamp)
         if arrival is Arrival.LATE:
             self.drops['late or repeated stamp'] += 1
@@ -172,7 +176,8 @@ class ActionRecognizer:
             if not subject.window.append(stamp, pose):
                 subject.filter.reset(stamp)
                 subject.attention = _NOTHING
-            subject.seen, subject.box = stamp, person.box
+            subject.seen = stamp
+            subject.box = person.box if isfinite(person.box.sum()) else _box_around(pose)
 
     def _well_formed(self, persons: Sequence[Person], joints: int) -> list[Person]:
         """Return the persons with an id of their own and the layout's keypoints."""
@@ -253,3 +258,8 @@ def _repaired(keypoints: np.ndarray, sane: np.ndarray) -> np.ndarray:
     """Return keypoints (K, 3) with joints that are not ``sane`` put, unseen, amid the others."""
     middle = np.append(keypoints[sane, :2].mean(axis=0), 0.0)
     return np.where(sane[:, None], keypoints, middle)
+
+
+def _box_around(keypoints: np.ndarray) -> np.ndarray:
+    """Return the box (4,) around keypoints (K, 3)."""
+    return np.concatenate((keypoints[:, :2].min(axis=0), keypoints[:, :2].max(axis=0)))
