@@ -1,0 +1,108 @@
+"""The networks: sizes of the paper's Table I, shapes, and what the layers compute."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip('keras', reason='training needs TensorFlow')
+pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+
+from training.models import MODELS, build  # noqa: E402
+from training.models.act import HashDropout, TransformerEncoder  # noqa: E402
+from training.schedule import TransformerSchedule  # noqa: E402
+
+PARAMETERS = [
+    ('act_mu', 52, 227_156), ('act_mu', 68, 228_180), ('act_s', 52, 1_040_404),
+    ('act_s', 68, 1_042_452), ('act_m', 52, 2_740_052), ('act_m', 68, 2_743_124),
+    ('act_l', 52, 4_902_164), ('act_l', 68, 4_906_260)]
+
+
+@pytest.mark.parametrize(('name', 'features', 'expected'), PARAMETERS)
+def test_parameter_counts_are_the_papers(name: str, features: int, expected: int) -> None:
+    assert build(name, num_features=features).count_params() == expected
+
+
+def test_unknown_names_and_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match='act_xxl.*act_mu'):
+        build('act_xxl')
+    with pytest.raises(ValueError, match='num_classes'):
+        build('act_mu', num_classes=0)
+    assert {'act_mu', 'act_s', 'act_m', 'act_l'} <= set(MODELS)
+
+
+@pytest.mark.parametrize('name', ['act_mu', 'act_s'])
+def test_any_length_up_to_the_trained_one(name: str) -> None:
+    model = build(name, num_frames=30, num_classes=7)
+    for frames in (1, 12, 30):
+        logits = model(np.ones((3, frames, 52), np.float32)).numpy()
+        assert logits.shape == (3, 7)
+        assert np.isfinite(logits).all()
+
+
+def test_encoder_is_what_section_3_of_the_paper_says() -> None:
+    """Written out in NumPy: post-norm, scaled dot products by head, GELU by the error function."""
+    from scipy.special import erf
+
+    rng = np.random.default_rng(0)
+    heads, width = 2, 8
+    layer = TransformerEncoder(heads, dropout=0.5)
+    tokens = rng.standard_normal((2, 5, width)).astype(np.float32)
+    layer(tokens)
+    layer.set_weights([0.3 * rng.standard_normal(w.shape) for w in layer.get_weights()])
+    result, attention = layer(tokens, training=False, return_attention=True)
+    w = {v.path.split('/', 1)[-1]: v.numpy() for v in layer.weights}
+    w = {'/'.join(key.split('/')[-2:]): value for key, value in w.items()}
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt(centred.var(-1, keepdims=True) + 1e-6)
+        return scaled * w[f'{name}/gamma'] + w[f'{name}/beta']
+
+    q, k, v = np.split(tokens @ w['qkv/kernel'] + w['qkv/bias'], 3, axis=-1)
+    outputs = []
+    for head in range(heads):
+        part = slice(head * 4, head * 4 + 4)
+        scores = q[..., part] @ k[..., part].transpose(0, 2, 1) / 2.0
+        weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+        np.testing.assert_allclose(attention[:, head], weights, atol=1e-5)
+        outputs.append(weights @ v[..., part])
+    x = norm(tokens + np.concatenate(outputs, -1) @ w['project/kernel'] + w['project/bias'],
+             'norm_attention')
+    hidden = x @ w['expand/kernel'] + w['expand/bias']
+    hidden = hidden * 0.5 * (1 + erf(hidden / np.sqrt(2)))
+    expected = norm(x + hidden @ w['contract/kernel'] + w['contract/bias'], 'norm_forward')
+    np.testing.assert_allclose(result, expected, atol=1e-4)
+
+
+def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
+    layer = HashDropout(0.3, seed=1)
+    x = np.ones((200, 31, 64), np.float32)
+    first, second = layer(x, training=True).numpy(), layer(x, training=True).numpy()
+    assert abs((first == 0).mean() - 0.3) < 0.005
+    assert abs(first.mean() - 1) < 0.01
+    agreement = ((first == 0) == (second == 0)).mean()  # of independent masks: 0.58
+    assert abs(agreement - 0.58) < 0.01
+    for axis in range(3):  # neighbours are independent too
+        a, b = np.take(first, range(1, x.shape[axis]), axis), np.take(
+            first, range(x.shape[axis] - 1), axis)
+        assert abs(np.corrcoef((a == 0).ravel(), (b == 0).ravel())[0, 1]) < 0.02
+    np.testing.assert_array_equal(layer(x, training=False), x)
+
+
+def test_models_survive_saving(tmp_path) -> None:
+    model = build('act_mu', num_frames=10, num_classes=3)
+    features = np.random.default_rng(0).standard_normal((2, 10, 52)).astype(np.float32)
+    model.save(tmp_path / 'model.keras')
+    again = keras.models.load_model(tmp_path / 'model.keras')
+    np.testing.assert_allclose(again(features), model(features), atol=1e-6)
+
+
+def test_schedule_is_the_papers() -> None:
+    schedule = TransformerSchedule(d_model=64, total_steps=1000, warmup=0.4)
+    rates = np.array([float(schedule(step)) for step in range(1000)])
+    peak = int(rates.argmax())
+    assert abs(peak - 400) <= 1
+    assert rates[peak] == pytest.approx(64 ** -0.5 * 400 ** -0.5, rel=1e-2)
+    assert rates[99] == pytest.approx(rates[399] / 4, rel=1e-2)
+    assert rates[850] == pytest.approx(1e-4)

@@ -1,0 +1,1 @@
+"""Training of action models: data, networks, protocol, export. TensorFlow is needed only here."""

@@ -1,0 +1,398 @@
+"""
+From skeleton sequences to what the robot's network sees: windows of poses in pixels.
+
+3D people get the proportions an image pose network would give them, are looked at by virtual
+cameras, and every pose gets a detector's noise. All of it works on whole batches. Windows are cut
+by `act_ros.window.resample` and turned into features by `act_ros.features`, as live.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from act_ros.features import extract_features
+from act_ros.skeletons import get_layout
+from act_ros.window import resample
+from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
+
+LAYOUT = 'mpose13_coco'
+
+_J = {name: i for i, name in enumerate(JOINTS)}
+_MIRROR = get_layout(LAYOUT).mirror
+_SHOULDERS = [_J['l_shoulder'], _J['r_shoulder']]
+_HIPS = [_J['l_hip'], _J['r_hip']]
+_KNEES = [_J['l_knee'], _J['r_knee']]
+_NEAREST = 1.0  # metres between the camera and the nearest joint
+
+_LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
+_LEGS_SWAPPED = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'rl']
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """
+    How far the imagined cameras, bodies and detectors differ. Angles in degrees.
+
+    ``raw_body`` is the share of people who keep the proportions of their source. The noise is in
+    parts of the body's size (standard deviation of its joints, about a torso length).
+    """
+
+    playback: float = 1.25
+    """Clips are played up to so many times faster or slower."""
+    outside: float = 0.2
+    """Part of a window that may reach beyond the ends of its clip."""
+    raw_body: float = 0.2
+    torso_to_thigh: tuple[float, float] = (1.0, 1.55)
+    head_to_torso: tuple[float, float] = (0.30, 0.52)
+    hips_to_torso: tuple[float, float] = (0.27, 0.43)
+    shoulder_width: tuple[float, float] = (0.8, 1.1)
+    head_forward: float = 0.2
+    """The face lies up to so many torso lengths before the head's centre."""
+    any_yaw: float = 0.5
+    """Share of cameras all around the person; the others stand near the source's own."""
+    yaw: float = 25.0
+    pitch: tuple[float, float] = (-10.0, 35.0)
+    flip: float = 0.5
+    roll: float = 4.0
+    distance: tuple[float, float] = (2.0, 8.0)
+    aside: float = 0.3
+    """Tangent of how far the person may be from the optical axis."""
+    focal: tuple[float, float] = (150.0, 900.0)
+    aspect: float = 0.06
+    noise: tuple[float, float] = (0.003, 0.05)
+    bias: float = 0.03
+    lost_frames: float = 0.3
+    """Share of windows of which up to 70 % of the frames were not seen."""
+    lost_joints: float = 0.3
+    """Share of windows in which some joints are unseen for a while."""
+    leg_swaps: float = 0.1
+    """Share of windows in which left and right leg are confused for a while."""
+
+
+class WindowSampler:
+    """
+    Draws random augmented windows, balanced over classes and sources.
+
+    :param unknown_share: share of windows of other actions, labelled `UNKNOWN`.
+    :param balance: 0 draws every clip alike, 1 every class and every source of it alike.
+    """
+
+    def __init__(
+        self, sequences: Sequences, num_frames: int, frame_rate: float, augmentation: Augmentation,
+        unknown_share: float = 0.2, balance: float = 0.5,
+    ) -> None:
+        self.sequences = sequences
+        self.num_frames, self.frame_rate = num_frames, frame_rate
+        self.augmentation = augmentation
+        self._chances = np.cumsum(sampling_weights(sequences, unknown_share, balance))
+        self._body = measure_bodies(sequences)
+
+    def draw(
+        self, rng: np.random.Generator, count: int, num_frames: int | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (count, T, F) float32 and labels (count,); T is ``num_frames``."""
+        index = np.searchsorted(self._chances, rng.random(count) * self._chances[-1])
+        index = np.minimum(index, len(self._chances) - 1)
+        windows = self._cut(rng, index, num_frames or self.num_frames)
+        keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
+                           self.augmentation)
+        return extract_features(keypoints, LAYOUT), self.sequences.label[index]
+
+    def _cut(
+        self, rng: np.random.Generator, index: np.ndarray, num_frames: int,
+    ) -> np.ndarray:
+        """Cut one random window (T, 13, 4) from each sequence of ``index``, at a random speed."""
+        data, options, count = self.sequences, self.augmentation, len(index)
+        speed = np.exp(rng.uniform(-1, 1, count) * np.log(options.playback))
+        fps = data.fps[index] * speed
+        duration = (data.lengths[index] - 1) / fps
+        span = (num_frames - 1) / self.frame_rate
+        shortest, longest = np.minimum(duration, span), np.maximum(duration, span)
+        # Windows lie within the clip, or the clip within the window; some reach a little beyond.
+        end = rng.uniform(shortest, longest)
+        slack = span * options.outside * rng.uniform(-1, 1, count) * (rng.random(count) < 0.4)
+        end = np.clip(end + slack, 0.4 * shortest, None)
+        # A window after the end of the clip is one whose person froze: only short ones do.
+        end = np.where(duration < span, np.where(rng.random(count) < 0.5, duration, end), end)
+
+        frames, offsets = gather_frames(data, index, (end - span) * speed, end * speed)
+        joints, lengths = data.joints[frames], np.diff(offsets)
+        owner = np.repeat(np.arange(count), lengths)
+        within = np.arange(len(frames)) - offsets[:-1][owner]
+        _lose(rng, joints, owner, within / lengths[owner], options)
+
+        number = frames - data.offsets[index][owner]
+        stamps = (number + rng.uniform(-0.2, 0.2, len(number))) / fps[owner]
+        queries = end[:, None] + np.arange(1 - num_frames, 1) / self.frame_rate
+        min_score = float(rng.choice((0.01, 0.1, 0.2, 0.3)))
+        return resample(stamps, joints, offsets, queries, min_score)
+
+
+def _lose(
+    rng: np.random.Generator, joints: np.ndarray, owner: np.ndarray, place: np.ndarray,
+    options: Augmentation,
+) -> None:
+    """Set scores to 0 where a detector saw nothing, in place; ``place`` in [0, 1) of the window."""
+    count = owner[-1] + 1
+    rate = rng.uniform(0, 0.7, count) * (rng.random(count) < options.lost_frames)
+    lost = rng.random(len(owner)) < rate[owner]
+    begin, length = rng.uniform(-0.3, 1, count), rng.uniform(0.05, 0.6, count)
+    absent = rng.random((count, len(JOINTS))) < 0.15
+    absent &= rng.random((count, 1)) < options.lost_joints
+    during = (place > begin[owner]) & (place < (begin + length)[owner])
+    lost_joints = lost[:, None] | (during[:, None] & absent[owner])
+    joints[..., 3][lost_joints] = 0.0
+
+
+def sampling_weights(sequences: Sequences, unknown_share: float, balance: float) -> np.ndarray:
+    """Return each sequence's chance (N,), summing to 1."""
+    weights = np.ones(len(sequences))
+    for values in ([f'{a}|{b}' for a, b in zip(sequences.label, sequences.source, strict=True)],
+                   sequences.label):
+        _, number = np.unique(values, return_inverse=True)
+        weights *= np.bincount(number, weights)[number] ** -balance
+    unknown = sequences.label == UNKNOWN
+    for mask, share in ((unknown, unknown_share), (~unknown, 1 - unknown_share)):
+        if mask.any():
+            weights[mask] *= share / weights[mask].sum()
+    return weights / weights.sum()
+
+
+def measure_bodies(sequences: Sequences) -> np.ndarray:
+    """
+    Return torso, thigh, head-to-neck and hip width (N, 4) of each sequence: medians, metres.
+
+    A source's own proportions are its tracker's: the median over the source is the more reliable
+    where a clip never shows the person upright, so the two are averaged.
+    """
+    joints = sequences.joints[..., :3]
+    neck, hips = joints[:, _SHOULDERS].mean(axis=1), joints[:, _HIPS].mean(axis=1)
+
+    def length(difference: np.ndarray) -> np.ndarray:
+        return np.linalg.norm(difference, axis=-1)
+
+    frames = np.stack([
+        length(neck - hips), length(joints[:, _HIPS] - joints[:, _KNEES]).mean(axis=1),
+        length(joints[:, _J['head']] - neck), length(joints[:, _HIPS[0]] - joints[:, _HIPS[1]]),
+    ], axis=1)
+    each = np.stack([np.median(frames[a:b], axis=0) for a, b in zip(
+        sequences.offsets[:-1], sequences.offsets[1:], strict=True)])
+    ratio = each / each[:, :1]
+    for source in np.unique(sequences.source):
+        mine = sequences.source == source
+        ratio[mine] = (ratio[mine] + np.median(ratio[mine], axis=0)) / 2
+    return np.maximum(ratio * each[:, :1], 1e-3).astype(np.float32)
+
+
+def render(
+    rng: np.random.Generator, windows: np.ndarray, bodies: np.ndarray, flat: np.ndarray,
+    options: Augmentation,
+) -> np.ndarray:
+    """Turn windows (N, T, 13, 4) into keypoints (N, T, 13, 3) as a detector would see them."""
+    points = windows[..., :3].copy()
+    deep = np.flatnonzero(~flat)
+    if len(deep):
+        solid = _reshape_bodies(rng, points[deep], bodies[deep], options)
+        points[deep, ..., :2] = _project(rng, solid, options)
+    keypoints = np.concatenate([points[..., :2], windows[..., 3:]], axis=-1)
+    if len(flat) != len(deep):  # the unit of flat sources is arbitrary: give them pixels
+        keypoints[flat, ..., :2] *= (
+            rng.uniform(60, 300, (flat.sum(), 1, 1, 1)) / _size(keypoints[flat])).astype(np.float32)
+    _distort(rng, keypoints, options)
+    _detect(rng, keypoints, options)
+    return keypoints
+
+
+def set_proportions(
+    points: np.ndarray, bodies: np.ndarray, torso_to_thigh: np.ndarray, head_to_torso: np.ndarray,
+    hips_to_torso: np.ndarray,
+) -> np.ndarray:
+    """
+    Give bodies (N, T, 13, 3) the wanted proportions (N,): hips slide along the thighs.
+
+    Depth trackers put the hips too high and the head point at the crown.
+    """
+    torso, thigh, head, width = (bodies[:, i] for i in range(4))
+    slide = (torso_to_thigh - torso / thigh) / (1 + torso_to_thigh)
+    torso = torso + slide * thigh
+    points = points.copy()
+    hips, knees = points[:, :, _HIPS], points[:, :, _KNEES]
+    hips += slide[:, None, None, None] * (knees - hips)
+    middle = hips.mean(axis=2, keepdims=True)
+    points[:, :, _HIPS] = middle + (hips - middle) * (
+        hips_to_torso * torso / width)[:, None, None, None]
+    neck = points[:, :, _SHOULDERS].mean(axis=2)
+    points[:, :, _J['head']] = neck + (points[:, :, _J['head']] - neck) * (
+        head_to_torso * torso / head)[:, None, None]
+    return points
+
+
+def _reshape_bodies(
+    rng: np.random.Generator, points: np.ndarray, bodies: np.ndarray, options: Augmentation,
+) -> np.ndarray:
+    count = len(points)
+
+    def draw(bounds: tuple[float, float]) -> np.ndarray:
+        return rng.uniform(*bounds, count).astype(np.float32)
+
+    shaped = set_proportions(points, bodies, draw(options.torso_to_thigh),
+                             draw(options.head_to_torso), draw(options.hips_to_torso))
+    shoulders = shaped[:, :, _SHOULDERS]
+    neck = shoulders.mean(axis=2, keepdims=True)
+    shaped[:, :, _SHOULDERS] = neck + (shoulders - neck) * draw(
+        options.shoulder_width)[:, None, None, None]
+    # Forward: across the shoulders and up the spine.
+    across = shoulders[:, :, 0] - shoulders[:, :, 1]
+    spine = shaped[:, :, _HIPS].mean(axis=2) - neck[:, :, 0]
+    forward = np.cross(across, spine)
+    forward *= np.linalg.norm(spine, axis=-1, keepdims=True) / np.maximum(
+        np.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
+    shaped[:, :, _J['head']] += forward * draw((0.0, options.head_forward))[:, None, None]
+    raw = rng.random(count) < options.raw_body
+    shaped[raw] = points[raw]
+    return shaped
+
+
+def look(
+    points: np.ndarray, yaw: np.ndarray, pitch: np.ndarray, position: np.ndarray,
+    focal: np.ndarray,
+) -> np.ndarray:
+    """
+    See windows (N, T, 13, 3) through cameras turned about each person: pixels (N, T, 13, 2).
+
+    :param yaw, pitch: (N,) radians; a positive pitch looks down.
+    :param position: (N, 3) metres: where the person's middle is before the camera.
+    :param focal: (N,) pixels.
+    """
+    centre = points[:, :, _HIPS].mean(axis=(1, 2), keepdims=True)
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    zero = np.zeros_like(cy)
+    turn = np.stack([cy, zero, sy, sp * sy, cp, -sp * cy, -cp * sy, sp, cp * cy],
+                    axis=-1).reshape(-1, 3, 3).astype(np.float32)
+    seen = (points - centre).reshape(len(points), -1, 3) @ turn.transpose(0, 2, 1)
+    position = position.astype(np.float32)
+    # A person who comes nearer than the camera allows would pass it: stand further back.
+    back = np.maximum(position[:, 2], _NEAREST - seen[..., 2].min(axis=1))
+    seen[..., :2] += position[:, None, :2]
+    seen[..., 2] += back[:, None]
+    pixels = seen[..., :2] / seen[..., 2:]
+    pixels *= focal[:, None, None].astype(np.float32)
+    return pixels.reshape(*points.shape[:-1], 2)
+
+
+def _project(rng: np.random.Generator, points: np.ndarray, options: Augmentation) -> np.ndarray:
+    count = len(points)
+    around = rng.random(count) < options.any_yaw
+    yaw = np.where(around, rng.uniform(-180, 180, count), rng.normal(0, options.yaw, count))
+    distance = np.exp(rng.uniform(*np.log(options.distance), count))
+    position = np.stack([
+        distance * rng.uniform(-options.aside, options.aside, count),
+        distance * rng.uniform(-options.aside, options.aside, count) / 2, distance], axis=-1)
+    return look(points, np.deg2rad(yaw), np.deg2rad(rng.uniform(*options.pitch, count)), position,
+                rng.uniform(*options.focal, count))
+
+
+def _size(keypoints: np.ndarray) -> np.ndarray:
+    """Return the size of the body (N, 1, 1, 1) in pixels: its joints' spread."""
+    xy = keypoints[..., :2]
+    spread = np.sqrt(xy.var(axis=2).sum(axis=-1).mean(axis=1))
+    return np.maximum(spread, 1e-3)[:, None, None, None]
+
+
+def _distort(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation) -> None:
+    """Mirror some of the windows, roll the camera, and change the pixels' aspect; in place."""
+    count = len(keypoints)
+    flip = rng.random(count) < options.flip
+    keypoints[flip] = keypoints[flip][:, :, _MIRROR]
+    keypoints[flip, ..., 0] *= -1
+    roll = np.deg2rad(rng.normal(0, options.roll, count))
+    stretch = np.exp(rng.normal(0, options.aspect, count))
+    turn = np.stack([np.cos(roll) * stretch, -np.sin(roll), np.sin(roll) * stretch, np.cos(roll)],
+                    axis=-1).reshape(-1, 1, 2, 2).astype(np.float32)
+    keypoints[..., :2] = keypoints[..., :2] @ turn.transpose(0, 1, 3, 2)
+
+
+def _detect(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation) -> None:
+    """Add a detector's errors, in place: jitter, a bias of each joint, confused legs."""
+    count, frames, joints = keypoints.shape[:3]
+    size = _size(keypoints)
+    sigma = np.exp(rng.uniform(*np.log(options.noise), (count, 1, 1, 1))).astype(np.float32) * size
+    jitter = rng.standard_normal((count, frames, joints, 2), np.float32)
+    bias = rng.standard_normal((count, 1, joints, 2), np.float32)
+    bias *= options.bias * rng.random((count, 1, 1, 1), np.float32)
+    keypoints[..., :2] += jitter * sigma + bias * size
+    begin, length = rng.uniform(-0.2, 1, (count, 1)), rng.uniform(0.05, 0.4, (count, 1))
+    place = np.arange(frames) / frames
+    swap = (place > begin) & (place < begin + length)
+    swap &= rng.random((count, 1)) < options.leg_swaps
+    window, frame = np.nonzero(swap)
+    moved = keypoints[window, frame]
+    moved[:, _LEGS] = moved[:, _LEGS_SWAPPED]
+    keypoints[window, frame] = moved
+
+
+VIEWS = {
+    'own': Augmentation(
+        raw_body=0, torso_to_thigh=(1.25, 1.25), head_to_torso=(0.42, 0.42),
+        hips_to_torso=(0.35, 0.35), shoulder_width=(1, 1), head_forward=0.1, any_yaw=0, yaw=0,
+        pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0, focal=(300, 300), aspect=0,
+        noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
+    'raw': Augmentation(
+        raw_body=1, any_yaw=0, yaw=0, pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0,
+        focal=(300, 300), aspect=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
+    'turned': Augmentation(
+        raw_body=0, torso_to_thigh=(1.1, 1.4), head_to_torso=(0.35, 0.47), any_yaw=0, yaw=45,
+        pitch=(0, 25), flip=0, roll=2, distance=(2.5, 6), aspect=0.03, noise=(0.01, 0.02),
+        bias=0.02, leg_swaps=0),
+}
+"""Cameras of the evaluation: the source's own with image-like bodies, the same with the tracker's
+bodies, and a turned one with a detector's noise. A clip is seen by one camera throughout."""
+
+
+def see_clips(sequences: Sequences, view: str, seed: int = 0) -> Sequences:
+    """Return flat sequences in pixels: every clip seen by one camera of ``VIEWS[view]``."""
+    bodies = measure_bodies(sequences)
+    joints = np.zeros_like(sequences.joints)
+    for i, (a, b) in enumerate(zip(sequences.offsets[:-1], sequences.offsets[1:], strict=True)):
+        rng = np.random.default_rng([seed, i])
+        seen = render(rng, sequences.joints[None, a:b], bodies[i:i + 1], sequences.flat[i:i + 1],
+                      VIEWS[view])[0]
+        joints[a:b, :, :2], joints[a:b, :, 3] = seen[..., :2], seen[..., 2]
+    return replace(sequences, joints=joints, flat=np.ones(len(sequences), bool))
+
+
+def clip_windows(
+    sequences: Sequences, num_frames: int, frame_rate: float, stride: float = 0.25,
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Cut whole clips into windows as a live node would see them.
+
+    :param stride: seconds between the ends of a clip's windows.
+    :returns: windows (M, T, 13, 4) and the clip (M,) each is of. A clip shorter than a window
+        gives one window that holds its first pose.
+    """
+    span = (num_frames - 1) / frame_rate
+    duration = sequences.duration
+    counts = np.floor(np.maximum(duration - span, 0) / stride + 1e-6).astype(np.int64) + 1
+    clip = np.repeat(np.arange(len(sequences)), counts)
+    number = np.arange(len(clip)) - np.repeat(np.cumsum(counts) - counts, counts)
+    end = np.minimum(duration, span)[clip] + number * stride
+    frames, offsets = gather_frames(sequences, clip, end - span, end)
+    owner = np.repeat(np.arange(len(clip)), np.diff(offsets))
+    stamps = (frames - sequences.offsets[clip][owner]) / sequences.fps[clip][owner]
+    queries = end[:, None] + np.arange(1 - num_frames, 1) / frame_rate
+    return resample(stamps, sequences.joints[frames], offsets, queries, 0.2), clip
+
+
+def gather_frames(
+    sequences: Sequences, index: np.ndarray, begin: np.ndarray, end: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the frames around [begin, end] s of each sequence, and offsets."""
+    fps, longest = sequences.fps[index], sequences.lengths[index] - 1
+    first = np.clip(np.floor(begin * fps) - 1, 0, np.maximum(longest - 1, 0)).astype(np.int64)
+    last = np.clip(np.ceil(end * fps) + 1, first, longest).astype(np.int64)
+    offsets = np.concatenate(([0], np.cumsum(last - first + 1)))
+    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
+    return within + np.repeat(sequences.offsets[index] + first, np.diff(offsets)), offsets

@@ -1,0 +1,111 @@
+"""The settings of a training run, read from a YAML file and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.augmentation import Augmentation
+
+MPOSE_LABELS = (
+    'standing', 'check-watch', 'cross-arms', 'scratch-head', 'sit-down', 'get-up', 'turn', 'walk',
+    'wave1', 'box', 'kick', 'point', 'pick-up', 'bend', 'hands-clap', 'wave2', 'jog', 'jump',
+    'pjump', 'run')
+"""The 20 classes of MPOSE2021, in order."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """
+    A training run. The defaults follow Table II of the paper where it has them.
+
+    ``files`` are names in the data folder. The people are dealt into ``folds``; the run trains one
+    model for each entry of ``members``, which never sees the people of the fold it names. Members
+    that hold back the same fold differ by their seed and are measured together.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    labels: tuple[str, ...] = MPOSE_LABELS
+    model: str = 'act_mu'
+    num_frames: int = 30
+    min_frames: int = 15
+    frame_rate: float = 15.0
+    seed: int = 0
+    folds: int = 4
+    members: tuple[int, ...] = (0, 1, 2, 3)
+    epochs: int = 120
+    windows_per_epoch: int = 6144
+    batch_size: int = 512
+    dropout: float | None = None
+    weight_decay: float = 1e-4
+    label_smoothing: float = 0.1
+    schedule: str = 'transformer'
+    """Learning rate: 'transformer' as in the paper, or 'cosine' from ``peak_rate`` to 0."""
+    peak_rate: float = 2e-3
+    warmup: float = 0.4
+    drop_at: float = 0.8
+    final_rate: float = 1e-4
+    short_windows: float = 0.25
+    """Share of batches whose windows have fewer than ``num_frames``, as when a person appears."""
+    mixup: float = 0.0
+    """Parameter of the Beta distribution that mixes pairs of windows; 0 = none."""
+    unknown_share: float = 0.2
+    """Share of windows of other actions, whose target is the uniform distribution."""
+    ignored_actions: tuple[str, ...] = ()
+    """Other actions too near to a class to learn or measure rejection from."""
+    balance: float = 0.5
+    validate_every: int = 10
+    keep: str = 'last'
+    """Which weights to ship: 'last', or 'best' on the validation people."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        problems = [text for ok, text in (
+            (bool(self.files), 'files must name at least one sequence file'),
+            (self.keep in ('last', 'best'), "keep must be 'last' or 'best'"),
+            (self.schedule in ('transformer', 'cosine'),
+             "schedule must be 'transformer' or 'cosine'"),
+            (self.folds >= 2, 'folds must be at least 2'),
+            (all(0 <= m < self.folds for m in self.members) and self.members,
+             'members must be folds, from 0 to folds - 1'),
+            (self.epochs >= 1 and self.windows_per_epoch >= self.batch_size >= 1,
+             'an epoch must have at least one batch'),
+            (0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'),
+            (2 <= self.min_frames <= self.num_frames,
+             '2 <= min_frames <= num_frames must hold'),
+        ) if not ok]
+        if problems:
+            raise ValueError('; '.join(problems))
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Read a configuration; an unknown key or a bad value is a ValueError naming the file."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f'cannot read the configuration {path}: {error}') from error
+    if not isinstance(values, dict):
+        raise ValueError(f'{path} must be a YAML mapping')
+    try:
+        return parse_config(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def parse_config(values: dict[str, Any]) -> TrainConfig:
+    """Make a configuration of plain values, as YAML and JSON have them."""
+    values = dict(values)
+    augmentation = _make(Augmentation, values.pop('augmentation', {}) or {})
+    return _make(TrainConfig, {**values, 'augmentation': augmentation})
+
+
+def _make(kind: type, values: dict[str, Any]) -> Any:
+    known = {f.name for f in dataclasses.fields(kind)}
+    if extra := sorted(set(values) - known):
+        raise ValueError(f'unknown settings {", ".join(extra)}; known: {", ".join(sorted(known))}')
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

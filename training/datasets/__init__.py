@@ -1,0 +1,1 @@
+"""Readers of skeleton data; each gives `training.datasets.skeletons.Sequences` or arrays."""

@@ -1,0 +1,242 @@
+"""
+Skeleton sequences with labels and actors, and how they are split between training and test.
+
+The file format is a compressed ``.npz`` without pickled objects:
+
+============  ====================  ==========================================================
+``joints``    float32 (frames, J, 3)  all sequences one after another: x, y, z or x, y, score
+``offsets``   int64 (n + 1,)        sequence i is ``joints[offsets[i]:offsets[i + 1]]``
+``label``     int (n,)              class index, -1 = another action (to reject the unknown)
+``fps``       float32 (n,)          frames a second
+``layout``    str (1,)              one of ``LAYOUTS`` below
+``actor``     str (n,)              person, '' where unknown
+``take``      str (n,)              clip; parts of one clip share the text before ``#``
+``view``      str (n,), optional    camera, style or ''
+``source_label``  str (n,), optional  the source's own name of the action
+============  ====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from act_ros.skeletons import get_layout, joint_sources
+
+JOINTS = get_layout('mpose13_coco').joints
+"""The 13 joints of `Sequences.joints`, in order."""
+
+LAYOUTS = {
+    'mpose13_3d': ('mpose13_openpose', True),
+    'mpose13_2d': ('mpose13_openpose', False),
+    'coco17_2d': ('coco17', False),
+    'body25_2d': ('body25', False),
+    'mpose13_coco_2d': ('mpose13_coco', False),
+}
+"""Layout in a file: the keypoint layout whose joint order it has, and whether z is a depth."""
+
+UNKNOWN = -1
+"""Label of an action that is none of the classes."""
+
+# Takes of unknown people whose numbers are near are often cut from one film: they stay together.
+_NEIGHBOURS = 8
+
+
+class DataError(ValueError):
+    """A sequence file that cannot be used; the message says which, why and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """
+    N skeleton sequences, one after another in ``joints``.
+
+    ``joints`` (frames, 13, 4) float32 holds x, y, z, score in the order of ``JOINTS``; metres for
+    3D sequences, any unit and z = 0 for flat ones. ``group`` names what must not be split: a
+    person, or for unknown people a film.
+    """
+
+    joints: np.ndarray
+    offsets: np.ndarray
+    label: np.ndarray
+    fps: np.ndarray
+    flat: np.ndarray
+    source: np.ndarray
+    source_label: np.ndarray
+    group: np.ndarray
+    take: np.ndarray
+    view: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Frames (N,) of each sequence."""
+        return np.diff(self.offsets)
+
+    @property
+    def duration(self) -> np.ndarray:
+        """Seconds (N,) from the first to the last frame."""
+        return (self.lengths - 1) / self.fps
+
+    def select(self, chosen: np.ndarray) -> Sequences:
+        """Return the sequences at the given indices, or where a mask is true."""
+        index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        frames, offsets = gather(self.offsets, index)
+        rest = {f.name: getattr(self, f.name)[index] for f in fields(self)
+                if f.name not in ('joints', 'offsets')}
+        return Sequences(joints=self.joints[frames], offsets=offsets, **rest)
+
+
+def gather(offsets: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frame numbers of the sequences ``index``, one after another, and new offsets."""
+    lengths = np.diff(offsets)[index]
+    new = np.concatenate(([0], np.cumsum(lengths)))
+    frames = np.arange(new[-1]) + np.repeat(offsets[index] - new[:-1], lengths)
+    return frames, new
+
+
+def concatenate(parts: Sequence[Sequences]) -> Sequences:
+    """Join several sets of sequences."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    rest = {f.name: np.concatenate([getattr(part, f.name) for part in parts])
+            for f in fields(Sequences) if f.name != 'offsets'}
+    return Sequences(offsets=np.concatenate(([0], np.cumsum(lengths))), **rest)
+
+
+def load_sequences(paths: Iterable[str | Path], num_classes: int = 20) -> Sequences:
+    """
+    Read and check sequence files.
+
+    :raises DataError: for a missing or broken file, wrong shapes, values that are not finite,
+        labels out of range, an empty sequence, or a take that occurs twice.
+    """
+    parts = [_load(Path(path), num_classes) for path in paths]
+    if not parts:
+        raise DataError('no sequence file given')
+    return concatenate(parts)
+
+
+def _load(path: Path, num_classes: int) -> Sequences:
+    def fail(problem: str) -> DataError:
+        return DataError(f'{path}: {problem}')
+
+    if not path.is_file():
+        raise fail('no such file')
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise fail(f'is not a readable .npz file ({error})') from error
+    needed = ('joints', 'offsets', 'label', 'fps', 'layout', 'actor', 'take')
+    if missing := [key for key in needed if key not in data]:
+        raise fail(f'lacks the arrays {", ".join(missing)}')
+
+    layout = str(np.ravel(data['layout'])[0])
+    if layout not in LAYOUTS:
+        raise fail(f'has layout {layout!r}; known: {", ".join(LAYOUTS)}')
+    keypoint_layout, deep = LAYOUTS[layout]
+    joints, offsets, label = data['joints'], data['offsets'], data['label']
+    count = len(label)
+    expected = len(get_layout(keypoint_layout).joints)
+    if joints.ndim != 3 or joints.shape[1:] != (expected, 3):
+        raise fail(f'joints must be (frames, {expected}, 3) for {layout}, not {joints.shape}')
+    if not np.issubdtype(joints.dtype, np.floating):
+        raise fail(f'joints must be floating point, not {joints.dtype}')
+    if offsets.shape != (count + 1,) or not np.issubdtype(offsets.dtype, np.integer):
+        raise fail(f'offsets must be {count + 1} integers for {count} labels, not '
+                   f'{offsets.dtype} {offsets.shape}')
+    if offsets[0] != 0 or offsets[-1] != len(joints) or (np.diff(offsets) < 1).any():
+        raise fail('offsets must ascend from 0 to the number of frames; no sequence may be empty')
+    bad = ~np.isfinite(joints).all(axis=(1, 2))
+    if bad.any():
+        first = int(np.searchsorted(offsets, np.argmax(bad), side='right') - 1)
+        raise fail(f'sequence {first} ({data["take"][first]}) holds NaN or infinite joints')
+    if not np.issubdtype(label.dtype, np.integer):
+        raise fail(f'label must be integers, not {label.dtype}')
+    if count and (label.min() < UNKNOWN or label.max() >= num_classes):
+        raise fail(f'labels must lie in [-1, {num_classes - 1}], found '
+                   f'{label.min()} to {label.max()}')
+    data.setdefault('view', np.full(count, ''))
+    data.setdefault('source_label', np.full(count, ''))
+    for key in ('fps', 'actor', 'take', 'view', 'source_label'):
+        if len(data[key]) != count:
+            raise fail(f'{key} has {len(data[key])} entries for {count} sequences')
+    fps = data['fps'].astype(np.float64)
+    if not (np.isfinite(fps) & (fps > 0)).all():
+        raise fail('fps must be positive')
+    names, times = np.unique(data['take'], return_counts=True)
+    if (times > 1).any():
+        raise fail(f'take {names[times > 1][0]!r} occurs more than once; the same clip twice? '
+                   f'Parts of one clip are told apart after a "#"')
+
+    return Sequences(
+        joints=_reduce(joints.astype(np.float32), keypoint_layout, deep),
+        offsets=offsets.astype(np.int64), label=label.astype(np.int64), fps=fps,
+        flat=np.full(count, not deep), source=np.full(count, path.stem),
+        source_label=data['source_label'],
+        group=_groups(path.stem, data['actor'], data['take'], data['source_label']),
+        take=data['take'], view=data['view'])
+
+
+def _reduce(joints: np.ndarray, layout: str, deep: bool) -> np.ndarray:
+    """Bring joints (frames, J, 3) to (frames, 13, 4): x, y, z, score."""
+    out = np.zeros((len(joints), len(JOINTS), 4), np.float32)
+    for k, sources in enumerate(joint_sources(layout, JOINTS)):
+        mean = joints[:, list(sources)].mean(axis=1)
+        out[:, k, :2] = mean[:, :2]
+        out[:, k, 2 if deep else 3] = mean[:, 2]
+    if deep:
+        out[..., 3] = 1.0
+    return out
+
+
+def _groups(
+    source: str, actor: np.ndarray, take: np.ndarray, source_label: np.ndarray,
+) -> np.ndarray:
+    """
+    Name what a split must keep together: ``source:actor``.
+
+    Where the actor is unknown, neighbouring takes of one action count as one person.
+    """
+    groups = np.char.add(f'{source}:', actor.astype(str)).astype(object)
+    for action in np.unique(source_label):
+        nameless = np.flatnonzero((actor == '') & (source_label == action))
+        clips = np.array([str(t).split('#')[0] for t in take[nameless]])
+        ordered, number = np.unique(clips, return_inverse=True)
+        del ordered
+        for i, block in zip(nameless, number // _NEIGHBOURS, strict=True):
+            groups[i] = f'{source}:?{action.split("/")[0]}-{block}'
+    return groups.astype(str)
+
+
+def assign_folds(sequences: Sequences, num_folds: int, seed: int) -> np.ndarray:
+    """
+    Give every sequence a fold (N,) so that no person is in two.
+
+    Each source's people are dealt out in turn, so every fold sees every source.
+    """
+    if num_folds < 2:
+        raise ValueError(f'num_folds must be at least 2, not {num_folds}')
+    rng = np.random.default_rng(seed)
+    folds = np.zeros(len(sequences), np.int64)
+    start = 0
+    for source in np.unique(sequences.source):
+        mine = np.flatnonzero(sequences.source == source)
+        people, number = np.unique(sequences.group[mine], return_inverse=True)
+        place = rng.permutation(len(people))
+        folds[mine] = (place[number] + start) % num_folds
+        start += len(people)
+    return folds
+
+
+def check_disjoint(train: Sequences, test: Sequences) -> None:
+    """Raise DataError when a person is on both sides of a split."""
+    both = np.intersect1d(train.group, test.group)
+    if len(both):
+        raise DataError(f'{len(both)} people are on both sides of the split, e.g. {both[0]}')

@@ -1,0 +1,234 @@
+"""
+Measure models on clips of people they never saw.
+
+    python -m training.evaluate --run runs/act_mu --card models/act_mu.md
+
+reads what `training.train` kept of the held-back people, fits the temperature and the threshold
+for the unknown, and writes ``results.json`` and the tables of the model card. A clip is cut into
+windows at the model's rate, as a live node would see them; its answer is the class of the greatest
+mean probability over its windows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from act_ros.features import extract_features
+from training.augmentation import LAYOUT, VIEWS, clip_windows, see_clips
+from training.config import TrainConfig, parse_config
+from training.datasets.skeletons import UNKNOWN, Sequences
+from training.metrics import (
+    clip_mean,
+    confusion_matrix,
+    expected_calibration_error,
+    fit_temperature,
+    softmax,
+    summary,
+    unknown_threshold,
+)
+
+BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
+
+
+class ViewedClips:
+    """Clips seen by the cameras of one view: features (M, T, F) and the clip (M,) of each."""
+
+    def __init__(self, sequences: Sequences, view: str, config: TrainConfig) -> None:
+        seen = see_clips(sequences, view, config.seed)
+        windows, self.clip = clip_windows(seen, config.num_frames, config.frame_rate)
+        self.features = extract_features(windows[..., :3][..., [0, 1]], LAYOUT)
+        self.label, self.source = sequences.label, sequences.source
+
+
+def measure(clips: ViewedClips, logits: np.ndarray, temperature: float = 1.0) -> dict[str, float]:
+    """
+    Return the measures of a model's logits (M, C) for the windows of clips.
+
+    ``rejected`` is the share of unknown clips rejected at the threshold that loses 5 % of the
+    known ones.
+    """
+    probabilities = clip_mean(softmax(logits, temperature), clips.clip)
+    known = clips.label != UNKNOWN
+    result = summary(clips.label[known], probabilities[known])
+    confidence = probabilities.max(axis=-1)
+    threshold = unknown_threshold(confidence[known])
+    result['rejected'] = float((confidence[~known] < threshold).mean()) if (~known).any() else 0.0
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class HeldBack:
+    """
+    What a run's members say of people they never saw, in one view.
+
+    ``log_mean`` (M, C) is the logarithm of the probabilities averaged over the members that held
+    the window's person back; for a single member its logits. ``clip`` (M,) numbers the windows'
+    clips, whose ``label``, ``source``, ``take`` and ``source_label`` are (N,).
+    """
+
+    log_mean: np.ndarray
+    clip: np.ndarray
+    label: np.ndarray
+    source: np.ndarray
+    group: np.ndarray
+
+    def clips(self, temperature: float) -> np.ndarray:
+        """Return the clips' probabilities (N, C)."""
+        return clip_mean(softmax(self.log_mean, temperature), self.clip)
+
+
+def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
+    """Collect the members' files of a run; FileNotFoundError names one that is missing."""
+    parts: list[HeldBack] = []
+    for fold in sorted(set(config.members)):
+        files = []
+        for member in (i for i, f in enumerate(config.members) if f == fold):
+            path = run / f'member_{member}' / 'held_back.npz'
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f'{path} is missing: train member {member} first (python -m training.train)')
+            files.append(np.load(path))
+        logits = [file[f'{view}_logits'] for file in files]
+        mean = np.mean([softmax(x) for x in logits], axis=0)
+        parts.append(HeldBack(
+            logits[0] if len(logits) == 1 else np.log(np.maximum(mean, 1e-9)),
+            files[0][f'{view}_clip'] + sum(len(p.label) for p in parts),
+            files[0]['label'], files[0]['source'], files[0]['group']))
+    return HeldBack(*(np.concatenate([getattr(p, name) for p in parts])
+                      for name in HeldBack.__dataclass_fields__))
+
+
+def evaluate_run(run: Path, config: TrainConfig) -> dict:
+    """
+    Return everything the bundle and the card need, as plain values.
+
+    Temperature and threshold are fitted on the clips of all views together.
+    """
+    views = {name: load_held_back(run, config, name) for name in VIEWS}
+    known = {name: held.label != UNKNOWN for name, held in views.items()}
+    temperature = float(np.median([
+        fit_temperature(held.log_mean[known[name][held.clip]], held.label[known[name]],
+                        _renumber(held.clip, known[name])) for name, held in views.items()]))
+    answers = {name: held.clips(temperature) for name, held in views.items()}
+    confidence = {name: answer.max(axis=-1) for name, answer in answers.items()}
+    threshold = unknown_threshold(np.concatenate(
+        [confidence[name][known[name]] for name in views]))
+
+    results: dict = {
+        'temperature': temperature, 'unknown_threshold': threshold, 'views': {},
+        'clips': int(known['own'].sum()), 'unknown_clips': int((~known['own']).sum()),
+        'people': int(len(np.unique(views['own'].group)))}
+    for name, held in views.items():
+        mine, label = known[name], held.label
+        windows = softmax(held.log_mean, temperature)
+        of_known = mine[held.clip]
+        before = expected_calibration_error(label[mine], held.clips(1.0)[mine])
+        results['views'][name] = {
+            **summary(label[mine], answers[name][mine]), 'ece_before': before,
+            'window_accuracy': float(
+                (windows.argmax(-1) == label[held.clip])[of_known].mean()),
+            'window_ece': expected_calibration_error(
+                label[held.clip][of_known], windows[of_known]),
+            'unknown_rejected': float((confidence[name][~mine] < threshold).mean()),
+            'known_lost': float((confidence[name][mine] < threshold).mean()),
+            'sources': {
+                source: summary(label[chosen], answers[name][chosen]) | {'clips': int(chosen.sum())}
+                for source in np.unique(held.source)
+                if (chosen := mine & (held.source == source)).any()}}
+    held, mine = views['own'], known['own']
+    matrix = sum(confusion_matrix(views[n].label[known[n]], answers[n][known[n]].argmax(-1),
+                                  len(config.labels)) for n in views)
+    results['classes'] = {
+        label: {
+            'clips': int((held.label == c).sum()),
+            'people': int(len(np.unique(held.group[held.label == c]))),
+            'recall': _ratio(matrix[c, c], matrix[c].sum()),
+            'precision': _ratio(matrix[c, c], matrix[:, c].sum())}
+        for c, label in enumerate(config.labels)}
+    results['confusion'] = np.asarray(matrix).tolist()
+    return results
+
+
+def _renumber(clip: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Number the windows' clips anew after only the ``chosen`` clips are kept."""
+    return (np.cumsum(chosen) - 1)[clip[chosen[clip]]]
+
+
+def _ratio(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def tables(results: dict) -> str:
+    """Return the results as Markdown."""
+    def percent(value: float | None) -> str:
+        return '-' if value is None else f'{100 * value:.1f}'
+
+    lines = [
+        f'{results["clips"]} clips of {results["people"]} people (or films, where people are not '
+        f'named) held back, and {results["unknown_clips"]} clips of other actions. Percent; ECE '
+        f'as a fraction.', '',
+        '| camera | accuracy | balanced | macro-F1 | ECE (before) | one window: accuracy | '
+        'its ECE | unknown rejected | known lost |', '|---|' + '---|' * 8]
+    for name, view in results['views'].items():
+        lines.append(
+            f'| {name} | {percent(view["accuracy"])} | {percent(view["balanced_accuracy"])} | '
+            f'{percent(view["macro_f1"])} | {view["ece"]:.3f} ({view["ece_before"]:.3f}) | '
+            f'{percent(view["window_accuracy"])} | {view["window_ece"]:.3f} | '
+            f'{percent(view["unknown_rejected"])} | {percent(view["known_lost"])} |')
+    names = list(results['views'])
+    lines += ['', '| source | clips | ' + ' | '.join(
+        f'{n}: accuracy / balanced / macro-F1' for n in names) + ' |',
+        '|---|---|' + '---|' * len(names)]
+    for source, first in results['views'][names[0]]['sources'].items():
+        cells = (results['views'][n]['sources'][source] for n in names)
+        lines.append(f'| {source} | {first["clips"]} | ' + ' | '.join(
+            f'{percent(c["accuracy"])} / {percent(c["balanced_accuracy"])} / '
+            f'{percent(c["macro_f1"])}' for c in cells) + ' |')
+    lines += ['', '| class | clips held back | people | recall | precision | most taken for |',
+              '|---|---|---|---|---|---|']
+    labels = list(results['classes'])
+    for c, (label, row) in enumerate(results['classes'].items()):
+        wrong = np.array(results['confusion'][c])
+        wrong[c] = 0
+        share = percent(wrong.max() / max(sum(results['confusion'][c]), 1))
+        worst = f'{labels[wrong.argmax()]} ({share})'
+        lines.append(f'| {label} | {row["clips"]} | {row["people"]} | {percent(row["recall"])} | '
+                     f'{percent(row["precision"])} | {worst if wrong.any() else "-"} |')
+    return '\n'.join(lines)
+
+
+def write_tables(card: Path, text: str) -> None:
+    """Put the tables between the markers of a model card."""
+    content = card.read_text(encoding='utf-8')
+    if BEGIN not in content or END not in content:
+        raise ValueError(f'{card} has no lines {BEGIN} and {END} to put the tables between')
+    head, tail = content.split(BEGIN)[0], content.split(END)[1]
+    card.write_text(f'{head}{BEGIN}\n{text}\n{END}{tail}', encoding='utf-8')
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser.add_argument('--run', type=Path, required=True, help='folder of a training run')
+    parser.add_argument('--card', type=Path, help='model card to put the tables into')
+    options = parser.parse_args(arguments)
+    try:
+        config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
+        results = evaluate_run(options.run, config)
+        (options.run / 'results.json').write_text(json.dumps(results, indent=1), 'utf-8')
+        print(tables(results))
+        print(f'temperature {results["temperature"]:.3f}, '
+              f'unknown below {results["unknown_threshold"]:.3f}')
+        if options.card:
+            write_tables(options.card, tables(results))
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,219 @@
+"""
+Make a model bundle (.tflite + .yaml) of trained members.
+
+    python -m training.export --run runs/act_mu --output models
+
+The members are averaged inside one file, for any batch and any number of frames. The file is
+checked against Keras on real windows before it gets its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from act_ros.bundle import Bundle, save_bundle
+from act_ros.features import num_features
+from act_ros.runtime import load_interpreter
+from training.augmentation import LAYOUT, WindowSampler
+from training.config import TrainConfig, parse_config
+from training.evaluate import evaluate_run
+from training.models import build
+from training.models.act import TransformerEncoder
+from training.train import load_data
+
+QUANTISATIONS = ('float32', 'float16', 'int8')
+
+# Largest difference of a probability between Keras and the exported file.
+TOLERANCE = {'float32': 1e-4, 'float16': 5e-3, 'int8': 0.1}
+
+
+class ExportError(RuntimeError):
+    """An exported file that does not say what the Keras models say."""
+
+
+def convert(
+    members: Sequence[keras.Model], quantisation: str = 'float32', attention: bool = False,
+) -> bytes:
+    """
+    Convert models of the same input and classes to one TFLite file.
+
+    :param members: one model, or several whose probabilities are averaged; the output is then the
+        logarithm of the average.
+    :param quantisation: ``float32``, ``float16`` weights, or ``int8`` weights (dynamic range).
+    :param attention: add a second output (N, T): how much the class token of the last encoder
+        layer attends to each frame, averaged over heads and members, summing to 1.
+    """
+    if quantisation not in QUANTISATIONS:
+        raise ValueError(f'quantisation must be one of {", ".join(QUANTISATIONS)}')
+    if not members:
+        raise ValueError('there is no model to export')
+    weights = [([w.numpy() for w in m.trainable_variables],
+                [w.numpy() for w in m.non_trainable_variables]) for m in members]
+
+    def serve(features: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        logits, looks = [], []
+        for model, (trained, fixed) in zip(members, weights, strict=True):
+            network = with_attention(model) if attention else model
+            output = network.stateless_call(
+                [tf.constant(w) for w in trained], [tf.constant(w) for w in fixed], features,
+                training=False)[0]
+            if attention:
+                output, look = output
+                looks.append(look)
+            logits.append(output)
+        answer = logits[0]
+        if len(members) > 1:
+            mean = tf.add_n([tf.nn.softmax(x) for x in logits]) / len(logits)
+            answer = tf.math.log(tf.maximum(mean, 1e-9))
+        if not attention:
+            return (tf.identity(answer, name='logits'),)
+        look = tf.add_n(looks)
+        look /= tf.reduce_sum(look, axis=-1, keepdims=True)
+        return tf.identity(answer, name='logits'), tf.identity(look, name='attention')
+
+    width = members[0].input_shape[-1]
+    function = tf.function(serve, autograph=False).get_concrete_function(
+        tf.TensorSpec([None, None, width], tf.float32, name='features'))
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    if quantisation != 'float32':
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantisation == 'float16':
+        converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def with_attention(model: keras.Model) -> keras.Model:
+    """Return a model that shares the layers of an AcT and also gives (N, T) attention."""
+    encoders = [layer for layer in model.layers if isinstance(layer, TransformerEncoder)]
+    if not encoders:
+        raise ValueError(f'{model.name} has no attention to export')
+    last = encoders[-1]
+    tokens, weights = last(last.input, return_attention=True)
+    hidden = model.get_layer('head')(tokens[:, 0])
+    look = keras.ops.mean(weights[:, :, 0, 1:], axis=1)
+    return keras.Model(model.input, [model.get_layer('logits')(hidden), look])
+
+
+def average(members: Sequence[keras.Model], features: np.ndarray) -> np.ndarray:
+    """Return the averaged probabilities (N, C) of Keras models."""
+    return np.mean([tf.nn.softmax(m(features, training=False)).numpy() for m in members], axis=0)
+
+
+def check(
+    model: bytes, members: Sequence[keras.Model], features: np.ndarray, quantisation: str,
+) -> float:
+    """
+    Run a TFLite file beside its Keras models, on several batch sizes and lengths.
+
+    :returns: the largest difference of a probability.
+    :raises ExportError: when that is more than rounding explains.
+    """
+    interpreter = load_interpreter(model, 1)
+    number = interpreter.get_input_details()[0]['index']
+    worst = 0.0
+    frames = features.shape[1]
+    for batch in (features, features[:1], features[:7, frames // 2:]):
+        interpreter.resize_tensor_input(number, batch.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(number, np.ascontiguousarray(batch))
+        interpreter.invoke()
+        logits = interpreter.get_tensor(interpreter.get_output_details()[0]['index'])
+        difference = np.abs(tf.nn.softmax(logits).numpy() - average(members, batch)).max()
+        worst = max(worst, float(difference) if np.isfinite(logits).all() else np.inf)
+    if not worst <= TOLERANCE[quantisation]:
+        raise ExportError(
+            f'the {quantisation} file differs from Keras by {worst:.2g} in a probability, more '
+            f'than {TOLERANCE[quantisation]:.2g}; it was not written')
+    return worst
+
+
+def export_bundle(
+    members: Sequence[keras.Model], config: TrainConfig, directory: Path, features: np.ndarray,
+    *, temperature: float = 1.0, unknown_threshold: float = 0.0,
+    trusted_labels: Sequence[str] = (), license_text: str = '',
+    training: dict[str, Any] | None = None, metrics: dict[str, Any] | None = None,
+    quantisation: str = 'float32', attention: bool = False, name: str | None = None,
+) -> Path:
+    """
+    Convert, check on real windows ``features`` (N, T, F), and write a bundle; return its path.
+
+    Nothing is written when the check fails.
+    """
+    model = convert(members, quantisation, attention)
+    worst = check(model, members, features.astype(np.float32), quantisation)
+    print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
+          f'Keras {worst:.1e} on {len(features)} windows')
+    if members[0].input_shape[-1] != num_features(LAYOUT):
+        raise ExportError(f'the model does not read the features of {LAYOUT}')
+    bundle = Bundle(
+        name=name or config.name, labels=config.labels, layout=LAYOUT,
+        num_frames=config.num_frames, min_frames=config.min_frames, frame_rate=config.frame_rate,
+        temperature=temperature, unknown_threshold=unknown_threshold, members=len(members),
+        attention=attention, trusted_labels=tuple(trusted_labels), license=license_text,
+        training=training or {}, metrics=metrics or {})
+    return save_bundle(directory, bundle, model)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser.add_argument('--run', type=Path, required=True, help='folder of a training run')
+    parser.add_argument('--data', type=Path, default=Path('../shared/data/skeletons'),
+                        help='folder of the sequence files')
+    parser.add_argument('--output', type=Path, default=Path('models'), help='folder of the bundle')
+    parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
+    parser.add_argument('--attention', action='store_true',
+                        help='add the attention over the frames as second output')
+    parser.add_argument('--name', help='name of the bundle; default: the name of the run')
+    parser.add_argument('--trusted', type=float, default=0.7,
+                        help='least recall and precision of a trusted label')
+    parser.add_argument('--license', default='Apache-2.0; trained on data of several licences, '
+                        'partly research only, see the model card')
+    options = parser.parse_args(arguments)
+    try:
+        config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
+        results = evaluate_run(options.run, config)
+        members = []
+        for number in range(len(config.members)):
+            model = build(config.model, config.num_frames, num_classes=len(config.labels))
+            model.load_weights(options.run / f'member_{number}' / 'member.weights.h5')
+            members.append(model)
+        sequences, _ = load_data(config, options.data)
+        sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
+                                config.augmentation)
+        features, _ = sampler.draw(np.random.default_rng(config.seed), 256)
+        path = export_bundle(
+            members, config, options.output, features, temperature=results['temperature'],
+            unknown_threshold=results['unknown_threshold'],
+            trusted_labels=trusted(results, options.trusted), license_text=options.license,
+            training={'config': json.loads(json.dumps(asdict(config))), 'actors': 'never shared '
+                      'between training and measurement'},
+            metrics={name: {k: round(v, 4) for k, v in view.items() if isinstance(v, float)}
+                     for name, view in results['views'].items()},
+            quantisation=options.quantisation, attention=options.attention, name=options.name)
+    except (OSError, ValueError, ExportError) as error:
+        parser.error(str(error))
+    print(f'wrote {path} and {path.with_suffix(".yaml")}')
+
+
+def trusted(results: dict[str, Any], least: float) -> list[str]:
+    """Return the labels measured on three or more people whose recall and precision suffice."""
+    return [label for label, row in results['classes'].items()
+            if row['people'] >= 3 and (row['recall'] or 0) >= least
+            and (row['precision'] or 0) >= least]
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,86 @@
+"""Measures of a classifier that may also answer "unknown"; numpy only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Return probabilities (..., C)."""
+    scaled = logits / temperature
+    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return scaled / scaled.sum(axis=-1, keepdims=True)
+
+
+def clip_mean(values: np.ndarray, clip: np.ndarray) -> np.ndarray:
+    """Average (M, C) over the windows of each clip (M,): the answer (N, C) for the clips."""
+    total = np.zeros((int(clip.max()) + 1, values.shape[-1]))
+    np.add.at(total, clip, values)
+    return total / np.bincount(clip)[:, None]
+
+
+def confusion_matrix(label: np.ndarray, answer: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return counts (C, C): true class by row, answer by column."""
+    return np.bincount(label * num_classes + answer, minlength=num_classes ** 2).reshape(
+        num_classes, num_classes)
+
+
+def summary(label: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """
+    Return accuracy, balanced accuracy, macro-F1 and ECE of known actions.
+
+    Balanced accuracy is over the classes that occur, macro-F1 over those that occur or are
+    answered.
+    """
+    answer = probabilities.argmax(axis=-1)
+    matrix = confusion_matrix(label, answer, probabilities.shape[-1])
+    hits, occurs, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
+    recall = hits[occurs > 0] / occurs[occurs > 0]
+    involved = occurs + answered > 0
+    f1 = 2 * hits[involved] / (occurs + answered)[involved]
+    return {
+        'accuracy': float(hits.sum() / max(matrix.sum(), 1)),
+        'balanced_accuracy': float(recall.mean()), 'macro_f1': float(f1.mean()),
+        'ece': expected_calibration_error(label, probabilities)}
+
+
+def expected_calibration_error(
+    label: np.ndarray, probabilities: np.ndarray, bins: int = 15,
+) -> float:
+    """Return the mean gap between confidence and accuracy, over equal bins of confidence."""
+    confidence = probabilities.max(axis=-1)
+    hit = probabilities.argmax(axis=-1) == label
+    number = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(number, hit - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / max(len(label), 1))
+
+
+def fit_temperature(
+    logits: np.ndarray, label: np.ndarray, clip: np.ndarray | None = None,
+) -> float:
+    """
+    Return the temperature that makes the probabilities of known actions most likely.
+
+    With ``clip`` the probabilities are averaged over the windows of each clip first, and ``label``
+    is the clips'. Guo et al., "On calibration of modern neural networks", 2017.
+    """
+    def loss(log_temperature: float) -> float:
+        probabilities = softmax(logits, np.exp(log_temperature))
+        if clip is not None:
+            probabilities = clip_mean(probabilities, clip)
+        return -float(np.log(probabilities[np.arange(len(label)), label] + 1e-12).mean())
+
+    low, high = np.log(0.05), np.log(20.0)
+    golden = (5 ** 0.5 - 1) / 2
+    for _ in range(40):
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if loss(left) < loss(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def unknown_threshold(known: np.ndarray, loss: float = 0.05) -> float:
+    """Return the confidence below which the share ``loss`` of known actions lies."""
+    return float(np.quantile(known, loss))

@@ -1,0 +1,212 @@
+"""
+Action Transformer (AcT): Mazzia et al., "Action Transformer: A self-attention model for short-time
+pose-based human action recognition", Pattern Recognition 2022, https://arxiv.org/abs/2107.00606.
+
+Section 3.2: each frame is projected to d_model, a learned class token is put in front, a learned
+position embedding added; L post-norm encoder layers; the class token goes through a head of two
+Dense layers. Table I gives the four sizes.
+
+Written for speed on a CPU: query, key and value are one matrix product, and every Dense sees a
+two-dimensional (N * tokens, d) array, since batched products of thin matrices are slow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+LAYER_NORM_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class ActSize:
+    """A row of Table I: heads, width, encoder layers, width of the head's Dense, dropout."""
+
+    num_heads: int
+    d_model: int
+    num_layers: int
+    mlp_head: int
+    dropout: float
+
+
+SIZES = {
+    'mu': ActSize(1, 64, 4, 256, 0.3),
+    's': ActSize(2, 128, 5, 256, 0.3),
+    'm': ActSize(3, 192, 6, 256, 0.3),
+    'l': ActSize(4, 256, 6, 512, 0.4),
+}
+
+
+@keras.saving.register_keras_serializable(package='act')
+class PatchClassEmbedding(keras.layers.Layer):
+    """Put a learned class token before the frames and add a learned position: (N, T + 1, d)."""
+
+    def __init__(self, num_frames: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.num_frames = num_frames
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        width = input_shape[-1]
+        self.class_token = self.add_weight(
+            shape=(1, 1, width), initializer='he_normal', name='class_token')
+        self.position = self.add_weight(
+            shape=(self.num_frames + 1, width), initializer=keras.initializers.RandomNormal(0.05),
+            name='position')
+
+    def call(self, frames: keras.KerasTensor) -> keras.KerasTensor:
+        batch, length = ops.shape(frames)[0], ops.shape(frames)[1]
+        token = ops.broadcast_to(self.class_token, (batch, 1, frames.shape[-1]))
+        tokens = ops.concatenate([token, frames], axis=1)
+        # A window shorter than trained for uses the first positions.
+        return tokens + self.position[:length + 1]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, length, width = input_shape
+        return batch, None if length is None else length + 1, width
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), 'num_frames': self.num_frames}
+
+
+@keras.saving.register_keras_serializable(package='act')
+class HashDropout(keras.layers.Layer):
+    """
+    Dropout whose random bits are an integer hash of each element's index and the step's seed.
+
+    Same law as ``keras.layers.Dropout``. Under XLA on a CPU its Philox bits cost more than all the
+    matrix products of AcT-µ; a few integer operations per element fuse into their neighbours.
+    The hash is the two-round multiply-xorshift of C. Wellons, "Prospecting for hash functions".
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f'dropout must lie in [0, 1), not {rate}')
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, x: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        if not training or self.rate == 0:
+            return x
+        state = ops.cast(self.seed_generator.next(), 'uint32')
+        shape = ops.shape(x)
+        index = ops.arange(ops.prod(shape), dtype='int32')
+        bits = ops.cast(ops.reshape(index, shape), 'uint32')
+        bits = (bits ^ _mix(state[0] ^ _mix(state[1]))) * 0x9E3779B1
+        keep = _mix(bits) >= int(self.rate * 2 ** 32)
+        return ops.where(keep, x * (1 / (1 - self.rate)), 0.0)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), 'rate': self.rate}
+
+
+def _mix(x: keras.KerasTensor) -> keras.KerasTensor:
+    x = (x ^ ops.right_shift(x, 16)) * 0x7FEB352D
+    x = (x ^ ops.right_shift(x, 15)) * 0x846CA68B
+    return x ^ ops.right_shift(x, 16)
+
+
+@keras.saving.register_keras_serializable(package='act')
+class TransformerEncoder(keras.layers.Layer):
+    """
+    One post-norm encoder layer: (N, tokens, d) to the same shape.
+
+    ``call(..., return_attention=True)`` also gives the weights (N, heads, tokens, tokens).
+    """
+
+    def __init__(self, num_heads: int, dropout: float, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout = dropout
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        width = input_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(f'd_model {width} is not a multiple of {self.num_heads} heads')
+
+        def dense(units: int, name: str, activation: object = None) -> keras.layers.Dense:
+            layer = keras.layers.Dense(units, activation=activation, name=name)
+            layer.build((None, width if name != 'contract' else 4 * width))
+            return layer
+
+        # Three kernels of (d, d) side by side: initialised as the three they are.
+        limit = (6 / (2 * width)) ** 0.5
+        self.qkv = keras.layers.Dense(
+            3 * width, kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
+            name='qkv')
+        self.qkv.build((None, width))
+        self.project = dense(width, 'project')
+        self.expand = dense(4 * width, 'expand', exact_gelu)
+        self.contract = dense(width, 'contract')
+        self.norm_attention = keras.layers.LayerNormalization(
+            epsilon=LAYER_NORM_EPSILON, name='norm_attention')
+        self.norm_forward = keras.layers.LayerNormalization(
+            epsilon=LAYER_NORM_EPSILON, name='norm_forward')
+        self.norm_attention.build((None, width))
+        self.norm_forward.build((None, width))
+        self.drop_attention = HashDropout(self.dropout)
+        self.drop_forward = HashDropout(self.dropout)
+
+    def call(
+        self, tokens: keras.KerasTensor, training: bool | None = None,
+        return_attention: bool = False,
+    ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
+        width = tokens.shape[-1]
+        depth = width // self.num_heads
+        qkv = by_rows(self.qkv, tokens)
+        mixed, attention = [], []
+        for head in range(self.num_heads):
+            query, key, value = (
+                qkv[..., start:start + depth]
+                for start in range(head * depth, 3 * width, width))  # each (N, tokens, depth)
+            scores = ops.matmul(query * depth ** -0.5, ops.transpose(key, (0, 2, 1)))
+            attention.append(ops.softmax(scores, axis=-1))
+            mixed.append(ops.matmul(attention[-1], value))
+        joined = mixed[0] if self.num_heads == 1 else ops.concatenate(mixed, axis=-1)
+        joined = by_rows(self.project, joined)
+
+        tokens = self.norm_attention(tokens + self.drop_attention(joined, training=training))
+        forward = by_rows(self.contract, by_rows(self.expand, tokens))
+        tokens = self.norm_forward(tokens + self.drop_forward(forward, training=training))
+        return (tokens, ops.stack(attention, axis=1)) if return_attention else tokens
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), 'num_heads': self.num_heads, 'dropout': self.dropout}
+
+
+def by_rows(layer: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
+    """Apply a Dense layer to (N, T, d) as one matrix product over all N * T rows."""
+    if not isinstance(x.shape[1], int):
+        # Exported for any T: a reshape by a computed shape would cut the TFLite graph to pieces.
+        return layer.activation(ops.matmul(x, layer.kernel) + layer.bias)
+    rows = layer(ops.reshape(x, (-1, x.shape[-1])))
+    return ops.reshape(rows, (-1, x.shape[1], layer.units))
+
+
+def exact_gelu(x: keras.KerasTensor) -> keras.KerasTensor:
+    """GELU by the error function, as in the paper's reference [49], not its tanh approximation."""
+    return ops.gelu(x, approximate=False)
+
+
+def build_act(
+    size: ActSize, num_frames: int = 30, num_features: int = 52, num_classes: int = 20,
+    dropout: float | None = None, name: str = 'act',
+) -> keras.Model:
+    """Build an AcT: features (N, T, F) to logits (N, C). ``dropout`` overrides the size's own."""
+    rate = size.dropout if dropout is None else dropout
+    frames = keras.Input((None, num_features), name='features')
+    tokens = keras.layers.Dense(size.d_model, name='projection')(frames)
+    tokens = PatchClassEmbedding(num_frames, name='embedding')(tokens)
+    for i in range(size.num_layers):
+        tokens = TransformerEncoder(size.num_heads, rate, name=f'encoder_{i}')(tokens)
+    hidden = keras.layers.Dense(size.mlp_head, name='head')(tokens[:, 0])
+    logits = keras.layers.Dense(num_classes, name='logits')(hidden)
+    return keras.Model(frames, logits, name=name)

@@ -1,0 +1,35 @@
+"""The paper's learning rate (Table II)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package='act')
+class TransformerSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """
+    ``d_model^-0.5 * min(step^-0.5, step * warmup^-1.5)``, and ``final`` from ``drop_at`` on.
+
+    The rise and decay of "Attention is all you need"; AcT warms up over 40 % of the steps and
+    falls to 1e-4 after 80 %.
+    """
+
+    def __init__(
+        self, d_model: int, total_steps: int, warmup: float = 0.4, drop_at: float = 0.8,
+        final: float = 1e-4,
+    ) -> None:
+        if total_steps < 1:
+            raise ValueError(f'total_steps must be at least 1, not {total_steps}')
+        self.d_model, self.total_steps = d_model, total_steps
+        self.warmup, self.drop_at, self.final = warmup, drop_at, final
+
+    def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
+        step = ops.cast(step, 'float32') + 1
+        warmup_steps = max(self.warmup * self.total_steps, 1.0)
+        rate = self.d_model ** -0.5 * ops.minimum(step ** -0.5, step * warmup_steps ** -1.5)
+        return ops.where(step > self.drop_at * self.total_steps, self.final, rate)
+
+    def get_config(self) -> dict[str, float]:
+        return {'d_model': self.d_model, 'total_steps': self.total_steps, 'warmup': self.warmup,
+                'drop_at': self.drop_at, 'final': self.final}

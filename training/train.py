@@ -1,0 +1,259 @@
+"""
+Train the members of a model and keep what each says of the people it never saw.
+
+    python -m training.train --config training/configs/act_mu_default.yaml --data FOLDER
+
+An interrupted run goes on where it stopped. Then `training.export` makes the bundle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from training.augmentation import VIEWS, WindowSampler
+from training.config import TrainConfig, load_config
+from training.datasets.skeletons import (
+    UNKNOWN,
+    DataError,
+    Sequences,
+    assign_folds,
+    check_disjoint,
+    load_sequences,
+)
+from training.evaluate import ViewedClips, measure
+from training.models import build
+from training.schedule import TransformerSchedule
+
+
+def learning_rate(
+    config: TrainConfig, width: int, steps: int,
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Return the schedule that a configuration asks for."""
+    if config.schedule == 'transformer':
+        return TransformerSchedule(width, steps, config.warmup, config.drop_at, config.final_rate)
+    warmup = int(config.warmup * steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(steps - warmup, 1), warmup_target=config.peak_rate, warmup_steps=warmup)
+
+
+def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
+    """Read the files of a configuration: the sequences used, and the fold (N,) of each."""
+    sequences = load_sequences([folder / file for file in config.files], len(config.labels))
+    ignored = (sequences.label == UNKNOWN) & np.isin(
+        sequences.source_label, config.ignored_actions)
+    sequences = sequences.select(~ignored)
+    return sequences, assign_folds(sequences, config.folds, config.seed)
+
+
+class Trainer:
+    """Trains the ``member``-th member: one fold is held back, everything else is seen."""
+
+    def __init__(
+        self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, member: int,
+        folder: Path,
+    ) -> None:
+        self.config, self.member, self.folder = config, member, folder
+        fold = config.members[member]
+        self.train = sequences.select(folds != fold)
+        self.held_back = sequences.select(folds == fold)
+        check_disjoint(self.train, self.held_back)
+        folder.mkdir(parents=True, exist_ok=True)
+        keras.utils.set_random_seed(config.seed * 1000 + member)
+        options = {} if config.dropout is None else {'dropout': config.dropout}
+        self.model = build(config.model, config.num_frames, num_classes=len(config.labels),
+                           **options)
+        width = self.model.get_layer('projection').units if 'act' in config.model else 64
+        self.steps_per_epoch = config.windows_per_epoch // config.batch_size
+        self.optimizer = keras.optimizers.AdamW(
+            learning_rate(config, width, config.epochs * self.steps_per_epoch),
+            weight_decay=config.weight_decay)
+        self.optimizer.build(self.model.trainable_variables)
+        self.sampler = WindowSampler(
+            self.train, config.num_frames, config.frame_rate, config.augmentation,
+            config.unknown_share, config.balance)
+        self.epoch = tf.Variable(0, dtype=tf.int64)
+        self.best = tf.Variable(-1.0)
+        self._checkpoint = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, epoch=self.epoch,
+                                best=self.best),
+            str(folder / 'checkpoint'), max_to_keep=1)
+
+    @tf.function(jit_compile=True)
+    def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            logits = self.model(features, training=True)
+            loss = tf.reduce_mean(
+                tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss
+
+    def run(self, views: dict[str, ViewedClips] | None = None) -> None:
+        """Train to the last epoch, from the last checkpoint if there is one."""
+        config = self.config
+        if self._checkpoint.latest_checkpoint:
+            self._checkpoint.checkpoint.restore(self._checkpoint.latest_checkpoint).expect_partial()
+        start = int(self.epoch.numpy())
+        if start >= config.epochs:
+            return
+        views = views or {name: ViewedClips(self.held_back, name, config) for name in VIEWS}
+        progress = tqdm(range(start, config.epochs), initial=start, total=config.epochs,
+                        desc=f'{config.name} member {self.member}', unit='epoch',
+                        disable=None if sys.stderr.isatty() else False, mininterval=10)
+        batches = self._batches(start)
+        for epoch in progress:
+            losses = [self._step(*next(batches)) for _ in range(self.steps_per_epoch)]
+            row: dict[str, float] = {'epoch': epoch + 1, 'loss': float(np.mean(losses))}
+            last = epoch + 1 == config.epochs
+            if last or (epoch + 1) % config.validate_every == 0:
+                row |= self._validate(views)
+            progress.set_postfix({k: f'{v:.3f}' for k, v in row.items() if k != 'epoch'})
+            self._log(row)
+            self.epoch.assign(epoch + 1)
+            if last or (epoch + 1) % config.validate_every == 0:
+                self._checkpoint.save()
+        if config.keep == 'last':
+            self.save_weights()
+
+    def save_weights(self) -> None:
+        """Write the weights under a temporary name, then rename."""
+        temporary = self.folder / 'partial.weights.h5'
+        self.model.save_weights(temporary)
+        os.replace(temporary, self.folder / 'member.weights.h5')
+
+    def _validate(self, views: dict[str, ViewedClips]) -> dict[str, float]:
+        row = {}
+        for name, clips in views.items():
+            result = measure(clips, predict_logits(self.model, clips.features))
+            row |= {f'{name}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
+        score = float(np.mean([v for k, v in row.items() if k.endswith('_accuracy')]))
+        if score > float(self.best.numpy()):
+            self.best.assign(score)
+            if self.config.keep == 'best':
+                self.save_weights()
+        return row
+
+    def _log(self, row: dict[str, float]) -> None:
+        with open(self.folder / 'log.jsonl', 'a', encoding='utf-8') as file:
+            file.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + '\n')
+
+    def _batches(self, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield batches made ahead by a thread; the same for a seed, also after a resume."""
+        ready: queue.Queue = queue.Queue(maxsize=8)
+
+        def produce() -> None:
+            try:
+                for epoch in range(start, self.config.epochs):
+                    rng = np.random.default_rng([self.config.seed, self.member, epoch])
+                    for _ in range(self.steps_per_epoch):
+                        ready.put(make_batch(rng, self.sampler, self.config))
+            except Exception as error:  # handed to the training loop, which raises it
+                ready.put(error)
+
+        threading.Thread(target=produce, daemon=True).start()
+        while True:
+            batch = ready.get()
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+
+
+def make_batch(
+    rng: np.random.Generator, sampler: WindowSampler, config: TrainConfig,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (B, T, F) and target distributions (B, C): smoothed, unknown = uniform."""
+    frames = config.num_frames
+    if rng.random() < config.short_windows:  # two lengths: each is compiled once
+        frames = int(rng.choice((config.min_frames, (config.min_frames + frames) // 2)))
+    features, label = sampler.draw(rng, config.batch_size, frames)
+    classes = len(config.labels)
+    smooth = np.where(label == UNKNOWN, 1.0, config.label_smoothing)[:, None]
+    target = np.eye(classes)[label] * (1 - smooth) + smooth / classes
+    if config.mixup > 0:
+        share = rng.beta(config.mixup, config.mixup, (len(label), 1))
+        share = np.maximum(share, 1 - share)
+        other = rng.permutation(len(label))
+        target = share * target + (1 - share) * target[other]
+        share = share[..., None].astype(np.float32)
+        features = share * features + (1 - share) * features[other]
+    return features, target.astype(np.float32)
+
+
+def predict_logits(model: keras.Model, features: np.ndarray, batch: int = 1024) -> np.ndarray:
+    """Return logits (N, C) of features (N, T, F)."""
+    call = getattr(model, '_act_predict', None)
+    if call is None:
+        call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        model._act_predict = call
+    return np.concatenate([call(tf.constant(features[i:i + batch])).numpy()
+                           for i in range(0, len(features), batch)])
+
+
+def save_held_back(trainer: Trainer) -> None:
+    """Keep the member's logits for its held-back people, every view, for export and card."""
+    model, config = trainer.model, trainer.config
+    model.load_weights(trainer.folder / 'member.weights.h5')
+    arrays: dict[str, np.ndarray] = {}
+    for name in VIEWS:
+        clips = ViewedClips(trainer.held_back, name, config)
+        arrays[f'{name}_logits'] = predict_logits(model, clips.features)
+        arrays[f'{name}_clip'] = clips.clip
+    temporary = trainer.folder / 'partial.npz'
+    np.savez_compressed(temporary, **arrays, label=trainer.held_back.label,
+                        source=trainer.held_back.source, take=trainer.held_back.take,
+                        source_label=trainer.held_back.source_label,
+                        group=trainer.held_back.group)
+    os.replace(temporary, trainer.folder / 'held_back.npz')
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
+    parser.add_argument('--config', required=True, help='YAML file of the run')
+    parser.add_argument('--data', type=Path, default=Path('../shared/data/skeletons'),
+                        help='folder of the sequence files')
+    parser.add_argument('--output', type=Path, default=Path('runs'),
+                        help='folder for checkpoints and results; the run gets one inside')
+    parser.add_argument('--member', type=int, action='append',
+                        help='train this member only; may be repeated')
+    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
+    options = parser.parse_args(arguments)
+    try:
+        config = load_config(options.config)
+        sequences, folds = load_data(config, options.data)
+    except (ValueError, DataError) as error:
+        parser.error(str(error))
+    if options.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    folder = options.output / config.name
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = json.dumps(asdict(config), indent=1, sort_keys=True)
+    stored = folder / 'config.json'
+    if stored.exists() and stored.read_text(encoding='utf-8') != settings:
+        parser.error(f'{folder} holds a run of other settings: choose another --output, or '
+                     f'remove it')
+    stored.write_text(settings, encoding='utf-8')
+    for member in options.member or range(len(config.members)):
+        trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}')
+        trainer.run()
+        save_held_back(trainer)
+
+
+if __name__ == '__main__':
+    main()
