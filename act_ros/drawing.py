@@ -23,7 +23,7 @@ _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 def colour_of(person_id: str) -> tuple[int, int, int]:
     """Return the BGR colour that belongs to an id: always the same, neighbours differ."""
-    digits = ''.join(c for c in person_id if c.isdigit())
+    digits = ''.join(c for c in person_id if c.isdecimal())
     number = int(digits) if digits else sum(person_id.encode())
     return _COLOURS[number % len(_COLOURS)]
 

@@ -7,6 +7,7 @@ and honours rows with padding (``step`` > width x pixel size).
 
 from __future__ import annotations
 
+from array import array
 from typing import NamedTuple
 
 import cv2
@@ -56,8 +57,8 @@ class UnknownEncodingError(ImageError):
 
 
 def decode_raw(
-    data: bytes | bytearray | memoryview | np.ndarray, encoding: str, height: int, width: int,
-    step: int, is_bigendian: bool = False,
+    data: bytes | bytearray | memoryview | array[int] | np.ndarray, encoding: str, height: int,
+    width: int, step: int, is_bigendian: bool = False,
 ) -> np.ndarray:
     """
     Return the image as uint8 (H, W, 3) BGR; a read-only view of ``data`` where possible.
@@ -97,7 +98,9 @@ def supported_encodings() -> tuple[str, ...]:
     return tuple(_ENCODINGS)
 
 
-def decode_compressed(data: bytes | bytearray | memoryview | np.ndarray) -> np.ndarray:
+def decode_compressed(
+    data: bytes | bytearray | memoryview | array[int] | np.ndarray,
+) -> np.ndarray:
     """
     Return a JPEG or PNG image as uint8 (H, W, 3) BGR.
 
