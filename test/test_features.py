@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import pose
 
@@ -52,6 +52,7 @@ def by_mpose(extractor: str, keypoints: np.ndarray, velocities_first: bool) -> n
 
 @pytest.mark.parametrize('velocities_first', [False, True])
 @pytest.mark.parametrize(('extractor', 'layout'), EXTRACTORS)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), missing=st.sampled_from([0.0, 0.2, 1.0]),
        size=st.sampled_from([1.0, 1e-3]))
 def test_equals_the_mpose_package(
