@@ -75,6 +75,11 @@ class Watcher(Node):
         self.create_subscription(
             Image, 'pose_node/annotated', self._take_image, QoSProfile(depth=30))
 
+    def is_connected(self) -> bool:
+        """Whether everything to be recorded is published."""
+        return all(self.count_publishers(self.resolve_topic_name(topic)) > 0
+                   for topic in ('actions', 'pose_node/annotated'))
+
     def _take(self, msg: ActionArray) -> None:
         self.heard_at = time.monotonic()
         actions = msg_to_actions(msg)
@@ -96,32 +101,40 @@ class Watcher(Node):
         self._video.add(to_nanoseconds(msg.header.stamp), image_to_bgr(msg))
 
 
-def _start_nodes(
-    source: str, is_camera: bool, options: argparse.Namespace,
-) -> dict[str, subprocess.Popen[bytes]]:
-    pace = 'realtime' if is_camera else 'consumed'
-    arguments = {
-        'act_node': ['-r', 'keypoints:=pose_node/keypoints', '-p', f'bundle:={options.bundle}'],
-        'pose_node': ['-p', 'reliability:=reliable', '-p', f'num_threads:={options.threads}',
-                      '-p', f'model:={options.pose_model}'],
-        # Quoted: a device number is a string, too.
-        'video_node': ['-p', f'source:="{source}"', '-p', f'pace:={pace}'],
-    }
-    return {
-        name: subprocess.Popen(
-            [sys.executable, '-m', f'act_ros.nodes.{name}', '--ros-args', *values],
-            start_new_session=True)
-        for name, values in arguments.items()}
+def _start(name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a node in a session of its own: Ctrl-C is for the demo, which then stops its nodes."""
+    return subprocess.Popen(
+        [sys.executable, '-m', f'act_ros.nodes.{name}', '--ros-args', *arguments],
+        start_new_session=True)
 
 
-def _watch(watcher: Watcher, nodes: dict[str, subprocess.Popen[bytes]], seconds: float) -> None:
-    """Listen until the video is over and its last answer has come, or the time is up."""
-    begin = time.monotonic()
-    while time.monotonic() - begin < seconds:
+def _check(nodes: dict[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in nodes.items():
+        if process.poll() not in (None, 0):
+            raise SystemExit(f'demo: {name} failed, see its message above')
+
+
+def _run(
+    watcher: Watcher, nodes: dict[str, subprocess.Popen[bytes]], source: str, is_camera: bool,
+    options: argparse.Namespace,
+) -> None:
+    """Play until the video is over and its last answer has come, or the time is up."""
+    nodes['act_node'] = _start(
+        'act_node', '-r', 'keypoints:=pose_node/keypoints', '-p', f'bundle:={options.bundle}')
+    nodes['pose_node'] = _start(
+        'pose_node', '-p', 'reliability:=reliable', '-p', f'model:={options.pose_model}',
+        '-p', f'num_threads:={options.threads}')
+    while not watcher.is_connected():  # else the first frames would go unheard
         rclpy.spin_once(watcher, timeout_sec=0.1)
-        for name, process in nodes.items():
-            if process.poll() not in (None, 0):
-                raise SystemExit(f'demo: {name} failed, see its message above')
+        _check(nodes)
+    nodes['video_node'] = _start(
+        # Quoted: a device number is a string, too.
+        'video_node', '-p', f'source:="{source}"',
+        '-p', f'pace:={"realtime" if is_camera else "consumed"}')
+    begin = watcher.heard_at = time.monotonic()
+    while time.monotonic() - begin < options.seconds:
+        rclpy.spin_once(watcher, timeout_sec=0.1)
+        _check(nodes)
         is_over = nodes['video_node'].poll() is not None
         if is_over and time.monotonic() - watcher.heard_at > _PATIENCE:
             return
@@ -169,8 +182,7 @@ def main(args: list[str] | None = None) -> None:
         rclpy.init()
         try:
             watcher = Watcher(timeline, video)
-            nodes = _start_nodes(name, is_camera, options)
-            _watch(watcher, nodes, options.seconds)
+            _run(watcher, nodes, name, is_camera, options)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass
         finally:
