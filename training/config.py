@@ -55,7 +55,9 @@ class TrainConfig:
     mixup: float = 0.0
     """Parameter of the Beta distribution that mixes pairs of windows; 0 = none."""
     unknown_share: float = 0.2
-    """Share of windows of other actions, whose target is the uniform distribution."""
+    """Share of windows of other actions, of which every class shall be equally likely."""
+    background: bool = True
+    """Learn other actions as one more class, whose probability is shared out in the export."""
     ignored_actions: tuple[str, ...] = ()
     """Other actions too near to a class to learn or measure rejection from."""
     balance: float = 0.5
@@ -63,6 +65,11 @@ class TrainConfig:
     keep: str = 'last'
     """Which weights to ship: 'last', or 'best' on the validation people."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs of the network: the labels, and the background where it is learned."""
+        return len(self.labels) + self.background
 
     def __post_init__(self) -> None:
         problems = [text for ok, text in (

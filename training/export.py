@@ -29,6 +29,7 @@ from act_ros.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
 from training.config import TrainConfig, parse_config
 from training.evaluate import evaluate_run
+from training.metrics import share_background, softmax
 from training.models import build
 from training.models.act import TransformerEncoder
 from training.train import load_data
@@ -45,6 +46,7 @@ class ExportError(RuntimeError):
 
 def convert(
     members: Sequence[keras.Model], quantisation: str = 'float32', attention: bool = False,
+    background: bool = False,
 ) -> bytes:
     """
     Convert models of the same input and classes to one TFLite file.
@@ -54,6 +56,8 @@ def convert(
     :param quantisation: ``float32``, ``float16`` weights, or ``int8`` weights (dynamic range).
     :param attention: add a second output (N, T): how much the class token of the last encoder
         layer attends to each frame, averaged over heads and members, summing to 1.
+    :param background: the models' last output means "none of the classes"; its probability is
+        shared out among the classes, see `training.metrics.share_background`.
     """
     if quantisation not in QUANTISATIONS:
         raise ValueError(f'quantisation must be one of {", ".join(QUANTISATIONS)}')
@@ -74,8 +78,10 @@ def convert(
                 looks.append(look)
             logits.append(output)
         answer = logits[0]
-        if len(members) > 1:
+        if len(members) > 1 or background:
             mean = tf.add_n([tf.nn.softmax(x) for x in logits]) / len(logits)
+            if background:
+                mean = mean[:, :-1] + mean[:, -1:] / (mean.shape[-1] - 1)
             answer = tf.math.log(tf.maximum(mean, 1e-9))
         if not attention:
             return (tf.identity(answer, name='logits'),)
@@ -106,9 +112,12 @@ def with_attention(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, [model.get_layer('logits')(hidden), look])
 
 
-def average(members: Sequence[keras.Model], features: np.ndarray) -> np.ndarray:
+def average(
+    members: Sequence[keras.Model], features: np.ndarray, num_classes: int,
+) -> np.ndarray:
     """Return the averaged probabilities (N, C) of Keras models."""
-    return np.mean([tf.nn.softmax(m(features, training=False)).numpy() for m in members], axis=0)
+    return np.mean([softmax(share_background(m(features, training=False).numpy(), num_classes))
+                    for m in members], axis=0)
 
 
 def check(
@@ -123,14 +132,14 @@ def check(
     interpreter = load_interpreter(model, 1)
     number = interpreter.get_input_details()[0]['index']
     worst = 0.0
-    frames = features.shape[1]
+    frames, num_classes = features.shape[1], interpreter.get_output_details()[0]['shape'][-1]
     for batch in (features, features[:1], features[:7, frames // 2:]):
         interpreter.resize_tensor_input(number, batch.shape)
         interpreter.allocate_tensors()
         interpreter.set_tensor(number, np.ascontiguousarray(batch))
         interpreter.invoke()
         logits = interpreter.get_tensor(interpreter.get_output_details()[0]['index'])
-        difference = np.abs(tf.nn.softmax(logits).numpy() - average(members, batch)).max()
+        difference = np.abs(softmax(logits) - average(members, batch, num_classes)).max()
         worst = max(worst, float(difference) if np.isfinite(logits).all() else np.inf)
     if not worst <= TOLERANCE[quantisation]:
         raise ExportError(
@@ -151,7 +160,7 @@ def export_bundle(
 
     Nothing is written when the check fails.
     """
-    model = convert(members, quantisation, attention)
+    model = convert(members, quantisation, attention, config.background)
     worst = check(model, members, features.astype(np.float32), quantisation)
     print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
           f'Keras {worst:.1e} on {len(features)} windows')
@@ -187,7 +196,7 @@ def main(arguments: list[str] | None = None) -> None:
         results = evaluate_run(options.run, config)
         members = []
         for number in range(len(config.members)):
-            model = build(config.model, config.num_frames, num_classes=len(config.labels))
+            model = build(config.model, config.num_frames, num_classes=config.num_outputs)
             model.load_weights(options.run / f'member_{number}' / 'member.weights.h5')
             members.append(model)
         sequences, _ = load_data(config, options.data)

@@ -12,6 +12,21 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return scaled / scaled.sum(axis=-1, keepdims=True)
 
 
+def share_background(logits: np.ndarray, num_classes: int) -> np.ndarray:
+    """
+    Turn logits (..., C + 1), the last of which means "none of these", into logits (..., C).
+
+    The background's probability is shared out among the classes: what is likely none of them
+    gets a low confidence, and the order of the classes stays. Logits (..., C) are returned as
+    they are.
+    """
+    if logits.shape[-1] == num_classes:
+        return logits
+    probabilities = softmax(logits)
+    return np.log(np.maximum(
+        probabilities[..., :-1] + probabilities[..., -1:] / num_classes, 1e-9))
+
+
 def clip_mean(values: np.ndarray, clip: np.ndarray) -> np.ndarray:
     """Average (M, C) over the windows of each clip (M,): the answer (N, C) for the clips."""
     total = np.zeros((int(clip.max()) + 1, values.shape[-1]))

@@ -36,6 +36,7 @@ from training.datasets.skeletons import (
     load_sequences,
 )
 from training.evaluate import ViewedClips, measure
+from training.metrics import share_background
 from training.models import build
 from training.schedule import TransformerSchedule
 
@@ -75,7 +76,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(config.seed * 1000 + member)
         options = {} if config.dropout is None else {'dropout': config.dropout}
-        self.model = build(config.model, config.num_frames, num_classes=len(config.labels),
+        self.model = build(config.model, config.num_frames, num_classes=config.num_outputs,
                            **options)
         width = self.model.get_layer('projection').units if 'act' in config.model else 64
         self.steps_per_epoch = config.windows_per_epoch // config.batch_size
@@ -139,7 +140,7 @@ class Trainer:
     def _validate(self, views: dict[str, ViewedClips]) -> dict[str, float]:
         row = {}
         for name, clips in views.items():
-            result = measure(clips, predict_logits(self.model, clips.features))
+            result = measure(clips, predict_logits(self.model, clips.features, self.config))
             row |= {f'{name}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
         score = float(np.mean([v for k, v in row.items() if k.endswith('_accuracy')]))
         if score > float(self.best.numpy()):
@@ -181,9 +182,11 @@ def make_batch(
     if rng.random() < config.short_windows:  # two lengths: each is compiled once
         frames = int(rng.choice((config.min_frames, (config.min_frames + frames) // 2)))
     features, label = sampler.draw(rng, config.batch_size, frames)
-    classes = len(config.labels)
-    smooth = np.where(label == UNKNOWN, 1.0, config.label_smoothing)[:, None]
-    target = np.eye(classes)[label] * (1 - smooth) + smooth / classes
+    smooth = np.full((len(label), 1), config.label_smoothing)
+    if not config.background:
+        smooth[label == UNKNOWN] = 1.0
+    # UNKNOWN is -1: the last output, which is the background if there is one.
+    target = np.eye(config.num_outputs)[label] * (1 - smooth) + smooth / config.num_outputs
     if config.mixup > 0:
         share = rng.beta(config.mixup, config.mixup, (len(label), 1))
         share = np.maximum(share, 1 - share)
@@ -194,14 +197,17 @@ def make_batch(
     return features, target.astype(np.float32)
 
 
-def predict_logits(model: keras.Model, features: np.ndarray, batch: int = 1024) -> np.ndarray:
-    """Return logits (N, C) of features (N, T, F)."""
+def predict_logits(
+    model: keras.Model, features: np.ndarray, config: TrainConfig, batch: int = 1024,
+) -> np.ndarray:
+    """Return logits (N, C) of features (N, T, F); a background is shared out."""
     call = getattr(model, '_act_predict', None)
     if call is None:
         call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
         model._act_predict = call
-    return np.concatenate([call(tf.constant(features[i:i + batch])).numpy()
-                           for i in range(0, len(features), batch)])
+    logits = np.concatenate([call(tf.constant(features[i:i + batch])).numpy()
+                             for i in range(0, len(features), batch)])
+    return share_background(logits, len(config.labels))
 
 
 def save_held_back(trainer: Trainer) -> None:
@@ -211,7 +217,7 @@ def save_held_back(trainer: Trainer) -> None:
     arrays: dict[str, np.ndarray] = {}
     for name in VIEWS:
         clips = ViewedClips(trainer.held_back, name, config)
-        arrays[f'{name}_logits'] = predict_logits(model, clips.features)
+        arrays[f'{name}_logits'] = predict_logits(model, clips.features, config)
         arrays[f'{name}_clip'] = clips.clip
     temporary = trainer.folder / 'partial.npz'
     np.savez_compressed(temporary, **arrays, label=trainer.held_back.label,

@@ -172,7 +172,7 @@ def _load(path: Path, num_classes: int) -> Sequences:
         raise fail('fps must be positive')
     names, times = np.unique(data['take'], return_counts=True)
     if (times > 1).any():
-        raise fail(f'take {names[times > 1][0]!r} occurs more than once; the same clip twice? '
+        raise fail(f'take {str(names[times > 1][0])!r} occurs more than once; the same clip twice? '
                    f'Parts of one clip are told apart after a "#"')
 
     return Sequences(

@@ -1,0 +1,133 @@
+"""From sequence files to a bundle: train, evaluate, export, classify; and the export's checks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+keras = pytest.importorskip('keras', reason='training needs TensorFlow')
+pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+
+from act_ros.classifier import ActClassifier  # noqa: E402
+from act_ros.runtime import load_interpreter  # noqa: E402
+from training import evaluate, export, train  # noqa: E402
+from training.config import TrainConfig  # noqa: E402
+from training.metrics import softmax  # noqa: E402
+from training.models import build  # noqa: E402
+
+FEATURES = np.random.default_rng(0).normal(0, 0.5, (20, 12, 52)).astype(np.float32)
+CONFIG = TrainConfig(name='tiny', files=('a.npz',), labels=('one', 'two', 'three'), num_frames=12,
+                     min_frames=6, background=True)
+
+
+def member(seed: int, outputs: int = 4) -> keras.Model:
+    keras.utils.set_random_seed(seed)
+    return build('act_mu', num_frames=12, num_classes=outputs)
+
+
+def run(model: bytes, features: np.ndarray) -> list[np.ndarray]:
+    interpreter = load_interpreter(model, 1)
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]['index'], features.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]['index'], features)
+    interpreter.invoke()
+    return [interpreter.get_tensor(o['index']) for o in interpreter.get_output_details()]
+
+
+def test_a_single_model_keeps_its_logits_for_any_batch_and_length() -> None:
+    model = member(0, 3)
+    file = export.convert([model])
+    for features in (FEATURES, FEATURES[:1, 4:], FEATURES[:3, 9:]):
+        (logits,) = run(file, features)
+        np.testing.assert_allclose(logits, model(features), atol=1e-4)
+
+
+def test_an_ensemble_averages_probabilities_shares_the_background_and_shows_attention() -> None:
+    models = [member(0), member(1)]
+    logits, attention = run(export.convert(models, attention=True, background=True), FEATURES)
+    mean = np.mean([softmax(m(FEATURES).numpy()) for m in models], axis=0)
+    np.testing.assert_allclose(np.exp(logits), mean[:, :3] + mean[:, 3:] / 3, atol=1e-5)
+    assert attention.shape == (20, 12)
+    np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
+    assert attention.min() >= 0
+
+
+@pytest.mark.parametrize('quantisation', ['float16', 'int8'])
+def test_quantised_files_are_smaller_and_agree(quantisation: str) -> None:
+    models = [member(0, 3)]
+    file = export.convert(models, quantisation)
+    assert len(file) < 0.7 * len(export.convert(models))
+    assert export.check(file, models, FEATURES, quantisation) < export.TOLERANCE[quantisation]
+
+
+def test_a_file_that_differs_from_keras_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = export.convert([member(7)], background=True)
+    monkeypatch.setattr(export, 'convert', lambda *_: wrong)
+    with pytest.raises(export.ExportError, match='differs from Keras'):
+        export.export_bundle([member(0)], CONFIG, tmp_path, FEATURES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_requests_are_refused() -> None:
+    with pytest.raises(ValueError, match='float16'):
+        export.convert([member(0)], 'int4')
+    with pytest.raises(ValueError, match='no model'):
+        export.convert([])
+
+
+def test_one_command_each_from_sequences_to_a_bundle(tmp_path: Path, capsys) -> None:
+    """Two people stand, two wave, two do something else; members hold back different folds."""
+    rng = np.random.default_rng(0)
+    length, takes = 40, 24
+    t = np.arange(length) / 30
+    joints = np.zeros((takes, length, 13, 3))
+    joints[..., 0] = np.array([0, 2, 2, 2, -2, -2, -2, 1, 1, 1, -1, -1, -1]) / -10
+    joints[..., 1] = np.array([-7, -5, -2, 0, -5, -2, 0, 0, 4, 8, 0, 4, 8]) / 10
+    joints[..., 2] = 4
+    label = np.tile([0, 1, -1], 8)
+    joints[label == 1, :, 3, 1] -= 0.9 + 0.2 * np.sin(9 * t)
+    joints[label == -1, :, 9, 0] += np.abs(np.sin(5 * t))
+    joints += rng.normal(0, 0.01, joints.shape)
+    np.savez(
+        tmp_path / 'a.npz', joints=joints.reshape(-1, 13, 3).astype(np.float32),
+        offsets=np.arange(takes + 1) * length, label=label, fps=np.full(takes, 30.0),
+        layout=np.array(['mpose13_3d']), actor=np.repeat([f's{i}' for i in range(4)], 6),
+        take=np.array([f't{i}' for i in range(takes)]))
+    config = tmp_path / 'run.yaml'
+    config.write_text(yaml.safe_dump({
+        'name': 'tiny', 'files': ['a.npz'], 'labels': ['stand', 'wave'], 'num_frames': 12,
+        'min_frames': 6, 'folds': 2, 'members': [0, 1], 'epochs': 2, 'windows_per_epoch': 64,
+        'batch_size': 32, 'short_windows': 0.0, 'validate_every': 1}))
+    data = ['--data', str(tmp_path)]
+    command = ['--config', str(config), '--output', str(tmp_path / 'runs'), *data]
+    train.main([*command, '--member', '0'])
+    run_folder = tmp_path / 'runs' / 'tiny'
+    with pytest.raises(SystemExit):
+        evaluate.main(['--run', str(run_folder)])
+    assert 'train member 1 first' in capsys.readouterr().err
+    before = (run_folder / 'member_0' / 'member.weights.h5').read_bytes()
+    train.main(command)  # goes on where it stopped: member 0 is done
+    assert (run_folder / 'member_0' / 'member.weights.h5').read_bytes() == before
+
+    card = tmp_path / 'tiny.md'
+    card.write_text(f'head\n{evaluate.BEGIN}\nold\n{evaluate.END}\ntail\n')
+    evaluate.main(['--run', str(run_folder), '--card', str(card)])
+    text = card.read_text()
+    assert text.startswith('head') and text.endswith('tail\n')
+    assert '| wave |' in text and 'old' not in text
+    export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *data])
+    classifier = ActClassifier(tmp_path / 'models' / 'tiny.tflite')
+    assert classifier.labels == ('stand', 'wave')
+    assert classifier.bundle.members == 2
+    windows = rng.uniform(10, 200, (5, 12, 17, 3)).astype(np.float32)
+    np.testing.assert_allclose(classifier.classify(windows, 'coco17').sum(-1), 1, atol=1e-5)
+
+    config.write_text(config.read_text().replace('epochs: 2', 'epochs: 3'))
+    with pytest.raises(SystemExit):
+        train.main(command)
+    assert 'run of other settings' in capsys.readouterr().err
