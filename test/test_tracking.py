@@ -156,6 +156,11 @@ def test_a_ghost_gets_no_id(frames: int) -> None:
     assert_one_id_each(ids[:1])
 
 
+def test_a_flickering_ghost_gets_no_id() -> None:
+    ids = follow([standing_at(300)], 30.0, 2.0, is_seen=lambda who, t: round(t * 30) % 3 != 2)
+    assert set(ids[0]) == {''}
+
+
 @pytest.mark.parametrize('later', [0, 10])
 def test_one_person_found_twice_has_one_id(later: int) -> None:
     tracker, rng, names = PoseTracker(), np.random.default_rng(0), set()
