@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent
 
 # What a robot needs to run, and what else each kind of work needs.
 ROBOT = [
-    'ai-edge-litert>=1.2',
+    'ai-edge-litert>=1.4',
     'numpy>=1.23',
     'opencv-python-headless>=4.5',
     'PyYAML>=5.4',
