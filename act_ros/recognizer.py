@@ -166,11 +166,16 @@ class ActionRecognizer:
         sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)  # False for NaN
         seen = sane & (keypoints[..., 2] >= self._window.min_score)
         enough = max(self._window.min_seen * joints, 1)
+        usable = np.flatnonzero(seen.sum(axis=-1) >= enough).tolist()
+        self._count('too few keypoints seen', len(persons) - len(usable))
+        surplus = len(usable) - self._window.max_persons
+        if surplus > 0:
+            self._count('too many persons', surplus)
+            surest = np.argsort(np.nan_to_num([-persons[i].score for i in usable]), kind='stable')
+            usable = [usable[k] for k in sorted(surest[:-surplus].tolist())]
         is_whole = sane.all(axis=-1).tolist()
-        for i, (person, count) in enumerate(zip(persons, seen.sum(axis=-1).tolist(), strict=True)):
-            if count < enough:
-                self.drops['too few keypoints seen'] += 1
-                continue
+        for i in usable:
+            person = persons[i]
             pose = keypoints[i] if is_whole[i] else _repaired(keypoints[i], sane[i])
             subject = self._subjects.get(person.id) or self._add(person.id, joints)
             if not subject.window.append(stamp, pose):
@@ -184,23 +189,24 @@ class ActionRecognizer:
         known: dict[str, Person] = {}
         for person in persons:
             if not person.id:
-                self.drops['person without an id'] += 1
+                self._count('person without an id')
             elif person.id in known:
-                self.drops['id given twice in a frame'] += 1
+                self._count('id given twice in a frame')
             elif person.keypoints.shape != (joints, 3):
-                self.drops['wrong number of keypoints'] += 1
+                self._count('wrong number of keypoints')
             else:
                 known[person.id] = person
-        surplus = len(known) - self._window.max_persons
-        if surplus > 0:
-            self.drops['too many persons'] += surplus
-            worst = sorted(known.values(), key=lambda p: p.score if p.score > 0 else 0.0)
-            for person in worst[:surplus]:
-                del known[person.id]
         return list(known.values())
+
+    def _count(self, cause: str, number: int = 1) -> None:
+        if number:
+            self.drops[cause] += number
 
     def _add(self, person_id: str, joints: int) -> _Subject:
         """Begin to watch somebody."""
+        if len(self._subjects) >= 2 * self._window.max_persons:
+            # Ids that change with every frame must not pile up until they are forgotten.
+            del self._subjects[min(self._subjects, key=lambda name: self._subjects[name].seen)]
         bundle = self.classifier.bundle
         subject = self._subjects[person_id] = _Subject(
             PoseWindow(bundle.num_frames, bundle.frame_rate, joints, self._window.max_gap),

@@ -367,3 +367,13 @@ def test_reset(recognizer: ActionRecognizer) -> None:
     play(recognizer, frames[:50])
     recognizer.reset()
     assert [a.status for a in play(recognizer, frames[50:])[0]] == [Status.BUFFERING]
+
+
+def test_ids_that_never_come_again_do_not_pile_up(classifier: ActClassifier) -> None:
+    recognizer = ActionRecognizer(classifier, WindowOptions(max_persons=5, forget_after=60.0))
+    for i in range(100):
+        answer = recognizer.update(
+            SECOND + i * SECOND // 30, [someone(0.0, id='p0'), someone(0.0, id=f'x{i}')], 'coco17')
+    assert answer is not None
+    names = [a.person_id for a in answer]
+    assert len(names) == 10 and names[0] == 'p0' and names[-1] == 'x99'
