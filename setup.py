@@ -61,7 +61,14 @@ EXTRAS = {
         'wheel',
     ],
     'demo': ['matplotlib>=3.5', 'tqdm>=4.60'],
-    'training': ['matplotlib>=3.5', 'scikit-learn>=1.2', 'tensorflow>=2.16', 'tqdm>=4.60'],
+    'evaluation': ['matplotlib>=3.5', 'rosbags>=0.11', 'tqdm>=4.60'],
+    'training': [
+        'matplotlib>=3.5',
+        'rosbags>=0.11',
+        'scikit-learn>=1.2',
+        'tensorflow>=2.16',
+        'tqdm>=4.60',
+    ],
     'test': [
         'hypothesis>=6',
         'mpose==1.2',

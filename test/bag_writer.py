@@ -1,0 +1,63 @@
+"""Bags for tests: people who really move, written as a robot would record them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
+
+from act_ros.bags import IMAGES, POSES, project_types
+from act_ros.person import Person
+
+STORAGES = {'sqlite3': StoragePlugin.SQLITE3, 'mcap': StoragePlugin.MCAP}
+TYPES = project_types()
+
+
+def message(name: str, **values: Any) -> Any:
+    """Return a message of the type ``name``."""
+    return TYPES.types[name](**values)
+
+
+def header(stamp: int) -> Any:
+    """Return a std_msgs/Header."""
+    time = message('builtin_interfaces/msg/Time', sec=stamp // 10**9, nanosec=stamp % 10**9)
+    return message('std_msgs/msg/Header', stamp=time, frame_id='camera')
+
+
+def keypoint_array(stamp: int, persons: Sequence[Person], layout: str = 'coco17') -> Any:
+    """Return an act_ros/KeypointArray."""
+    def box(values: np.ndarray) -> Any:
+        return message('act_ros/msg/BoundingBox', **dict(zip(
+            ('x_min', 'y_min', 'x_max', 'y_max'), map(float, values), strict=True)))
+
+    people = [message(
+        'act_ros/msg/PersonKeypoints', id=person.id, score=float(person.score),
+        box=box(person.box), keypoints=[
+            message('act_ros/msg/Keypoint', x=float(x), y=float(y), score=float(score))
+            for x, y, score in person.keypoints]) for person in persons]
+    return message(POSES, header=header(stamp), layout=layout, image_width=640, image_height=480,
+                   persons=people)
+
+
+def image(stamp: int, pixels: np.ndarray) -> Any:
+    """Return a sensor_msgs/Image of a BGR array."""
+    return message(IMAGES[0], header=header(stamp), height=pixels.shape[0],
+                   width=pixels.shape[1], encoding='bgr8', is_bigendian=0,
+                   step=3 * pixels.shape[1], data=pixels.reshape(-1))
+
+
+def write_bag(
+    path: Path, messages: Iterable[tuple[str, int, Any]], storage: str = 'sqlite3',
+) -> Path:
+    """Write (topic, time of recording in nanoseconds, message) to a bag and return its path."""
+    with Writer(path, version=9, storage_plugin=STORAGES[storage]) as writer:
+        connections: dict[str, Any] = {}
+        for topic, time, value in messages:
+            kind = value.__msgtype__
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)
+            writer.write(connections[topic], time, TYPES.serialize_cdr(value, kind))
+    return path

@@ -1,0 +1,141 @@
+"""Bags are read as they were written; what cannot be read says why."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import SECOND, person, pose, stamps
+
+pytest.importorskip('rosbags')
+from bag_writer import header, image, keypoint_array, message, write_bag
+
+from act_ros.bags import Bag, BagError
+
+TOPIC = '/pose_node/keypoints'
+LATENCY = 40_000_000
+
+
+def walk(path: Path, storage: str = 'sqlite3', seconds: float = 2.0) -> Path:
+    """Write a bag of somebody walking; every fifth frame shows nobody."""
+    return write_bag(path, [
+        (TOPIC, stamp + LATENCY, keypoint_array(
+            stamp, [person(pose(stamp / SECOND), 'p1')] if i % 5 else []))
+        for i, stamp in enumerate(stamps(30, seconds))], storage)
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_poses_come_back_as_recorded(tmp_path: Path, storage: str) -> None:
+    with Bag(walk(tmp_path / 'walk', storage)) as bag:
+        frames = list(bag.poses())
+        assert bag.topics[TOPIC] == ('act_ros/msg/KeypointArray', 61)
+        assert bag.duration == pytest.approx(2.0)
+        assert bag.start == frames[0].time
+    assert [f.stamp for f in frames] == stamps(30, 2.0)
+    assert {f.time - f.stamp for f in frames} == {LATENCY}
+    assert [len(f.persons) for f in frames[:6]] == [0, 1, 1, 1, 1, 0]
+    assert frames[7].layout == 'coco17'
+    assert frames[7].persons[0].id == 'p1'
+    np.testing.assert_array_equal(frames[7].persons[0].keypoints, pose(frames[7].stamp / SECOND))
+
+
+def test_images_come_back_and_an_empty_stamp_is_the_time_of_recording(tmp_path: Path) -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    with Bag(write_bag(tmp_path / 'images', [('/image', 5, image(0, pixels))])) as bag:
+        (frame,) = bag.images()
+    np.testing.assert_array_equal(frame.image, pixels)
+    assert (frame.time, frame.stamp) == (5, 5)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    broken = message('sensor_msgs/msg/CompressedImage', header=header(1), format='jpeg',
+                     data=np.zeros(10, np.uint8))
+    with Bag(write_bag(tmp_path / 'images', [('/image/compressed', 1, broken)])) as bag:
+        with pytest.raises(BagError, match=r'/image/compressed at 0.000 s.*cannot be decoded'):
+            list(bag.images())
+
+
+def test_a_missing_topic_lists_what_there_is(tmp_path: Path) -> None:
+    with Bag(walk(tmp_path / 'walk')) as bag:
+        for read in (lambda: bag.find_topic(('act_ros/msg/KeypointArray',), '/other'),
+                     lambda: list(bag.messages(['/other'])), lambda: list(bag.images())):
+            with pytest.raises(BagError, match=f'{TOPIC} .act_ros/msg/KeypointArray, 61 mess'):
+                read()
+        with pytest.raises(BagError, match='is of type act_ros/msg/KeypointArray, not sensor'):
+            list(bag.images(TOPIC))
+
+
+def test_of_several_topics_one_must_be_named(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'two', [
+        (topic, 1, keypoint_array(1, [])) for topic in ('/left/keypoints', '/right/keypoints')])
+    with Bag(path) as bag:
+        with pytest.raises(BagError, match='/left/keypoints, /right/keypoints; name one'):
+            list(bag.poses())
+        assert len(list(bag.poses('/left/keypoints'))) == 1
+
+
+def test_a_type_nobody_knows_is_refused(tmp_path: Path) -> None:
+    path = walk(tmp_path / 'walk')
+    with sqlite3.connect(path / 'walk.db3') as database:
+        database.execute('UPDATE topics SET type = "robot_msgs/msg/Thing"')
+        database.execute('DELETE FROM message_definitions')
+    database.close()
+    metadata = path / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace('act_ros/msg/KeypointArray',
+                                                     'robot_msgs/msg/Thing'))
+    with Bag(path) as bag, pytest.raises(BagError, match='type robot_msgs/msg/Thing .*not known'):
+        list(bag.messages([TOPIC]))
+
+
+def test_without_definitions_in_the_bag_the_projects_own_serve(tmp_path: Path) -> None:
+    path = walk(tmp_path / 'walk')
+    with sqlite3.connect(path / 'walk.db3') as database:
+        database.execute('DELETE FROM message_definitions')
+    database.close()
+    with Bag(path) as bag:
+        assert len(list(bag.poses())) == 61
+
+
+@pytest.mark.parametrize(('storage', 'file'), [('sqlite3', 'walk.db3'), ('mcap', 'walk.mcap')])
+@pytest.mark.parametrize('share', [0.0, 0.02, 0.5, 0.9])
+def test_a_bag_cut_off_is_an_error_not_a_short_bag(
+    tmp_path: Path, storage: str, file: str, share: float,
+) -> None:
+    path = walk(tmp_path / 'walk', storage, seconds=10)
+    data = (path / file).read_bytes()
+    (path / file).write_bytes(data[:int(share * len(data))])
+    with pytest.raises(BagError, match=r'walk.*(damaged|cut off)'), Bag(path) as bag:
+        list(bag.poses())
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_a_bag_whose_recorder_was_killed_is_read_without_its_metadata(
+    tmp_path: Path, storage: str,
+) -> None:
+    path = walk(tmp_path / 'walk', storage)
+    (path / 'metadata.yaml').unlink()
+    with Bag(path) as bag:
+        assert len(list(bag.poses())) == 61
+    with Bag(next(path.iterdir())) as bag:
+        assert len(list(bag.poses())) == 61
+
+
+def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
+    (tmp_path / 'notes.txt').write_text('no bag')
+    (tmp_path / 'broken').mkdir()
+    (tmp_path / 'broken' / 'metadata.yaml').write_text('rosbag2_bagfile_information: [')
+    with pytest.raises(BagError, match='does not exist'):
+        Bag(tmp_path / 'nothing')
+    with pytest.raises(BagError, match='is not a ROS 2 bag: give its folder'):
+        Bag(tmp_path / 'notes.txt')
+    with pytest.raises(BagError, match='neither a metadata.yaml'):
+        Bag(tmp_path)
+    with pytest.raises(BagError, match='damaged'), Bag(tmp_path / 'broken'):
+        pass
+    empty = tmp_path / 'empty'
+    shutil.copytree(write_bag(tmp_path / 'one', []), empty)
+    with pytest.raises(BagError, match='no messages'), Bag(empty):
+        pass
