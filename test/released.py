@@ -1,4 +1,4 @@
-"""A tiny MPOSE2021: arrays and lists of exactly the released format, of people that really differ."""
+"""A tiny MPOSE2021: arrays and lists of exactly the released format, people that really differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The released MPOSE2021 arrays: the features of the mpose package, and everything that can be wrong."""
+"""The released MPOSE2021 arrays: features of the mpose package, and all that can be wrong."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+"""Files that are whole or not there at all, and the state of a training run in one of them."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+class CheckpointError(RuntimeError):
+    """A result or checkpoint that cannot be written or read; the message says what to do."""
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """
+    Let ``write`` fill a temporary file beside ``path``, then give it its name.
+
+    :raises CheckpointError: when the disk is full or write-protected; what was at ``path`` stays.
+    """
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial{path.suffix}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise CheckpointError(
+            f'cannot write {path} ({error}); make room and run the same command again, it goes on '
+            f'from the last checkpoint') from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write an ``.npz`` file whole."""
+    write_whole(path, lambda temporary: np.savez(temporary, **arrays))
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an ``.npz`` file; CheckpointError for one that is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f'{path} is damaged ({error}): remove it') from error
+
+
+def state_arrays(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer,
+) -> dict[str, np.ndarray]:
+    """Return all that changes while training: weights, dropout seeds, moments and the step."""
+    return {**{f'model_{i}': v.numpy() for i, v in enumerate(model.variables)},
+            **{f'optimizer_{i}': v.numpy() for i, v in enumerate(optimizer.variables)}}
+
+
+def restore_state(
+    arrays: dict[str, np.ndarray], model: keras.Model, optimizer: keras.optimizers.Optimizer,
+) -> None:
+    """Put `state_arrays` back; CheckpointError if they are of another network."""
+    for prefix, variables in (('model', model.variables), ('optimizer', optimizer.variables)):
+        if sum(name.startswith(f'{prefix}_') for name in arrays) != len(variables):
+            raise CheckpointError('the checkpoint is of another network: remove it')
+        for i, variable in enumerate(variables):
+            value = arrays[f'{prefix}_{i}']
+            if value.shape != tuple(variable.shape):
+                raise CheckpointError('the checkpoint is of another network: remove it')
+            variable.assign(value)

@@ -1,0 +1,61 @@
+"""Independent jobs one after another here, or at once on a Ray cluster (https://docs.ray.io)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[1]
+_PACKAGES = ('act_ros', 'training')
+
+
+class ClusterError(RuntimeError):
+    """Ray is not installed or its cluster cannot be reached."""
+
+
+def run_jobs(
+    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]],
+    data: Mapping[Any, Any], address: str | None = None, cpus: int = 1,
+) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """
+    Yield every job with its result ``function(data[job[0]], *job[1:])`` as soon as it is there.
+
+    :param address: a Ray cluster's: ``host:port``, ``auto`` for the one this machine belongs to, or
+        ``local`` to start one here. None computes here, in order. Each entry of ``data`` and our
+        own packages are sent to the cluster once; its machines need the ``training`` extra only.
+    :param cpus: CPUs a job takes on the cluster.
+    :raises ClusterError: without Ray or its cluster; what a job raises is raised here.
+    """
+    if address is None:
+        for job in jobs:
+            yield job, function(data[job[0]], *job[1:])
+        return
+    try:
+        import ray
+    except ImportError as error:
+        raise ClusterError('--ray needs Ray: pip install "ray>=2.9"') from error
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level='ERROR', runtime_env={
+                'py_modules': [str(_ROOT / package) for package in _PACKAGES],
+                'excludes': ['__pycache__']})
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ClusterError(f'no Ray cluster answers at {address!r} ({error}); start one with '
+                               f'`ray start --head`, or use --ray local') from error
+    try:
+        task = ray.remote(num_cpus=cpus)(function)
+        sent = {key: ray.put(value) for key, value in data.items()}
+        running = {task.remote(sent[job[0]], *job[1:]): job for job in jobs}
+        while running:
+            done, _ = ray.wait(list(running))
+            for reference in done:
+                job = running.pop(reference)
+                try:
+                    yield job, ray.get(reference)
+                except ray.exceptions.RayTaskError as error:
+                    raise error.as_instanceof_cause() from None
+    finally:
+        if ours:
+            ray.shutdown()
