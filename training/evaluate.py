@@ -21,6 +21,7 @@ import numpy as np
 from act_ros.features import extract_features
 from training.augmentation import LAYOUT, VIEWS, clip_windows, see_clips
 from training.config import TrainConfig, parse_config
+from training.data import load_data
 from training.datasets.skeletons import UNKNOWN, Sequences
 from training.metrics import (
     clip_mean,
@@ -154,6 +155,31 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
     return results
 
 
+def floors(sequences: Sequences, folds: np.ndarray, config: TrainConfig) -> dict[str, float]:
+    """
+    Return the accuracy (own camera) of two answers that need no training, on the same people.
+
+    ``majority``: the most frequent class of the other people. ``nearest_neighbour``: the class of
+    the other people's window whose features are nearest, voted over the clip's windows.
+    """
+    hits: dict[str, list[np.ndarray]] = {'majority': [], 'nearest_neighbour': []}
+    known = sequences.label != UNKNOWN
+    for fold in sorted(set(config.members)):
+        train = ViewedClips(sequences.select(known & (folds != fold)), 'own', config)
+        test = ViewedClips(sequences.select(known & (folds == fold)), 'own', config)
+        hits['majority'].append(test.label == np.bincount(train.label).argmax())
+        library = train.features.reshape(len(train.features), -1)
+        half_norm = (library ** 2).sum(axis=1) / 2
+        votes = []
+        for begin in range(0, len(test.features), 512):
+            query = test.features[begin:begin + 512].reshape(-1, library.shape[1])
+            nearest = (query @ library.T - half_norm).argmax(axis=1)
+            votes.append(np.eye(len(config.labels))[train.label[train.clip[nearest]]])
+        answer = clip_mean(np.concatenate(votes), test.clip).argmax(axis=-1)
+        hits['nearest_neighbour'].append(answer == test.label)
+    return {name: float(np.concatenate(parts).mean()) for name, parts in hits.items()}
+
+
 def _renumber(clip: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Number the windows' clips anew after only the ``chosen`` clips are kept."""
     return (np.cumsum(chosen) - 1)[clip[chosen[clip]]]
@@ -171,7 +197,10 @@ def tables(results: dict) -> str:
     lines = [
         f'{results["clips"]} clips of {results["people"]} people (or films, where people are not '
         f'named) held back, and {results["unknown_clips"]} clips of other actions. Percent; ECE '
-        f'as a fraction.', '',
+        f'as a fraction.',
+        *([f'Floor, own camera: always the most frequent class {percent(floor["majority"])}, '
+           f'nearest neighbour on the features {percent(floor["nearest_neighbour"])}.']
+          if (floor := results.get('floors')) else []), '',
         '| camera | accuracy | balanced | macro-F1 | ECE (before) | one window: accuracy | '
         'its ECE | unknown rejected | known lost |', '|---|' + '---|' * 8]
     for name, view in results['views'].items():
@@ -216,10 +245,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
     parser.add_argument('--run', type=Path, required=True, help='folder of a training run')
     parser.add_argument('--card', type=Path, help='model card to put the tables into')
+    parser.add_argument('--data', type=Path, help='folder of the sequence files: measure the '
+                        'floors, majority and nearest neighbour, too')
     options = parser.parse_args(arguments)
     try:
         config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
         results = evaluate_run(options.run, config)
+        if options.data:
+            results['floors'] = floors(*load_data(config, options.data), config)
         (options.run / 'results.json').write_text(json.dumps(results, indent=1), 'utf-8')
         print(tables(results))
         print(f'temperature {results["temperature"]:.3f}, '

@@ -28,11 +28,11 @@ from act_ros.features import num_features
 from act_ros.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
 from training.config import TrainConfig, parse_config
+from training.data import load_data
 from training.evaluate import evaluate_run
 from training.metrics import share_background, softmax
 from training.models import build
-from training.models.act import TransformerEncoder
-from training.train import load_data
+from training.models.act import forward_with_attention
 
 QUANTISATIONS = ('float32', 'float16', 'int8')
 
@@ -63,19 +63,18 @@ def convert(
         raise ValueError(f'quantisation must be one of {", ".join(QUANTISATIONS)}')
     if not members:
         raise ValueError('there is no model to export')
-    weights = [([w.numpy() for w in m.trainable_variables],
-                [w.numpy() for w in m.non_trainable_variables]) for m in members]
+    weights = [[v.numpy() for v in model.variables] for model in members]
 
     def serve(features: tf.Tensor) -> tuple[tf.Tensor, ...]:
         logits, looks = [], []
-        for model, (trained, fixed) in zip(members, weights, strict=True):
-            network = with_attention(model) if attention else model
-            output = network.stateless_call(
-                [tf.constant(w) for w in trained], [tf.constant(w) for w in fixed], features,
-                training=False)[0]
-            if attention:
-                output, look = output
-                looks.append(look)
+        for model, values in zip(members, weights, strict=True):
+            constants = [(v, tf.constant(x)) for v, x in zip(model.variables, values, strict=True)]
+            with keras.StatelessScope(state_mapping=constants):
+                if attention:
+                    output, layers = forward_with_attention(model, features)
+                    looks.append(tf.reduce_mean(layers[-1][:, :, 0, 1:], axis=1))
+                else:
+                    output = model(features, training=False)
             logits.append(output)
         answer = logits[0]
         if len(members) > 1 or background:
@@ -98,18 +97,6 @@ def convert(
     if quantisation == 'float16':
         converter.target_spec.supported_types = [tf.float16]
     return converter.convert()
-
-
-def with_attention(model: keras.Model) -> keras.Model:
-    """Return a model that shares the layers of an AcT and also gives (N, T) attention."""
-    encoders = [layer for layer in model.layers if isinstance(layer, TransformerEncoder)]
-    if not encoders:
-        raise ValueError(f'{model.name} has no attention to export')
-    last = encoders[-1]
-    tokens, weights = last(last.input, return_attention=True)
-    hidden = model.get_layer('head')(tokens[:, 0])
-    look = keras.ops.mean(weights[:, :, 0, 1:], axis=1)
-    return keras.Model(model.input, [model.get_layer('logits')(hidden), look])
 
 
 def average(

@@ -185,8 +185,8 @@ class TransformerEncoder(keras.layers.Layer):
 def by_rows(layer: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
     """Apply a Dense layer to (N, T, d) as one matrix product over all N * T rows."""
     if not isinstance(x.shape[1], int):
-        # Exported for any T: a reshape by a computed shape would cut the TFLite graph to pieces.
-        return layer.activation(ops.matmul(x, layer.kernel) + layer.bias)
+        # Exported for any T: reshaping by a computed shape would cut the TFLite graph to pieces.
+        return layer.activation(ops.matmul(x, layer.kernel[None]) + layer.bias)
     rows = layer(ops.reshape(x, (-1, x.shape[-1])))
     return ops.reshape(rows, (-1, x.shape[1], layer.units))
 
@@ -210,3 +210,22 @@ def build_act(
     hidden = keras.layers.Dense(size.mlp_head, name='head')(tokens[:, 0])
     logits = keras.layers.Dense(num_classes, name='logits')(hidden)
     return keras.Model(frames, logits, name=name)
+
+
+def forward_with_attention(
+    model: keras.Model, features: keras.KerasTensor,
+) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
+    """
+    Run an AcT and keep its attention: logits (N, C), and per layer (N, heads, T + 1, T + 1).
+
+    Row 0 is the class token's. Raises ValueError for a network that is no AcT.
+    """
+    encoders = [layer for layer in model.layers if isinstance(layer, TransformerEncoder)]
+    if not encoders:
+        raise ValueError(f'{model.name} is not an AcT: it has no attention to look at')
+    tokens = model.get_layer('embedding')(model.get_layer('projection')(features))
+    attention = []
+    for encoder in encoders:
+        tokens, weights = encoder(tokens, training=False, return_attention=True)
+        attention.append(weights)
+    return model.get_layer('logits')(model.get_layer('head')(tokens[:, 0])), attention
