@@ -25,7 +25,8 @@ from std_msgs.msg import Header
 
 from act_ros.decision import Status
 from act_ros.msg import ActionArray
-from act_ros.nodes.conversions import bgr_to_image, to_nanoseconds, to_time
+from act_ros.nodes.conversions import to_nanoseconds, to_time
+from act_ros.nodes.images import bgr_to_image
 from act_ros.nodes.topics import LEVEL
 from act_ros.pose import DEFAULT_MODEL, create_estimator
 from act_ros.resources import find_resource

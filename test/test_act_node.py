@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ pytest.importorskip('rclpy')
 
 from rcl_interfaces.srv import DescribeParameters
 from rclpy.serialization import serialize_message
-from ros_harness import Bench, Process, bench
+from ros_harness import ROOT, Bench, Process, bench
 from std_msgs.msg import Header
 from synthetic import LABELS, person, pose
 
@@ -190,3 +192,10 @@ def test_ends_with_status_0_on_ctrl_c(robot: Robot) -> None:
     robot.ask(frame(0, []))
     assert robot.node.stop(signal.SIGINT) == 0
     assert 'Traceback' not in robot.node.log
+
+
+def test_imports_neither_opencv_nor_scipy() -> None:
+    """They would cost the node some 70 MB it has no use for."""
+    code = ('import sys, act_ros.nodes.act_node; '
+            'sys.exit(bool({"cv2", "scipy", "matplotlib"} & set(sys.modules)))')
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0

@@ -11,7 +11,6 @@ import yaml
 pytest.importorskip('rclpy')
 
 from act_ros.nodes import reference
-from act_ros.nodes.options import NODES
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
@@ -25,7 +24,7 @@ def test_the_parameter_file_is_fresh() -> None:
 def test_the_parameter_file_holds_every_parameter_of_every_node() -> None:
     """It parses, and what it says is each option's default."""
     file = yaml.safe_load((ROOT / 'config' / 'act.yaml').read_text(encoding='utf-8'))
-    for node in NODES:
+    for node in reference.NODES:
         values = file[f'/**/{node}']['ros__parameters']
         for name, item in reference.parameters(node):
             head, _, tail = name.rpartition('.')
@@ -36,7 +35,7 @@ def test_the_parameter_file_holds_every_parameter_of_every_node() -> None:
 
 def test_no_parameter_is_declared_twice() -> None:
     """Two options of a node must not share a name."""
-    for node in NODES:
+    for node in reference.NODES:
         names = [name for name, _ in reference.parameters(node)]
         assert len(names) == len(set(names))
 

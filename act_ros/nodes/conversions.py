@@ -1,4 +1,4 @@
-"""Messages to core types and back."""
+"""Messages of keypoints and actions to core types and back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from act_ros.decision import Status
-from act_ros.images import UnknownEncodingError, decode_compressed, decode_raw
 from act_ros.msg import Action as ActionMsg
 from act_ros.msg import ActionArray, BoundingBox, Keypoint, KeypointArray, PersonKeypoints
 from act_ros.person import Person
@@ -27,43 +25,6 @@ def to_time(nanoseconds: int) -> Time:
     """Return integer nanoseconds as a stamp."""
     sec, nanosec = divmod(nanoseconds, NANOSECONDS)
     return Time(sec=sec, nanosec=nanosec)
-
-
-def image_to_bgr(msg: Image | CompressedImage) -> np.ndarray:
-    """
-    Return an image message as uint8 (H, W, 3) BGR, perhaps a read-only view of it.
-
-    Encodings the core does not know are left to cv_bridge. Raises ValueError, saying why, for an
-    image that cannot be read.
-    """
-    if isinstance(msg, CompressedImage):
-        return decode_compressed(msg.data)
-    try:
-        return decode_raw(
-            msg.data, msg.encoding, msg.height, msg.width, msg.step, bool(msg.is_bigendian))
-    except UnknownEncodingError as error:
-        return _by_cv_bridge(msg, error)
-
-
-def _by_cv_bridge(msg: Image, error: UnknownEncodingError) -> np.ndarray:
-    try:
-        from cv_bridge import CvBridge, CvBridgeError
-    except ImportError:
-        raise ValueError(f'{error}; install cv_bridge to read others') from error
-    try:
-        image: np.ndarray = CvBridge().imgmsg_to_cv2(msg, 'bgr8')
-    except (CvBridgeError, RuntimeError, TypeError, KeyError) as reason:
-        raise ValueError(f'{error}; nor does cv_bridge read it: {reason}') from reason
-    return image
-
-
-def bgr_to_image(image: np.ndarray, header: Header) -> Image:
-    """Return a contiguous uint8 (H, W, 3) BGR array as a message."""
-    height, width = image.shape[:2]
-    msg = Image(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
-    # The generated setter looks at every byte of anything but an array.array.
-    msg.data.frombytes(np.ascontiguousarray(image).data)
-    return msg
 
 
 def _box(box: np.ndarray) -> BoundingBox:

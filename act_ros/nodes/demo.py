@@ -24,7 +24,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from act_ros.msg import ActionArray
-from act_ros.nodes.conversions import image_to_bgr, msg_to_actions, to_nanoseconds
+from act_ros.nodes.conversions import msg_to_actions, to_nanoseconds
+from act_ros.nodes.images import image_to_bgr
 from act_ros.nodes.topics import LEVEL
 from act_ros.pose import DEFAULT_MODEL
 from act_ros.resources import find_resource

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from act_ros.decision import DecisionOptions
 from act_ros.options import Options, option
 from act_ros.pose import DEFAULT_MODEL
-from act_ros.recognizer import WindowOptions
-from act_ros.tracking import TrackerOptions
 
 
 @dataclass(frozen=True)
@@ -72,14 +69,3 @@ class PublishOptions(Options):
     wait: float = option(
         30.0, 'Longest time in seconds to wait for a subscriber before the first image.',
         low=0.0, high=3600.0)
-
-
-# Every node's parameters: prefix and option class. A prefix keeps names apart and files readable.
-NODES: dict[str, tuple[tuple[str, type[Options]], ...]] = {
-    'pose_node': (('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions)),
-    'act_node': (('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
-    'video_node': (('', VideoOptions), ('', PublishOptions)),
-    'pipeline_node': (
-        ('', VideoOptions), ('', ImageOptions), ('', PoseOptions), ('', ActOptions),
-        ('tracker', TrackerOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
-}

@@ -15,17 +15,11 @@ from act_ros.decision import DecisionOptions
 from act_ros.finder import PersonFinder
 from act_ros.msg import KeypointArray
 from act_ros.nodes.conversions import persons_to_msg, to_nanoseconds
+from act_ros.nodes.images import AnnotatedOutput, ImageInput, VideoInput
 from act_ros.nodes.options import ActOptions, ImageOptions, PoseOptions, VideoOptions
 from act_ros.nodes.parameters import declare
 from act_ros.nodes.run import run
-from act_ros.nodes.topics import (
-    LEVEL,
-    ActionOutput,
-    AnnotatedOutput,
-    DropLog,
-    ImageInput,
-    VideoInput,
-)
+from act_ros.nodes.topics import LEVEL, ActionOutput, DropLog
 from act_ros.pose import create_estimator
 from act_ros.recognizer import WindowOptions
 from act_ros.tracking import TrackerOptions

@@ -14,10 +14,11 @@ from std_msgs.msg import Header
 from act_ros.finder import PersonFinder
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.nodes.conversions import msg_to_actions, persons_to_msg, to_nanoseconds
+from act_ros.nodes.images import AnnotatedOutput, ImageInput
 from act_ros.nodes.options import ImageOptions, PoseOptions
 from act_ros.nodes.parameters import declare
 from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL, AnnotatedOutput, DropLog, ImageInput
+from act_ros.nodes.topics import LEVEL, DropLog
 from act_ros.pose import create_estimator
 from act_ros.tracking import TrackerOptions
 

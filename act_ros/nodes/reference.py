@@ -13,9 +13,29 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from act_ros.nodes.options import NODES
+from act_ros.decision import DecisionOptions
+from act_ros.nodes.options import (
+    ActOptions,
+    ImageOptions,
+    PoseOptions,
+    PublishOptions,
+    VideoOptions,
+)
+from act_ros.options import Options
+from act_ros.recognizer import WindowOptions
+from act_ros.tracking import TrackerOptions
 
 ROOT = Path(__file__).absolute().parents[2]
+# Every node's parameters: prefix and option class.
+NODES: dict[str, tuple[tuple[str, type[Options]], ...]] = {
+    'pose_node': (('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions)),
+    'act_node': (('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
+    'video_node': (('', VideoOptions), ('', PublishOptions)),
+    'pipeline_node': (
+        ('', VideoOptions), ('', ImageOptions), ('', PoseOptions), ('', ActOptions),
+        ('tracker', TrackerOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
+}
+
 BEGIN, END = '<!-- parameters: begin -->', '<!-- parameters: end -->'
 
 

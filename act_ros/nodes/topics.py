@@ -1,41 +1,30 @@
-"""The topics that several nodes share: images in, actions and annotated images out."""
+"""What nodes share: how topics are kept, what the log is told, and actions out."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Header
 
 from act_ros.classifier import ActClassifier
 from act_ros.decision import DecisionOptions
-from act_ros.drawing import draw
 from act_ros.msg import ActionArray, ActionLabels
-from act_ros.nodes.conversions import actions_to_msg, bgr_to_image, image_to_bgr
-from act_ros.nodes.options import ActOptions, ImageOptions, VideoOptions
+from act_ros.nodes.conversions import actions_to_msg
+from act_ros.nodes.options import ActOptions
 from act_ros.person import Person
 from act_ros.recognizer import Action, ActionRecognizer, WindowOptions
-from act_ros.video import VideoSource
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEVEL = QoSProfile(depth=10)
 """RELIABLE, volatile: keypoints and actions."""
 
-_THROTTLE = 5.0
-
-
-def compressed_topic(topic: str) -> str:
-    """Return where image_transport publishes the compressed images of ``topic``."""
-    return topic if topic.endswith('/compressed') else f'{topic}/compressed'
+THROTTLE = 5.0
+"""Seconds between two warnings of the same kind."""
 
 
 class DropLog:
@@ -51,7 +40,7 @@ class DropLog:
         if self._drops == self._told:
             return
         now = time.monotonic()
-        if self._drops.keys() == self._told.keys() and now - self._told_at < _THROTTLE:
+        if self._drops.keys() == self._told.keys() and now - self._told_at < THROTTLE:
             return
         self._told, self._told_at = self._drops.copy(), now
         counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
@@ -64,7 +53,7 @@ class SilenceLog:
     def __init__(self, node: Node, topic: str) -> None:
         self._node, self._topic, self._heard = node, topic, False
         # Steady time: a silent /clock must not silence the warning.
-        node.create_timer(_THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        node.create_timer(THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def heard(self) -> None:
         """Note that a message came."""
@@ -77,85 +66,9 @@ class SilenceLog:
                 f'{p.node_name} ({p.qos_profile.reliability.name.lower()}, {p.topic_type})'
                 for p in publishers)
             self._node.get_logger().warning(
-                f'nothing on {self._topic} for {_THROTTLE:.0f} s; publishers: '
+                f'nothing on {self._topic} for {THROTTLE:.0f} s; publishers: '
                 f'{state or "none; check topic names and remappings"}')
         self._heard = False
-
-
-class ImageInput:
-    """Subscribes to images and hands on what can be decoded, the newest first."""
-
-    def __init__(
-        self, node: Node, options: ImageOptions,
-        on_image: Callable[[Header, np.ndarray], None],
-    ) -> None:
-        self._node, self._on_image = node, on_image
-        self.drops: Counter[str] = Counter()
-        self._drop_log = DropLog(node, self.drops)
-        topic, kind = node.resolve_topic_name('image'), Image
-        if options.transport == 'compressed':
-            topic, kind = compressed_topic(topic), CompressedImage
-        self._silence = SilenceLog(node, topic)
-        # Depth 1: while an image is being worked on, newer ones replace each other.
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[options.reliability.upper()])
-        node.create_subscription(kind, topic, self._receive, qos)
-
-    def _receive(self, msg: Image | CompressedImage) -> None:
-        self._silence.heard()
-        try:
-            image = image_to_bgr(msg)
-        except ValueError as error:
-            self.drops['unreadable image'] += 1
-            self._node.get_logger().error(str(error), throttle_duration_sec=_THROTTLE)
-            self._drop_log.tell()
-            return
-        self._on_image(msg.header, image)
-
-
-class VideoInput:
-    """
-    Plays a video or a camera in a thread of its own, since reading blocks.
-
-    When the video is over, so is the node: the context shuts down and ``close`` raises what went
-    wrong, if anything did.
-    """
-
-    def __init__(
-        self, node: Node, options: VideoOptions, on_image: Callable[[Header, np.ndarray], None],
-        *, is_realtime: bool = True, before: Callable[[], None] | None = None,
-    ) -> None:
-        """Open the source; ``before`` runs in the thread before the first frame is read."""
-        self._node, self._frame_id, self._on_image = node, options.frame_id, on_image
-        self._is_realtime, self._before = is_realtime, before
-        self._source = VideoSource(options.source, options.loop)
-        self._error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Begin to play."""
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            if self._before:
-                self._before()
-            start = self._node.get_clock().now()
-            for seconds, image in self._source.play(self._is_realtime):
-                # The frames of a file keep their own even spacing.
-                stamp = start + Duration(nanoseconds=round(seconds * 1e9))
-                self._on_image(Header(stamp=stamp.to_msg(), frame_id=self._frame_id), image)
-            self._node.get_logger().info(f'{self._source.name} has ended')
-        except Exception as error:
-            if rclpy.ok():  # else somebody shut down while a frame was being published
-                self._error = error
-        rclpy.try_shutdown()
-
-    def close(self) -> None:
-        """Stop playing; raises what ended the video, if that was an error."""
-        self._source.close()
-        self._thread.join(_THROTTLE)
-        if self._error:
-            raise self._error
 
 
 class ActionOutput:
@@ -187,7 +100,7 @@ class ActionOutput:
             actions = self._recognizer.update(stamp, persons, layout)
         except ValueError as error:
             self._recognizer.drops['unusable keypoints'] += 1
-            self._node.get_logger().error(str(error), throttle_duration_sec=_THROTTLE)
+            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
             actions = None
         self._drop_log.tell()
         if actions is None:
@@ -195,25 +108,3 @@ class ActionOutput:
         name = self._recognizer.classifier.bundle.name
         self._actions.publish(actions_to_msg(actions, name, header))
         return actions
-
-
-class AnnotatedOutput:
-    """``~/annotated``: the image with people and actions drawn in, made only when wanted."""
-
-    def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(Image, '~/annotated', QoSProfile(depth=5))
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether anybody subscribes."""
-        return self._publisher.get_subscription_count() > 0
-
-    def publish(
-        self, header: Header, image: np.ndarray, persons: Sequence[Person], layout: str,
-        actions: Sequence[Action],
-    ) -> None:
-        """Draw and publish, if anybody subscribes; the image itself is left alone."""
-        if self.is_wanted:
-            image = image.copy()
-            draw(image, persons, layout, actions)
-            self._publisher.publish(bgr_to_image(image, header))

@@ -1,0 +1,163 @@
+"""Images in and out of nodes: messages, subscriptions, videos, and the annotated picture."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from act_ros.drawing import draw
+from act_ros.images import UnknownEncodingError, decode_compressed, decode_raw
+from act_ros.nodes.options import ImageOptions, VideoOptions
+from act_ros.nodes.topics import THROTTLE, DropLog, SilenceLog
+from act_ros.person import Person
+from act_ros.recognizer import Action
+from act_ros.video import VideoSource
+
+
+def image_to_bgr(msg: Image | CompressedImage) -> np.ndarray:
+    """
+    Return an image message as uint8 (H, W, 3) BGR, perhaps a read-only view of it.
+
+    Encodings the core does not know are left to cv_bridge. Raises ValueError, saying why, for an
+    image that cannot be read.
+    """
+    if isinstance(msg, CompressedImage):
+        return decode_compressed(msg.data)
+    try:
+        return decode_raw(
+            msg.data, msg.encoding, msg.height, msg.width, msg.step, bool(msg.is_bigendian))
+    except UnknownEncodingError as error:
+        return _by_cv_bridge(msg, error)
+
+
+def _by_cv_bridge(msg: Image, error: UnknownEncodingError) -> np.ndarray:
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ImportError:
+        raise ValueError(f'{error}; install cv_bridge to read others') from error
+    try:
+        image: np.ndarray = CvBridge().imgmsg_to_cv2(msg, 'bgr8')
+    except (CvBridgeError, RuntimeError, TypeError, KeyError) as reason:
+        raise ValueError(f'{error}; nor does cv_bridge read it: {reason}') from reason
+    return image
+
+
+def bgr_to_image(image: np.ndarray, header: Header) -> Image:
+    """Return a contiguous uint8 (H, W, 3) BGR array as a message."""
+    height, width = image.shape[:2]
+    msg = Image(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
+    # The generated setter looks at every byte of anything but an array.array.
+    msg.data.frombytes(np.ascontiguousarray(image).data)
+    return msg
+
+
+def compressed_topic(topic: str) -> str:
+    """Return where image_transport publishes the compressed images of ``topic``."""
+    return topic if topic.endswith('/compressed') else f'{topic}/compressed'
+
+
+class ImageInput:
+    """Subscribes to images and hands on what can be decoded, the newest first."""
+
+    def __init__(
+        self, node: Node, options: ImageOptions,
+        on_image: Callable[[Header, np.ndarray], None],
+    ) -> None:
+        self._node, self._on_image = node, on_image
+        self.drops: Counter[str] = Counter()
+        self._drop_log = DropLog(node, self.drops)
+        topic, kind = node.resolve_topic_name('image'), Image
+        if options.transport == 'compressed':
+            topic, kind = compressed_topic(topic), CompressedImage
+        self._silence = SilenceLog(node, topic)
+        # Depth 1: while an image is being worked on, newer ones replace each other.
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[options.reliability.upper()])
+        node.create_subscription(kind, topic, self._receive, qos)
+
+    def _receive(self, msg: Image | CompressedImage) -> None:
+        self._silence.heard()
+        try:
+            image = image_to_bgr(msg)
+        except ValueError as error:
+            self.drops['unreadable image'] += 1
+            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+            self._drop_log.tell()
+            return
+        self._on_image(msg.header, image)
+
+
+class VideoInput:
+    """
+    Plays a video or a camera in a thread of its own, since reading blocks.
+
+    When the video is over, so is the node: the context shuts down and ``close`` raises what went
+    wrong, if anything did.
+    """
+
+    def __init__(
+        self, node: Node, options: VideoOptions, on_image: Callable[[Header, np.ndarray], None],
+        *, is_realtime: bool = True, before: Callable[[], None] | None = None,
+    ) -> None:
+        """Open the source; ``before`` runs in the thread before the first frame is read."""
+        self._node, self._frame_id, self._on_image = node, options.frame_id, on_image
+        self._is_realtime, self._before = is_realtime, before
+        self._source = VideoSource(options.source, options.loop)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to play."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            if self._before:
+                self._before()
+            start = self._node.get_clock().now()
+            for seconds, image in self._source.play(self._is_realtime):
+                # The frames of a file keep their own even spacing.
+                stamp = start + Duration(nanoseconds=round(seconds * 1e9))
+                self._on_image(Header(stamp=stamp.to_msg(), frame_id=self._frame_id), image)
+            self._node.get_logger().info(f'{self._source.name} has ended')
+        except Exception as error:
+            if rclpy.ok():  # else somebody shut down while a frame was being published
+                self._error = error
+        rclpy.try_shutdown()
+
+    def close(self) -> None:
+        """Stop playing; raises what ended the video, if that was an error."""
+        self._source.close()
+        self._thread.join(THROTTLE)
+        if self._error:
+            raise self._error
+
+
+class AnnotatedOutput:
+    """``~/annotated``: the image with people and actions drawn in, made only when wanted."""
+
+    def __init__(self, node: Node) -> None:
+        self._publisher = node.create_publisher(Image, '~/annotated', QoSProfile(depth=5))
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody subscribes."""
+        return self._publisher.get_subscription_count() > 0
+
+    def publish(
+        self, header: Header, image: np.ndarray, persons: Sequence[Person], layout: str,
+        actions: Sequence[Action],
+    ) -> None:
+        """Draw and publish, if anybody subscribes; the image itself is left alone."""
+        if self.is_wanted:
+            image = image.copy()
+            draw(image, persons, layout, actions)
+            self._publisher.publish(bgr_to_image(image, header))
