@@ -18,7 +18,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from act_ros.msg import KeypointArray
-from act_ros.nodes.conversions import bgr_to_image, image_to_bgr, to_time
+from act_ros.nodes.conversions import to_time
+from act_ros.nodes.images import bgr_to_image, image_to_bgr
 
 FRAME = 33_333_333
 
