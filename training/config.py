@@ -64,6 +64,8 @@ class TrainConfig:
     validate_every: int = 10
     keep: str = 'last'
     """Which weights to ship: 'last', or 'best' on the validation people."""
+    start_from: str = ''
+    """Fine-tune: folder of a run, or a ``.weights.h5`` file with its bundle beside it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property

@@ -26,16 +26,11 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from training.augmentation import VIEWS, WindowSampler
-from training.config import TrainConfig, load_config
-from training.datasets.skeletons import (
-    UNKNOWN,
-    DataError,
-    Sequences,
-    assign_folds,
-    check_disjoint,
-    load_sequences,
-)
+from training.config import TrainConfig, load_config, parse_config
+from training.data import load_data
+from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint
 from training.evaluate import ViewedClips, measure
+from training.finetune import transfer
 from training.metrics import share_background
 from training.models import build
 from training.schedule import TransformerSchedule
@@ -50,15 +45,6 @@ def learning_rate(
     warmup = int(config.warmup * steps)
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(steps - warmup, 1), warmup_target=config.peak_rate, warmup_steps=warmup)
-
-
-def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
-    """Read the files of a configuration: the sequences used, and the fold (N,) of each."""
-    sequences = load_sequences([folder / file for file in config.files], len(config.labels))
-    ignored = (sequences.label == UNKNOWN) & np.isin(
-        sequences.source_label, config.ignored_actions)
-    sequences = sequences.select(~ignored)
-    return sequences, assign_folds(sequences, config.folds, config.seed)
 
 
 class Trainer:
@@ -78,6 +64,8 @@ class Trainer:
         options = {} if config.dropout is None else {'dropout': config.dropout}
         self.model = build(config.model, config.num_frames, num_classes=config.num_outputs,
                            **options)
+        if config.start_from:
+            transfer(self.model, config)
         width = self.model.get_layer('projection').units if 'act' in config.model else 64
         self.steps_per_epoch = config.windows_per_epoch // config.batch_size
         self.optimizer = keras.optimizers.AdamW(
@@ -251,14 +239,25 @@ def main(arguments: list[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings = json.dumps(asdict(config), indent=1, sort_keys=True)
     stored = folder / 'config.json'
-    if stored.exists() and stored.read_text(encoding='utf-8') != settings:
+    if stored.exists() and not _same(stored, config):
         parser.error(f'{folder} holds a run of other settings: choose another --output, or '
                      f'remove it')
     stored.write_text(settings, encoding='utf-8')
     for member in options.member or range(len(config.members)):
-        trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}')
+        try:
+            trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}')
+        except ValueError as error:
+            parser.error(str(error))
         trainer.run()
         save_held_back(trainer)
+
+
+def _same(stored: Path, config: TrainConfig) -> bool:
+    """Tell whether a run has these settings; those it does not know yet had their default."""
+    try:
+        return parse_config(json.loads(stored.read_text(encoding='utf-8'))) == config
+    except (ValueError, TypeError):
+        return False
 
 
 if __name__ == '__main__':

@@ -1,0 +1,288 @@
+"""
+Weight files of the paper's authors become a bundle that the robot runs.
+
+    python -m training.import_weights --h5 AcT_micro_1_0.h5 --size mu \\
+        --layout mpose13_openpose --output models
+
+Reads the Keras ``.h5`` weights that https://github.com/PIC4SeR/AcT writes and offers. Several
+files (the folds of a benchmark) become one ensemble. What the files do not say has a default: the
+20 labels of MPOSE2021, its 30 frames a second, windows of 20 frames or more as its clips have, a
+temperature of 1 and a threshold of 0.5, since nothing was measured that could calibrate them.
+Beside the bundle stands a ``.weights.h5`` file, with which `training.train` can go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import h5py
+import keras
+import numpy as np
+
+from act_ros.bundle import Bundle, save_bundle
+from act_ros.features import extract_features, num_features
+from act_ros.skeletons import LAYOUTS, get_layout
+from training.config import MPOSE_LABELS
+from training.export import ExportError, check, convert
+from training.finetune import WEIGHTS
+from training.models import build
+from training.models.act import SIZES
+
+# What an encoder layer holds, in the order in which the authors' code creates it.
+_ENCODER = (('query', 'kernel'), ('query', 'bias'), ('key', 'kernel'), ('key', 'bias'),
+            ('value', 'kernel'), ('value', 'bias'), ('project', 'kernel'), ('project', 'bias'),
+            ('expand', 'kernel'), ('expand', 'bias'), ('contract', 'kernel'), ('contract', 'bias'),
+            ('norm_attention', 'gamma'), ('norm_attention', 'beta'),
+            ('norm_forward', 'gamma'), ('norm_forward', 'beta'))
+
+_EXPECTED = ('the layers of an AcT: dense, patch_class_embedding, transformer_encoder, dense, '
+             'dense')
+
+
+class WeightsError(ValueError):
+    """A weight file that is not what was asked for; the message says which and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class ActWeights:
+    """
+    The arrays of an AcT, d its width, T its frames, C its classes.
+
+    ``projection``, ``head`` and ``logits`` are kernel and bias; ``class_token`` (1, 1, d);
+    ``position`` (T + 1, d); ``encoders`` hold the arrays of each layer by part and name.
+    """
+
+    projection: tuple[np.ndarray, np.ndarray]
+    class_token: np.ndarray
+    position: np.ndarray
+    encoders: list[dict[tuple[str, str], np.ndarray]]
+    head: tuple[np.ndarray, np.ndarray]
+    logits: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames T of the longest window."""
+        return len(self.position) - 1
+
+    @property
+    def num_features(self) -> int:
+        """Features F a frame."""
+        return len(self.projection[0])
+
+    @property
+    def num_classes(self) -> int:
+        """Classes C."""
+        return len(self.logits[1])
+
+
+def read_h5(path: Path, size: str) -> ActWeights:
+    """
+    Read a weight file by structure and order; the numbers in layer names do not matter.
+
+    :param size: ``mu``, ``s``, ``m`` or ``l``.
+    :raises WeightsError: not a Keras weight file, another architecture, another size, or cut off.
+    """
+    try:
+        with h5py.File(path, 'r') as file:
+            root = file['model_weights'] if 'model_weights' in file else file
+            layers = [(name, arrays) for name, arrays in _layers(root) if arrays]
+    except OSError as error:
+        raise WeightsError(f'{path} is not a readable HDF5 file: missing, cut off or of another '
+                           f'format ({error})') from error
+    except (KeyError, RuntimeError) as error:
+        raise WeightsError(f'{path} is not a Keras 2 .h5 weight file, or is cut off: {error}'
+                           ) from error
+    counts = [len(arrays) for _, arrays in layers]
+    found = ', '.join(f'{name} ({len(arrays)} arrays)' for name, arrays in layers) or 'none'
+    if len(layers) != 5 or [counts[i] for i in (0, 1, 3, 4)] != [2] * 4 or counts[2] % 16:
+        raise WeightsError(f'{path} does not have {_EXPECTED}; its layers with weights are: '
+                           f'{found}')
+    first, embedding, encoder, head, logits = (arrays for _, arrays in layers)
+    weights = ActWeights(
+        (first[0], first[1]), *_token_first(embedding),
+        [dict(zip(_ENCODER, encoder[i:i + 16], strict=True)) for i in range(0, len(encoder), 16)],
+        (head[0], head[1]), (logits[0], logits[1]))
+    _check_size(path, weights, size)
+    return weights
+
+
+def _layers(root: h5py.Group) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yield the layers' names and arrays, in order."""
+    for name in _names(root, 'layer_names'):
+        group = root[name]
+        yield name, [np.asarray(group[weight], np.float32)
+                     for weight in _names(group, 'weight_names')]
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """Return a list of names; Keras cuts long ones into attributes ``name0``, ``name1``, ..."""
+    parts = [attribute] if attribute in group.attrs else []
+    while f'{attribute}{len(parts)}' in group.attrs:
+        parts.append(f'{attribute}{len(parts)}')
+    if not parts:
+        raise KeyError(f'{group.name} has no attribute {attribute}')
+    return [name.decode() if isinstance(name, bytes) else str(name)
+            for part in parts for name in group.attrs[part]]
+
+
+def _token_first(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    token, position = sorted(arrays, key=lambda array: -array.ndim)
+    return token, position
+
+
+def _check_size(path: Path, weights: ActWeights, size: str) -> None:
+    """Hold every array's shape against the size that was asked for."""
+    config = SIZES[size]
+    width, depth = weights.projection[0].shape[-1], len(weights.encoders)
+    if (width, depth) != (config.d_model, config.num_layers):
+        fits = [f'--size {name}' for name, s in SIZES.items()
+                if (s.d_model, s.num_layers) == (width, depth)]
+        raise WeightsError(
+            f'{path} has {depth} encoder layers of width {width}, size {size!r} has '
+            f'{config.num_layers} of {config.d_model}; '
+            + (f'use {fits[0]}' if fits else 'it is none of the known sizes'))
+    vector = {'query': width, 'key': width, 'value': width, 'project': width, 'expand': 4 * width,
+              'contract': width, 'norm_attention': width, 'norm_forward': width}
+    wanted = {'class token': ((1, 1, width), weights.class_token.shape),
+              'position embedding': ((max(weights.num_frames, 1) + 1, width),
+                                     weights.position.shape),
+              'first dense': ((weights.num_features, width), weights.projection[0].shape),
+              'first dense bias': ((width,), weights.projection[1].shape),
+              'head': ((width, config.mlp_head), weights.head[0].shape),
+              'head bias': ((config.mlp_head,), weights.head[1].shape),
+              'last dense': ((config.mlp_head, weights.num_classes), weights.logits[0].shape)}
+    for i, encoder in enumerate(weights.encoders):
+        for (part, kind), array in encoder.items():
+            rows = 4 * width if part == 'contract' else width
+            shape = (rows, vector[part]) if kind == 'kernel' else (vector[part],)
+            wanted[f'encoder layer {i} {part} {kind}'] = shape, array.shape
+    for name, (shape, actual) in wanted.items():
+        if shape != actual:
+            raise WeightsError(f'{path}: the {name} is {actual}, an AcT of size {size!r} has '
+                               f'{shape}')
+    arrays = (*weights.projection, weights.class_token, weights.position, *weights.head,
+              *weights.logits, *(a for e in weights.encoders for a in e.values()))
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise WeightsError(f'{path} holds weights that are not finite')
+
+
+def to_keras(weights: ActWeights, size: str) -> keras.Model:
+    """Return our network with these weights."""
+    model = build(f'act_{size}', weights.num_frames, weights.num_features, weights.num_classes)
+    for name in ('projection', 'head', 'logits'):
+        model.get_layer(name).set_weights(list(getattr(weights, name)))
+    embedding = model.get_layer('embedding')
+    embedding.class_token.assign(weights.class_token)
+    embedding.position.assign(weights.position)
+    for i, arrays in enumerate(weights.encoders):
+        layer = model.get_layer(f'encoder_{i}')
+        for kind in ('kernel', 'bias'):  # ours is one product for all three
+            getattr(layer.qkv, kind).assign(np.concatenate(
+                [arrays[part, kind] for part in ('query', 'key', 'value')], axis=-1))
+            for part in ('project', 'expand', 'contract'):
+                getattr(getattr(layer, part), kind).assign(arrays[part, kind])
+        for part in ('norm_attention', 'norm_forward'):
+            for kind in ('gamma', 'beta'):
+                getattr(getattr(layer, part), kind).assign(arrays[part, kind])
+    return model
+
+
+def import_weights(
+    paths: Sequence[Path], size: str, layout: str, directory: Path, *,
+    labels: Sequence[str] = MPOSE_LABELS, name: str | None = None, frame_rate: float = 30.0,
+    min_frames: int = 20, temperature: float = 1.0, unknown_threshold: float = 0.5,
+    license_text: str = '', quantisation: str = 'float32', attention: bool = False,
+) -> Path:
+    """
+    Turn weight files into a bundle and return its path.
+
+    :raises WeightsError: the files do not fit the size, the layout, the labels or each other.
+    """
+    members = [read_h5(path, size) for path in paths]
+    for path, weights in zip(paths, members, strict=True):
+        for what, actual, wanted, source in (
+                ('features a frame', weights.num_features, num_features(layout),
+                 f'layout {layout!r}'),
+                ('classes', weights.num_classes, len(labels), 'the list of labels'),
+                ('frames', weights.num_frames, members[0].num_frames, str(paths[0]))):
+            if actual != wanted:
+                raise WeightsError(f'{path} is for {actual} {what}, {source} has {wanted}')
+    frames = members[0].num_frames
+    models = [to_keras(weights, size) for weights in members]
+    model = convert(models, quantisation, attention)
+    worst = check(model, models, walking_windows(layout, frames), quantisation)
+    print(f'{len(model) / 1e6:.2f} MB, largest difference of a probability from Keras '
+          f'{worst:.1e}')
+    bundle = Bundle(
+        name=name or paths[0].stem, labels=tuple(labels), layout=layout, num_frames=frames,
+        min_frames=min(min_frames, frames), frame_rate=frame_rate, temperature=temperature,
+        unknown_threshold=unknown_threshold, members=len(models), attention=attention,
+        license=license_text or 'that of the weight files',
+        training={'model': f'act_{size}', 'imported_from': [path.name for path in paths],
+                  'calibrated': False})
+    path = save_bundle(directory, bundle, model)
+    weights_file = directory / f'{bundle.name}{WEIGHTS}'
+    temporary = directory / f'.{bundle.name}.partial{WEIGHTS}'
+    models[0].save_weights(temporary)
+    os.replace(temporary, weights_file)
+    return path
+
+
+def walking_windows(layout: str, num_frames: int, count: int = 16) -> np.ndarray:
+    """Return features (N, T, F) of made-up bodies in motion, to try a network out."""
+    rng = np.random.default_rng(0)
+    joints = len(get_layout(layout).joints)
+    body = rng.uniform(100, 400, (count, 1, joints, 2))
+    t = np.arange(num_frames)[:, None, None] / num_frames
+    swing = 40 * np.sin(2 * np.pi * (2 * t + rng.random((count, 1, joints, 1))))
+    return extract_features((body + swing).astype(np.float32), layout, layout)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description="Turn Keras .h5 weights of the AcT authors' code into a model bundle.")
+    parser.add_argument('--h5', type=Path, nargs='+', required=True,
+                        help='weight file; several become an ensemble')
+    parser.add_argument('--size', choices=SIZES, required=True,
+                        help='micro = mu, small = s, base = m, large = l')
+    parser.add_argument('--layout', choices=LAYOUTS, required=True,
+                        help='whose joints the features are: mpose13_openpose for OpenPose data, '
+                        'mpose13_coco for 13 joints of PoseNet or MoveNet, coco17 for 17')
+    parser.add_argument('--output', type=Path, required=True, help='folder of the bundle')
+    parser.add_argument('--name', help='name of the bundle; default: that of the first file')
+    parser.add_argument('--labels', nargs='+', default=MPOSE_LABELS, metavar='LABEL',
+                        help='classes in order; default: the 20 of MPOSE2021')
+    parser.add_argument('--frame-rate', type=float, default=30.0,
+                        help='Hz at which the model was trained (MPOSE2021: 30)')
+    parser.add_argument('--min-frames', type=int, default=20, help='shortest window')
+    parser.add_argument('--temperature', type=float, default=1.0)
+    parser.add_argument('--unknown-threshold', type=float, default=0.5,
+                        help='probability below which an answer is unknown')
+    parser.add_argument('--license', default='', help="licence of the weights, for the bundle's "
+                        'description')
+    parser.add_argument('--quantisation', choices=('float32', 'float16', 'int8'),
+                        default='float32')
+    parser.add_argument('--attention', action='store_true',
+                        help='add the attention over the frames as second output')
+    options = parser.parse_args(arguments)
+    try:
+        path = import_weights(
+            options.h5, options.size, options.layout, options.output, labels=options.labels,
+            name=options.name, frame_rate=options.frame_rate, min_frames=options.min_frames,
+            temperature=options.temperature, unknown_threshold=options.unknown_threshold,
+            license_text=options.license, quantisation=options.quantisation,
+            attention=options.attention)
+    except (OSError, ValueError, ExportError) as error:
+        parser.error(str(error))
+    print(f'wrote {path} and {path.with_suffix(".yaml")}')
+
+
+if __name__ == '__main__':
+    main()
