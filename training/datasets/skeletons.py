@@ -13,6 +13,7 @@ The file format is a compressed ``.npz`` without pickled objects:
 ``take``      str (n,)              clip; parts of one clip share the text before ``#``
 ``view``      str (n,), optional    camera, style or ''
 ``source_label``  str (n,), optional  the source's own name of the action
+``labels``    str (C,), optional    names of the classes, where they are not those of MPOSE2021
 ============  ====================  ==========================================================
 """
 
@@ -109,20 +110,24 @@ def concatenate(parts: Sequence[Sequences]) -> Sequences:
     return Sequences(offsets=np.concatenate(([0], np.cumsum(lengths))), **rest)
 
 
-def load_sequences(paths: Iterable[str | Path], num_classes: int = 20) -> Sequences:
+def load_sequences(
+    paths: Iterable[str | Path], num_classes: int = 20, labels: Sequence[str] = (),
+) -> Sequences:
     """
     Read and check sequence files.
 
+    :param labels: the classes of the model. A file that names its own has them renumbered; what
+        is none of the model's classes becomes `UNKNOWN`.
     :raises DataError: for a missing or broken file, wrong shapes, values that are not finite,
         labels out of range, an empty sequence, or a take that occurs twice.
     """
-    parts = [_load(Path(path), num_classes) for path in paths]
+    parts = [_load(Path(path), num_classes, labels) for path in paths]
     if not parts:
         raise DataError('no sequence file given')
     return concatenate(parts)
 
 
-def _load(path: Path, num_classes: int) -> Sequences:
+def _load(path: Path, num_classes: int, labels: Sequence[str] = ()) -> Sequences:
     def fail(problem: str) -> DataError:
         return DataError(f'{path}: {problem}')
 
@@ -159,9 +164,15 @@ def _load(path: Path, num_classes: int) -> Sequences:
         raise fail(f'sequence {first} ({data["take"][first]}) holds NaN or infinite joints')
     if not np.issubdtype(label.dtype, np.integer):
         raise fail(f'label must be integers, not {label.dtype}')
+    own = [str(name) for name in data['labels']] if 'labels' in data else []
+    num_classes = len(own) or num_classes
     if count and (label.min() < UNKNOWN or label.max() >= num_classes):
         raise fail(f'labels must lie in [-1, {num_classes - 1}], found '
                    f'{label.min()} to {label.max()}')
+    if own and labels:
+        # UNKNOWN is -1: the last entry.
+        label = np.array([labels.index(name) if name in labels else UNKNOWN for name in own]
+                         + [UNKNOWN])[label]
     data.setdefault('view', np.full(count, ''))
     data.setdefault('source_label', np.full(count, ''))
     for key in ('fps', 'actor', 'take', 'view', 'source_label'):

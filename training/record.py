@@ -1,0 +1,333 @@
+"""
+From a robot's own recordings to a sequence file that `training.train` reads.
+
+    python -m training.record --recording anna anna.csv --recording ben ben.csv \\
+        --output data/gestures.npz
+
+Each recording is a ROS 2 bag with keypoints (``ros2 bag record /pose_node/keypoints``) or with
+images, in which the people are then found as `pose_node` finds them, and a CSV file:
+
+    start,end,label,person,actor
+    2.0,6.5,salute,p1,anna
+    2026-05-04T10:31:07+02:00,2026-05-04T10:31:11+02:00,walk,,
+
+``start`` and ``end`` are seconds since the bag's first message, or ISO 8601 times (local time
+where no zone is given). ``label`` may be new; ``unknown`` is an example of none of the classes.
+``person`` is the track's id, needed only where several people are in view. ``actor`` is who it
+is, by default the name of the recording: people, not clips, are split between training and
+measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from act_ros.bags import IMAGES, POSES, Bag, BagError, PoseFrame
+from act_ros.window import NANOSECONDS, resample
+from training.config import MPOSE_LABELS
+from training.datasets.skeletons import LAYOUTS, UNKNOWN
+
+MAX_GAP = 0.5
+"""Seconds: a longer gap cuts a sequence in two, as in the live window."""
+MIN_DURATION = 0.4
+"""Seconds: shorter pieces say nothing of an action."""
+MAX_RATE = 60.0
+
+_REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')
+
+
+class LabelError(ValueError):
+    """A labels file that cannot be used; the message says where and why."""
+
+
+@dataclass(eq=False)
+class Segment:
+    """
+    Somebody does something from ``start`` to ``end`` (nanoseconds, time of recording).
+
+    ``tracks`` collects the poses of everybody seen meanwhile: stamps and keypoints by person id.
+    """
+
+    line: int
+    start: int
+    end: int
+    label: str
+    person: str
+    actor: str
+    layout: str = ''
+    tracks: dict[str, tuple[list[int], list[np.ndarray]]] = field(default_factory=dict)
+
+
+def read_labels(path: Path, bag_start: int, bag_end: int, actor: str) -> list[Segment]:
+    """
+    Read a labels file, in the order of ``start``.
+
+    :param bag_start, bag_end: nanoseconds; labels must lie between them.
+    :param actor: who is meant where the file does not say.
+    :raises LabelError: naming the file and the line.
+    """
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as file:
+            reader = csv.DictReader(file)
+            columns = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = columns
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise LabelError(f'cannot read the labels {path}: {error}') from error
+    if missing := [name for name in _REQUIRED if name not in columns]:
+        raise LabelError(f'{path}: the first line lacks {", ".join(missing)}; it must name the '
+                         f'columns {", ".join(_REQUIRED)} and perhaps {", ".join(_OPTIONAL)}')
+    if extra := [name for name in columns if name not in (*_REQUIRED, *_OPTIONAL)]:
+        raise LabelError(f'{path} has columns that mean nothing here: {", ".join(extra)}')
+    segments = []
+    for line, row in enumerate(rows, start=2):
+        cells = {name: (row[name] or '').strip() for name in columns}
+        where = f'{path} line {line}'
+        if not cells['label']:
+            raise LabelError(f'{where}: the label is empty')
+        start, end = (_time(cells[key], bag_start, where) for key in ('start', 'end'))
+        if end <= start:
+            raise LabelError(f'{where}: end must be after start')
+        if end <= bag_start or start >= bag_end:
+            raise LabelError(
+                f'{where}: {cells["start"]} to {cells["end"]} lies outside of the bag, which '
+                f'lasts {(bag_end - bag_start) / NANOSECONDS:.1f} s')
+        segments.append(Segment(line, start, end, cells['label'], cells.get('person', ''),
+                                cells.get('actor', '') or actor))
+    if not segments:
+        raise LabelError(f'{path} labels nothing')
+    segments.sort(key=lambda s: s.start)
+    for i, first in enumerate(segments):
+        for second in segments[i + 1:]:
+            same = first.person == second.person or not first.person or not second.person
+            if same and second.start < first.end:
+                raise LabelError(f'{path}: lines {first.line} and {second.line} label the same '
+                                 f'person at the same time')
+    return segments
+
+
+def _time(text: str, bag_start: int, where: str) -> int:
+    """Return nanoseconds of a cell: seconds since the bag's start, or ISO 8601."""
+    try:
+        return bag_start + round(float(text) * NANOSECONDS)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text.replace('Z', '+00:00'))
+    except ValueError:
+        raise LabelError(f'{where}: {text!r} is neither a number of seconds nor an ISO 8601 '
+                         f'time') from None
+    return round(moment.timestamp() * 1e6) * 1000
+
+
+def find_persons(
+    bag: Bag, topic: str | None, pose_model: str, num_threads: int,
+) -> tuple[int, Iterator[PoseFrame]]:
+    """
+    Return the number of frames and the tracked people of a bag: its keypoints, or its images.
+
+    :param topic: the topic to read; by default the only one of keypoints, or else of images.
+    :raises BagError: when there is nothing to read or the choice is not clear.
+    """
+    kinds = {info.type for info in bag.topics.values()}
+    if topic in bag.topics:
+        kinds = {bag.topics[topic].type}
+    if kinds & set(IMAGES) and POSES not in kinds:
+        name = bag.find_topic(IMAGES, topic)
+        return bag.topics[name].num_messages, _look(bag, name, pose_model, num_threads)
+    name = bag.find_topic((POSES,), topic)
+    return bag.topics[name].num_messages, bag.poses(name)
+
+
+def _look(bag: Bag, topic: str, pose_model: str, num_threads: int) -> Iterator[PoseFrame]:
+    from act_ros.finder import PersonFinder
+    from act_ros.pose import create_estimator
+
+    finder = PersonFinder(create_estimator(pose_model, num_threads))
+    for time, stamp, image in bag.images(topic):
+        persons = finder.update(stamp, image)
+        if persons is not None:
+            yield PoseFrame(time, stamp, finder.estimator.layout, persons)
+
+
+def collect(frames: Iterator[PoseFrame], segments: Sequence[Segment]) -> None:
+    """Hand every frame's people to the segments it lies in."""
+    for frame in frames:
+        for segment in segments:
+            if not segment.start <= frame.time < segment.end:
+                continue
+            if segment.layout not in ('', frame.layout):
+                raise BagError(f'the layout changes from {segment.layout!r} to '
+                               f'{frame.layout!r} within one label')
+            segment.layout = frame.layout
+            for person in frame.persons:
+                stamps, keypoints = segment.tracks.setdefault(person.id, ([], []))
+                if (not stamps or frame.stamp > stamps[-1]) and np.isfinite(
+                        person.keypoints).all():
+                    stamps.append(frame.stamp)
+                    keypoints.append(person.keypoints)
+
+
+def choose_person(segment: Segment) -> str:
+    """
+    Return whose poses a segment means.
+
+    :raises LabelError: nobody was seen, not the person named, or several and none named.
+    """
+    seconds = {name: (stamps[-1] - stamps[0]) / NANOSECONDS
+               for name, (stamps, _) in segment.tracks.items() if stamps}
+    seen = ', '.join(f'{name} for {time:.1f} s' for name, time in seconds.items()) or 'nobody'
+    if segment.person:
+        if segment.person not in seconds:
+            raise LabelError(f'line {segment.line}: {segment.person!r} was not seen then; '
+                             f'{seen} was')
+        return segment.person
+    if not seconds:
+        raise LabelError(f'line {segment.line}: nobody was seen then')
+    best = max(seconds, key=lambda name: seconds[name])
+    rivals = [name for name in seconds if seconds[name] > seconds[best] / 2]
+    if len(rivals) > 1:
+        raise LabelError(f'line {segment.line}: several people were seen ({seen}); name one in '
+                         f'the column person')
+    return best
+
+
+def cut(stamps: Sequence[int], keypoints: Sequence[np.ndarray]) -> list[tuple[float, np.ndarray]]:
+    """
+    Cut a track at its gaps and bring every piece to its own mean rate.
+
+    :returns: rate in Hz and keypoints (T, K, 3) of each piece; scores are kept as they were.
+    """
+    times = (np.array(stamps) - stamps[0]) / NANOSECONDS
+    pieces = []
+    for part in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > MAX_GAP) + 1):
+        if len(part) < 2 or (duration := times[part[-1]] - times[part[0]]) < MIN_DURATION:
+            continue
+        rate = min(float(1 / np.median(np.diff(times[part]))), MAX_RATE)
+        count = int(duration * rate + 1e-6) + 1
+        queries = times[part[0]] + np.arange(count)[None] / rate
+        # No score is too low: what was not seen is filled in when windows are cut, as live.
+        pieces.append((rate, resample(times[part], np.stack([keypoints[i] for i in part]),
+                                      np.array([0, len(part)]), queries, -np.inf)[0]))
+    return pieces
+
+
+class Recorder:
+    """Gathers sequences of one layout from recordings and writes them as one file."""
+
+    def __init__(self) -> None:
+        self.labels = list(MPOSE_LABELS)
+        self.layout = ''
+        self._rows: list[tuple[np.ndarray, float, int, str, str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, path: Path, labels: Path, topic: str | None = None,
+            pose_model: str = 'movenet_multipose_192x256', num_threads: int = 1) -> None:
+        """
+        Take the labelled parts of a recording.
+
+        :raises BagError: the bag cannot be read.
+        :raises LabelError: the labels do not fit the bag.
+        """
+        name = path.stem if path.is_file() else path.resolve().name
+        with Bag(path) as bag:
+            segments = read_labels(labels, bag.start, bag.end, name)
+            count, frames = find_persons(bag, topic, pose_model, num_threads)
+            collect(tqdm(frames, name, count, unit='frame', disable=not sys.stderr.isatty()),
+                    segments)
+        for segment in segments:
+            try:
+                self._add(segment, choose_person(segment), name)
+            except LabelError as error:
+                raise LabelError(f'{labels} {error}') from None
+
+    def _add(self, segment: Segment, person: str, recording: str) -> None:
+        layouts = {keypoints: file for file, (keypoints, deep) in LAYOUTS.items() if not deep}
+        layout = layouts.get(segment.layout, '')
+        if not layout or self.layout not in ('', layout):
+            raise LabelError(f'line {segment.line}: the keypoints are of layout '
+                             f'{segment.layout!r}, the others of {self.layout or layouts}')
+        pieces = cut(*segment.tracks[person])
+        if not pieces:
+            raise LabelError(f'line {segment.line}: {person} was never seen for {MIN_DURATION} s '
+                             f'without a gap')
+        self.layout = layout
+        if segment.label != 'unknown' and segment.label not in self.labels:
+            self.labels.append(segment.label)
+        number = self.labels.index(segment.label) if segment.label != 'unknown' else UNKNOWN
+        for i, (rate, keypoints) in enumerate(pieces):
+            self._rows.append((keypoints, rate, number, segment.label, segment.actor,
+                               f'{recording}-{segment.line}#{i}'))
+
+    def save(self, path: Path) -> None:
+        """Write the sequence file, under a temporary name first."""
+        keypoints, rate, number, label, actor, take = zip(*self._rows, strict=True)
+        if len(set(take)) < len(take):
+            raise LabelError('two recordings have the same name; their names tell clips apart')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f'.{path.name}.partial.npz')
+        try:
+            np.savez_compressed(
+                temporary, joints=np.concatenate(keypoints).astype(np.float32),
+                offsets=np.cumsum([0, *map(len, keypoints)]),
+                label=np.array(number, np.int16), labels=np.array(self.labels),
+                source_label=np.array(label), actor=np.array(actor), take=np.array(take),
+                view=np.full(len(take), ''), fps=np.array(rate, np.float32),
+                layout=np.array([self.layout]))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def summary(self) -> str:
+        """Return a table of what was gathered, by label."""
+        lines = [f'{"label":<16} {"sequences":>9} {"people":>6} {"seconds":>8}']
+        for name in dict.fromkeys(row[3] for row in self._rows):
+            rows = [row for row in self._rows if row[3] == name]
+            seconds = sum(len(row[0]) / row[1] for row in rows)
+            lines.append(f'{name:<16} {len(rows):>9} {len({row[4] for row in rows}):>6} '
+                         f'{seconds:>8.1f}')
+        return '\n'.join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description="From a robot's own recordings and labels to a sequence file for training.")
+    parser.add_argument('--recording', nargs=2, type=Path, action='append', required=True,
+                        metavar=('BAG', 'CSV'), help='a bag and its labels; may be repeated')
+    parser.add_argument('--output', type=Path, required=True, help='the sequence file, .npz')
+    parser.add_argument('--topic', help='topic of keypoints or images; needed only where a bag '
+                        'has several')
+    parser.add_argument('--pose-model', default='movenet_multipose_192x256',
+                        help='pose network for bags with images')
+    parser.add_argument('--threads', type=int, default=1, help='threads of the pose network')
+    options = parser.parse_args(arguments)
+    if options.output.suffix != '.npz':
+        parser.error('--output must end in .npz')
+    recorder = Recorder()
+    try:
+        for bag, labels in options.recording:
+            recorder.add(bag, labels, options.topic, options.pose_model, options.threads)
+        recorder.save(options.output)
+    except (OSError, ValueError, ImportError) as error:
+        parser.error(str(error))
+    print(recorder.summary())
+    new = recorder.labels[len(MPOSE_LABELS):]
+    print(f'wrote {len(recorder)} sequences to {options.output}'
+          + (f'; new labels: {", ".join(new)}' if new else ''))
+
+
+if __name__ == '__main__':
+    main()
