@@ -16,10 +16,10 @@ from act_ros.classifier import ActClassifier
 from act_ros.features import extract_features
 from training import import_weights
 from training.config import MPOSE_LABELS, TrainConfig
-from training.finetune import transfer
 from training.import_weights import WeightsError, read_h5
 from training.models import build
 from training.models.act import SIZES
+from training.networks import transfer
 
 Layers = list[tuple[str, list[tuple[str, np.ndarray]]]]
 
@@ -159,17 +159,22 @@ def test_several_files_become_an_ensemble_of_their_own_labels_and_layout(tmp_pat
     np.testing.assert_allclose(prediction.attention.sum(-1), 1, atol=1e-5)
 
 
-def test_training_can_go_on_from_imported_weights(tmp_path: Path) -> None:
+def test_training_can_go_on_from_imported_weights(
+    tmp_path: Path, windows: np.ndarray,
+) -> None:
     """Old classes keep their answers, new ones start fresh."""
     layers = random_layers('mu', classes=3)
     file = write_h5(tmp_path / 'act.h5', layers)
-    import_weights.import_weights([file], 'mu', 'mpose13_coco', tmp_path, labels=('a', 'b', 'c'))
+    import_weights.import_weights([file], 'mu', 'mpose13_openpose', tmp_path,
+                                  labels=('a', 'b', 'c'))
     config = TrainConfig(name='more', files=('x.npz',), labels=('c', 'salute', 'a'),
                          start_from=str(tmp_path / 'act.weights.h5'))
     model = build('act_mu', num_classes=config.num_outputs)
     assert transfer(model, config) == ['c', 'a']
-    features = np.random.default_rng(2).normal(0, 1, (4, 30, 52)).astype(np.float32)
-    expected = formula(layers, features.astype(np.float64), 1)
+    features, openpose = (  # training has the joints in another order
+        extract_features(windows[:, :, :13], 'mpose13_coco', layout)
+        for layout in ('mpose13_coco', 'mpose13_openpose'))
+    expected = formula(layers, openpose.astype(np.float64), 1)
     np.testing.assert_allclose(model(features).numpy()[:, [0, 2]], expected[:, [2, 0]], atol=1e-3)
 
     with pytest.raises(ValueError, match='is act_mu for 30 frames, the configuration wants act_s'):

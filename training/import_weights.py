@@ -30,9 +30,9 @@ from act_ros.features import extract_features, num_features
 from act_ros.skeletons import LAYOUTS, get_layout
 from training.config import MPOSE_LABELS
 from training.export import ExportError, check, convert
-from training.finetune import WEIGHTS
 from training.models import build
 from training.models.act import SIZES
+from training.networks import WEIGHTS
 
 # What an encoder layer holds, in the order in which the authors' code creates it.
 _ENCODER = (('query', 'kernel'), ('query', 'bias'), ('key', 'kernel'), ('key', 'bias'),

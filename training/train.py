@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
@@ -30,9 +31,10 @@ from training.config import TrainConfig, load_config, parse_config
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint
 from training.evaluate import ViewedClips, measure
-from training.finetune import transfer
 from training.metrics import share_background
 from training.models import build
+from training.models.act import SIZES
+from training.networks import transfer
 from training.schedule import TransformerSchedule
 
 
@@ -61,12 +63,12 @@ class Trainer:
         check_disjoint(self.train, self.held_back)
         folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(config.seed * 1000 + member)
-        options = {} if config.dropout is None else {'dropout': config.dropout}
+        options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
         self.model = build(config.model, config.num_frames, num_classes=config.num_outputs,
                            **options)
         if config.start_from:
             transfer(self.model, config)
-        width = self.model.get_layer('projection').units if 'act' in config.model else 64
+        width = SIZES[config.model[4:]].d_model if config.model.startswith('act_') else 64
         self.steps_per_epoch = config.windows_per_epoch // config.batch_size
         self.optimizer = keras.optimizers.AdamW(
             learning_rate(config, width, config.epochs * self.steps_per_epoch),
@@ -126,7 +128,7 @@ class Trainer:
         os.replace(temporary, self.folder / 'member.weights.h5')
 
     def _validate(self, views: dict[str, ViewedClips]) -> dict[str, float]:
-        row = {}
+        row: dict[str, float] = {}
         for name, clips in views.items():
             result = measure(clips, predict_logits(self.model, clips.features, self.config))
             row |= {f'{name}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
@@ -202,7 +204,7 @@ def save_held_back(trainer: Trainer) -> None:
     """Keep the member's logits for its held-back people, every view, for export and card."""
     model, config = trainer.model, trainer.config
     model.load_weights(trainer.folder / 'member.weights.h5')
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for name in VIEWS:
         clips = ViewedClips(trainer.held_back, name, config)
         arrays[f'{name}_logits'] = predict_logits(model, clips.features, config)

@@ -1,0 +1,128 @@
+"""Trained networks, taken up again: to look into them, or to train on from there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from act_ros.bundle import BundleError, load_bundle
+from act_ros.features import CHANNELS, num_features
+from act_ros.skeletons import get_layout, joint_sources
+from training.augmentation import LAYOUT
+from training.config import TrainConfig, parse_config
+from training.metrics import share_background, softmax
+from training.models import build
+
+WEIGHTS = '.weights.h5'
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained Keras model and what its features and outputs mean."""
+
+    model: keras.Model
+    kind: str
+    labels: tuple[str, ...]
+    background: bool
+    layout: str
+    num_frames: int
+    frame_rate: float
+
+    def probabilities(self, features: np.ndarray, batch: int = 1024) -> np.ndarray:
+        """Return probabilities (N, C) of features (N, T, F); a background is shared out."""
+        logits = np.concatenate([self.model(features[i:i + batch], training=False).numpy()
+                                 for i in range(0, len(features), batch)])
+        return softmax(share_background(logits, len(self.labels)))
+
+
+def load_network(path: str | Path, member: int = 0) -> Network:
+    """
+    Load a member of a run, or weights with their bundle beside them.
+
+    :param path: the folder of a run, or a ``.weights.h5`` file as `training.import_weights` writes.
+    :raises ValueError: there are no such weights, or they cannot be read.
+    """
+    path = Path(path)
+    network: Network
+    if path.is_dir():
+        weights = path / f'member_{member}' / f'member{WEIGHTS}'
+        try:
+            config = parse_config(json.loads((path / 'config.json').read_text(encoding='utf-8')))
+        except (OSError, ValueError, TypeError) as error:
+            raise ValueError(f'{path} is not the folder of a training run ({error})') from error
+        model = build(config.model, config.num_frames, num_features(LAYOUT), config.num_outputs)
+        network = Network(model, config.model, config.labels, config.background, LAYOUT,
+                          config.num_frames, config.frame_rate)
+    elif path.name.endswith(WEIGHTS):
+        weights = path
+        try:
+            bundle, _ = load_bundle(path.with_name(path.name[:-len(WEIGHTS)] + '.tflite'))
+        except BundleError as error:
+            raise ValueError(str(error)) from error
+        kind = str(bundle.training.get('model', ''))
+        model = build(kind, bundle.num_frames, bundle.num_features, len(bundle.labels))
+        network = Network(model, kind, bundle.labels, False, bundle.layout, bundle.num_frames,
+                          bundle.frame_rate)
+    else:
+        raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file')
+    if not weights.is_file():
+        raise ValueError(f'{weights} does not exist')
+    try:
+        model.load_weights(weights)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f'{weights} cannot be read ({error})') from error
+    return network
+
+
+def transfer(model: keras.Model, config: TrainConfig) -> list[str]:
+    """
+    Fill a fresh ``model`` with the weights that ``config.start_from`` names.
+
+    Everything below the last layer is taken as it is; of the last layer the classes that both
+    know, by name. New classes keep their fresh weights.
+
+    :returns: the labels that were taken over.
+    :raises ValueError: there are no such weights, or they are of another network.
+    """
+    path = config.start_from
+    try:
+        source = load_network(path)
+    except ValueError as error:
+        raise ValueError(f'start_from: {error}') from error
+    if (source.kind, source.num_frames) != (config.model, config.num_frames):
+        raise ValueError(
+            f'start_from: {path} is {source.kind} for {source.num_frames} frames, the '
+            f'configuration wants {config.model} for {config.num_frames}')
+    _reorder(source)
+    for old, new in zip(source.model.layers[:-1], model.layers[:-1], strict=True):
+        for variable, value in zip(new.trainable_variables, old.trainable_variables, strict=True):
+            variable.assign(value)
+    # The background comes last, and has no name that a label could have.
+    known = [*source.labels, *[''] * source.background]
+    wanted = [*config.labels, *[''] * config.background]
+    kernel, bias = (variable.numpy() for variable in model.layers[-1].trainable_variables)
+    old_kernel, old_bias = (v.numpy() for v in source.model.layers[-1].trainable_variables)
+    for i, label in enumerate(wanted):
+        if label in known:
+            kernel[:, i], bias[i] = old_kernel[:, known.index(label)], old_bias[known.index(label)]
+    model.layers[-1].set_weights([kernel, bias])
+    return [label for label in config.labels if label in source.labels]
+
+
+def _reorder(network: Network) -> None:
+    """Let a network of another layout read `LAYOUT`: the same joints in another order."""
+    wanted, have = get_layout(LAYOUT).joints, get_layout(network.layout).joints
+    try:
+        sources = joint_sources(network.layout, wanted)
+    except ValueError:
+        sources = ()
+    if sorted(sources) != [(i,) for i in range(len(have))]:
+        raise ValueError(f'start_from: the network reads the layout {network.layout!r}, whose '
+                         f'joints are not those of {LAYOUT!r}')
+    kernel = network.model.get_layer('projection').kernel
+    by_joint = kernel.numpy().reshape(len(have), CHANNELS, -1)
+    kernel.assign(by_joint[[i for (i,) in sources]].reshape(kernel.shape))
