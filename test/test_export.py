@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ CONFIG = TrainConfig(name='tiny', files=('a.npz',), labels=('one', 'two', 'three
                      min_frames=6, background=True)
 
 
-def member(seed: int, outputs: int = 4) -> keras.Model:
+def member(seed: int, outputs: int = 4) -> Any:
     keras.utils.set_random_seed(seed)
     return build('act_mu', num_frames=12, num_classes=outputs)
 
@@ -80,7 +81,9 @@ def test_wrong_requests_are_refused() -> None:
         export.convert([])
 
 
-def test_one_command_each_from_sequences_to_a_bundle(tmp_path: Path, capsys) -> None:
+def test_one_command_each_from_sequences_to_a_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
     """Two people stand, two wave, two do something else; members hold back different folds."""
     rng = np.random.default_rng(0)
     length, takes = 40, 24

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ PERSON = {  # metres: x right in the image, y down, z away
     'r_foot': (-0.1, 0.8, 4)}
 
 
-def write(path: Path, seed: int = 0, layout: str = 'mpose13_3d', **changes: object) -> Path:
+def write(path: Path, seed: int = 0, layout: str = 'mpose13_3d', **changes: Any) -> Path:
     """Write twelve sequences of six people, classes 0, 1 and -1, with swinging wrists."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(20, 90, 12)
@@ -53,7 +54,7 @@ def write(path: Path, seed: int = 0, layout: str = 'mpose13_3d', **changes: obje
     else:
         joints = np.repeat(np.array([PERSON[j] for j in OPENPOSE])[None], offsets[-1], axis=0)
         joints[:, OPENPOSE.index('l_wrist'), 1] += 0.3 * np.sin(np.arange(offsets[-1]) / 5)
-    values = {
+    values: dict[str, Any] = {
         'joints': joints.astype(np.float32), 'offsets': offsets.astype(np.int64),
         'label': np.tile([0, 1, -1], 4).astype(np.int8),
         'source_label': np.tile(['stand', 'wave', 'drink'], 4),
@@ -237,7 +238,7 @@ def test_metrics_of_a_known_case() -> None:
     # Each answer has a bin of its own, but for the two of 0.8, both right.
     assert result['ece'] == pytest.approx((0.1 + 0.4 + 0.7) / 4)
     clips = metrics.clip_mean(np.array([[1., 0], [0, 1], [1, 0]]), np.array([0, 0, 1]))
-    np.testing.assert_allclose(clips, [[0.5, 0.5], [1, 0]])
+    np.testing.assert_allclose(clips, [[0.5, 0.5], [1.0, 0.0]])
     assert metrics.unknown_threshold(np.linspace(0, 1, 101)) == pytest.approx(0.05)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -90,7 +92,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean() -> None:
     np.testing.assert_array_equal(layer(x, training=False), x)
 
 
-def test_models_survive_saving(tmp_path) -> None:
+def test_models_survive_saving(tmp_path: Path) -> None:
     model = build('act_mu', num_frames=10, num_classes=3)
     features = np.random.default_rng(0).standard_normal((2, 10, 52)).astype(np.float32)
     model.save(tmp_path / 'model.keras')

@@ -71,6 +71,13 @@ class Augmentation:
     """Share of windows in which left and right leg are confused for a while."""
 
 
+def _log_uniform(
+    rng: np.random.Generator, bounds: tuple[float, float], size: int | tuple[int, ...],
+) -> np.ndarray:
+    low, high = np.log(bounds)
+    return np.exp(rng.uniform(float(low), float(high), size))
+
+
 class WindowSampler:
     """
     Draws random augmented windows, balanced over classes and sources.
@@ -286,7 +293,7 @@ def _project(rng: np.random.Generator, points: np.ndarray, options: Augmentation
     count = len(points)
     around = rng.random(count) < options.any_yaw
     yaw = np.where(around, rng.uniform(-180, 180, count), rng.normal(0, options.yaw, count))
-    distance = np.exp(rng.uniform(*np.log(options.distance), count))
+    distance = _log_uniform(rng, options.distance, count)
     position = np.stack([
         distance * rng.uniform(-options.aside, options.aside, count),
         distance * rng.uniform(-options.aside, options.aside, count) / 2, distance], axis=-1)
@@ -318,7 +325,7 @@ def _detect(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentati
     """Add a detector's errors, in place: jitter, a bias of each joint, confused legs."""
     count, frames, joints = keypoints.shape[:3]
     size = _size(keypoints)
-    sigma = np.exp(rng.uniform(*np.log(options.noise), (count, 1, 1, 1))).astype(np.float32) * size
+    sigma = _log_uniform(rng, options.noise, (count, 1, 1, 1)).astype(np.float32) * size
     jitter = rng.standard_normal((count, frames, joints, 2), np.float32)
     bias = rng.standard_normal((count, 1, joints, 2), np.float32)
     bias *= options.bias * rng.random((count, 1, 1, 1), np.float32)

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from act_ros.classifier import ActClassifier
 from act_ros.features import extract_features
 from training.augmentation import LAYOUT, VIEWS, clip_windows, see_clips
 from training.config import TrainConfig, parse_config
 from training.data import load_data
-from training.datasets.skeletons import UNKNOWN, Sequences
+from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
 from training.metrics import (
     clip_mean,
     confusion_matrix,
@@ -142,8 +143,9 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
                 for source in np.unique(held.source)
                 if (chosen := mine & (held.source == source)).any()}}
     held, mine = views['own'], known['own']
-    matrix = sum(confusion_matrix(views[n].label[known[n]], answers[n][known[n]].argmax(-1),
-                                  len(config.labels)) for n in views)
+    matrix = np.sum([confusion_matrix(
+        views[n].label[known[n]], answers[n][known[n]].argmax(-1), len(config.labels))
+        for n in views], axis=0)
     results['classes'] = {
         label: {
             'clips': int((held.label == c).sum()),
@@ -151,7 +153,32 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
             'recall': _ratio(matrix[c, c], matrix[c].sum()),
             'precision': _ratio(matrix[c, c], matrix[:, c].sum())}
         for c, label in enumerate(config.labels)}
-    results['confusion'] = np.asarray(matrix).tolist()
+    results['confusion'] = matrix.tolist()
+    return results
+
+
+def evaluate_bundle(path: str | Path, sequences: Sequences) -> dict[str, dict[str, float]]:
+    """
+    Return the measures of a bundle, as a robot would load it, on clips it was not trained on.
+
+    :returns: by view; the bundle's own temperature and threshold apply.
+    """
+    classifier = ActClassifier(path)
+    threshold, known = classifier.bundle.unknown_threshold, sequences.label != UNKNOWN
+    results = {}
+    for view in VIEWS:
+        windows, clip = clip_windows(
+            see_clips(sequences, view), classifier.num_frames, classifier.frame_rate)
+        answer = clip_mean(np.concatenate([
+            classifier.classify(windows[i:i + 64][..., [0, 1, 3]], LAYOUT)
+            for i in range(0, len(windows) // 64 * 64 + 1, 64)]), clip)
+        confidence = answer.max(axis=-1)
+        results[view] = {
+            **summary(sequences.label[known], answer[known]), 'clips': int(known.sum()),
+            'unknown_clips': int((~known).sum()),
+            'unknown_rejected': float((confidence[~known] < threshold).mean())
+            if (~known).any() else float('nan'),
+            'known_lost': float((confidence[known] < threshold).mean())}
     return results
 
 
@@ -243,12 +270,21 @@ def write_tables(card: Path, text: str) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
-    parser.add_argument('--run', type=Path, required=True, help='folder of a training run')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--run', type=Path, help='folder of a training run')
+    what.add_argument('--bundle', help='a bundle, measured on --files that it never saw')
+    parser.add_argument('--files', type=Path, nargs='+', default=[], help='sequence files')
     parser.add_argument('--card', type=Path, help='model card to put the tables into')
     parser.add_argument('--data', type=Path, help='folder of the sequence files: measure the '
                         'floors, majority and nearest neighbour, too')
     options = parser.parse_args(arguments)
     try:
+        if options.bundle:
+            labels = ActClassifier(options.bundle).labels
+            found = evaluate_bundle(options.bundle, load_sequences(options.files, len(labels)))
+            for view, values in found.items():
+                print(view, ', '.join(f'{key} {value:.4g}' for key, value in values.items()))
+            return
         config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
         results = evaluate_run(options.run, config)
         if options.data:

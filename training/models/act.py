@@ -124,7 +124,7 @@ class TransformerEncoder(keras.layers.Layer):
         self.num_heads = num_heads
         self.dropout = dropout
 
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
+    def build(self, input_shape: tuple[int, ...]) -> None:
         width = input_shape[-1]
         if width % self.num_heads:
             raise ValueError(f'd_model {width} is not a multiple of {self.num_heads} heads')
