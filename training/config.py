@@ -46,6 +46,8 @@ class TrainConfig:
     label_smoothing: float = 0.1
     schedule: str = 'transformer'
     """Learning rate: 'transformer' as in the paper, or 'cosine' from ``peak_rate`` to 0."""
+    restarts: tuple[int, ...] = ()
+    """Epochs at which the cosine starts again, at half the rate of the time before."""
     peak_rate: float = 2e-3
     warmup: float = 0.4
     drop_at: float = 0.8
@@ -79,6 +81,8 @@ class TrainConfig:
             (self.keep in ('last', 'best'), "keep must be 'last' or 'best'"),
             (self.schedule in ('transformer', 'cosine'),
              "schedule must be 'transformer' or 'cosine'"),
+            (list(self.restarts) == sorted({*self.restarts} & {*range(1, self.epochs)}),
+             'restarts must be ascending epochs before the last'),
             (self.folds >= 2, 'folds must be at least 2'),
             (all(0 <= m < self.folds for m in self.members) and self.members,
              'members must be folds, from 0 to folds - 1'),

@@ -35,7 +35,7 @@ from training.metrics import share_background
 from training.models import build
 from training.models.act import SIZES
 from training.networks import transfer
-from training.schedule import TransformerSchedule
+from training.schedule import CosineCycles, TransformerSchedule
 
 
 def learning_rate(
@@ -44,9 +44,9 @@ def learning_rate(
     """Return the schedule that a configuration asks for."""
     if config.schedule == 'transformer':
         return TransformerSchedule(width, steps, config.warmup, config.drop_at, config.final_rate)
-    warmup = int(config.warmup * steps)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(steps - warmup, 1), warmup_target=config.peak_rate, warmup_steps=warmup)
+    ends = [steps * epoch // config.epochs for epoch in (*config.restarts, config.epochs)]
+    cycles = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    return CosineCycles(config.peak_rate, cycles, int(config.warmup * cycles[0]))
 
 
 class Trainer:
@@ -54,7 +54,7 @@ class Trainer:
 
     def __init__(
         self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, member: int,
-        folder: Path,
+        folder: Path, tensorboard: bool = False,
     ) -> None:
         self.config, self.member, self.folder = config, member, folder
         fold = config.members[member]
@@ -77,6 +77,7 @@ class Trainer:
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.augmentation,
             config.unknown_share, config.balance)
+        self.tensorboard = tf.summary.create_file_writer(str(folder)) if tensorboard else None
         self.epoch = tf.Variable(0, dtype=tf.int64)
         self.best = tf.Variable(-1.0)
         self._checkpoint = tf.train.CheckpointManager(
@@ -142,6 +143,10 @@ class Trainer:
     def _log(self, row: dict[str, float]) -> None:
         with open(self.folder / 'log.jsonl', 'a', encoding='utf-8') as file:
             file.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + '\n')
+        if self.tensorboard:
+            with self.tensorboard.as_default(step=int(row['epoch'])):
+                for name, value in row.items():
+                    tf.summary.scalar(name, value)
 
     def _batches(self, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield batches made ahead by a thread; the same for a seed, also after a resume."""
@@ -227,6 +232,8 @@ def main(arguments: list[str] | None = None) -> None:
                         help='folder for checkpoints and results; the run gets one inside')
     parser.add_argument('--member', type=int, action='append',
                         help='train this member only; may be repeated')
+    parser.add_argument('--tensorboard', action='store_true',
+                        help='also log for TensorBoard, beside log.jsonl')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
     options = parser.parse_args(arguments)
     try:
@@ -247,7 +254,8 @@ def main(arguments: list[str] | None = None) -> None:
     stored.write_text(settings, encoding='utf-8')
     for member in options.member or range(len(config.members)):
         try:
-            trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}')
+            trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
+                              options.tensorboard)
         except ValueError as error:
             parser.error(str(error))
         trainer.run()
