@@ -21,18 +21,18 @@ measurement.
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from act_ros.bags import IMAGES, POSES, Bag, BagError, PoseFrame
+from act_ros.labels import UNKNOWN as UNKNOWN_LABEL
+from act_ros.labels import Label, LabelError, read_labels
 from act_ros.window import NANOSECONDS, resample
 from training.config import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN
@@ -43,91 +43,13 @@ MIN_DURATION = 0.4
 """Seconds: shorter pieces say nothing of an action."""
 MAX_RATE = 60.0
 
-_REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')
-
-
-class LabelError(ValueError):
-    """A labels file that cannot be used; the message says where and why."""
-
 
 @dataclass(eq=False)
-class Segment:
-    """
-    Somebody does something from ``start`` to ``end`` (nanoseconds, time of recording).
+class Segment(Label):
+    """A label, and the poses of everybody seen meanwhile: stamps and keypoints by person id."""
 
-    ``tracks`` collects the poses of everybody seen meanwhile: stamps and keypoints by person id.
-    """
-
-    line: int
-    start: int
-    end: int
-    label: str
-    person: str
-    actor: str
     layout: str = ''
     tracks: dict[str, tuple[list[int], list[np.ndarray]]] = field(default_factory=dict)
-
-
-def read_labels(path: Path, bag_start: int, bag_end: int, actor: str) -> list[Segment]:
-    """
-    Read a labels file, in the order of ``start``.
-
-    :param bag_start, bag_end: nanoseconds; labels must lie between them.
-    :param actor: who is meant where the file does not say.
-    :raises LabelError: naming the file and the line.
-    """
-    try:
-        with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise LabelError(f'cannot read the labels {path}: {error}') from error
-    if missing := [name for name in _REQUIRED if name not in columns]:
-        raise LabelError(f'{path}: the first line lacks {", ".join(missing)}; it must name the '
-                         f'columns {", ".join(_REQUIRED)} and perhaps {", ".join(_OPTIONAL)}')
-    if extra := [name for name in columns if name not in (*_REQUIRED, *_OPTIONAL)]:
-        raise LabelError(f'{path} has columns that mean nothing here: {", ".join(extra)}')
-    segments = []
-    for line, row in enumerate(rows, start=2):
-        cells = {name: (row[name] or '').strip() for name in columns}
-        where = f'{path} line {line}'
-        if not cells['label']:
-            raise LabelError(f'{where}: the label is empty')
-        start, end = (_time(cells[key], bag_start, where) for key in ('start', 'end'))
-        if end <= start:
-            raise LabelError(f'{where}: end must be after start')
-        if end <= bag_start or start >= bag_end:
-            raise LabelError(
-                f'{where}: {cells["start"]} to {cells["end"]} lies outside of the bag, which '
-                f'lasts {(bag_end - bag_start) / NANOSECONDS:.1f} s')
-        segments.append(Segment(line, start, end, cells['label'], cells.get('person', ''),
-                                cells.get('actor', '') or actor))
-    if not segments:
-        raise LabelError(f'{path} labels nothing')
-    segments.sort(key=lambda s: s.start)
-    for i, first in enumerate(segments):
-        for second in segments[i + 1:]:
-            same = first.person == second.person or not first.person or not second.person
-            if same and second.start < first.end:
-                raise LabelError(f'{path}: lines {first.line} and {second.line} label the same '
-                                 f'person at the same time')
-    return segments
-
-
-def _time(text: str, bag_start: int, where: str) -> int:
-    """Return nanoseconds of a cell: seconds since the bag's start, or ISO 8601."""
-    try:
-        return bag_start + round(float(text) * NANOSECONDS)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        moment = datetime.fromisoformat(text.replace('Z', '+00:00'))
-    except ValueError:
-        raise LabelError(f'{where}: {text!r} is neither a number of seconds nor an ISO 8601 '
-                         f'time') from None
-    return round(moment.timestamp() * 1e6) * 1000
 
 
 def find_persons(
@@ -243,7 +165,8 @@ class Recorder:
         """
         name = path.stem if path.is_file() else path.resolve().name
         with Bag(path) as bag:
-            segments = read_labels(labels, bag.start, bag.end, name)
+            segments = [Segment(**vars(label))
+                        for label in read_labels(labels, bag.start, bag.end)]
             count, frames = find_persons(bag, topic, pose_model, num_threads)
             collect(tqdm(frames, name, count, unit='frame', disable=not sys.stderr.isatty()),
                     segments)
@@ -264,11 +187,11 @@ class Recorder:
             raise LabelError(f'line {segment.line}: {person} was never seen for {MIN_DURATION} s '
                              f'without a gap')
         self.layout = layout
-        if segment.label != 'unknown' and segment.label not in self.labels:
+        if segment.label != UNKNOWN_LABEL and segment.label not in self.labels:
             self.labels.append(segment.label)
-        number = self.labels.index(segment.label) if segment.label != 'unknown' else UNKNOWN
+        number = self.labels.index(segment.label) if segment.label != UNKNOWN_LABEL else UNKNOWN
         for i, (rate, keypoints) in enumerate(pieces):
-            self._rows.append((keypoints, rate, number, segment.label, segment.actor,
+            self._rows.append((keypoints, rate, number, segment.label, segment.actor or recording,
                                f'{recording}-{segment.line}#{i}'))
 
     def save(self, path: Path) -> None:
