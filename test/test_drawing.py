@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from synthetic import SECOND, person, pose
 
+from act_ros.captions import caption, colour_of
 from act_ros.classifier import ActClassifier
 from act_ros.decision import Status
-from act_ros.drawing import caption, colour_of, draw
+from act_ros.drawing import draw
 from act_ros.recognizer import Action, ActionRecognizer
 from act_ros.skeletons import LAYOUTS
 
