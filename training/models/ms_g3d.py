@@ -1,0 +1,155 @@
+"""
+MS-G3D: Liu et al., "Disentangling and unifying graph convolutions for skeleton-based action
+recognition", https://arxiv.org/abs/2003.14111, figure 3: three spatial-temporal blocks of 96, 192
+and 384 channels. Each sums multi-scale graph convolutions over windows of three and five frames
+(G3D) and a factorised path of a multi-scale graph convolution and two temporal ones.
+
+Eight scales each, as the authors' configuration for 2D poses has, is also what the parameter count
+in Mazzia et al., https://arxiv.org/abs/2107.00606, implies. Deviations: four channels a joint
+(x, y, vx, vy) where the count implies three; one person.
+
+``ms_g3d_jb`` joins a network on joints and one on bones. The authors train them apart and add
+their scores; here they are trained together on the mean of their logits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from act_ros.features import CHANNELS
+from training.models.blocks import batch_norm, temporal_windows
+from training.models.graph import bones, disentangled_scales, layout_of
+
+WIDTHS = (96, 192, 384)
+SCALES = 8
+WINDOWS = (3, 5)
+DILATIONS = (1, 2, 3, 4)
+
+
+@keras.saving.register_keras_serializable(package='act')
+class MultiScaleAggregation(keras.layers.Layer):
+    """
+    Gather each joint's neighbourhoods of every scale: (N, T, V, C) to (N, T, V, scales * C).
+
+    The graph is the skeleton's, repeated over ``window`` frames (V = window * K joints), plus a
+    learned correction that starts near zero (section 3.4).
+    """
+
+    def __init__(self, layout: str, num_scales: int, window: int = 1, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.layout, self.num_scales, self.window = layout, num_scales, window
+        graph = disentangled_scales(layout, num_scales, window)
+        self.graph = graph.reshape(-1, graph.shape[-1])
+
+    def build(self, input_shape: tuple[Any, ...]) -> None:
+        self.correction = self.add_weight(
+            shape=self.graph.shape, initializer=keras.initializers.RandomUniform(-1e-6, 1e-6),
+            name='correction')
+
+    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        frames, joints, width = x.shape[1:]
+        # One product of two matrices: (N * T * C, V) and (V, scales * V).
+        flat = ops.reshape(ops.transpose(x, (0, 1, 3, 2)), (-1, joints))
+        gathered = ops.matmul(flat, ops.transpose(ops.add(self.correction, self.graph)))
+        gathered = ops.reshape(gathered, (-1, width, self.num_scales, joints))
+        gathered = ops.transpose(gathered, (0, 3, 2, 1))
+        return ops.reshape(gathered, (-1, frames, joints, self.num_scales * width))
+
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return *input_shape[:-1], self.num_scales * input_shape[-1]
+
+    def get_config(self) -> dict[str, object]:
+        return {**super().get_config(), 'layout': self.layout, 'num_scales': self.num_scales,
+                'window': self.window}
+
+
+def build_ms_g3d(
+    streams: str, num_frames: int = 30, num_features: int = 52, num_classes: int = 20,
+    dropout: float = 0.0, layout: str | None = None, name: str = 'ms_g3d',
+) -> keras.Model:
+    """
+    Build MS-G3D: features (N, T, F) to logits (N, C).
+
+    :param streams: ``'j'`` for joints, ``'jb'`` for joints and bones.
+    :param dropout: before the output layer; the paper has none.
+    :param layout: the joints of the features; by default COCO's of that length.
+    """
+    layout = layout_of(num_features, layout)
+    frames = keras.Input((num_frames, num_features), name='features')
+    joints = ops.reshape(frames, (-1, num_frames, num_features // CHANNELS, CHANNELS))
+    logits = _stream(joints, layout, num_classes, dropout)
+    if streams == 'jb':
+        vectors = ops.matmul(ops.convert_to_tensor(bones(layout)), joints)
+        logits = (logits + _stream(vectors, layout, num_classes, dropout)) * 0.5
+    return keras.Model(frames, logits, name=name)
+
+
+def _stream(
+    x: keras.KerasTensor, layout: str, num_classes: int, dropout: float,
+) -> keras.KerasTensor:
+    """Return the logits (N, C) of (N, T, K, 4)."""
+    _, frames, joints, channels = x.shape
+    x = ops.reshape(x, (-1, frames, joints * channels))
+    x = batch_norm(x)
+    x = ops.reshape(x, (-1, frames, joints, channels))
+    before = WIDTHS[0]
+    for i, width in enumerate(WIDTHS):
+        stride = 1 if i == 0 else 2
+        factorised = _normalised(_graph(x, layout, SCALES, 1), before, 'relu')
+        factorised = _temporal(factorised, width, stride)
+        factorised = _temporal(factorised, width, activation=None)
+        paths = [_g3d(x, layout, window, before, width, stride) for window in WINDOWS]
+        x = keras.layers.Activation('relu')(keras.layers.Add()([factorised, *paths]))
+        x = _temporal(x, width)
+        before = width
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.layers.Dense(num_classes)(x)
+
+
+def _graph(x: keras.KerasTensor, layout: str, scales: int, window: int) -> keras.KerasTensor:
+    return MultiScaleAggregation(layout, scales, window)(x)
+
+
+def _normalised(
+    x: keras.KerasTensor, width: int, activation: str | None = None,
+) -> keras.KerasTensor:
+    """Return a 1x1 convolution, batch normalisation and the activation."""
+    x = batch_norm(keras.layers.Dense(width)(x))
+    return keras.layers.Activation(activation)(x) if activation else x
+
+
+def _g3d(
+    x: keras.KerasTensor, layout: str, window: int, before: int, width: int, stride: int,
+) -> keras.KerasTensor:
+    """Convolve over the graph of a sliding window, then collapse the window (section 3.3)."""
+    joints = x.shape[2]
+    x = ops.concatenate(temporal_windows(x, window, stride), axis=2)
+    x = _normalised(_graph(x, layout, SCALES, window), before, 'relu')
+    frames = [x[:, :, k * joints:(k + 1) * joints] for k in range(window)]
+    return _normalised(ops.concatenate(frames, axis=-1), width)
+
+
+def _temporal(
+    x: keras.KerasTensor, width: int, stride: int = 1, activation: str | None = 'relu',
+) -> keras.KerasTensor:
+    """Convolve over time at several dilations beside pooling and a shortcut (figure 3, MS-TCN)."""
+    branch = width // (len(DILATIONS) + 2)
+    # The first layers of all branches but the last, side by side.
+    squeezed = _normalised(x, branch * (len(DILATIONS) + 1), 'relu')
+    parts = ops.split(squeezed, len(DILATIONS) + 1, axis=-1)
+    outputs = [
+        _normalised(ops.concatenate(temporal_windows(part, 3, stride, dilation), axis=-1), branch)
+        for part, dilation in zip(parts, DILATIONS, strict=False)]
+    # The zeros beyond the ends do not disturb a maximum of values that ReLU made.
+    outputs.append(batch_norm(
+        keras.layers.Maximum()(temporal_windows(parts[-1], 3, stride))))
+    strided = x[:, ::stride]
+    outputs.append(_normalised(strided, branch))
+    same = x.shape[-1] == width and stride == 1
+    shortcut = x if same else _normalised(strided, width)
+    x = keras.layers.Add()([keras.layers.Concatenate()(outputs), shortcut])
+    return keras.layers.Activation(activation)(x) if activation else x
