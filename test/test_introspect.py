@@ -1,0 +1,155 @@
+"""The paper's figures come from real networks and data, and say when they cannot."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import pose
+
+keras = pytest.importorskip('keras', reason='training needs TensorFlow')
+pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+import cv2  # noqa: E402
+
+from training import introspect  # noqa: E402
+from training.config import TrainConfig  # noqa: E402
+from training.export import export_bundle  # noqa: E402
+from training.models import build  # noqa: E402
+
+LABELS = ('standing', 'walk', 'wave')
+CONFIG = TrainConfig(name='tiny', files=('people.npz',), labels=LABELS, num_frames=10,
+                     min_frames=6, frame_rate=15.0, folds=2, members=(0,), background=True)
+FIGURES = ('attention_maps', 'class_attention', 'frame_dropping', 'position_similarity')
+
+
+def write_people(folder: Path) -> Path:
+    """Write clips of two people who do three things, and one that is none of the classes."""
+    clips = [(actor, label) for actor in range(2) for label in (0, 1, 2, -1)]
+    joints = np.concatenate([
+        [pose(i / 30 + actor, LABELS[label], torso=80 + 20 * actor) for i in range(45)]
+        for actor, label in clips])
+    path = folder / 'people.npz'
+    np.savez(path, joints=joints, offsets=45 * np.arange(len(clips) + 1),
+             label=np.array([label for _, label in clips]), fps=np.full(len(clips), 30.0),
+             layout=np.array(['coco17_2d']), actor=np.array([f'a{actor}' for actor, _ in clips]),
+             take=np.array([f't{i}' for i in range(len(clips))]), labels=np.array(LABELS))
+    return path
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run whose network has random weights."""
+    folder = tmp_path_factory.mktemp('run')
+    (folder / 'member_0').mkdir()
+    (folder / 'config.json').write_text(json.dumps(asdict(CONFIG)))
+    keras.utils.set_random_seed(0)
+    model = build('act_mu', CONFIG.num_frames, num_classes=CONFIG.num_outputs)
+    model.save_weights(folder / 'member_0' / 'member.weights.h5')
+    return folder
+
+
+@pytest.fixture(scope='module')
+def bundle(run: Path) -> Path:
+    """Return a bundle of the same network, with its attention."""
+    model = build('act_mu', CONFIG.num_frames, num_classes=CONFIG.num_outputs)
+    model.load_weights(run / 'member_0' / 'member.weights.h5')
+    features = np.random.default_rng(0).normal(0, 0.5, (8, 10, 52))
+    return export_bundle([model], CONFIG, run, features, attention=True)
+
+
+def pictures(folder: Path) -> set[str]:
+    """Return the names of the pictures, each of which really shows something."""
+    for path in folder.glob('*.png'):
+        image = cv2.imread(str(path))
+        assert image is not None and min(image.shape[:2]) > 300, path
+        assert image.std() > 5, path
+    return {path.stem for path in folder.glob('*.png')}
+
+
+def test_a_run_gives_every_figure_of_people_it_never_saw(run: Path, tmp_path: Path) -> None:
+    write_people(tmp_path)
+    introspect.main(['--run', str(run), '--data', str(tmp_path), '--output',
+                     str(tmp_path / 'out'), '--labels', 'walk', 'standing'])
+    assert pictures(tmp_path / 'out') == set(FIGURES)
+    curves = json.loads((tmp_path / 'out' / 'frame_dropping.json').read_text())
+    assert list(curves['start']) == list(curves['end']) == [str(i) for i in range(10)]
+    assert curves['start']['0'] == curves['end']['0']
+
+
+def test_a_bundle_gives_what_it_lets_see(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    introspect.main(['--bundle', str(bundle), '--data', str(write_people(tmp_path)), '--output',
+                     str(tmp_path / 'out')])
+    assert pictures(tmp_path / 'out') == set(FIGURES[1:])
+    assert 'left out attention_maps: a bundle hides its inner layers' in capsys.readouterr().out
+    curves = json.loads((tmp_path / 'out' / 'frame_dropping.json').read_text())
+    assert list(curves['end']) == [str(i) for i in range(5)]  # down to min_frames
+
+
+def test_bundle_and_run_agree(run: Path, bundle: Path) -> None:
+    from_run, from_bundle = introspect.of_weights(run), introspect.of_bundle(bundle)
+    features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
+    np.testing.assert_allclose(from_bundle.probabilities(features),
+                               from_run.probabilities(features), atol=1e-4)
+    assert from_run.class_attention and from_bundle.class_attention and from_run.attention
+    np.testing.assert_allclose(from_bundle.class_attention(features),
+                               from_run.class_attention(features), atol=1e-4)
+    (a,), (b,) = from_run.positions, from_bundle.positions
+    np.testing.assert_array_equal(a, b)
+    layers = from_run.attention(features)
+    assert [layer.shape for layer in layers] == [(5, 1, 11, 11)] * 4
+    np.testing.assert_allclose(np.sum(layers, axis=-1), 1, atol=1e-5)
+
+
+def test_frames_are_dropped_at_the_right_end() -> None:
+    """A network that tells classes by the first frame alone fails once that is gone."""
+    keypoints = np.tile(pose(0, 'standing')[[0, *range(5, 17)], :2], (30, 6, 1, 1))
+    keypoints[10:20, 0, 0, 1] -= 50
+    keypoints[20:, 0, 0, 1] -= 100
+    windows = introspect.Windows(keypoints, np.repeat([0, 1, 2], 10))
+
+    def by_first_frame(features: np.ndarray) -> np.ndarray:
+        head = features[:, 0, 1]
+        return np.eye(3)[np.searchsorted([-1.3, -0.8], head, side='right')[:, None]][:, 0][:, ::-1]
+
+    subject = introspect.Subject('x', LABELS, 'mpose13_coco', 6, 3, 15.0, by_first_frame, None,
+                                 None, [])
+    start, end = introspect.frame_dropping(subject, windows)
+    assert end == {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0}
+    assert start == {0: 1.0, 1: pytest.approx(1 / 3), 2: pytest.approx(1 / 3),
+                     3: pytest.approx(1 / 3)}
+
+
+def test_similar_positions_are_similar() -> None:
+    angles = np.linspace(0, np.pi, 5)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * [[1], [2], [3], [4], [5]]
+    similarity = introspect.position_similarity([circle, circle[:, ::-1]])
+    np.testing.assert_allclose(similarity, np.cos(angles[:, None] - angles), atol=1e-9)
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['--labels', 'fly'], 'does not know the labels fly; it knows standing, walk, wave'),
+    (['--member', '3'], 'member_3'),
+    (['--data', 'nothing.npz'], 'nothing.npz: no such file'),
+])
+def test_wrong_requests_are_refused(
+    run: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture,
+) -> None:
+    write_people(tmp_path)
+    with pytest.raises(SystemExit):
+        introspect.main(['--run', str(run), '--data', str(tmp_path), '--output',
+                         str(tmp_path / 'out'), *arguments])
+    assert message in capsys.readouterr().err
+
+
+def test_only_an_act_can_be_looked_into(run: Path, tmp_path: Path) -> None:
+    (tmp_path / 'member_0').mkdir()
+    (tmp_path / 'config.json').write_text(json.dumps({**asdict(CONFIG), 'model': 'mlp'}))
+    build('mlp', 10, num_classes=CONFIG.num_outputs).save_weights(
+        tmp_path / 'member_0' / 'member.weights.h5')
+    with pytest.raises(ValueError, match='is a mlp: only an AcT has attention'):
+        introspect.of_weights(tmp_path)

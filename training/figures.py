@@ -1,0 +1,185 @@
+"""Pictures of what an AcT learned: the paper's Figures 6 to 10."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+
+matplotlib.use('Agg')
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.collections import LineCollection
+from matplotlib.colors import PowerNorm
+
+from act_ros.skeletons import get_layout
+
+_LEFT, _RIGHT, _MIDDLE = '#d1495b', '#2e6f95', '#444444'
+
+
+class Example(NamedTuple):
+    """
+    A window to draw: keypoints (T, K, 2) of ``layout`` and the class token's attention (T,).
+
+    ``answer`` is what the network says, ``probability`` how sure it is, ``label`` the truth.
+    """
+
+    keypoints: np.ndarray
+    layout: str
+    label: str
+    answer: str
+    probability: float
+    attention: np.ndarray
+
+    @property
+    def title(self) -> str:
+        """Say truth and answer in a line."""
+        wrong = '' if self.answer == self.label else f' taken for {self.answer}'
+        return f'{self.label}{wrong} ({self.probability:.0%})'
+
+
+def draw_attention_maps(path: Path, layers: Sequence[np.ndarray], title: str) -> None:
+    """
+    Draw the attention of every head and layer for one window (Figure 6).
+
+    :param layers: (heads, T + 1, T + 1) of each layer; row 0 is the class token's.
+    """
+    heads, tokens = layers[0].shape[:2]
+    figure, axes = plt.subplots(
+        heads, len(layers), squeeze=False, sharex=True, sharey=True,
+        figsize=(2.5 * len(layers) + 1.0, 2.5 * heads + 1.0), layout='constrained')
+    # The square root shows weak attention beside strong.
+    scale = PowerNorm(0.5, 0, max(float(layer.max()) for layer in layers))
+    ticks = np.arange(0, tokens, 10)
+    for column, layer in enumerate(layers):
+        for row in range(heads):
+            axis = axes[row, column]
+            image = axis.imshow(layer[row], norm=scale, cmap='magma')
+            axis.set_xticks(ticks, ['class', *map(str, ticks[1:])])
+            axis.set_yticks(ticks, ['class', *map(str, ticks[1:])])
+            axis.tick_params(length=2, labelsize=8)
+            if row == 0:
+                axis.set_title(f'layer {column + 1}', fontsize=10)
+            if row == heads - 1:
+                axis.set_xlabel('attends to frame', fontsize=9)
+            if column == 0:
+                axis.set_ylabel(f'head {row + 1}' if heads > 1 else 'token', fontsize=9)
+    figure.colorbar(image, ax=axes, shrink=0.8, label='attention')
+    figure.suptitle(f'Self-attention: {title}', fontsize=11)
+    _save(figure, path)
+
+
+def draw_class_attention(path: Path, examples: Sequence[Example], columns: int = 15) -> None:
+    """Draw skeletons over time, the more opaque the more the class token attends (Figure 7)."""
+    figure, axes = plt.subplots(
+        2 * len(examples), 1, squeeze=False, figsize=(12, 1.75 * len(examples) + 0.5),
+        height_ratios=[6, 1] * len(examples), layout='constrained')
+    for i, example in enumerate(examples):
+        frames = len(example.attention)
+        chosen = range(frames - 1, -1, -math.ceil(frames / columns))
+        strength = example.attention / example.attention.max()
+        upper, lower = axes[2 * i, 0], axes[2 * i + 1, 0]
+        for frame in chosen:
+            _draw_skeleton(upper, example, frame, 0.06 + 0.94 * strength[frame])
+        upper.set_xlim(-1.2, frames)
+        upper.invert_yaxis()
+        upper.axis('off')
+        upper.set_title(example.title, fontsize=10, loc='left', pad=2)
+        lower.bar(np.arange(frames), example.attention, color='#5b8e7d', width=0.8)
+        lower.axhline(1 / frames, color='0.4', lw=0.8, ls=':')
+        lower.set_xlim(-1.2, frames)
+        lower.set_yticks([])
+        lower.spines[['top', 'right', 'left']].set_visible(False)
+        lower.tick_params(length=2, labelsize=8)
+        if i < len(examples) - 1:
+            lower.set_xticklabels([])
+    axes[-1, 0].set_xlabel("frame of the window; bars: the class token's attention, dotted: equal "
+                           'attention', fontsize=9)
+    _save(figure, path)
+
+
+def _draw_skeleton(axis: Any, example: Example, frame: int, alpha: float) -> None:
+    """Draw one pose at the x position of its frame, all poses of a window at one scale."""
+    layout = get_layout(example.layout)
+    points = example.keypoints[frame]
+    every = example.keypoints.reshape(-1, 2)
+    height = max(float(np.ptp(every[:, 1])), 1e-6)
+    middle = points[[layout.joints.index(f'{side}_hip') for side in 'lr'], 0].mean()
+    # A frame is this much narrower than a window of poses is high.
+    place = (points - (middle, every[:, 1].min())) / height * (3.4, 1.0) + (frame, 0.0)
+    bones = [(place[a], place[b]) for a, b in layout.edges]
+    colours = []
+    for a, b in layout.edges:
+        sides = {layout.joints[a][:2], layout.joints[b][:2]}
+        colours.append(_LEFT if sides == {'l_'} else _RIGHT if sides == {'r_'} else _MIDDLE)
+    head = next(i for i, name in enumerate(layout.joints) if name in ('head', 'nose'))
+    shoulders = [layout.joints.index(f'{side}_shoulder') for side in 'lr']
+    bones.append((place[head], place[shoulders].mean(axis=0)))
+    colours.append(_MIDDLE)
+    axis.add_collection(LineCollection(bones, colors=colours, alpha=alpha, lw=1.8,
+                                       capstyle='round'))
+    axis.scatter(*place[head], s=22, color=_MIDDLE, alpha=alpha, lw=0)
+    axis.set_ylim(-0.08, 1.08)
+
+
+def draw_frame_dropping(
+    path: Path, start: dict[int, float], end: dict[int, float], chance: float, title: str,
+) -> None:
+    """Draw balanced accuracy by the number of frames dropped from start and end (Figure 8)."""
+    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout='constrained')
+    for values, name, colour, marker in ((start, 'from the start', _RIGHT, 'o'),
+                                         (end, 'from the end', _LEFT, 's')):
+        axis.plot(list(values), [100 * v for v in values.values()], marker=marker, ms=3.5, lw=1.5,
+                  color=colour, label=name)
+    axis.axhline(100 * chance, color='0.5', lw=1, ls='--', label='chance')
+    axis.set(xlabel='frames dropped', ylabel='balanced accuracy (%)', ylim=(0, 100), title=title)
+    axis.title.set_fontsize(11)
+    axis.grid(alpha=0.25)
+    axis.legend(frameon=False)
+    axis.spines[['top', 'right']].set_visible(False)
+    _save(figure, path)
+
+
+def draw_position_similarity(path: Path, similarity: np.ndarray, title: str) -> None:
+    """Draw the cosine similarity (T + 1, T + 1) of the position embeddings (Figure 9)."""
+    figure, axis = plt.subplots(figsize=(5.6, 4.8), layout='constrained')
+    image = axis.imshow(similarity, vmin=-1, vmax=1, cmap='RdBu_r')
+    ticks = np.arange(0, len(similarity), 5)
+    for which in (axis.xaxis, axis.yaxis):
+        which.set_ticks(ticks, ['class', *map(str, ticks[1:])])
+    axis.set(xlabel='position', ylabel='position', title=title)
+    axis.title.set_fontsize(11)
+    figure.colorbar(image, label='cosine similarity')
+    _save(figure, path)
+
+
+def draw_latency(path: Path, rows: Sequence[dict[str, Any]], title: str) -> None:
+    """
+    Draw accuracy over latency, one bubble a model, its area the parameters (Figure 10).
+
+    :param rows: ``model``, ``milliseconds``, ``accuracy`` in percent, ``parameters``.
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 4.8), layout='constrained')
+    for row in rows:
+        ours = row['model'].startswith('act')
+        axis.scatter(row['milliseconds'], row['accuracy'], s=60 + row['parameters'] / 8e3,
+                     color=_LEFT if ours else _RIGHT, alpha=0.6, lw=0)
+        axis.annotate(row['model'], (row['milliseconds'], row['accuracy']), fontsize=8,
+                      ha='center', va='center')
+    axis.set_xscale('log')
+    axis.set(xlabel='milliseconds a window', ylabel='accuracy (%)', title=title)
+    axis.title.set_fontsize(11)
+    axis.margins(0.15)
+    axis.grid(alpha=0.25, which='both')
+    axis.spines[['top', 'right']].set_visible(False)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=140)
+    plt.close(figure)

@@ -1,0 +1,281 @@
+"""
+What a network looks at: the paper's Figures 6 to 9, from any network and sequence files.
+
+    python -m training.introspect --run runs/act_mu --data FOLDER --output figures
+    python -m training.introspect --bundle models/act_mu.tflite --data kard.npz --output figures
+
+==========================  =======================================================================
+``attention_maps.png``      Figure 6: self-attention of every head and layer, for one window
+``class_attention.png``     Figure 7: the class token's attention as opacity of the skeletons
+``frame_dropping.png``      Figure 8: balanced accuracy without the first or the last frames
+``position_similarity.png`` Figure 9: cosine similarity of the position embeddings
+==========================  =======================================================================
+
+A run's folder gives all of them, of the people its member never saw; so does a ``.weights.h5`` file
+with its bundle beside it. A bundle alone hides its inner layers: no Figure 6, Figure 7 only if it
+has the attention output, Figure 8 down to its shortest window.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import numpy as np
+from tqdm import tqdm
+
+from act_ros.bundle import load_bundle
+from act_ros.classifier import ActClassifier
+from act_ros.features import extract_features
+from act_ros.resources import find_model
+from act_ros.runtime import load_interpreter
+from training.augmentation import LAYOUT, clip_windows, see_clips
+from training.config import parse_config
+from training.data import load_data
+from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
+from training.figures import (
+    Example,
+    draw_attention_maps,
+    draw_class_attention,
+    draw_frame_dropping,
+    draw_position_similarity,
+)
+from training.metrics import summary
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """
+    A network under the lens.
+
+    ``probabilities`` maps features (N, T, F) to (N, C); ``attention``, if it can be had, to every
+    layer's (N, heads, T + 1, T + 1); ``class_attention`` to (N, T); ``positions`` are the members'
+    position embeddings, each (T + 1, d).
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    layout: str
+    num_frames: int
+    min_frames: int
+    frame_rate: float
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    attention: Callable[[np.ndarray], list[np.ndarray]] | None
+    class_attention: Callable[[np.ndarray], np.ndarray] | None
+    positions: list[np.ndarray]
+
+
+def of_weights(path: Path, member: int = 0) -> Subject:
+    """
+    Look into a member of a run, or a ``.weights.h5`` file.
+
+    :raises ValueError: it cannot be loaded, or is no AcT.
+    """
+    from training.models.act import forward_with_attention
+    from training.networks import load_network
+
+    network = load_network(path, member)
+    if not network.kind.startswith('act'):
+        raise ValueError(f'{path} is a {network.kind}: only an AcT has attention to look at')
+
+    def attention(features: np.ndarray) -> list[np.ndarray]:
+        return [np.asarray(x) for x in forward_with_attention(network.model, features)[1]]
+
+    def class_attention(features: np.ndarray) -> np.ndarray:
+        look = attention(features)[-1][:, :, 0, 1:].mean(axis=1)
+        return look / look.sum(axis=-1, keepdims=True)
+
+    position = network.model.get_layer('embedding').position.numpy()
+    return Subject(path.name.removesuffix('.weights.h5'), network.labels, network.layout,
+                   network.num_frames, 1, network.frame_rate, network.probabilities, attention,
+                   class_attention, [position])
+
+
+def of_bundle(path: str | Path) -> Subject:
+    """
+    Look into a bundle, as far as it lets.
+
+    :raises FileNotFoundError, BundleError: as `ActClassifier`.
+    """
+    classifier = ActClassifier(path)
+    bundle = classifier.bundle
+
+    def class_attention(features: np.ndarray) -> np.ndarray:
+        look = classifier.invoke(features).attention
+        assert look is not None
+        return look
+
+    return Subject(
+        bundle.name, bundle.labels, bundle.layout, bundle.num_frames, bundle.min_frames,
+        bundle.frame_rate, lambda features: np.concatenate([
+            classifier.invoke(np.ascontiguousarray(features[i:i + 256])).probabilities
+            for i in range(0, len(features), 256)]),
+        None, class_attention if bundle.attention else None, find_positions(path))
+
+
+def find_positions(path: str | Path) -> list[np.ndarray]:
+    """Return the position embeddings (T + 1, d) in a bundle: its tables of that length."""
+    bundle, data = load_bundle(find_model(path))
+    interpreter = load_interpreter(data, 1)
+    interpreter.allocate_tensors()
+    tables = []
+    for tensor in interpreter.get_tensor_details():
+        shape = tuple(tensor['shape'])
+        if len(shape) == 2 and shape[0] == bundle.num_frames + 1 and shape[1] > 1 \
+                and tensor['dtype'] in (np.float32, np.float16):
+            try:
+                tables.append(interpreter.get_tensor(tensor['index']).astype(np.float32))
+            except (ValueError, RuntimeError):  # not a constant
+                continue
+    return tables
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Windows to look at: keypoints (N, T, 13, 2) of `LAYOUT`, class (N,)."""
+
+    keypoints: np.ndarray
+    label: np.ndarray
+
+    def features(self, subject: Subject, frames: slice = slice(None)) -> np.ndarray:
+        """Return the features of some of the frames, as a shorter live window would have them."""
+        return extract_features(self.keypoints[:, frames], LAYOUT, subject.layout)
+
+
+def cut_windows(sequences: Sequences, subject: Subject, limit: int) -> Windows:
+    """
+    Cut the clips of known classes into at most ``limit`` windows, evenly taken.
+
+    :raises ValueError: there are none.
+    """
+    known = sequences.select(sequences.label != UNKNOWN)
+    if len(known) == 0:
+        raise ValueError('the data hold no clip of a class that the network knows')
+    windows, clip = clip_windows(see_clips(known, 'own'), subject.num_frames, subject.frame_rate)
+    chosen = np.unique(np.linspace(0, len(clip) - 1, min(limit, len(clip))).round().astype(int))
+    return Windows(windows[chosen][..., :2], known.label[clip[chosen]])
+
+
+def best_examples(subject: Subject, windows: Windows, labels: Sequence[str] = ()) -> list[int]:
+    """Return the window of each class that the network is surest of, rightly if there is one."""
+    probabilities = subject.probabilities(windows.features(subject))
+    right = probabilities[np.arange(len(windows.label)), windows.label]
+    classes = [subject.labels.index(label) for label in labels] or np.unique(windows.label)
+    return [int(np.argmax(np.where(windows.label == c, right, -1))) for c in classes]
+
+
+def frame_dropping(
+    subject: Subject, windows: Windows, step: int = 1,
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Return balanced accuracy by the number of frames dropped from the start, and from the end."""
+    start, end = {}, {}
+    for dropped in tqdm(range(0, subject.num_frames - subject.min_frames + 1, step), 'frames',
+                        disable=not sys.stderr.isatty()):
+        left = subject.num_frames - dropped
+        for values, frames in ((start, slice(dropped, None)), (end, slice(0, left))):
+            answer = subject.probabilities(windows.features(subject, frames))
+            values[dropped] = summary(windows.label, answer)['balanced_accuracy']
+    return start, end
+
+
+def position_similarity(positions: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the cosine similarity (T + 1, T + 1) of position embeddings, mean over members."""
+    unit = [p / np.linalg.norm(p, axis=-1, keepdims=True) for p in positions]
+    return np.mean([u @ u.T for u in unit], axis=0)
+
+
+def introspect(
+    subject: Subject, windows: Windows, output: Path, labels: Sequence[str] = (), step: int = 1,
+    max_examples: int = 6,
+) -> list[str]:
+    """Draw every figure that can be had into ``output``; return what cannot, and why."""
+    missing = []
+    chosen = best_examples(subject, windows, labels)
+    features = windows.features(subject)[chosen]
+    answers = subject.probabilities(features)
+    titles = [f'{subject.labels[windows.label[i]]}, answered '
+              f'{subject.labels[answer.argmax()]} ({answer.max():.0%})'
+              for i, answer in zip(chosen, answers, strict=True)]
+    if subject.attention is not None:
+        surest = int(answers.max(axis=-1).argmax()) if not labels else 0
+        draw_attention_maps(output / 'attention_maps.png', [
+            layer[0] for layer in subject.attention(features[surest:surest + 1])], titles[surest])
+    else:
+        missing.append('attention_maps: a bundle hides its inner layers; give --run or --weights')
+    if subject.class_attention is not None:
+        looks = subject.class_attention(features)
+        picked = np.sort(np.argsort(-answers.max(axis=-1))[:max_examples])
+        draw_class_attention(output / 'class_attention.png', [
+            Example(windows.keypoints[chosen[i]], LAYOUT, subject.labels[windows.label[chosen[i]]],
+                    subject.labels[answers[i].argmax()], float(answers[i].max()), looks[i])
+            for i in picked])
+    else:
+        missing.append('class_attention: the bundle was exported without --attention')
+    start, end = frame_dropping(subject, windows, step)
+    draw_frame_dropping(output / 'frame_dropping.png', start, end,
+                        1 / len(np.unique(windows.label)),
+                        f'{subject.name}: {len(windows.label)} windows of {subject.num_frames} '
+                        f'frames')
+    (output / 'frame_dropping.json').write_text(json.dumps({'start': start, 'end': end}, indent=1),
+                                                encoding='utf-8')
+    if subject.positions:
+        draw_position_similarity(output / 'position_similarity.png',
+                                 position_similarity(subject.positions),
+                                 f'{subject.name}: position embeddings')
+    else:
+        missing.append('position_similarity: no position embedding found in the network')
+    return missing
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="The paper's Figures 6 to 9 of a network.")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--run', type=Path, help='folder of a training run')
+    source.add_argument('--weights', type=Path, help='.weights.h5 file with its bundle beside it')
+    source.add_argument('--bundle', help='model bundle: a name in models/, or a path')
+    parser.add_argument('--member', type=int, default=0, help='which member of the run')
+    parser.add_argument('--data', type=Path, nargs='+', required=True,
+                        help='sequence files; with --run also the folder of its training data, of '
+                        'which only the people it never saw are taken')
+    parser.add_argument('--output', type=Path, required=True, help='folder of the pictures')
+    parser.add_argument('--labels', nargs='+', default=(), help='classes to show, first one in '
+                        'attention_maps; default: those the network is surest of')
+    parser.add_argument('--limit', type=int, default=2000, help='most windows to look at')
+    parser.add_argument('--step', type=int, default=1, help='frames dropped at a time')
+    options = parser.parse_args(arguments)
+    try:
+        subject = of_bundle(options.bundle) if options.bundle else of_weights(
+            options.run or options.weights, options.member)
+        if unknown := sorted(set(options.labels) - set(subject.labels)):
+            raise ValueError(f'the network does not know the labels {", ".join(unknown)}; it knows '
+                             f'{", ".join(subject.labels)}')
+        if options.run and options.data[0].is_dir():
+            config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
+            sequences, folds = load_data(config, options.data[0])
+            sequences = sequences.select(folds == config.members[options.member])
+        else:
+            sequences = load_sequences(options.data, len(subject.labels), subject.labels)
+        windows = cut_windows(sequences, subject, options.limit)
+        if absent := [x for x in options.labels
+                      if subject.labels.index(x) not in windows.label]:
+            raise ValueError(f'the data hold no clip of {", ".join(absent)}')
+        options.output.mkdir(parents=True, exist_ok=True)
+        missing = introspect(subject, windows, options.output, options.labels, options.step)
+    except (OSError, ValueError, IndexError) as error:
+        parser.error(str(error))
+    for reason in missing:
+        print(f'left out {reason}')
+    print(f'wrote {", ".join(sorted(p.name for p in options.output.glob("*.png")))} to '
+          f'{options.output}')
+
+
+if __name__ == '__main__':
+    main()
