@@ -1,0 +1,44 @@
+"""Somebody's poses sent to a running act_node, frame by frame, and its answers."""
+
+from __future__ import annotations
+
+from ros_harness import Bench, Process
+from std_msgs.msg import Header
+from synthetic import person, pose
+
+from act_ros.msg import ActionArray, KeypointArray
+from act_ros.nodes.conversions import persons_to_msg, to_time
+from act_ros.person import Person
+
+FRAME = 33_333_333
+START = 1_700_000_000_000_000_000
+
+
+def frame(
+    index: int, persons: list[Person], layout: str = 'coco17', start: int = START,
+) -> KeypointArray:
+    """Return the keypoints of a frame at 30 Hz."""
+    header = Header(stamp=to_time(start + index * FRAME), frame_id='eye')
+    return persons_to_msg(persons, layout, header, 640, 480)
+
+
+def walker(index: int, id: str = 'p1', motion: str = 'walk', x: float = 320.0) -> Person:
+    """Return somebody moving, at a frame."""
+    return person(pose(index / 30, motion, x=x), id=id)
+
+
+class Robot:
+    """A running act_node and what it says."""
+
+    def __init__(self, made: Bench, node: Process) -> None:
+        self.bench, self.node = made, node
+        self.peer = made.peer
+        self.heard: list[ActionArray] = self.peer.listen(ActionArray, '/actions')
+        self.keypoints = self.peer.publisher(KeypointArray, '/keypoints')
+        self.peer.wait(lambda: self.peer.node.count_publishers('/actions') > 0, 'actions')
+
+    def ask(self, msg: KeypointArray) -> ActionArray:
+        """Publish a frame and return the answer to it."""
+        self.keypoints.publish(msg)
+        self.peer.wait(lambda: any(m.header == msg.header for m in self.heard), 'actions')
+        return next(m for m in self.heard if m.header == msg.header)
