@@ -25,6 +25,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
@@ -123,8 +124,7 @@ def of_bundle(path: str | Path) -> Subject:
 def find_positions(path: str | Path) -> list[np.ndarray]:
     """Return the position embeddings (T + 1, d) in a bundle: its tables of that length."""
     bundle, data = load_bundle(find_model(path))
-    interpreter = load_interpreter(data, 1)
-    interpreter.allocate_tensors()
+    interpreter: Any = load_interpreter(data, 1)
     tables = []
     for tensor in interpreter.get_tensor_details():
         shape = tuple(tensor['shape'])
@@ -175,7 +175,8 @@ def frame_dropping(
     subject: Subject, windows: Windows, step: int = 1,
 ) -> tuple[dict[int, float], dict[int, float]]:
     """Return balanced accuracy by the number of frames dropped from the start, and from the end."""
-    start, end = {}, {}
+    start: dict[int, float] = {}
+    end: dict[int, float] = {}
     for dropped in tqdm(range(0, subject.num_frames - subject.min_frames + 1, step), 'frames',
                         disable=not sys.stderr.isatty()):
         left = subject.num_frames - dropped
