@@ -78,7 +78,7 @@ $(MARKS)/$(ROS)-robot: setup.py | $(MARKS)/$(ROS)-venv
 		not pathlib.Path(sysconfig.get_path("include"), "Python.h").is_file())' || { \
 		echo 'make: on Debian and Ubuntu: sudo apt install python3-dev' >&2; exit 1; }
 	@echo 'Installing what the robot needs (about a minute)'
-	@$(call requirements,ros build demo)
+	@$(call requirements,ros build demo behaviours)
 	@touch $@
 
 $(MARKS)/$(ROS)-built: $(SOURCES) $(MARKS)/$(ROS)-robot
@@ -88,5 +88,5 @@ $(MARKS)/$(ROS)-built: $(SOURCES) $(MARKS)/$(ROS)-robot
 
 $(MARKS)/$(ROS)-test: setup.py $(MARKS)/$(ROS)-robot
 	@echo 'Installing what the tests and the training need (some minutes)'
-	@$(call requirements,ros build demo training test)
+	@$(call requirements,ros build demo behaviours training search cluster test)
 	@touch $@

@@ -37,6 +37,7 @@ ROS = [
     'ros-jazzy-rosidl-default-runtime==1.6.0',
     'ros-jazzy-sensor-msgs==5.3.6',
     'ros-jazzy-std-msgs==5.3.6',
+    'ros-jazzy-visualization-msgs==5.3.6',
 ]
 EXTRAS = {
     'ros': ROS,
@@ -60,6 +61,7 @@ EXTRAS = {
         'setuptools>=64',
         'wheel',
     ],
+    'behaviours': ['py_trees>=2.2'],
     'demo': ['matplotlib>=3.5', 'tqdm>=4.60'],
     'evaluation': ['matplotlib>=3.5', 'rosbags>=0.11', 'tqdm>=4.60'],
     'training': [
@@ -69,6 +71,8 @@ EXTRAS = {
         'tensorflow>=2.16',
         'tqdm>=4.60',
     ],
+    'search': ['optuna>=3.2', 'tensorboard>=2.16'],
+    'cluster': ['ray>=2.9'],
     'test': [
         'hypothesis>=6',
         'mpose==1.2',

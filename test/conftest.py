@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,15 @@ def attention_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def classifier(tiny_bundle: Path) -> ActClassifier:
     """Return the loaded tiny bundle."""
     return ActClassifier(tiny_bundle)
+
+
+@pytest.fixture(scope='session')
+def ray_cluster() -> Iterator[str]:
+    """Return the address of a Ray cluster on this machine: two nodes with a CPU each."""
+    pytest.importorskip('ray', reason='Ray is optional')
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})
+    cluster.add_node(num_cpus=1)
+    yield cluster.address
+    cluster.shutdown()

@@ -245,10 +245,10 @@ class FoldTrainer:
         best, best_accuracy = model.get_weights(), -1.0
         if checkpoint and checkpoint.is_file():
             arrays = read_arrays(checkpoint)
-            best = [arrays.pop(f'best_{i}') for i in range(len(best))]
-            best_accuracy = float(arrays.pop('best_accuracy'))
-            history = {name: arrays.pop(name).tolist() for name in history}
             restore_state(arrays, model, self.optimizer)
+            best = [arrays[f'best_{i}'] for i in range(len(best))]
+            best_accuracy = float(arrays['best_accuracy'])
+            history = {name: arrays[name].tolist() for name in history}
         start = len(history['loss'])
         bar = tqdm(range(start, config.epochs), initial=start, total=config.epochs, desc=progress,
                    unit='epoch', leave=False, mininterval=1 if sys.stderr.isatty() else 30,

@@ -1,0 +1,288 @@
+"""
+Search the settings of a network's training with Optuna (https://optuna.org).
+
+    python -m training.search --model act_mu --trials 50 [--space training/configs/search_act.yaml]
+
+A trial trains on one fold; its value is the balanced accuracy on the fold's validation samples (the
+test set is never looked at). Trials that lag behind are pruned. All trials are in a database: the
+same command goes on where a search stopped, also on several machines at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+import zlib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from tqdm import tqdm
+
+from training.benchmark_report import scores
+from training.cluster import ClusterError, run_jobs
+from training.datasets.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
+from training.datasets.skeletons import DataError
+from training.metrics import softmax
+from training.models import MODELS
+from training.protocol import FoldTrainer, ProtocolConfig, limit_threads, load_protocol
+
+if TYPE_CHECKING:
+    import optuna
+
+Space = dict[str, dict[str, Any]]
+
+SAMPLERS = ('tpe', 'random')
+PRUNERS = ('hyperband', 'median', 'none')
+_CONFIGS = Path(__file__).parent / 'configs'
+# What a search may not change: it says what is learned from, not how.
+_FIXED = ('name', 'extractor', 'splits', 'folds', 'models', 'ensemble_model', 'ensembles',
+          'num_classes', 'output_layout', 'validation', 'seed')
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search: what is searched, where it is kept and how trials are chosen and pruned."""
+
+    config: ProtocolConfig
+    space: Space
+    model: str = 'act_mu'
+    split: int = 1
+    fold: int = 0
+    name: str = 'search'
+    storage: str = 'sqlite:///search.db'
+    sampler: str = 'tpe'
+    """'tpe' learns from earlier trials; 'random' gives trial n the same settings in any order."""
+    pruner: str = 'hyperband'
+    seed: int = 0
+
+
+def load_space(path: str | Path) -> Space:
+    """
+    Read what to search: a setting of `ProtocolConfig` a line, each with ``choices`` or with
+    ``low``, ``high`` and perhaps ``step`` or ``log``.
+
+    :raises ValueError: for anything else; the message names the file.
+    """
+    try:
+        space = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f'cannot read the search space {path}: {error}') from error
+    known = {f.name for f in fields(ProtocolConfig)} - set(_FIXED)
+    if not isinstance(space, dict) or not space:
+        raise ValueError(f'{path} must be a YAML mapping of settings')
+    if extra := sorted(set(map(str, space)) - known):
+        raise ValueError(f'{path}: unknown settings {", ".join(extra)}; known: '
+                         f'{", ".join(sorted(known))}')
+    for name, bounds in space.items():
+        keys = set(bounds) if isinstance(bounds, dict) else set()
+        if not (keys == {'choices'} or {'low', 'high'} <= keys <= {'low', 'high', 'step', 'log'}):
+            raise ValueError(f'{path}: {name} must have choices, or low, high and perhaps step or '
+                             f'log')
+        if 'choices' in keys and not (isinstance(bounds['choices'], list) and bounds['choices']):
+            raise ValueError(f'{path}: choices of {name} must be a list')
+        if 'low' in keys and not bounds['low'] <= bounds['high']:
+            raise ValueError(f'{path}: low of {name} is above its high')
+    return space
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Return a trial's value of every setting of a space."""
+    values: dict[str, Any] = {}
+    for name, bounds in space.items():
+        if 'choices' in bounds:
+            values[name] = trial.suggest_categorical(name, bounds['choices'])
+        elif isinstance(bounds['low'], int) and isinstance(bounds['high'], int):
+            values[name] = trial.suggest_int(
+                name, bounds['low'], bounds['high'], step=bounds.get('step', 1),
+                log=bounds.get('log', False))
+        else:
+            values[name] = trial.suggest_float(
+                name, bounds['low'], bounds['high'], step=bounds.get('step'),
+                log=bounds.get('log', False))
+    return values
+
+
+def open_study(search: Search) -> optuna.Study:
+    """
+    Open the study of a search, making it if it is new.
+
+    :raises ValueError: when a study of that name has other settings, or the storage is out of
+        reach.
+    """
+    import optuna
+    from sqlalchemy.exc import SQLAlchemyError
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = {'hyperband': optuna.pruners.HyperbandPruner, 'median': optuna.pruners.MedianPruner,
+              'none': optuna.pruners.NopPruner}[search.pruner]()
+    sampler = (_numbered_sampler(search.seed) if search.sampler == 'random' else
+               optuna.samplers.TPESampler(seed=search.seed))
+    file = search.storage.partition('sqlite:///')[2]
+    options = {'connect_args': {'timeout': 60}} if file else {}  # several write to one file
+    try:
+        if file:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
+            storage = optuna.storages.RDBStorage(
+                search.storage, engine_kwargs=options, heartbeat_interval=60)
+        study = optuna.create_study(
+            storage=storage, study_name=search.name, sampler=sampler, pruner=pruner,
+            direction='maximize', load_if_exists=True)
+        settings = asdict(replace(search, storage=''))
+        text = json.dumps(settings, sort_keys=True)
+        stored = study.user_attrs.get('settings')
+        if stored is None:
+            study.set_user_attr('settings', text)
+    except (OSError, SQLAlchemyError, ImportError) as error:
+        raise ValueError(f'cannot use the storage {search.storage}: {error}') from error
+    if stored not in (None, text):
+        raise ValueError(f'the study {search.name!r} of {search.storage} has other settings: '
+                         f'choose another --name or --storage')
+    return study
+
+
+def _numbered_sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """Return a random search whose n-th trial is the same, whoever runs it and whenever."""
+    import optuna
+
+    class NumberedSampler(optuna.samplers.BaseSampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_independent(
+            self, study: Any, trial: Any, param_name: str, param_distribution: Any,
+        ) -> Any:
+            key = zlib.crc32(f'{seed} {trial.number} {param_name}'.encode())
+            return optuna.samplers.RandomSampler(key).sample_independent(
+                study, trial, param_name, param_distribution)
+
+    return NumberedSampler()
+
+
+def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool = False) -> None:
+    """Run the study's next trial and store what came of it."""
+    import optuna
+
+    limit_threads(threads)
+    study = open_study(search)
+
+    def objective(trial: optuna.Trial) -> float:
+        config = replace(search.config, **suggest(trial, search.space))
+        trainer = FoldTrainer(config, data, search.model, search.fold)
+
+        def report(epoch: int, values: dict[str, float]) -> None:
+            accuracy = values['validation_accuracy']
+            if accuracy == accuracy:  # measured in this epoch
+                trial.report(accuracy, epoch)
+                if trial.should_prune():
+                    raise optuna.TrialPruned(f'at epoch {epoch}')
+
+        result = trainer.run(progress=f'trial {trial.number}' if progress else None,
+                             on_epoch=report)
+        return scores(result['validation_label'], softmax(result['validation_logits']))[1]
+
+    study.optimize(objective, n_trials=1)
+
+
+def run_search(
+    search: Search, trials: int, data: str | Path | None = None, address: str | None = None,
+    threads: int = 0,
+) -> optuna.Study:
+    """
+    Run trials until the study has so many that ended, pruned ones included, and return it.
+
+    :param data: folder of the data set, by default the cache of the ``mpose`` package.
+    :param address: of a Ray cluster, see `training.cluster.run_jobs`; its machines must reach the
+        storage.
+    """
+    from optuna.trial import TrialState
+
+    study = open_study(search)
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    repeated = {t.user_attrs.get('repeats') for t in study.get_trials(deepcopy=False)}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+        if trial.params and trial.number not in repeated:  # it was interrupted
+            study.enqueue_trial(trial.params, user_attrs={'repeats': trial.number})
+    todo = max(trials - len(ended), 0)
+    split = {search.split: load_mpose(search.config.extractor, search.split, data,
+                                      search.config.output_layout, search.config.num_classes)}
+    jobs = [(search.split, search, threads, address is None)] * todo
+    for _ in tqdm(run_jobs(run_trial, jobs, split, address, threads or 1), desc=search.name,
+                  initial=trials - todo, total=trials, unit='trial', file=sys.stderr):
+        pass
+    return study
+
+
+def describe(study: optuna.Study) -> str:
+    """Return the best trials as a Markdown table."""
+    from optuna.trial import TrialState
+
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    lines = [f'{study.study_name}: {len(done)} trials complete, {len(pruned)} pruned.', '']
+    best = sorted(done, key=lambda t: (-(t.value or 0.0), t.number))[:10]
+    if best:
+        names = list(best[0].params)
+        lines += ['| trial | validation balanced % | ' + ' | '.join(names) + ' |',
+                  '|--:|--:|' + '---|' * len(names)]
+    for trial in best:
+        cells = (f'{v:.4g}' if isinstance(v, float) else str(v) for v in trial.params.values())
+        lines.append(f'| {trial.number} | {trial.value:.2f} | ' + ' | '.join(cells) + ' |')
+    return '\n'.join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser.add_argument('--config', type=Path, default=_CONFIGS / 'mpose_benchmark.yaml',
+                        help='YAML file of the settings that are not searched')
+    parser.add_argument('--space', type=Path, default=_CONFIGS / 'search_act.yaml',
+                        help='YAML file of what is searched; the authors searched '
+                             'search_official.yaml')
+    parser.add_argument('--data', type=Path,
+                        help='folder that holds <extractor>/<split>/; default: ~/.mpose, where the '
+                             'mpose package downloads to')
+    parser.add_argument('--extractor', choices=LAYOUTS, help='instead of the one of the file')
+    parser.add_argument('--model', choices=MODELS, default='act_mu', metavar='MODEL')
+    parser.add_argument('--split', type=int, choices=SPLITS, default=1)
+    parser.add_argument('--fold', type=int, default=0, help='the fold that is trained')
+    parser.add_argument('--trials', type=int, default=50, help='how many, those there included')
+    parser.add_argument('--name', help='of the study; default: the model and the space')
+    parser.add_argument('--storage', default='sqlite:///runs/search.db',
+                        help='database URL; for several machines one that all can reach')
+    parser.add_argument('--sampler', choices=SAMPLERS, default='tpe')
+    parser.add_argument('--pruner', choices=PRUNERS, default='hyperband')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--threads', type=int, default=0,
+                        help='CPU threads a trial takes; default: all, with --ray 1')
+    parser.add_argument('--ray', metavar='ADDRESS',
+                        help='run trials on this Ray cluster: host:port, auto or local')
+    options = parser.parse_args(arguments)
+    try:
+        config = load_protocol(options.config)
+        config = replace(config, extractor=options.extractor or config.extractor)
+        storage = options.storage
+        if options.ray and storage.startswith('sqlite:///'):  # workers have folders of their own
+            storage = f'sqlite:///{Path(storage.removeprefix("sqlite:///")).absolute()}'
+        search = Search(
+            config, load_space(options.space), options.model, options.split, options.fold,
+            options.name or f'{options.model}-{options.space.stem}', storage, options.sampler,
+            options.pruner, options.seed)
+        threads = options.threads or (1 if options.ray else 0)
+        print(describe(run_search(search, options.trials, options.data, options.ray, threads)))
+    except ModuleNotFoundError as error:
+        parser.exit(2, f'{parser.prog}: {error}; the search needs Optuna: pip install optuna\n')
+    except (ValueError, DataError, ClusterError) as error:
+        parser.exit(2, f'{parser.prog}: {error}\n')
+
+
+if __name__ == '__main__':
+    main()
