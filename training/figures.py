@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,6 +40,15 @@ class Example(NamedTuple):
         """Say truth and answer in a line."""
         wrong = '' if self.answer == self.label else f' taken for {self.answer}'
         return f'{self.label}{wrong} ({self.probability:.0%})'
+
+
+class Bubble(NamedTuple):
+    """A model in the plot of accuracy over latency; accuracy in percent."""
+
+    name: str
+    milliseconds: float
+    accuracy: float
+    parameters: int
 
 
 def draw_attention_maps(path: Path, layers: Sequence[np.ndarray], title: str) -> None:
@@ -157,25 +166,25 @@ def draw_position_similarity(path: Path, similarity: np.ndarray, title: str) -> 
     _save(figure, path)
 
 
-def draw_latency(path: Path, rows: Sequence[dict[str, Any]], title: str) -> None:
-    """
-    Draw accuracy over latency, one bubble a model, its area the parameters (Figure 10).
-
-    :param rows: ``model``, ``milliseconds``, ``accuracy`` in percent, ``parameters``.
-    """
-    figure, axis = plt.subplots(figsize=(7.2, 4.8), layout='constrained')
-    for row in rows:
-        ours = row['model'].startswith('act')
-        axis.scatter(row['milliseconds'], row['accuracy'], s=60 + row['parameters'] / 8e3,
-                     color=_LEFT if ours else _RIGHT, alpha=0.6, lw=0)
-        axis.annotate(row['model'], (row['milliseconds'], row['accuracy']), fontsize=8,
-                      ha='center', va='center')
-    axis.set_xscale('log')
-    axis.set(xlabel='milliseconds a window', ylabel='accuracy (%)', title=title)
-    axis.title.set_fontsize(11)
-    axis.margins(0.15)
-    axis.grid(alpha=0.25, which='both')
-    axis.spines[['top', 'right']].set_visible(False)
+def draw_latency(path: Path, panels: Mapping[str, Sequence[Bubble]]) -> None:
+    """Draw accuracy over latency, a panel for each key (Figure 10); area is the parameters."""
+    figure, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True,
+                                figsize=(4.6 * len(panels) + 0.6, 4.6), layout='constrained')
+    for axis, (title, bubbles) in zip(axes[0], panels.items(), strict=True):
+        for bubble in bubbles:
+            colour = _LEFT if bubble.name.startswith('act') else _RIGHT
+            axis.scatter(bubble.milliseconds, bubble.accuracy, s=30 + bubble.parameters / 8e3,
+                         color=colour, alpha=0.45, lw=0)
+            axis.plot(bubble.milliseconds, bubble.accuracy, '.', color=colour, ms=4)
+            axis.annotate(bubble.name, (bubble.milliseconds, bubble.accuracy), (0, 7),
+                          textcoords='offset points', fontsize=8, ha='center')
+        axis.set_xscale('log')
+        axis.set(xlabel='milliseconds a window', title=title)
+        axis.title.set_fontsize(11)
+        axis.margins(0.16, 0.12)
+        axis.grid(alpha=0.2, which='both')
+        axis.spines[['top', 'right']].set_visible(False)
+    axes[0, 0].set_ylabel('accuracy (%)')
     _save(figure, path)
 
 
