@@ -11,6 +11,7 @@ Messages are taken by the definition that the bag carries; a bag without one, by
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,12 +45,14 @@ class PoseFrame(NamedTuple):
     The persons of one image.
 
     ``time`` is when the bag recorded it, ``stamp`` when the image was taken: both nanoseconds.
+    ``size`` is the image's width and height; 0 where the message does not say.
     """
 
     time: int
     stamp: int
     layout: str
     persons: list[Person]
+    size: tuple[int, int] = (0, 0)
 
 
 class ImageFrame(NamedTuple):
@@ -65,7 +68,8 @@ class Bag:
     An open bag; a context manager.
 
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
-    of the first message and after the last.
+    of the first message and after the last. ``unstamped`` counts the frames read so far whose
+    header's stamp was empty.
 
     :param path: the bag's folder, or a single ``.mcap`` or ``.db3`` file.
     :raises BagError: no such bag, or one that is damaged or empty.
@@ -76,6 +80,7 @@ class Bag:
         self.path = Path(path)
         self._files = _find_files(self.path)
         self._stack = ExitStack()
+        self.unstamped = 0
 
     def __enter__(self) -> Bag:
         try:
@@ -129,6 +134,13 @@ class Bag:
                            f'{wanted}')
         return topic
 
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of every file with messages, by name."""
+        folders = [self.path] if self.path.is_dir() else []
+        files = [path for folder in folders for path in folder.iterdir()
+                 if any(s in path.suffixes for s in _STORAGES)] or [self.path]
+        return {path.name: file_checksum(path) for path in sorted(files)}
+
     def messages(self, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
         """
         Yield topic, time of recording (nanoseconds) and message, in the order of recording.
@@ -167,8 +179,9 @@ class Bag:
         :raises BagError: as `find_topic` and `messages`.
         """
         for _, time, message in self.messages([self.find_topic((POSES,), topic)]):
-            yield PoseFrame(time, _stamp(message, time), message.layout,
-                            [_person(p) for p in message.persons])
+            yield PoseFrame(time, self.stamp_of(message, time), message.layout,
+                            [_person(p) for p in message.persons],
+                            (message.image_width, message.image_height))
 
     def images(self, topic: str | None = None) -> Iterator[ImageFrame]:
         """
@@ -186,7 +199,14 @@ class Bag:
             except ImageError as error:
                 second = (time - self.start) / NANOSECONDS
                 raise BagError(f'{self.path}: {name} at {second:.3f} s: {error}') from error
-            yield ImageFrame(time, _stamp(message, time), image)
+            yield ImageFrame(time, self.stamp_of(message, time), image)
+
+    def stamp_of(self, message: Any, time: int) -> int:
+        """Return the header's stamp, or the time of recording where the driver left it empty."""
+        if stamp := to_nanoseconds(message.header.stamp):
+            return stamp
+        self.unstamped += 1
+        return time
 
     def _store_for(self, connection: Any) -> Any:
         """Return the types that decode a connection's messages."""
@@ -213,6 +233,20 @@ class Bag:
             return error
         return BagError(f'{self.path} is damaged or cut off{where} ({error}); copy it again, or '
                         f'repair it with `ros2 bag reindex`')
+
+
+def file_checksum(path: Path) -> str:
+    """Return a file's SHA-256, read piece by piece."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def to_nanoseconds(stamp: Any) -> int:
+    """Return a builtin_interfaces/Time as integer nanoseconds."""
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
 def project_types() -> Any:
@@ -246,12 +280,6 @@ def _find_files(path: Path) -> list[Path]:
         raise BagError(f'{path} is not a ROS 2 bag: it has neither a metadata.yaml nor '
                        f'{" or ".join(_STORAGES)} files')
     return files
-
-
-def _stamp(message: Any, time: int) -> int:
-    """Return the header's stamp, or the time of recording where the driver left it empty."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec) or time
 
 
 def _person(message: Any) -> Person:

@@ -25,6 +25,11 @@ class Moment(NamedTuple):
     confidence: float
 
 
+def frame_record(stamp: int, actions: Sequence[Action]) -> dict[str, Any]:
+    """Return the object that a JSON line holds of the frame at ``stamp`` nanoseconds."""
+    return {'stamp': stamp / NANOSECONDS, 'actions': [a.to_dict() for a in actions]}
+
+
 class Timeline:
     """Collects the actions of every frame; writes them down as they come."""
 
@@ -40,8 +45,7 @@ class Timeline:
         self._start = stamp if self._start is None else self._start
         self.frames += 1
         if self._file:
-            record = {'stamp': stamp / NANOSECONDS, 'actions': [a.to_dict() for a in actions]}
-            self._file.write(json.dumps(record) + '\n')
+            self._file.write(json.dumps(frame_record(stamp, actions)) + '\n')
         time = (stamp - self._start) / NANOSECONDS
         self.moments += [Moment(time, a.person_id, a.status, a.label, a.confidence)
                          for a in actions]
