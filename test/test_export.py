@@ -62,6 +62,9 @@ def test_quantised_files_are_smaller_and_agree(quantisation: str) -> None:
     file = export.convert(models, quantisation)
     assert len(file) < 0.7 * len(export.convert(models))
     assert export.check(file, models, FEATURES, quantisation) < export.TOLERANCE[quantisation]
+    label = models[0](FEATURES).numpy().argmax(-1)
+    before, after = export.balanced_accuracies(file, models, FEATURES, label)
+    assert before == 1 and after > 0.8
 
 
 def test_a_file_that_differs_from_keras_is_not_written(

@@ -29,8 +29,9 @@ from act_ros.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
 from training.config import TrainConfig, parse_config
 from training.data import load_data
+from training.datasets.skeletons import UNKNOWN
 from training.evaluate import evaluate_run
-from training.metrics import share_background, softmax
+from training.metrics import share_background, softmax, summary
 from training.models import build
 from training.models.act import forward_with_attention
 
@@ -117,15 +118,10 @@ def check(
     :raises ExportError: when that is more than rounding explains.
     """
     interpreter = load_interpreter(model, 1)
-    number = interpreter.get_input_details()[0]['index']
     worst = 0.0
     frames, num_classes = features.shape[1], interpreter.get_output_details()[0]['shape'][-1]
     for batch in (features, features[:1], features[:7, frames // 2:]):
-        interpreter.resize_tensor_input(number, batch.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(number, np.ascontiguousarray(batch))
-        interpreter.invoke()
-        logits = interpreter.get_tensor(interpreter.get_output_details()[0]['index'])
+        logits = _invoke(interpreter, batch)
         difference = np.abs(softmax(logits) - average(members, batch, num_classes)).max()
         worst = max(worst, float(difference) if np.isfinite(logits).all() else np.inf)
     if not worst <= TOLERANCE[quantisation]:
@@ -135,22 +131,52 @@ def check(
     return worst
 
 
+def _invoke(interpreter: Any, features: np.ndarray) -> np.ndarray:
+    number = interpreter.get_input_details()[0]['index']
+    interpreter.resize_tensor_input(number, features.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(number, np.ascontiguousarray(features))
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]['index'])
+
+
+def balanced_accuracies(
+    model: bytes, members: Sequence[keras.Model], features: np.ndarray, label: np.ndarray,
+) -> tuple[float, float]:
+    """Return the balanced accuracy of Keras and of the TFLite file on windows of known actions."""
+    logits = _invoke(load_interpreter(model, 1), features)
+    return (
+        summary(label, average(members, features, logits.shape[-1]))['balanced_accuracy'],
+        summary(label, softmax(logits))['balanced_accuracy'])
+
+
 def export_bundle(
     members: Sequence[keras.Model], config: TrainConfig, directory: Path, features: np.ndarray,
     *, temperature: float = 1.0, unknown_threshold: float = 0.0,
     trusted_labels: Sequence[str] = (), license_text: str = '',
     training: dict[str, Any] | None = None, metrics: dict[str, Any] | None = None,
     quantisation: str = 'float32', attention: bool = False, name: str | None = None,
+    label: np.ndarray | None = None,
 ) -> Path:
     """
     Convert, check on real windows ``features`` (N, T, F), and write a bundle; return its path.
 
+    With the windows' ``label`` (N,) the balanced accuracy is compared, too, on known actions.
     Nothing is written when the check fails.
     """
+    features = features.astype(np.float32)
     model = convert(members, quantisation, attention, config.background)
-    worst = check(model, members, features.astype(np.float32), quantisation)
+    worst = check(model, members, features, quantisation)
     print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
           f'Keras {worst:.1e} on {len(features)} windows')
+    metrics = {**(metrics or {}), 'export': {
+        'quantisation': quantisation, 'largest_difference': float(f'{worst:.2g}')}}
+    if label is not None:
+        known = label != UNKNOWN
+        before, after = balanced_accuracies(model, members, features[known], label[known])
+        print(f'balanced accuracy on them: Keras {before:.4f}, file {after:.4f}')
+        metrics['export'] |= {'balanced_accuracy_keras': round(before, 4),
+                              'balanced_accuracy_file': round(after, 4)}
     if members[0].input_shape[-1] != num_features(LAYOUT):
         raise ExportError(f'the model does not read the features of {LAYOUT}')
     bundle = Bundle(
@@ -158,7 +184,7 @@ def export_bundle(
         num_frames=config.num_frames, min_frames=config.min_frames, frame_rate=config.frame_rate,
         temperature=temperature, unknown_threshold=unknown_threshold, members=len(members),
         attention=attention, trusted_labels=tuple(trusted_labels), license=license_text,
-        training=training or {}, metrics=metrics or {})
+        training=training or {}, metrics=metrics)
     return save_bundle(directory, bundle, model)
 
 
@@ -189,7 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
                                 config.augmentation)
-        features, _ = sampler.draw(np.random.default_rng(config.seed), 256)
+        features, label = sampler.draw(np.random.default_rng(config.seed), 1024)
         path = export_bundle(
             members, config, options.output, features, temperature=results['temperature'],
             unknown_threshold=results['unknown_threshold'],
@@ -198,7 +224,8 @@ def main(arguments: list[str] | None = None) -> None:
                       'between training and measurement'},
             metrics={name: {k: round(v, 4) for k, v in view.items() if isinstance(v, float)}
                      for name, view in results['views'].items()},
-            quantisation=options.quantisation, attention=options.attention, name=options.name)
+            quantisation=options.quantisation, attention=options.attention, name=options.name,
+            label=label)
     except (OSError, ValueError, ExportError) as error:
         parser.error(str(error))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')
