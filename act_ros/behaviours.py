@@ -65,13 +65,16 @@ class ActionMonitor:
     @property
     def is_fresh(self) -> bool:
         """Whether there are answers to trust; without them nobody is seen doing anything."""
-        return abs(self.age) <= self._max_age
+        return self._is_fresh(self._newest)
 
     @property
     def actions(self) -> list[Action]:
         """The newest answers, one for each person watched; none if they are stale."""
         msg = self._newest  # once: another thread may replace it
-        return list(msg.actions) if msg and abs(self._age_of(msg)) <= self._max_age else []
+        return list(msg.actions) if msg is not None and self._is_fresh(msg) else []
+
+    def _is_fresh(self, msg: ActionArray | None) -> bool:
+        return msg is not None and abs(self._age_of(msg)) <= self._max_age
 
     def _age_of(self, msg: ActionArray | None) -> float:
         if msg is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -65,7 +66,9 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
     """Who does what, for how long and how surely; nobody does anything in stale answers."""
     monitor = scene.monitor
-    assert not monitor.is_fresh and monitor.age == float('inf') and monitor.doing(LABELS) == []
+    patient = ActionMonitor(scene.peer.node, max_age=math.inf)
+    assert not patient.is_fresh  # nothing is not old, but nothing
+    assert not monitor.is_fresh and monitor.age == math.inf and monitor.doing(LABELS) == []
 
     for i in range(60):
         answer = scene.show(i, [walker(i), walker(i, 'p2', 'wave', 120.0)])
@@ -92,6 +95,7 @@ def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
         scene.set_time(last + round(seconds * SECOND))
         assert monitor.is_fresh == (abs(seconds) < 1.0) == bool(monitor.doing('run'))
         assert monitor.age == pytest.approx(seconds)
+        assert patient.doing('run') == ['p1']
 
     # Out of sight: reported, but not as doing anything.
     for i in range(60, 80):

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import py_trees
-from py_trees.common import Access, Status
-from py_trees.composites import Selector, Sequence
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from act_ros.behaviours import ActionMonitor, IsDoing, IsWatching
 from act_ros.nodes.run import run
+
+try:
+    import py_trees
+    from py_trees.common import Access, Status
+    from py_trees.composites import Selector, Sequence
+except ModuleNotFoundError as error:
+    raise SystemExit('behaviour_demo needs py_trees: apt install ros-$ROS_DISTRO-py-trees, or '
+                     'pip install py_trees') from error
 
 _PERIOD = 0.1  # seconds between two ticks
 

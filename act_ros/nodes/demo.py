@@ -8,11 +8,13 @@ writes ``actions.jsonl`` (an object for every frame), ``annotated.mp4`` and ``ti
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -71,6 +73,11 @@ class Watcher(Node):
         self._timeline, self._video = timeline, video
         self._drawn, self._lines, self._last = 0.0, 0, ''
         self.heard_at = time.monotonic()
+        if find_spec('py_trees'):
+            from act_ros.nodes.behaviour_demo import BehaviourDemo
+
+            # The video plays as fast as it is answered: its stamps are not of the clock's time.
+            BehaviourDemo(self, self._say, max_age=math.inf)
         # A recorder must not lose a frame to a pause of its own.
         self.create_subscription(ActionArray, 'actions', self._take, LEVEL)
         self.create_subscription(
@@ -97,6 +104,12 @@ class Watcher(Node):
             text = f'frame {self._timeline.frames}\n{table(actions)}'
             print(f'{up}\x1b[J{text}', flush=True)
             self._lines = text.count('\n') + 1
+
+    def _say(self, what: str) -> None:
+        """Tell above the table what a robot would do."""
+        up = f'\x1b[{self._lines}A\x1b[J' if self._lines else ''
+        print(f'{up}The robot would {what}', flush=True)
+        self._lines = 0
 
     def _take_image(self, msg: Image) -> None:
         self._video.add(to_nanoseconds(msg.header.stamp), image_to_bgr(msg))
