@@ -15,7 +15,8 @@ import pytest
 import setup as packaging
 
 ROOT = Path(__file__).resolve().parents[1]
-NODES = ('act_node', 'pipeline_node', 'pose_node', 'video_node')
+NODES = ('act_node', 'markers_node', 'pipeline_node', 'pose_node', 'video_node')
+OPTIONAL = ('behaviour_demo', 'humans_node')  # need packages that robots may lack
 
 
 def build_environment() -> dict[str, str]:
@@ -77,6 +78,7 @@ def test_executables_of_a_colcon_build_run(workspace: Path, node: str) -> None:
     executable = workspace / 'install/act_ros/lib/act_ros' / node
     parameter = 'source:=[1]' if node == 'video_node' else 'bundle:=[1]'
     parameter = 'model:=[1]' if node == 'pose_node' else parameter
+    parameter = 'distance:=[1]' if node == 'markers_node' else parameter
     result = run_sourced(workspace, f'{executable} --ros-args -p {parameter}')
     assert result.returncode == 1
     assert parameter.split(':')[0] in result.stdout
@@ -93,7 +95,7 @@ def test_colcon_build_installs_the_data(workspace: Path) -> None:
         assert shipped <= {path.name for path in (share / folder).iterdir()}
 
 
-@pytest.mark.parametrize('node', NODES)
+@pytest.mark.parametrize('node', NODES + OPTIONAL)
 def test_pip_install_gives_every_node(node: str) -> None:
     """`pip install .` puts executables below the environment, with its own interpreter."""
     executable = Path(sys.prefix, 'lib/act_ros', node)

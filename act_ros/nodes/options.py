@@ -69,3 +69,24 @@ class PublishOptions(Options):
     wait: float = option(
         30.0, 'Longest time in seconds to wait for a subscriber before the first image.',
         low=0.0, high=3600.0)
+
+
+@dataclass(frozen=True)
+class MarkerOptions(Options):
+    """Where markers stand."""
+
+    distance: float = option(
+        2.0, 'Metres from the camera to the plane of the markers; their size grows with it.',
+        low=0.1, high=100.0)
+    field_of_view: float = option(
+        60.0, 'Horizontal field of view of the camera in degrees, while `camera_info` is not '
+        'published.', low=1.0, high=170.0)
+    min_score: float = option(
+        0.2, 'Keypoints below this score are not shown.', low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class HumansOptions(Options):
+    """What ROS4HRI is told."""
+
+    root: str = option('/humans', 'Namespace of the topics that REP-155 defines.')

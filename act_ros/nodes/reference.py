@@ -16,7 +16,9 @@ from typing import Any
 from act_ros.decision import DecisionOptions
 from act_ros.nodes.options import (
     ActOptions,
+    HumansOptions,
     ImageOptions,
+    MarkerOptions,
     PoseOptions,
     PublishOptions,
     VideoOptions,
@@ -34,6 +36,8 @@ NODES: dict[str, tuple[tuple[str, type[Options]], ...]] = {
     'pipeline_node': (
         ('', VideoOptions), ('', ImageOptions), ('', PoseOptions), ('', ActOptions),
         ('tracker', TrackerOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
+    'markers_node': (('', MarkerOptions),),
+    'humans_node': (('', HumansOptions),),
 }
 
 BEGIN, END = '<!-- parameters: begin -->', '<!-- parameters: end -->'

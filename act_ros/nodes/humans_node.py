@@ -1,0 +1,153 @@
+"""
+humans_node: the people in view under the topics of REP-155 (ROS4HRI).
+
+Subscribes ``keypoints``; publishes ``/humans/bodies/tracked`` and, for each body,
+``/humans/bodies/<id>/skeleton2d`` and ``roi``. Needs the package ``hri_msgs``.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from std_msgs.msg import Header
+
+from act_ros.msg import KeypointArray
+from act_ros.nodes.conversions import msg_to_persons, to_nanoseconds
+from act_ros.nodes.options import HumansOptions
+from act_ros.nodes.parameters import declare
+from act_ros.nodes.run import run
+from act_ros.nodes.topics import LATCHED, LEVEL, THROTTLE, SilenceLog
+from act_ros.person import Person
+from act_ros.skeletons import joint_sources
+
+# By our names; the index of each is a constant of hri_msgs/Skeleton2D.
+JOINTS = tuple('nose neck r_shoulder r_elbow r_wrist l_shoulder l_elbow l_wrist r_hip r_knee '
+               'r_ankle l_hip l_knee l_ankle l_eye r_eye l_ear r_ear'.split())
+_SIDES = {'l_': 'LEFT_', 'r_': 'RIGHT_'}
+_KEEP = 3_000_000_000  # nanoseconds the topics of a body outlive it: it may come back
+
+
+class Body(NamedTuple):
+    """The topics of a body, and when it was last seen."""
+
+    skeleton: Publisher
+    roi: Publisher
+    seen: int
+
+
+class HumansNode(Node):
+    """Tells ROS4HRI about bodies."""
+
+    def __init__(self) -> None:
+        super().__init__('humans_node')
+        self._hri = import_hri_msgs()
+        self._root = declare(self, HumansOptions).root.rstrip('/') + '/bodies'
+        self._tracked = self.create_publisher(self._hri.IdsList, f'{self._root}/tracked', LEVEL)
+        self._bodies: dict[str, Body] = {}
+        subscription = self.create_subscription(KeypointArray, 'keypoints', self._tell, LEVEL)
+        self._silence = SilenceLog(self, subscription.topic_name)
+
+    def _tell(self, msg: KeypointArray) -> None:
+        self._silence.heard()
+        stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
+        told = []
+        for person in msg_to_persons(msg):
+            if not re.fullmatch(r'[A-Za-z]\w*', person.id, re.ASCII):
+                self.get_logger().error(
+                    f'id {person.id!r} cannot be part of a topic name: letters, digits and _ only',
+                    throttle_duration_sec=THROTTLE)
+                continue
+            try:
+                skeleton = skeleton_msg(self._hri, msg.header, person, msg.layout, size)
+            except ValueError as error:
+                self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+                continue
+            body = self._body(person.id, stamp)
+            body.skeleton.publish(skeleton)
+            body.roi.publish(roi_msg(self._hri, msg.header, person, size))
+            told.append(person.id)
+        self._forget(stamp)
+        self._tracked.publish(self._hri.IdsList(header=msg.header, ids=told))
+
+    def _body(self, name: str, stamp: int) -> Body:
+        body = self._bodies.get(name)
+        if body is None:
+            topic, hri = f'{self._root}/{name}', self._hri
+            # libhri subscribes to regions as latched, to skeletons as volatile.
+            body = Body(
+                self.create_publisher(hri.Skeleton2D, f'{topic}/skeleton2d', LEVEL),
+                self.create_publisher(hri.NormalizedRegionOfInterest2D, f'{topic}/roi', LATCHED),
+                stamp)
+        self._bodies[name] = body._replace(seen=stamp)
+        return body
+
+    def _forget(self, stamp: int) -> None:
+        """Take away the topics of those long out of sight, or of a time that jumped."""
+        for name, body in list(self._bodies.items()):
+            if abs(stamp - body.seen) > _KEEP:
+                self.destroy_publisher(body.skeleton)
+                self.destroy_publisher(body.roi)
+                del self._bodies[name]
+
+
+def import_hri_msgs() -> ModuleType:
+    """Return ``hri_msgs.msg``; raises RuntimeError, saying what to install, where it is absent."""
+    try:
+        return import_module('hri_msgs.msg')
+    except ModuleNotFoundError as error:
+        raise RuntimeError(
+            'humans_node needs the package hri_msgs: apt install ros-$ROS_DISTRO-hri-msgs, or '
+            'build it from https://github.com/ros4hri/hri_msgs') from error
+
+
+def skeleton_msg(
+    hri: Any, header: Header, person: Person, layout: str, size: tuple[int, int],
+) -> Any:
+    """
+    Return a person's keypoints as hri_msgs/Skeleton2D: shares of the image's width and height.
+
+    A joint that is not seen, or outside the image, has confidence 0.
+
+    :raises ValueError: a layout that lacks a joint of REP-155, or keypoints not of the layout.
+    """
+    sources = joint_sources(layout, JOINTS)
+    if len(person.keypoints) <= max(map(max, sources)):
+        raise ValueError(f'{person.id}: {len(person.keypoints)} keypoints are too few for {layout}')
+    points = np.stack([_mean(person.keypoints[list(source)]) for source in sources])
+    points[:, :2] /= np.maximum(size, 1)
+    is_inside = np.all((points >= 0) & (points <= 1), axis=1, keepdims=True)  # False for NaN
+    points = np.where(is_inside, points, 0.0)
+    skeleton = [hri.NormalizedPointOfInterest2D() for _ in JOINTS]
+    for joint, (x, y, confidence) in zip(JOINTS, points.tolist(), strict=True):
+        name = _SIDES.get(joint[:2], '') + joint.removeprefix('l_').removeprefix('r_').upper()
+        skeleton[getattr(hri.Skeleton2D, name)] = hri.NormalizedPointOfInterest2D(
+            x=x, y=y, c=confidence)
+    return hri.Skeleton2D(header=header, skeleton=skeleton)
+
+
+def _mean(parts: np.ndarray) -> np.ndarray:
+    """Return a joint (3,) amid its parts (n, 3), as sure as the least sure of them."""
+    return np.append(parts[:, :2].mean(axis=0), parts[:, 2].min())
+
+
+def roi_msg(hri: Any, header: Header, person: Person, size: tuple[int, int]) -> Any:
+    """Return a person's box as hri_msgs/NormalizedRegionOfInterest2D, cut to the image."""
+    box = np.clip(np.nan_to_num(person.box) / np.maximum((*size, *size), 1), 0.0, 1.0).tolist()
+    score = float(np.clip(np.nan_to_num(person.score), 0.0, 1.0))
+    return hri.NormalizedRegionOfInterest2D(
+        header=header, xmin=box[0], ymin=box[1], xmax=box[2], ymax=box[3], c=score)
+
+
+def main() -> None:
+    """Run the node."""
+    run(HumansNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,128 @@
+"""
+markers_node: people and their actions for RViz and Foxglove.
+
+Subscribes ``keypoints``, ``actions`` and ``camera_info``; publishes ``~/markers``: skeletons and
+captions on a plane before the camera, in the frame of the image. Made only while somebody looks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from geometry_msgs.msg import Point, Pose, Vector3
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from act_ros.captions import caption, colour_of
+from act_ros.image_plane import ImagePlane
+from act_ros.msg import ActionArray, KeypointArray
+from act_ros.nodes.conversions import msg_to_actions, msg_to_persons, to_nanoseconds
+from act_ros.nodes.options import MarkerOptions
+from act_ros.nodes.parameters import declare
+from act_ros.nodes.run import run
+from act_ros.nodes.topics import LEVEL, THROTTLE, SilenceLog
+from act_ros.person import Person
+from act_ros.skeletons import get_layout
+
+_BONE, _JOINT, _TEXT = 0.012, 0.025, 0.06  # sizes, as shares of the distance
+_LIFETIME = Duration(sec=1)  # what nobody updates any more, vanishes
+_MAX_AGE = 1_000_000_000  # nanoseconds between keypoints and the answers written at them
+
+
+class MarkersNode(Node):
+    """Shows everybody in view."""
+
+    def __init__(self) -> None:
+        super().__init__('markers_node')
+        self._options = declare(self, MarkerOptions)
+        self._publisher = self.create_publisher(MarkerArray, '~/markers', LEVEL)
+        self._actions, self._camera = ActionArray(), CameraInfo()
+        self.create_subscription(ActionArray, 'actions', self._take_actions, QoSProfile(depth=1))
+        self.create_subscription(
+            CameraInfo, 'camera_info', self._take_camera, qos_profile_sensor_data)
+        subscription = self.create_subscription(KeypointArray, 'keypoints', self._show, LEVEL)
+        self._silence = SilenceLog(self, subscription.topic_name)
+
+    def _take_actions(self, msg: ActionArray) -> None:
+        self._actions = msg
+
+    def _take_camera(self, msg: CameraInfo) -> None:
+        self._camera = msg
+
+    def _show(self, msg: KeypointArray) -> None:
+        self._silence.heard()
+        if not self._publisher.get_subscription_count():
+            return
+        try:
+            edges = get_layout(msg.layout).edges
+        except ValueError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+            return
+        plane, captions = self._plane(msg), self._captions(msg)
+        # Each message says all there is: whoever is not in it is to disappear.
+        markers = [Marker(header=msg.header, action=Marker.DELETEALL)]
+        for number, person in enumerate(msg_to_persons(msg)):
+            markers += self._markers(
+                msg.header, number, person, captions.get(person.id, person.id), plane, edges)
+        self._publisher.publish(MarkerArray(markers=markers))
+
+    def _plane(self, msg: KeypointArray) -> ImagePlane:
+        """Return the camera's own plane if its calibration is known, else an assumed one."""
+        scale = msg.image_width / self._camera.width if self._camera.width else 1.0
+        return ImagePlane.of_matrix(self._camera.k, scale) or ImagePlane.of_view(
+            msg.image_width, msg.image_height, self._options.field_of_view)
+
+    def _captions(self, msg: KeypointArray) -> dict[str, str]:
+        """Return the newest answers by person, unless they are of another time."""
+        age = to_nanoseconds(msg.header.stamp) - to_nanoseconds(self._actions.header.stamp)
+        if abs(age) > _MAX_AGE:
+            return {}
+        return {action.person_id: caption(action) for action in msg_to_actions(self._actions)}
+
+    def _markers(
+        self, header: Header, number: int, person: Person, text: str, plane: ImagePlane,
+        edges: tuple[tuple[int, int], ...],
+    ) -> list[Marker]:
+        """Return a person's bones, joints and caption."""
+        distance, keypoints = self._options.distance, person.keypoints
+        seen = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= self._options.min_score)
+        points = [Point(x=x, y=y, z=z) if ok else None for (x, y, z), ok in zip(
+            plane.points(keypoints[:, :2], distance).tolist(), seen.tolist(), strict=True)]
+        bones = [p for edge in edges if max(edge) < len(points)
+                 for p in (points[edge[0]], points[edge[1]])
+                 if points[edge[0]] and points[edge[1]]]
+        joints = [point for point in points if point]
+        if not joints:
+            return []
+        blue, green, red = (value / 255 for value in colour_of(person.id))
+        colour, white = ColorRGBA(r=red, g=green, b=blue, a=1.0), ColorRGBA(
+            r=1.0, g=1.0, b=1.0, a=1.0)
+
+        def marker(kind: int, name: str, size: float, paint: ColorRGBA) -> Marker:
+            result = Marker(
+                header=header, ns=name, id=number, type=kind, action=Marker.ADD, color=paint,
+                lifetime=_LIFETIME, pose=Pose())
+            result.scale = Vector3(x=size, y=size, z=size)
+            return result
+
+        label = marker(Marker.TEXT_VIEW_FACING, 'captions', _TEXT * distance, colour)
+        label.text = text
+        top = min(joints, key=lambda point: point.y)
+        label.pose.position = Point(x=top.x, y=top.y - 1.5 * _TEXT * distance, z=distance)
+        skeleton = marker(Marker.LINE_LIST, 'bones', _BONE * distance, colour)
+        skeleton.points = bones
+        dots = marker(Marker.SPHERE_LIST, 'joints', _JOINT * distance, white)
+        dots.points = joints
+        return [skeleton, dots, label] if bones else [dots, label]
+
+
+def main() -> None:
+    """Run the node."""
+    run(MarkersNode)
+
+
+if __name__ == '__main__':
+    main()
