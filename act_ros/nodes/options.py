@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from act_ros.bundle import Bundle
 from act_ros.options import Options, option
 from act_ros.pose import DEFAULT_MODEL
 
@@ -45,6 +46,11 @@ class ActOptions(Options):
     labels: tuple[str, ...] = option(
         ('',), 'Labels that may be answered; what falls on others counts as unknown. An empty '
         'list (or one empty string) allows all of the model, `trusted` those it was measured on.')
+
+    def allowed(self, bundle: Bundle) -> tuple[str, ...]:
+        """Return the labels of a bundle that may be answered; none stands for all."""
+        allowed = tuple(label for label in self.labels if label)
+        return bundle.trusted_labels if allowed == ('trusted',) else allowed
 
 
 @dataclass(frozen=True)

@@ -80,10 +80,7 @@ class ActionOutput:
         self._node = node
         classifier = ActClassifier(act.bundle, act.act_threads)
         bundle = classifier.bundle
-        allowed = tuple(label for label in act.labels if label)
-        if allowed == ('trusted',):
-            allowed = bundle.trusted_labels
-        self._recognizer = ActionRecognizer(classifier, window, decision, allowed)
+        self._recognizer = ActionRecognizer(classifier, window, decision, act.allowed(bundle))
         self._drop_log = DropLog(node, self._recognizer.drops)
         self._actions = node.create_publisher(ActionArray, 'actions', LEVEL)
         self._labels = node.create_publisher(ActionLabels, '~/labels', LATCHED)

@@ -1,0 +1,265 @@
+"""Two runs side by side: which model or parameter is better, and where."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from act_ros.decision import Status
+from act_ros.evaluation.report import (
+    label_colours,
+    number,
+    percent,
+    timelines,
+    warning_list,
+    write_page,
+)
+from act_ros.evaluation.scores import NONE
+from act_ros.labels import UNKNOWN
+
+# Moments of difference closer together than this (seconds) are one.
+_GAP = 0.5
+_MOST = 20
+
+
+class _Run(NamedTuple):
+    """What an earlier run left behind."""
+
+    path: Path
+    summary: dict[str, Any]
+    trace: dict[str, Any]
+
+
+def compare(first: Path, second: Path, output: Path) -> Path:
+    """
+    Write ``comparison.html`` and ``comparison.json`` and return the former's path.
+
+    :param first, second: output folders of `run.evaluate`.
+    :raises ValueError: a folder that is none.
+    """
+    a, b = _load(first), _load(second)
+    warnings = []
+    if a.summary['bag']['sha256'] != b.summary['bag']['sha256']:
+        warnings.append('the two runs are of different bags')
+    if (a.summary['labels'] or {}).get('sha256') != (b.summary['labels'] or {}).get('sha256'):
+        warnings.append('the two runs were scored with different labels')
+    names = _names(a, b)
+    agreement, stretches = _differences(a, b)
+    differences = {name: (x, y) for name, x, y, *_ in _figures(a.summary, b.summary)}
+    colours = label_colours([a.trace, b.trace])
+    body = [
+        f'<h1>{escape(names[0])} and {escape(names[1])}</h1><p class="soft">A: '
+        f'<code>{escape(str(first))}</code> · B: <code>{escape(str(second))}</code></p>',
+        warning_list(warnings), _table(a.summary, b.summary, names),
+        timelines([(f'A: {names[0]}', a.trace), (f'B: {names[1]}', b.trace)], colours),
+        _agreement(agreement, stretches), _classes(a.summary, b.summary),
+        _changed_settings(a.summary, b.summary),
+    ]
+    output.mkdir(parents=True, exist_ok=True)
+    (output / 'comparison.json').write_text(json.dumps({
+        'a': names[0], 'b': names[1], 'warnings': warnings,
+        'figures': {name: {'a': x, 'b': y, 'difference': _minus(y, x)}
+                    for name, (x, y) in differences.items()},
+        'agreement': agreement,
+        'only_one_right': [stretch._asdict() for stretch in stretches],
+    }, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+    duration = max(run.summary['bag']['duration'] for run in (a, b))
+    path = output / 'comparison.html'
+    write_page(path, f'{names[0]} and {names[1]}', body, [a.trace, b.trace], colours, duration)
+    return path
+
+
+def _load(path: Path) -> _Run:
+    try:
+        summary, trace = (json.loads((path / name).read_text(encoding='utf-8'))
+                          for name in ('summary.json', 'trace.json'))
+        return _Run(path, {**summary, 'bag': summary['bag']}, trace)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f'{path} does not hold the results of an evaluated bag: {error}') from None
+
+
+def _names(a: _Run, b: _Run) -> tuple[str, str]:
+    """Call the runs by their models, or where these are the same by their folders."""
+    models = tuple(run.summary['model']['name'] or 'unknown' for run in (a, b))
+    if models[0] != models[1]:
+        return models[0], models[1]
+    return (f'{models[0]} ({a.path.resolve().name})', f'{models[1]} ({b.path.resolve().name})')
+
+
+def _minus(b: float | None, a: float | None) -> float | None:
+    return None if a is None or b is None else round(b - a, 6)
+
+
+Figure = tuple[str, float | None, float | None, str, int]
+
+
+def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
+    """Return name, both values, format and which way is better (1 up, -1 down, 0 neither)."""
+    def get(summary: Mapping[str, Any], *keys: str) -> float | None:
+        value: Any = summary
+        for key in keys:
+            value = (value or {}).get(key)
+        return value
+
+    rows = (
+        (('balanced_accuracy',), '%', 1), (('accuracy',), '%', 1), (('macro_f1',), '.3f', 1),
+        (('accuracy_where_answered',), '%', 1), (('segments', 'recall'), '%', 1),
+        (('segments', 'found'), '%', 1),
+        (('segments', 'seconds_to_first_right_answer', 'median'), '.2f', -1),
+        (('calibration', 'ece'), '.3f', -1), (('label_changes_per_minute',), '.1f', -1),
+        (('share_of_status', 'RECOGNIZED'), '%', 0), (('share_of_status', 'UNKNOWN'), '%', 0),
+        (('share_of_status', 'BUFFERING'), '%', 0), (('share_of_status', 'LOST'), '%', 0),
+        (('id_switches',), '.0f', -1), (('people',), '.0f', 0),
+    )
+    found = [('.'.join(keys), get(a, *keys), get(b, *keys), form, better)
+             for keys, form, better in rows]
+    return [row for row in found if row[1] is not None or row[2] is not None]
+
+
+def _text(value: float | None, form: str) -> str:
+    return percent(value) if form == '%' else number(value, digits=int(form[1:-1]))
+
+
+def _row(figure: Figure) -> str:
+    name, a, b, form, better = figure
+    change = _minus(b, a)
+    kind, text = '', '–'
+    if change is not None:
+        kind = '' if not change or not better else 'good' if change * better > 0 else 'bad'
+        text = f'{100 * change:+.1f} %' if form == '%' else f'{change:+{form}}'
+    return (f'<tr><td>{escape(name.replace("_", " ").replace(".", ": "))}</td>'
+            f'<td class="number">{_text(a, form)}</td><td class="number">{_text(b, form)}</td>'
+            f'<td class="number {kind}">{text}</td></tr>')
+
+
+_HEAD = ('<tr><th></th><th class="number">A</th><th class="number">B</th>'
+         '<th class="number">B − A</th></tr>')
+
+
+def _table(a: Mapping[str, Any], b: Mapping[str, Any], names: tuple[str, str]) -> str:
+    rows = ''.join(map(_row, _figures(a, b)))
+    return (f'<section class="card"><h2>Figures</h2><p class="note">A is {escape(names[0])}, '
+            f'B is {escape(names[1])}. Green: B is better.</p>'
+            f'<table>{_HEAD}{rows}</table></section>')
+
+
+def _classes(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    known = [summary.get('classes', {}) for summary in (a, b)]
+    rows = ''.join(_row((name, *(entry.get(name, {}).get('recall') for entry in known), '%', 1))
+                   for name in dict.fromkeys([*known[0], *known[1]]))
+    return (f'<section class="card"><h2>Recall of every class</h2><table>{_HEAD}{rows}</table>'
+            '</section>') if rows else ''
+
+
+class Stretch(NamedTuple):
+    """A time (seconds from the bag's start) in which only one run was right about a person."""
+
+    start: float
+    end: float
+    person: str
+    truth: str
+    right: str
+    other: str
+
+
+def _answers(run: _Run) -> Iterator[tuple[float, float, dict[str, tuple[str, str | None]]]]:
+    """Yield stamp, time, and answer and truth by person, frame by frame."""
+    known = set(run.summary['model']['labels'])
+    with open(run.path / 'results.jsonl', encoding='utf-8') as file:
+        for line in file:
+            record = json.loads(line)
+            people = {}
+            for action in record['actions']:
+                status = action['status']
+                answer = action['label'] if status == Status.RECOGNIZED.name else (
+                    UNKNOWN if status == Status.UNKNOWN.name else NONE)
+                truth = action['truth']
+                if truth is not None and truth not in known:
+                    truth = UNKNOWN
+                people[action['person_id']] = (answer, truth)
+            yield record['stamp'], record['time'], people
+
+
+def _paired(
+    a: _Run, b: _Run,
+) -> Iterator[tuple[float, dict[str, tuple[str, str | None]], dict[str, tuple[str, str | None]]]]:
+    """Yield the frames that both runs have, in step."""
+    left, right = _answers(a), _answers(b)
+    x, y = next(left, None), next(right, None)
+    while x is not None and y is not None:
+        if x[1] < y[1]:
+            x = next(left, None)
+        elif y[1] < x[1]:
+            y = next(right, None)
+        else:
+            yield x[1], x[2], y[2]
+            x, y = next(left, None), next(right, None)
+
+
+def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
+    """Count who was right, and return the longest stretches in which only one was."""
+    counts: Counter[str] = Counter()
+    open_: dict[str, Stretch] = {}
+    done: list[Stretch] = []
+    for time, left, right in _paired(a, b):
+        for person in left.keys() & right.keys():
+            (x, truth), (y, _) = left[person], right[person]
+            if truth is None:
+                counts['same answer' if x == y else 'different answer'] += 1
+                continue
+            hits = (x == truth, y == truth)
+            counts[{(True, True): 'both right', (True, False): 'only A right',
+                    (False, True): 'only B right', (False, False): 'both wrong'}[hits]] += 1
+            if hits[0] == hits[1]:
+                continue
+            now = Stretch(time, time, person, truth, 'A' if hits[0] else 'B', y if hits[0] else x)
+            last = open_.get(person)
+            if last and last[2:] == now[2:] and time - last.end < _GAP:
+                open_[person] = last._replace(end=time)
+            else:
+                done += [last] if last else []
+                open_[person] = now
+    done += open_.values()
+    done.sort(key=lambda s: (s.start - s.end, s.start, s.person))
+    return dict(sorted(counts.items())), done[:_MOST]
+
+
+def _agreement(counts: Mapping[str, int], stretches: list[Stretch]) -> str:
+    total = sum(counts.values())
+    if not total:
+        return ''
+    rows = ''.join(f'<tr><td>{name}</td><td class="number">{count}</td>'
+                   f'<td class="number">{percent(count / total)}</td></tr>'
+                   for name, count in counts.items())
+    longest = ''.join(
+        f'<tr><td class="number">{s.start:.1f} s</td><td class="number">{s.end - s.start:.1f} s'
+        f'</td><td>{escape(s.person)}</td><td>{escape(s.truth)}</td><td>{s.right}</td>'
+        f'<td>{escape(s.other)}</td></tr>' for s in stretches)
+    moments = ('<section class="card"><h2>Where only one is right</h2><div class="scroll"><table>'
+               '<tr><th class="number">at</th><th class="number">for</th><th>person</th>'
+               '<th>truth</th><th>right</th><th>the other says</th></tr>'
+               f'{longest}</table></div></section>') if longest else ''
+    return ('<div class="pair"><section class="card"><h2>Frame by frame</h2>'
+            f'<table>{rows}</table></section>{moments}</div>')
+
+
+def _flat(value: Any, prefix: str = '') -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    return {name: leaf for key, item in value.items()
+            for name, leaf in _flat(item, f'{prefix}.{key}' if prefix else key).items()}
+
+
+def _changed_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    left, right = (_flat({'model': s['model'], 'settings': s['settings'] or {}}) for s in (a, b))
+    rows = ''.join(
+        f'<tr><td>{escape(name)}</td><td class="wrap"><code>{escape(str(left.get(name)))}</code>'
+        f'</td><td class="wrap"><code>{escape(str(right.get(name)))}</code></td></tr>'
+        for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name))
+    text = f'<table><tr><th></th><th>A</th><th>B</th></tr>{rows}</table>' if rows else (
+        '<p class="soft">Model and parameters are the same.</p>')
+    return f'<section class="card"><h2>What was changed</h2>{text}</section>'

@@ -1,0 +1,325 @@
+"""
+One bag from beginning to end: recognize, compare with the labels, write the results.
+
+Streamed: frames pass through one after another, and memory does not grow with the bag.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from act_ros.bags import Bag, BagError, file_checksum
+from act_ros.bundle import Bundle
+from act_ros.classifier import ActClassifier
+from act_ros.evaluation.report import write_report
+from act_ros.evaluation.scores import Scores, rounded
+from act_ros.evaluation.settings import Settings
+from act_ros.evaluation.source import (
+    Frame,
+    choose_topic,
+    find_images,
+    read_frames,
+    read_label_names,
+)
+from act_ros.evaluation.thumbnails import Gallery, annotated
+from act_ros.evaluation.trace import Trace
+from act_ros.evaluation.truth import Truth
+from act_ros.finder import PersonFinder
+from act_ros.labels import UNKNOWN, Label, read_labels
+from act_ros.pose import create_estimator
+from act_ros.recognizer import Action, ActionRecognizer
+from act_ros.resources import find_model
+from act_ros.runtime import runtime_name
+from act_ros.timeline import frame_record
+from act_ros.video import AnnotatedVideo
+from act_ros.window import NANOSECONDS
+
+# Frames that go through the network together; more makes it no faster.
+_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to evaluate: a bag, perhaps its labels, and where the results go."""
+
+    bag: Path
+    output: Path
+    labels: Path | None = None
+    topic: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    annotated: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What the bag is called."""
+        return self.bag.stem if self.bag.is_file() else self.bag.resolve().name
+
+
+@dataclass(eq=False)
+class Result:
+    """The scores, and what ``summary.json`` says."""
+
+    scores: Scores
+    summary: dict[str, Any]
+
+
+class Stopwatch:
+    """Seconds a frame takes, by stage."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, array[float]] = {}
+
+    def lap(self, stage: str, begin: float, frames: int = 1) -> float:
+        """Note the time since ``begin``, shared by some frames, and return the time now."""
+        now = time.perf_counter()
+        self._stages.setdefault(stage, array('f')).extend([(now - begin) / frames] * frames)
+        return now
+
+    def summary(self) -> dict[str, Any]:
+        """Return mean, median and 99th percentile in milliseconds."""
+        return {stage: {'mean_ms': float(np.mean(seconds) * 1e3),
+                        'p50_ms': float(np.percentile(seconds, 50) * 1e3),
+                        'p99_ms': float(np.percentile(seconds, 99) * 1e3)}
+                for stage, seconds in self._stages.items()}
+
+
+def evaluate(job: Job, progress: Any = None) -> Result:
+    """
+    Evaluate a bag and write ``results.jsonl``, ``summary.json``, ``report.html``, ``timing.json``.
+
+    All but the last are the same bytes on every run.
+
+    :param progress: called as ``progress(frames, total)``, now and then.
+    :raises BagError: the bag holds nothing to evaluate, or nothing of it can be read.
+    :raises LabelError: the labels cannot be used.
+    """
+    with ExitStack() as stack:
+        bag = stack.enter_context(Bag(job.bag))
+        kind, topic = choose_topic(bag, job.topic)
+        warnings: list[str] = []
+        labels = read_labels(job.labels, bag.start, bag.end, warnings) if job.labels else []
+        images = find_images(bag)
+        engine = _Engine(bag, kind, topic, job.settings, warnings)
+        _note_strangers(labels, engine.names, warnings)
+        scores = Scores(engine.names)
+        info = bag.topics[topic]
+        trace = Trace(engine.names, bag.start, bag.duration,
+                      min(bag.duration / max(info.num_messages - 1, 1), 0.5))
+        truth, gallery = Truth(labels), Gallery()
+
+        job.output.mkdir(parents=True, exist_ok=True)
+        sink = _Sink(stack.enter_context(
+            open(job.output / 'results.jsonl', 'w', encoding='utf-8')), bag.start)
+        rate = (info.num_messages - 1) / max(bag.duration, 1e-3)
+        video = stack.enter_context(AnnotatedVideo(
+            job.annotated, min(max(round(rate), 1), 120))) if job.annotated else None
+        frames = read_frames(bag, kind, topic, images if video else None)
+        ages, done, watch = array('d'), 0, engine.watch
+        try:
+            for frame in engine.run(frames):
+                done += 1
+                if progress and done % 20 == 0:
+                    progress(done, info.num_messages)
+                if frame.actions is None:
+                    continue
+                begin = time.perf_counter()
+                ages.append((frame.time - frame.stamp) / NANOSECONDS)
+                pairs = truth.update(frame.time, frame.actions)
+                scores.add(frame.time, frame.actions, pairs)
+                trace.add(frame.time, frame.actions, pairs)
+                gallery.add(frame, pairs)
+                sink.write(frame, pairs)
+                if video:
+                    video.add(frame.stamp, annotated(frame))
+                watch.lap('score and write', begin)
+        except BagError as error:
+            if not scores.frames:
+                raise
+            warnings.append(f'{error}. What could be read was evaluated: {scores.frames} frames')
+        if progress:
+            progress(done, info.num_messages)
+        _note_oddities(bag, kind, done, scores, truth, labels, engine, warnings)
+        if images and labels:
+            gallery.fetch_images(bag.path, images, scores)
+
+        summary = rounded({
+            'bag': {'name': job.name, 'topic': topic, 'type': info.type, 'kind': kind,
+                    'messages': info.num_messages, 'duration': bag.duration,
+                    'sha256': bag.checksums()},
+            'labels': {'name': job.labels.name, 'sha256': file_checksum(job.labels)}
+            if job.labels else None,
+            'model': engine.description,
+            'settings': job.settings.to_dict() if kind != 'actions' else None,
+            'warnings': warnings,
+            'dropped': dict(sorted(engine.drops.items())),
+            'people': len(truth.seen),
+            'id_switches': truth.switches if any(x.person for x in labels) else None,
+            'age_seconds': {'median': float(np.median(ages)),
+                            'p99': float(np.percentile(ages, 99))} if ages else None,
+            **scores.summary(),
+        })
+        write_json(job.output / 'summary.json', summary)
+        write_json(job.output / 'timing.json', watch.summary())
+        write_json(job.output / 'trace.json', trace.to_dict())
+        write_report(job.output / 'report.html', summary, trace.to_dict(), gallery,
+                     gallery.worst(scores))
+    return Result(scores, summary)
+
+
+class _Engine:
+    """Fills in what is missing of a frame: people, actions."""
+
+    def __init__(
+        self, bag: Bag, kind: str, topic: str, settings: Settings, warnings: list[str],
+    ) -> None:
+        self.watch, self.drops, self._warnings = Stopwatch(), Counter[str](), warnings
+        self._finder: PersonFinder | None = None
+        self._recognizer: ActionRecognizer | None = None
+        self.names: tuple[str, ...]
+        self.description: dict[str, Any]
+        if kind == 'actions':
+            model, self.names = read_label_names(bag, topic)
+            self.description = {'name': model, 'labels': list(self.names)}
+            return
+        act = settings.act
+        classifier = ActClassifier(act.bundle, act.act_threads)
+        self.names = classifier.labels
+        self._recognizer = ActionRecognizer(
+            classifier, settings.window, settings.decision, act.allowed(classifier.bundle))
+        self.description = _describe(classifier.bundle)
+        if kind == 'images':
+            pose = settings.pose
+            self._finder = PersonFinder(
+                create_estimator(pose.model, pose.num_threads, pose.score_threshold),
+                settings.tracker)
+            self.description |= {'pose_model': self._finder.estimator.name,
+                                 'pose_sha256': file_checksum(find_model(pose.model))}
+
+    def run(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield the frames with their people and actions."""
+        # One at a time where a frame is large: images.
+        size = 1 if self._finder else _CHUNK
+        iterator = iter(frames)
+        while True:
+            begin = time.perf_counter()
+            chunk, error = _take(iterator, size)
+            if chunk:
+                begin = self.watch.lap('read', begin, len(chunk))
+            if self._finder:
+                for frame in chunk:
+                    self._find(self._finder, frame)
+                    begin = self.watch.lap('find people', begin)
+            if self._recognizer and chunk:
+                self._recognize(self._recognizer, chunk)
+                self.watch.lap('recognize', begin, len(chunk))
+            yield from chunk
+            if error:
+                raise error
+            if not chunk:
+                break
+        for part in (self._finder, self._recognizer):
+            self.drops += part.drops if part else Counter()
+
+    def _find(self, finder: PersonFinder, frame: Frame) -> None:
+        assert frame.image is not None
+        frame.persons = finder.update(frame.stamp, frame.image)
+        frame.layout = finder.estimator.layout
+
+    def _recognize(self, recognizer: ActionRecognizer, chunk: list[Frame]) -> None:
+        for frame in chunk:
+            if frame.persons is None:
+                continue
+            try:
+                frame.actions = recognizer.update(frame.stamp, frame.persons, frame.layout)
+            except ValueError as error:  # as act_node: such a message is told and left out
+                if not self.drops['unusable keypoints']:
+                    self._warnings.append(f'keypoints that cannot be used: {error}')
+                self.drops['unusable keypoints'] += 1
+
+
+def _take(iterator: Iterator[Frame], size: int) -> tuple[list[Frame], BagError | None]:
+    """Return the next frames, and the error that kept it from being more."""
+    chunk: list[Frame] = []
+    try:
+        for frame in islice(iterator, size):
+            chunk.append(frame)
+    except BagError as error:
+        return chunk, error
+    return chunk, None
+
+
+class _Sink:
+    """Writes ``results.jsonl``: the format of ``actions.jsonl``, plus time and truth."""
+
+    def __init__(self, file: IO[str], start: int) -> None:
+        self._file, self._start = file, start
+
+    def write(self, frame: Frame, pairs: list[tuple[Label, Action | None]]) -> None:
+        """Write a frame's line."""
+        assert frame.actions is not None
+        record = frame_record(frame.stamp, frame.actions)
+        record['time'] = round((frame.time - self._start) / NANOSECONDS, 6)
+        truth = {id(action): label.label for label, action in pairs if action}
+        for action, entry in zip(frame.actions, record['actions'], strict=True):
+            entry['truth'] = truth.get(id(action))
+        if missed := [{'person': label.person, 'truth': label.label}
+                      for label, action in pairs if action is None]:
+            record['missed'] = missed
+        self._file.write(json.dumps(record) + '\n')
+
+
+def _describe(bundle: Bundle) -> dict[str, Any]:
+    return {'name': bundle.name, 'sha256': bundle.sha256, 'labels': list(bundle.labels),
+            'layout': bundle.layout, 'num_frames': bundle.num_frames,
+            'frame_rate': bundle.frame_rate, 'temperature': bundle.temperature,
+            'unknown_threshold': bundle.unknown_threshold, 'members': bundle.members,
+            'runtime': runtime_name()}
+
+
+def _note_strangers(labels: list[Label], names: tuple[str, ...], warnings: list[str]) -> None:
+    """Warn about labels that the model does not have."""
+    strange = sorted({label.label for label in labels} - set(names) - {UNKNOWN})
+    if strange:
+        warnings.append(
+            f'the model has no label {", ".join(strange)}: the right answer to them is '
+            f'{UNKNOWN!r}. It has: {", ".join(names)}')
+
+
+def _note_oddities(
+    bag: Bag, kind: str, done: int, scores: Scores, truth: Truth, labels: list[Label],
+    engine: _Engine, warnings: list[str],
+) -> None:
+    """Warn about what makes the figures less than they seem."""
+    if bag.unstamped:
+        warnings.append(
+            f'{bag.unstamped} of {done} messages have no stamp; the time of recording served '
+            'instead' + ('. Mixed stamps make windows too short, too long or broken'
+                         if bag.unstamped < done else ''))
+    if dropped := sum(engine.drops.values()):
+        causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(engine.drops.items()))
+        warnings.append(f'{dropped} pieces of input were not used ({causes})')
+    missing = sorted({x.person for x in labels if x.person} - set(truth.seen))
+    if missing:
+        seen = ', '.join(f'{name} ({n} frames)' for name, n in truth.seen.most_common(20))
+        warnings.append(f'labelled but never seen: {", ".join(missing)}; seen: {seen or "nobody"}')
+    if kind == 'keypoints' and engine.drops['person without an id']:
+        warnings.append('people without an id cannot be followed; track them first')
+    if not scores.frames:
+        raise BagError(f'{bag.path}: none of {done} messages could be used; '
+                       + ('; '.join(warnings) or 'the topic is empty'))
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+

@@ -1,0 +1,239 @@
+"""
+Answers against truth, counted frame by frame: memory does not grow with the recording.
+
+A sample is one labelled person in one frame. Every one of them counts: where the answer is
+missing (BUFFERING, LOST, nobody found) it is ``none``, and wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from act_ros.decision import Status
+from act_ros.labels import UNKNOWN, Label
+from act_ros.recognizer import Action
+from act_ros.window import NANOSECONDS
+
+NONE = 'none'
+BINS = 15
+# Two frames further apart say nothing about what was answered in between.
+_GAP = NANOSECONDS
+
+
+def answer_of(action: Action | None) -> str:
+    """Return the label answered, ``unknown``, or ``none`` without an answer."""
+    if action is None or action.status in (Status.BUFFERING, Status.LOST):
+        return NONE
+    return action.label if action.status is Status.RECOGNIZED else UNKNOWN
+
+
+@dataclass(eq=False)
+class Segment:
+    """How one label fared; ``found`` is the time (nanoseconds) of the first right answer."""
+
+    label: Label
+    truth: str
+    frames: int = 0
+    found: int | None = None
+    answers: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def right(self) -> float:
+        """Share of right answers."""
+        return self.answers[self.truth] / self.frames if self.frames else 0.0
+
+    @property
+    def answer(self) -> str:
+        """The most frequent answer; of equals the first in the alphabet."""
+        return min(self.answers, key=lambda name: (-self.answers[name], name), default=NONE)
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds from the beginning to the first right answer."""
+        return None if self.found is None else (self.found - self.label.start) / NANOSECONDS
+
+
+@dataclass(eq=False)
+class _Last:
+    """What was last answered about a person, and when."""
+
+    time: int
+    answer: str
+
+
+class Scores:
+    """
+    Counts answers.
+
+    :param names: the model's labels, in their order.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self.classes = (*(n for n in self.names if n != UNKNOWN), UNKNOWN, NONE)
+        self._index = {name: i for i, name in enumerate(self.classes)}
+        self._class_of = {name: i for i, name in enumerate(self.names)}
+        self.confusion = np.zeros((len(self.classes), len(self.classes)), np.int64)
+        self.bins = np.zeros((BINS, 3))  # samples, sum of confidence, right ones
+        self.statuses: Counter[str] = Counter()
+        self.segments: dict[int, Segment] = {}
+        self.changes = 0
+        self.answered = 0  # nanoseconds of somebody answered about
+        self.frames = 0
+        self._last: dict[str, _Last] = {}
+
+    def add(
+        self, time: int, actions: Sequence[Action], pairs: Sequence[tuple[Label, Action | None]],
+    ) -> None:
+        """Take a frame: its actions, and the labels that hold with whom they are about."""
+        self.frames += 1
+        for action in actions:
+            self.statuses[action.status.name] += 1
+            self._watch(time, action)
+        for label, about in pairs:
+            self._judge(time, label, about)
+
+    def truth_of(self, label: Label) -> str:
+        """Return the class a label stands for: one the model does not have is ``unknown``."""
+        return label.label if label.label in self._class_of else UNKNOWN
+
+    def segment_of(self, label: Label) -> Segment:
+        """Return the account of a label."""
+        if label.line not in self.segments:
+            self.segments[label.line] = Segment(label, self.truth_of(label))
+        return self.segments[label.line]
+
+    def _watch(self, time: int, action: Action) -> None:
+        """Count changes of the answer about a person."""
+        answer, last = answer_of(action), self._last.get(action.person_id)
+        if answer == NONE:
+            self._last.pop(action.person_id, None)
+            return
+        if last is not None and 0 < time - last.time <= _GAP:
+            self.answered += time - last.time
+            self.changes += answer != last.answer
+            last.time, last.answer = time, answer
+        else:
+            self._last[action.person_id] = _Last(time, answer)
+
+    def _judge(self, time: int, label: Label, action: Action | None) -> None:
+        segment, answer = self.segment_of(label), answer_of(action)
+        self.confusion[self._index[segment.truth], self._index.get(answer, -2)] += 1
+        segment.frames += 1
+        segment.answers[answer] += 1
+        if answer == segment.truth and segment.found is None:
+            segment.found = time
+        truth = self._class_of.get(segment.truth)
+        if action is not None and truth is not None and len(action.probabilities):
+            best = int(action.probabilities.argmax())
+            confidence = float(action.probabilities[best])
+            row = self.bins[min(max(int(confidence * BINS), 0), BINS - 1)]
+            row += (1, confidence, best == truth)
+
+    def merge(self, other: Scores, offset: int) -> None:
+        """Add the counts of another recording; its segments are numbered from ``offset`` on."""
+        if other.classes != self.classes:
+            raise ValueError('recordings of different models cannot be scored as one')
+        self.confusion += other.confusion
+        self.bins += other.bins
+        self.statuses += other.statuses
+        self.changes += other.changes
+        self.answered += other.answered
+        self.frames += other.frames
+        self.segments |= {offset + line: s for line, s in other.segments.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """Return every measure; those of labels only where there are any."""
+        total = sum(self.statuses.values())
+        result: dict[str, Any] = {
+            'frames': self.frames,
+            'person_frames': total,
+            'share_of_status': {s.name: self.statuses[s.name] / total if total else 0.0
+                                for s in Status},
+            'label_changes_per_minute':
+                self.changes / (self.answered / NANOSECONDS / 60) if self.answered else None,
+        }
+        if self.confusion.any():
+            result |= self._measures()
+        if self.segments:
+            result['segments'] = self._segment_measures()
+        if self.bins[:, 0].any():
+            result['calibration'] = self._calibration()
+        return result
+
+    def _measures(self) -> dict[str, Any]:
+        from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
+
+        # Each kind of sample once, weighted by how often it occurred.
+        truth, answer = np.nonzero(self.confusion)
+        weight = self.confusion[truth, answer]
+        occurs, answered = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        none = self._index[NONE]
+        rows = np.flatnonzero(occurs)
+        involved = [i for i in np.flatnonzero(occurs + answered)
+                    if i != none and (self.classes[i] != UNKNOWN or occurs[i])]
+        precision, recall, f1, support = precision_recall_fscore_support(
+            truth, answer, labels=involved, sample_weight=weight, zero_division=0)
+        given = answer != none
+        return {
+            'samples': int(weight.sum()),
+            'accuracy': float(accuracy_score(truth, answer, sample_weight=weight)),
+            # The mean recall of the classes that occur.
+            'balanced_accuracy': float(np.mean(
+                [recall[involved.index(i)] for i in rows])),
+            'macro_f1': float(f1_score(truth, answer, labels=involved, average='macro',
+                                       sample_weight=weight, zero_division=0)),
+            'accuracy_where_answered': float(accuracy_score(
+                truth[given], answer[given], sample_weight=weight[given]))
+            if given.any() else None,
+            'classes': {self.classes[i]: {
+                'precision': float(precision[k]), 'recall': float(recall[k]),
+                'f1': float(f1[k]), 'samples': int(support[k]),
+            } for k, i in enumerate(involved)},
+            'confusion': {
+                'classes': [self.classes[i] for i in np.flatnonzero(occurs + answered)],
+                'counts': self.confusion[np.ix_(*[np.flatnonzero(occurs + answered)] * 2)].tolist(),
+            },
+        }
+
+    def _segment_measures(self) -> dict[str, Any]:
+        segments = [self.segments[line] for line in sorted(self.segments)]
+        delays = [s.delay for s in segments if s.delay is not None]
+        by_label: dict[str, list[bool]] = {}
+        for s in segments:
+            by_label.setdefault(s.truth, []).append(s.answer == s.truth)
+        return {
+            'count': len(segments),
+            'recall': sum(s.answer == s.truth for s in segments) / len(segments),
+            'found': len(delays) / len(segments),
+            'seconds_to_first_right_answer': {
+                'median': float(np.median(delays)), 'mean': float(np.mean(delays)),
+                'longest': max(delays)} if delays else None,
+            'recall_by_label': {name: sum(hits) / len(hits)
+                                for name, hits in sorted(by_label.items())},
+        }
+
+    def _calibration(self) -> dict[str, Any]:
+        count, confidence, right = self.bins.T
+        return {
+            'ece': float(np.abs(confidence - right).sum() / count.sum()),
+            'bins': [{'samples': int(n), 'confidence': float(c / n), 'accuracy': float(r / n)}
+                     if n else None for n, c, r in self.bins],
+        }
+
+
+def rounded(value: Any, digits: int = 6) -> Any:
+    """Return plain JSON values with floats rounded; what is not finite becomes null."""
+    if isinstance(value, dict):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item, digits) for item in value]
+    if isinstance(value, float):
+        return round(value, digits) if math.isfinite(value) else None
+    return value

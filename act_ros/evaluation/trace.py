@@ -1,0 +1,102 @@
+"""What the report's timelines show, gathered frame by frame in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from act_ros.labels import Label
+from act_ros.recognizer import Action
+from act_ros.window import NANOSECONDS
+
+_COLUMNS = 1500
+_SHORTEST = 0.04  # seconds of a column of probabilities
+_MOST_PEOPLE = 40
+_BANDS = 6
+# A run ends where its person is out of sight for this many seconds.
+_GAP = 0.6
+
+
+@dataclass(eq=False)
+class _Person:
+    """One person's runs of answers and of truth, and the columns of probabilities."""
+
+    frames: int = 0
+    answers: list[list[Any]] = field(default_factory=list)
+    truth: list[list[Any]] = field(default_factory=list)
+    columns: dict[int, tuple[np.ndarray, list[int]]] = field(default_factory=dict)
+
+
+def _extend(runs: list[list[Any]], second: float, frame: float, name: str) -> None:
+    """Lengthen the last run [start, end, name], or begin another."""
+    if runs and runs[-1][2] == name and second - runs[-1][1] < _GAP:
+        runs[-1][1] = second + frame
+        return
+    if runs and second < runs[-1][1]:
+        runs[-1][1] = second
+    runs.append([second, second + frame, name])
+
+
+class Trace:
+    """
+    Collects timelines.
+
+    :param start: time of recording of the bag's first message, nanoseconds.
+    :param duration: of the bag, seconds.
+    """
+
+    def __init__(self, names: Sequence[str], start: int, duration: float, frame: float) -> None:
+        self._names, self._start, self._frame = tuple(names), start, frame
+        self._width = max(duration / _COLUMNS, _SHORTEST)
+        self._persons: dict[str, _Person] = {}
+
+    def add(
+        self, time: int, actions: Sequence[Action], pairs: Sequence[tuple[Label, Action | None]],
+    ) -> None:
+        """Take a frame as `Scores.add` does."""
+        second = (time - self._start) / NANOSECONDS
+        column = int(second / self._width)
+        for action in actions:
+            person = self._persons.setdefault(action.person_id, _Person())
+            person.frames += 1
+            name = action.label if action.status.name == 'RECOGNIZED' else action.status.name
+            _extend(person.answers, second, self._frame, name)
+            if name != 'LOST' and len(action.probabilities) == len(self._names):
+                if column not in person.columns:
+                    person.columns[column] = (np.zeros(len(self._names), np.float32), [0])
+                total, count = person.columns[column]
+                total += action.probabilities
+                count[0] += 1
+        for label, about in pairs:
+            name = about.person_id if about else label.person
+            person = self._persons.setdefault(name, _Person())
+            _extend(person.truth, second, self._frame, label.label)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the timelines for JSON: seconds from the bag's start; the people seen longest."""
+        longest = sorted(self._persons, key=lambda n: -self._persons[n].frames)[:_MOST_PEOPLE]
+        return {
+            'column': round(self._width, 6),
+            'people': [{'id': name, **self._timeline(person)}
+                       for name, person in self._persons.items() if name in longest],
+            'left_out': max(len(self._persons) - _MOST_PEOPLE, 0),
+        }
+
+    def _timeline(self, person: _Person) -> dict[str, Any]:
+        def tidy(runs: list[list[Any]]) -> list[list[Any]]:
+            return [[round(start, 3), round(end, 3), name] for start, end, name in runs]
+
+        index = sorted(person.columns)
+        bands: list[dict[str, Any]] = []
+        if index:
+            values = np.stack([person.columns[i][0] / person.columns[i][1][0] for i in index])
+            # The classes that were ever likely, the most likely ones first.
+            order = np.argsort(-values.mean(axis=0), kind='stable')
+            likely = [c for c in order.tolist() if values[:, c].max() > 0.2][:_BANDS]
+            bands = [{'label': self._names[c],
+                      'values': [round(float(v), 3) for v in values[:, c]]} for c in likely]
+        return {'answers': tidy(person.answers), 'truth': tidy(person.truth),
+                'columns': index, 'bands': bands}
