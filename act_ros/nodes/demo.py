@@ -17,8 +17,6 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
-import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
@@ -32,37 +30,10 @@ from act_ros.nodes.topics import LEVEL
 from act_ros.pose import DEFAULT_MODEL
 from act_ros.resources import find_resource
 from act_ros.timeline import Timeline, table
-from act_ros.video import VideoError, VideoSource
-from act_ros.window import NANOSECONDS
+from act_ros.video import AnnotatedVideo, VideoError, VideoSource
 
 _REDRAW = 0.1  # seconds between two tables
 _PATIENCE = 3.0  # seconds without an answer after which the last has come
-
-
-class AnnotatedVideo:
-    """Writes stamped images into a video at a fixed rate: each stays until the next one's time."""
-
-    def __init__(self, path: Path, fps: float) -> None:
-        self._path, self._fps = path, fps
-        self._writer: cv2.VideoWriter | None = None
-        self._start = self.frames = 0
-
-    def add(self, stamp: int, image: np.ndarray) -> None:
-        """Append the image of ``stamp`` nanoseconds."""
-        if self._writer is None:
-            size = (image.shape[1], image.shape[0])
-            self._start = stamp
-            self._writer = cv2.VideoWriter(
-                str(self._path), cv2.VideoWriter.fourcc(*'mp4v'), self._fps, size)
-        due = round((stamp - self._start) / NANOSECONDS * self._fps) + 1
-        for _ in range(due - self.frames):
-            self._writer.write(image)
-        self.frames = max(self.frames, due)
-
-    def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.release()
 
 
 class Watcher(Node):
