@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from training.augmentation import (
     clip_windows,
     look,
     measure_bodies,
+    render,
     sampling_weights,
     see_clips,
     set_proportions,
 )
-from training.config import load_config
+from training.config import load_config, parse_config
 from training.datasets.skeletons import (
     JOINTS,
     DataError,
@@ -187,6 +189,23 @@ def test_drawn_windows_are_finite_labelled_and_repeatable(tmp_path: Path) -> Non
     np.testing.assert_array_equal(sequences.joints, before)
 
 
+def test_limbs_are_stretched_alike_on_both_sides_and_flat_people_narrowed(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    still = replace(VIEWS['own'], limbs=0.2, flat_turn=60.0)
+    points = np.repeat(sequences.joints[None, :4], 50, axis=0)
+    bodies, deep = np.repeat(measure_bodies(sequences)[:1], 50, axis=0), np.zeros(50, bool)
+    seen = render(np.random.default_rng(0), points, bodies, deep, still)
+    place = {name: seen[:, 0, i, :2] for i, name in enumerate(JOINTS)}
+    length = {bone: np.linalg.norm(place[bone] - place[f'{bone[0]}_{end}'], axis=-1)
+              for bone, end in (('l_knee', 'ankle'), ('r_knee', 'ankle'), ('l_hip', 'knee'))}
+    np.testing.assert_allclose(length['l_knee'], length['r_knee'], rtol=1e-2)
+    assert 0.1 < np.log(length['l_knee']).std() < 0.3
+    assert abs(np.corrcoef(length['l_knee'], length['l_hip'])[0, 1]) < 0.5
+    flat = render(np.random.default_rng(0), points, bodies, ~deep, still)
+    width, height = np.ptp(flat[:, 0, :, 0], axis=1), np.ptp(flat[:, 0, :, 1], axis=1)
+    assert (width / height).min() < 0.75 * (width / height).max()
+
+
 def test_sampling_is_balanced_over_classes_and_sources(tmp_path: Path) -> None:
     sequences = load_sequences([write(tmp_path / 'a.npz')])
     sequences = replace(sequences, label=np.array([0] * 9 + [1, -1, -1]))
@@ -270,3 +289,17 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\naugmentation: {pitch: [0, 5]}\n')
     assert load_config(path).augmentation.pitch == (0, 5)
+    path.write_text('name: x\nfiles: [a.npz]\nrestart_mixup: 0.2\n')
+    with pytest.raises(ValueError, match='need restarts'):
+        load_config(path)
+
+
+def test_what_a_restart_changes(tmp_path: Path) -> None:
+    path = tmp_path / 'run.yaml'
+    path.write_text('name: x\nfiles: [a.npz]\nepochs: 9\nrestarts: [5]\nrestart_mixup: 0.2\n'
+                    'restart_augmentation: {limbs: 0.1}\n')
+    config = load_config(path)
+    assert config.at_epoch(4) == config
+    assert config.at_epoch(5).mixup == 0.2
+    assert config.at_epoch(5).augmentation == Augmentation(limbs=0.1)
+    assert parse_config(json.loads(json.dumps(asdict(config)))) == config

@@ -24,6 +24,7 @@ _MIRROR = get_layout(LAYOUT).mirror
 _SHOULDERS = [_J['l_shoulder'], _J['r_shoulder']]
 _HIPS = [_J['l_hip'], _J['r_hip']]
 _KNEES = [_J['l_knee'], _J['r_knee']]
+_LIMBS = (('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle'))
 _NEAREST = 1.0  # metres between the camera and the nearest joint
 
 _LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
@@ -48,6 +49,10 @@ class Augmentation:
     head_to_torso: tuple[float, float] = (0.30, 0.52)
     hips_to_torso: tuple[float, float] = (0.27, 0.43)
     shoulder_width: tuple[float, float] = (0.8, 1.1)
+    limbs: float = 0.0
+    """Upper and lower arms and legs are longer or shorter by so much, relative, on average."""
+    flat_turn: float = 0.0
+    """Flat people are narrowed as if turned by up to so many degrees."""
     head_forward: float = 0.2
     """The face lies up to so many torso lengths before the head's centre."""
     any_yaw: float = 0.5
@@ -203,6 +208,11 @@ def render(
     if len(deep):
         solid = _reshape_bodies(rng, points[deep], bodies[deep], options)
         points[deep, ..., :2] = _project(rng, solid, options)
+    if options.limbs:
+        _stretch_limbs(rng, points, options)
+    if options.flat_turn and flat.any():
+        turn = np.deg2rad(rng.uniform(0, options.flat_turn, (flat.sum(), 1, 1)))
+        points[flat, ..., 0] *= np.cos(turn).astype(np.float32)
     keypoints = np.concatenate([points[..., :2], windows[..., 3:]], axis=-1)
     if len(flat) != len(deep):  # the unit of flat sources is arbitrary: give them pixels
         keypoints[flat, ..., :2] *= (
@@ -260,6 +270,18 @@ def _reshape_bodies(
     raw = rng.random(count) < options.raw_body
     shaped[raw] = points[raw]
     return shaped
+
+
+def _stretch_limbs(rng: np.random.Generator, points: np.ndarray, options: Augmentation) -> None:
+    """Change the lengths of the limbs of windows (N, T, 13, 3), left and right alike, in place."""
+    for chain in _LIMBS:
+        for side in 'lr':
+            joints = [_J[f'{side}_{part}'] for part in chain]
+            bones = np.diff(points[:, :, joints], axis=2)
+            if side == 'l':
+                scale = np.exp(rng.normal(0, options.limbs, (len(points), 1, 2, 1)))
+            points[:, :, joints[1:]] = points[:, :, joints[:1]] + np.cumsum(
+                bones * scale.astype(np.float32), axis=2)
 
 
 def look(

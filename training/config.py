@@ -69,6 +69,18 @@ class TrainConfig:
     start_from: str = ''
     """Fine-tune: folder of a run, or a ``.weights.h5`` file with its bundle beside it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    restart_augmentation: Augmentation | None = None
+    """Augmentation from the first of ``restarts`` on; by default it stays the same."""
+    restart_mixup: float | None = None
+    """Mixup from the first of ``restarts`` on; by default it stays the same."""
+
+    def at_epoch(self, epoch: int) -> TrainConfig:
+        """Return the settings that hold in ``epoch`` (from 0), after what restarts change."""
+        if not self.restarts or epoch < self.restarts[0]:
+            return self
+        mixup = self.mixup if self.restart_mixup is None else self.restart_mixup
+        return dataclasses.replace(
+            self, augmentation=self.restart_augmentation or self.augmentation, mixup=mixup)
 
     @property
     def num_outputs(self) -> int:
@@ -83,6 +95,8 @@ class TrainConfig:
              "schedule must be 'transformer' or 'cosine'"),
             (list(self.restarts) == sorted({*self.restarts} & {*range(1, self.epochs)}),
              'restarts must be ascending epochs before the last'),
+            (bool(self.restarts) or (self.restart_augmentation, self.restart_mixup) == (None, None),
+             'restart_augmentation and restart_mixup need restarts'),
             (self.folds >= 2, 'folds must be at least 2'),
             (all(0 <= m < self.folds for m in self.members) and self.members,
              'members must be folds, from 0 to folds - 1'),
@@ -113,8 +127,10 @@ def load_config(path: str | Path) -> TrainConfig:
 def parse_config(values: dict[str, Any]) -> TrainConfig:
     """Make a configuration of plain values, as YAML and JSON have them."""
     values = dict(values)
-    augmentation = _make(Augmentation, values.pop('augmentation', {}) or {})
-    return _make(TrainConfig, {**values, 'augmentation': augmentation})
+    values['augmentation'] = _make(Augmentation, values.pop('augmentation', {}) or {})
+    if restart := values.pop('restart_augmentation', None):
+        values['restart_augmentation'] = _make(Augmentation, restart)
+    return _make(TrainConfig, values)
 
 
 def _make(kind: type, values: dict[str, Any]) -> Any:

@@ -156,8 +156,10 @@ class Trainer:
             try:
                 for epoch in range(start, self.config.epochs):
                     rng = np.random.default_rng([self.config.seed, self.member, epoch])
+                    config = self.config.at_epoch(epoch)
+                    self.sampler.augmentation = config.augmentation
                     for _ in range(self.steps_per_epoch):
-                        ready.put(make_batch(rng, self.sampler, self.config))
+                        ready.put(make_batch(rng, self.sampler, config))
             except Exception as error:  # handed to the training loop, which raises it
                 ready.put(error)
 
