@@ -68,8 +68,8 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> list[Row]:
     y = np.arange(round(count / (1 - config.validation))) % NUM_CLASSES
     x = rng.standard_normal((len(y), 30, 52))
     features = x.astype(np.float32)
-    ours = FoldTrainer(
-        config, MposeSplit('openpose', 1, 'mpose13_openpose', features, y, features, y), 'act_mu', 0)
+    data = MposeSplit('openpose', 1, 'mpose13_openpose', features, y, features, y)
+    ours = FoldTrainer(config, data, 'act_mu', 0)
     ours.x_train, ours.y_train = ours.x_train[:count], ours.y_train[:count]
     ours.steps_per_epoch = steps
 
