@@ -178,10 +178,13 @@ class Recorder:
 
     def _add(self, segment: Segment, person: str, recording: str) -> None:
         layouts = {keypoints: file for file, (keypoints, deep) in LAYOUTS.items() if not deep}
-        layout = layouts.get(segment.layout, '')
-        if not layout or self.layout not in ('', layout):
-            raise LabelError(f'line {segment.line}: the keypoints are of layout '
-                             f'{segment.layout!r}, the others of {self.layout or layouts}')
+        if segment.layout not in layouts:
+            raise LabelError(f'line {segment.line}: keypoints of layout {segment.layout!r} cannot '
+                             f'be trained on; known: {", ".join(layouts)}')
+        layout = layouts[segment.layout]
+        if self.layout not in ('', layout):
+            raise LabelError(f'line {segment.line}: keypoints of layout {segment.layout!r}, but '
+                             f'those before are {self.layout}; one file has one layout')
         pieces = cut(*segment.tracks[person])
         if not pieces:
             raise LabelError(f'line {segment.line}: {person} was never seen for {MIN_DURATION} s '
