@@ -18,6 +18,7 @@ from training import introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.export import export_bundle  # noqa: E402
 from training.models import build  # noqa: E402
+from training.networks import save_weights  # noqa: E402
 
 LABELS = ('standing', 'walk', 'wave')
 CONFIG = TrainConfig(name='tiny', files=('people.npz',), labels=LABELS, num_frames=10,
@@ -57,7 +58,10 @@ def bundle(run: Path) -> Path:
     model = build('act_mu', CONFIG.num_frames, num_classes=CONFIG.num_outputs)
     model.load_weights(run / 'member_0' / 'member.weights.h5')
     features = np.random.default_rng(0).normal(0, 0.5, (8, 10, 52))
-    return export_bundle([model], CONFIG, run, features, attention=True)
+    path = export_bundle([model], CONFIG, run, features, attention=True,
+                         training={'config': json.loads(json.dumps(asdict(CONFIG)))})
+    save_weights(model, path)
+    return path
 
 
 def pictures(folder: Path) -> set[str]:
@@ -98,6 +102,10 @@ def test_bundle_and_run_agree(run: Path, bundle: Path) -> None:
     assert from_run.class_attention and from_bundle.class_attention and from_run.attention
     np.testing.assert_allclose(from_bundle.class_attention(features),
                                from_run.class_attention(features), atol=1e-4)
+    from_weights = introspect.of_weights(bundle.with_name('tiny.weights.h5'))
+    np.testing.assert_array_equal(from_weights.probabilities(features),
+                                  from_run.probabilities(features))
+    assert (from_weights.labels, from_weights.layout) == (from_run.labels, from_run.layout)
     (a,), (b,) = from_run.positions, from_bundle.positions
     np.testing.assert_array_equal(a, b)
     layers = from_run.attention(features)

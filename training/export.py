@@ -34,6 +34,7 @@ from training.evaluate import evaluate_run
 from training.metrics import share_background, softmax, summary
 from training.models import build
 from training.models.act import forward_with_attention
+from training.networks import save_weights
 
 QUANTISATIONS = ('float32', 'float16', 'int8')
 
@@ -198,6 +199,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
+    parser.add_argument('--weights', action='store_true',
+                        help="also keep the first member's weights, to fine-tune from")
     parser.add_argument('--name', help='name of the bundle; default: the name of the run')
     parser.add_argument('--trusted', type=float, default=0.7,
                         help='least recall and precision of a trusted label')
@@ -226,6 +229,8 @@ def main(arguments: list[str] | None = None) -> None:
                      for name, view in results['views'].items()},
             quantisation=options.quantisation, attention=options.attention, name=options.name,
             label=label)
+        if options.weights:
+            save_weights(members[0], path)
     except (OSError, ValueError, ExportError) as error:
         parser.error(str(error))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')

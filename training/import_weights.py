@@ -32,7 +32,7 @@ from training.config import MPOSE_LABELS
 from training.export import ExportError, check, convert
 from training.models import build
 from training.models.act import SIZES
-from training.networks import WEIGHTS
+from training.networks import save_weights
 
 # What an encoder layer holds, in the order in which the authors' code creates it.
 _ENCODER = (('query', 'kernel'), ('query', 'bias'), ('key', 'kernel'), ('key', 'bias'),
@@ -227,10 +227,7 @@ def import_weights(
         training={'model': f'act_{size}', 'imported_from': [path.name for path in paths],
                   'calibrated': False})
     path = save_bundle(directory, bundle, model)
-    weights_file = directory / f'{bundle.name}{WEIGHTS}'
-    temporary = directory / f'.{bundle.name}.partial{WEIGHTS}'
-    models[0].save_weights(temporary)
-    os.replace(temporary, weights_file)
+    save_weights(models[0], path)
     return path
 
 

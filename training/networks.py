@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +40,24 @@ class Network:
         return softmax(share_background(logits, len(self.labels)))
 
 
+def save_weights(model: keras.Model, bundle: Path) -> Path:
+    """Write a model's weights beside its bundle, under a temporary name first."""
+    path = bundle.with_name(bundle.stem + WEIGHTS)
+    temporary = bundle.with_name(f'.{bundle.stem}.partial{WEIGHTS}')
+    try:
+        model.save_weights(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
 def load_network(path: str | Path, member: int = 0) -> Network:
     """
     Load a member of a run, or weights with their bundle beside them.
 
-    :param path: the folder of a run, or a ``.weights.h5`` file as `training.import_weights` writes.
+    :param path: the folder of a run, or a ``.weights.h5`` file as `training.import_weights` and
+        `training.export` write it.
     :raises ValueError: there are no such weights, or they cannot be read.
     """
     path = Path(path)
@@ -63,10 +77,12 @@ def load_network(path: str | Path, member: int = 0) -> Network:
             bundle, _ = load_bundle(path.with_name(path.name[:-len(WEIGHTS)] + '.tflite'))
         except BundleError as error:
             raise ValueError(str(error)) from error
-        kind = str(bundle.training.get('model', ''))
-        model = build(kind, bundle.num_frames, bundle.num_features, len(bundle.labels))
-        network = Network(model, kind, bundle.labels, False, bundle.layout, bundle.num_frames,
-                          bundle.frame_rate)
+        settings = bundle.training.get('config', bundle.training)
+        kind, background = str(settings.get('model', '')), bool(settings.get('background', False))
+        model = build(kind, bundle.num_frames, bundle.num_features,
+                      len(bundle.labels) + background)
+        network = Network(model, kind, bundle.labels, background, bundle.layout,
+                          bundle.num_frames, bundle.frame_rate)
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file')
     if not weights.is_file():
