@@ -31,6 +31,9 @@ ARGUMENTS = [
         'transport', default_value='', choices=['', 'raw', 'compressed'],
         description='How the images come.'),
     DeclareLaunchArgument(
+        'keypoints_topic', default_value='',
+        description='Keypoints to take in place of images: act_node alone.'),
+    DeclareLaunchArgument(
         'bundle', default_value='',
         description='Action model: a name in the models folder, or a path.'),
     DeclareLaunchArgument(
@@ -56,6 +59,9 @@ ARGUMENTS = [
         'layout', default_value='two_nodes', choices=['two_nodes', 'single_process'],
         description='pose_node and act_node, or pipeline_node: both in one process, and a video '
         'without images over DDS.'),
+    DeclareLaunchArgument(
+        'markers', default_value='false', choices=['true', 'false'],
+        description='Whether to start markers_node, for RViz and Foxglove.'),
     DeclareLaunchArgument(
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='Least severity that is logged.'),
@@ -88,9 +94,31 @@ def nodes(context: LaunchContext) -> list[Node]:
     act = {'bundle': value['bundle']}
     video = {'source': value['video'], 'loop': value['loop']}
     images = ('image', value['image_topic'])
+    if value['keypoints_topic'] and value['video']:
+        raise ValueError('keypoints_topic and video: give one of them')
 
-    if value['layout'] == 'single_process':
-        return [_node('pipeline_node', value, pose | act | video, [images])]
+    if value['keypoints_topic']:
+        keypoints = ('keypoints', value['keypoints_topic'])
+        made = [_node('act_node', value, act, [keypoints])]
+    elif value['layout'] == 'single_process':
+        keypoints = ('keypoints', 'pipeline_node/keypoints')
+        made = [_node('pipeline_node', value, pose | act | video, [images])]
+    else:
+        keypoints = ('keypoints', 'pose_node/keypoints')
+        made = _two_nodes(value, pose, act, video, images, keypoints)
+    if value['markers'] == 'true':
+        # Where image_transport puts it: beside the image.
+        camera = value['image_topic'].rpartition('/')
+        made.append(_node('markers_node', value, {}, [
+            keypoints, ('camera_info', ''.join(camera[:2]) + 'camera_info')]))
+    return made
+
+
+def _two_nodes(
+    value: dict[str, str], pose: dict[str, str], act: dict[str, str], video: dict[str, str],
+    images: tuple[str, str], keypoints: tuple[str, str],
+) -> list[Node]:
+    """Return pose_node, act_node and, if a video is given, its player."""
     if not value['video']:
         player = []
     else:
@@ -101,7 +129,7 @@ def nodes(context: LaunchContext) -> list[Node]:
             'video_node', value, video, [images], on_exit=Shutdown(reason='the video is over'))]
     return [
         _node('pose_node', value, pose, [images]),
-        _node('act_node', value, act, [('keypoints', 'pose_node/keypoints')]),
+        _node('act_node', value, act, [keypoints]),
         *player,
     ]
 

@@ -18,8 +18,12 @@ import launch  # noqa: E402
 import rclpy  # noqa: E402
 import yaml  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
+from robot import frame, walker  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from visualization_msgs.msg import MarkerArray  # noqa: E402
 
-from act_ros.msg import ActionArray  # noqa: E402
+from act_ros.msg import ActionArray, KeypointArray  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 LAUNCH_FILE = ROOT / 'launch/act.launch.py'
@@ -99,6 +103,30 @@ def test_single_process_opens_the_video_itself(act_launch: ModuleType) -> None:
         'pipeline_node': {'source': 'clip.mp4', 'bundle': 'other'}}
 
 
+def test_keypoints_take_the_place_of_images(act_launch: ModuleType) -> None:
+    """act_node alone, and markers of the same keypoints if they are wanted."""
+    made = commands(act_launch, keypoints_topic='/bag/keypoints')
+    assert list(made) == ['act_node'] and 'keypoints:=/bag/keypoints' in made['act_node'][0]
+    made = commands(act_launch, keypoints_topic='/bag/keypoints', markers='true',
+                    image_topic='/eye/image_raw', use_sim_time='true')
+    assert list(made) == ['act_node', 'markers_node']
+    words, given = made['markers_node']
+    assert 'keypoints:=/bag/keypoints' in words and 'camera_info:=/eye/camera_info' in words
+    assert given == {'use_sim_time': True}
+    with pytest.raises(ValueError, match='keypoints_topic and video'):
+        commands(act_launch, keypoints_topic='/bag/keypoints', video='clip.mp4')
+
+
+@pytest.mark.parametrize(('layout', 'keypoints'), [
+    ('two_nodes', 'pose_node/keypoints'), ('single_process', 'pipeline_node/keypoints')])
+def test_markers_are_of_the_layouts_keypoints(
+    act_launch: ModuleType, layout: str, keypoints: str,
+) -> None:
+    """Whoever publishes them."""
+    words, _ = commands(act_launch, layout=layout, markers='true')['markers_node']
+    assert f'keypoints:={keypoints}' in words and 'camera_info:=camera_info' in words
+
+
 def test_topics_connect(act_launch: ModuleType) -> None:
     """Images go where the caller says, keypoints from pose_node to act_node."""
     made = commands(act_launch, image_topic='/camera/image_raw', video='clip.mp4')
@@ -156,3 +184,51 @@ def test_launch_gives_actions_of_the_clip() -> None:
     assert any(msg.actions for msg in received), 'no actions in a minute'
     assert received[0].model == 'tiny'
     assert received[0].header.frame_id == 'camera'
+
+
+@launch_pytest.fixture
+def replaying(tiny_bundle: Path) -> launch.LaunchDescription:
+    """The launch file for bags."""
+    return launch.LaunchDescription([
+        launch_pytest.actions.ReadyToTest(),
+        launch.actions.IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(LAUNCH_FILE.with_name('replay.launch.py'))),
+            launch_arguments={
+                'keypoints_topic': '/bag/keypoints', 'namespace': 'robot',
+                'bundle': str(tiny_bundle), 'markers': 'true'}.items()),
+    ])
+
+
+@pytest.mark.slow
+@pytest.mark.launch(fixture=replaying)
+def test_replay_answers_a_bags_keypoints_in_its_time() -> None:
+    """The nodes take the time from /clock, and the bag's keypoints in place of images."""
+    received: list[ActionArray] = []
+    shown: list[MarkerArray] = []
+    rclpy.init()
+    try:
+        node = rclpy.create_node('bag')
+        node.create_subscription(ActionArray, '/robot/actions', received.append, 10)
+        node.create_subscription(
+            MarkerArray, '/robot/markers_node/markers', shown.append, 10)
+        keypoints = node.create_publisher(KeypointArray, '/bag/keypoints', 10)
+        clock = node.create_publisher(Clock, '/clock', 10)
+        deadline, index = time.monotonic() + 60, 0
+        while not (shown and any(msg.actions for msg in received)):
+            assert time.monotonic() < deadline, 'no answers in a minute'
+            msg = frame(index, [walker(index)])
+            clock.publish(Clock(clock=msg.header.stamp))
+            keypoints.publish(msg)
+            rclpy.spin_once(node, timeout_sec=0.1)
+            index += 1
+        for name in ('act_node', 'markers_node'):
+            client = node.create_client(GetParameters, f'/robot/{name}/get_parameters')
+            assert client.wait_for_service(30)
+            future = client.call_async(GetParameters.Request(names=['use_sim_time']))
+            rclpy.spin_until_future_complete(node, future, timeout_sec=30)
+            assert future.result().values[0].bool_value
+        assert clock.get_subscription_count() == 2
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+    assert received[-1].actions[0].person_id == 'p1'
