@@ -222,3 +222,19 @@ def test_time_of_day_is_as_good_as_seconds(tmp_path: Path) -> None:
     recorder.save(tmp_path / 'clock.npz')
     with np.load(tmp_path / 'clock.npz') as file:
         assert len(file['joints']) == 40
+
+
+def test_one_person_is_too_few_to_measure_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+    from training import train
+
+    bag = write_recording(tmp_path / 'anna', seconds=5)
+    sequences_of(tmp_path, bag, '1,4,standing,,\n').save(tmp_path / 'gestures.npz')
+    (tmp_path / 'gestures.yaml').write_text(code_block('yaml'))
+    with pytest.raises(SystemExit):
+        train.main(['--config', str(tmp_path / 'gestures.yaml'), '--data', str(tmp_path),
+                    '--output', str(tmp_path / 'runs')])
+    assert '2 folds need as many people, the data hold 1' in capsys.readouterr().err
+    assert not (tmp_path / 'runs').exists()

@@ -172,7 +172,7 @@ def draw_latency(path: Path, panels: Mapping[str, Sequence[Bubble]]) -> None:
                                 figsize=(4.6 * len(panels) + 0.6, 4.6), layout='constrained')
     for axis, (title, bubbles) in zip(axes[0], panels.items(), strict=True):
         for bubble in bubbles:
-            colour = _LEFT if bubble.name.startswith('act') else _RIGHT
+            colour = _LEFT if bubble.name.startswith('act_') else _RIGHT
             axis.scatter(bubble.milliseconds, bubble.accuracy, s=30 + bubble.parameters / 8e3,
                          color=colour, alpha=0.45, lw=0)
             axis.plot(bubble.milliseconds, bubble.accuracy, '.', color=colour, ms=4)

@@ -230,7 +230,8 @@ def assign_folds(sequences: Sequences, num_folds: int, seed: int) -> np.ndarray:
     """
     Give every sequence a fold (N,) so that no person is in two.
 
-    Each source's people are dealt out in turn, so every fold sees every source.
+    Each source's people are dealt out in turn, so every fold sees every source. Raises DataError
+    where there are fewer people than folds.
     """
     if num_folds < 2:
         raise ValueError(f'num_folds must be at least 2, not {num_folds}')
@@ -243,6 +244,11 @@ def assign_folds(sequences: Sequences, num_folds: int, seed: int) -> np.ndarray:
         place = rng.permutation(len(people))
         folds[mine] = (place[number] + start) % num_folds
         start += len(people)
+    if start < num_folds:
+        raise DataError(
+            f'{num_folds} folds need as many people, the data hold {start}: every fold is held '
+            f'back once to measure on people never seen. Add recordings of others, or lower folds '
+            f'(2 are the least)')
     return folds
 
 
