@@ -42,6 +42,10 @@ QUANTISATIONS = ('float32', 'float16', 'int8')
 TOLERANCE = {'float32': 1e-4, 'float16': 5e-3, 'int8': 0.1}
 
 
+# Held-back people a class must have been measured on before its label is trusted.
+TRUSTED_PEOPLE = 8
+
+
 class ExportError(RuntimeError):
     """An exported file that does not say what the Keras models say."""
 
@@ -237,9 +241,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def trusted(results: dict[str, Any], least: float) -> list[str]:
-    """Return the labels measured on three or more people whose recall and precision suffice."""
+    """Return the labels whose recall and precision suffice, on enough people to tell."""
     return [label for label, row in results['classes'].items()
-            if row['people'] >= 3 and (row['recall'] or 0) >= least
+            if row['people'] >= TRUSTED_PEOPLE and (row['recall'] or 0) >= least
             and (row['precision'] or 0) >= least]
 
 
