@@ -1,0 +1,71 @@
+"""The report in a real browser: it renders, without an error and without the network."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import SECOND, person, pose, stamps
+
+pytest.importorskip('rosbags')
+pytest.importorskip('sklearn')
+from bag_writer import image, keypoint_array, write_bag
+
+from act_ros.evaluation.compare import compare
+from act_ros.evaluation.run import Job, evaluate
+from act_ros.evaluation.settings import read_settings
+
+CHROMIUM = next(filter(None, map(shutil.which, (
+    'chromium', 'chromium-browser', 'google-chrome'))), None)
+NASTY = '</script><img src=x onerror=alert(1)>'
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
+    """Return the output of a bag with images, and with a person of a nasty name."""
+    folder = tmp_path_factory.mktemp('report')
+    pixels = np.full((480, 640, 3), 90, np.uint8)
+    messages = [item for s in stamps(10, 6) for item in (
+        ('/image', s, image(s, pixels)),
+        ('/keypoints', s + 1000, keypoint_array(s, [
+            person(pose((s - SECOND) / SECOND, 'walk' if s < 4 * SECOND else 'wave'), 'p1'),
+            person(pose(1.0, 'standing', x=500), NASTY)])))]
+    labels = folder / 'labels.csv'
+    labels.write_text('start,end,label,person\n0,3,walk,p1\n3,6.1,standing,p1\n'
+                      f'1,4,{NASTY},{NASTY}\n')
+    bag = write_bag(folder / 'bag', messages)
+    evaluate(Job(bag, folder / 'out', labels, settings=read_settings(bundle=str(tiny_bundle))))
+    return folder / 'out'
+
+
+def test_the_report_is_one_file_that_asks_nothing_of_the_network(report: Path) -> None:
+    page = (report / 'report.html').read_text()
+    assert not re.findall(r'(?:src|href)\s*=\s*"(?!data:)[^"]+"|@import|url\(', page)
+    assert NASTY not in page and page.count('</script>') == 2
+    assert page.count('<image ') >= 6 and '<line ' in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')
+@pytest.mark.parametrize('name', ['report.html', 'comparison.html'])
+def test_it_renders_in_a_browser(report: Path, name: str, tmp_path: Path) -> None:
+    assert CHROMIUM
+    compare(report, report, report)
+    result = subprocess.run(
+        [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', '--no-first-run',
+         '--disable-background-networking', '--disable-component-update', '--disable-sync',
+         f'--user-data-dir={tmp_path / "profile"}', '--window-size=1200,1600',
+         '--virtual-time-budget=2000', '--enable-logging=stderr', '--dump-dom',
+         (report / name).as_uri()],
+        capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    # The script has run to its end, and drawn.
+    assert 'data-ready="yes"' in result.stdout
+    heights = re.findall(r'<canvas[^>]*style="height: (\d+)px', result.stdout)
+    assert heights and all(int(h) > 100 for h in heights)
+    assert not [line for line in result.stderr.splitlines() if 'CONSOLE' in line]
+    assert 'onerror' not in re.sub(r'&lt;.*?&gt;|<script.*?</script>', '', result.stdout,
+                                   flags=re.DOTALL)
