@@ -88,5 +88,5 @@ $(MARKS)/$(ROS)-built: $(SOURCES) $(MARKS)/$(ROS)-robot
 
 $(MARKS)/$(ROS)-test: setup.py $(MARKS)/$(ROS)-robot
 	@echo 'Installing what the tests and the training need (some minutes)'
-	@$(call requirements,ros build demo behaviours training search cluster test)
+	@$(call requirements,ros build demo behaviours evaluation training search cluster test)
 	@touch $@

@@ -63,10 +63,10 @@ EXTRAS = {
     ],
     'behaviours': ['py_trees>=2.2'],
     'demo': ['matplotlib>=3.5', 'tqdm>=4.60'],
-    'evaluation': ['matplotlib>=3.5', 'rosbags>=0.11', 'tqdm>=4.60'],
+    'evaluation': ['rosbags>=0.11,<0.12', 'scikit-learn>=1.2', 'tqdm>=4.60'],
     'training': [
         'matplotlib>=3.5',
-        'rosbags>=0.11',
+        'rosbags>=0.11,<0.12',
         'scikit-learn>=1.2',
         'tensorflow>=2.16',
         'tqdm>=4.60',

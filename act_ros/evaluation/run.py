@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -103,7 +104,11 @@ def evaluate(job: Job, progress: Any = None) -> Result:
     :param progress: called as ``progress(frames, total)``, now and then.
     :raises BagError: the bag holds nothing to evaluate, or nothing of it can be read.
     :raises LabelError: the labels cannot be used.
+    :raises ModuleNotFoundError: a package is not installed.
     """
+    if missing := [name for name in ('rosbags', 'sklearn') if find_spec(name) is None]:
+        raise ModuleNotFoundError(f'evaluation needs {" and ".join(missing)}: '
+                                  'pip install rosbags scikit-learn')
     with ExitStack() as stack:
         bag = stack.enter_context(Bag(job.bag))
         kind, topic = choose_topic(bag, job.topic)
