@@ -21,6 +21,7 @@ import tensorflow as tf
 import yaml
 from tqdm import tqdm
 
+from act_ros.features import CHANNELS
 from act_ros.skeletons import get_layout
 from training.checkpoint import read_arrays, restore_state, state_arrays, write_arrays
 from training.datasets.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_validation
@@ -142,6 +143,16 @@ def augment(
     return features
 
 
+def every_nth_frame(features: np.ndarray, step: int) -> np.ndarray:
+    """Return the features (N, T / step, F) of windows (N, T, F) filmed at a lower rate."""
+    if step == 1:
+        return features
+    joints = features[:, ::step].reshape(len(features), -(-features.shape[1] // step), -1, CHANNELS)
+    before = np.concatenate([np.zeros_like(joints[:, :1, :, :2]), joints[:, :-1, :, :2]], axis=1)
+    joints = np.concatenate([joints[..., :2], joints[..., :2] - before], axis=-1)
+    return joints.reshape(*joints.shape[:2], -1)
+
+
 class FoldTrainer:
     """
     Trains one network on one fold of a split.
@@ -155,7 +166,8 @@ class FoldTrainer:
         self._seed = [config.seed, data.split, fold]
         keras.utils.set_random_seed(
             int(np.random.SeedSequence(self._seed).generate_state(1)[0] // 2))
-        x_train, x_test = (x[:, ::config.frame_step] for x in (data.x_train, data.x_test))
+        x_train, x_test = (every_nth_frame(x, config.frame_step)
+                           for x in (data.x_train, data.x_test))
         train, validation = split_validation(data.y_train, fold, config.validation)
         self.layout = data.layout
         self.x_train, self.y_train = x_train[train], data.y_train[train]
