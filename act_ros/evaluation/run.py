@@ -174,10 +174,11 @@ def evaluate(job: Job, progress: Any = None) -> Result:
                             'p99': float(np.percentile(ages, 99))} if ages else None,
             **scores.summary(),
         })
+        timelines = trace.to_dict()
         write_json(job.output / 'summary.json', summary)
         write_json(job.output / 'timing.json', watch.summary())
-        write_json(job.output / 'trace.json', trace.to_dict())
-        write_report(job.output / 'report.html', summary, trace.to_dict(), gallery,
+        (job.output / 'trace.json').write_text(json.dumps(timelines) + '\n', encoding='utf-8')
+        write_report(job.output / 'report.html', summary, timelines, gallery,
                      gallery.worst(scores))
     return Result(scores, summary)
 
