@@ -18,7 +18,7 @@ import math
 from collections.abc import Collection
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -29,6 +29,15 @@ from act_ros.msg import Action, ActionArray
 py_trees: Any = import_module('py_trees') if find_spec('py_trees') else None
 _Behaviour: Any = py_trees.behaviour.Behaviour if py_trees else object
 _NANOSECONDS = 1e-9
+_LONGEST = 32  # labels of a person that are remembered
+_SLACK = 0.01  # seconds two times of the same event may differ, by rounding
+
+
+class _Answers(NamedTuple):
+    """A message, and by person the labels held without a break: (label, its start in seconds)."""
+
+    msg: ActionArray
+    held: dict[str, tuple[tuple[str, float], ...]]
 
 
 class ActionMonitor:
@@ -50,12 +59,18 @@ class ActionMonitor:
             counts as none: the camera has died, or a bag has jumped away from it.
         """
         self._clock, self._max_age = node.get_clock(), max_age
-        self._newest: ActionArray | None = None
+        self._newest: _Answers | None = None
         # Depth 1: only the newest matters.
         node.create_subscription(ActionArray, topic, self._take, QoSProfile(depth=1))
 
     def _take(self, msg: ActionArray) -> None:
-        self._newest = msg
+        before = self._newest.held if self._newest else {}
+        stamp = msg.header.stamp.sec + msg.header.stamp.nanosec * _NANOSECONDS
+        # At once, for another thread may be asking.
+        self._newest = _Answers(msg, {
+            action.person_id: _held(
+                before.get(action.person_id, ()), action.label, stamp - action.duration)
+            for action in msg.actions if action.status == Action.RECOGNIZED})
 
     @property
     def age(self) -> float:
@@ -70,16 +85,16 @@ class ActionMonitor:
     @property
     def actions(self) -> list[Action]:
         """The newest answers, one for each person watched; none if they are stale."""
-        msg = self._newest  # once: another thread may replace it
-        return list(msg.actions) if msg is not None and self._is_fresh(msg) else []
+        newest = self._newest
+        return list(newest.msg.actions) if newest and self._is_fresh(newest) else []
 
-    def _is_fresh(self, msg: ActionArray | None) -> bool:
-        return msg is not None and abs(self._age_of(msg)) <= self._max_age
+    def _is_fresh(self, answers: _Answers | None) -> bool:
+        return answers is not None and abs(self._age_of(answers)) <= self._max_age
 
-    def _age_of(self, msg: ActionArray | None) -> float:
-        if msg is None:
+    def _age_of(self, answers: _Answers | None) -> float:
+        if answers is None:
             return math.inf
-        stamp = Time.from_msg(msg.header.stamp, clock_type=self._clock.clock_type)
+        stamp = Time.from_msg(answers.msg.header.stamp, clock_type=self._clock.clock_type)
         return float((self._clock.now() - stamp).nanoseconds * _NANOSECONDS)
 
     def doing(
@@ -91,16 +106,42 @@ class ActionMonitor:
 
         :param labels: an action, or several any of which will do.
         :param person: only this person's id; empty: anybody.
-        :param confidence: least confidence of the answer now, 0 to 1.
-        :param seconds: how long the same label must have held, by the messages' stamps.
+        :param confidence: least confidence of the answer now, 0 to 1. Recognized already means
+            above act_node's threshold, which has a hysteresis; a limit of one's own has none.
+        :param seconds: how long one or other of the labels must have held without a break, by
+            the messages' stamps.
         """
         wanted = {labels} if isinstance(labels, str) else set(labels)
+        newest = self._newest
+        if newest is None or not self._is_fresh(newest):
+            return []
         return [
-            action.person_id for action in self.actions
+            action.person_id for action in newest.msg.actions
             if action.status == Action.RECOGNIZED and action.label in wanted
-            and person in ('', action.person_id)
-            and action.confidence >= confidence and action.duration >= seconds
+            and person in ('', action.person_id) and action.confidence >= confidence
+            and action.duration + _earlier(newest.held[action.person_id], wanted) >= seconds
         ]
+
+
+def _held(
+    before: tuple[tuple[str, float], ...], label: str, start: float,
+) -> tuple[tuple[str, float], ...]:
+    """Return the labels held without a break, now that ``label`` is held since ``start``."""
+    if before and before[-1][0] == label and abs(before[-1][1] - start) < _SLACK:
+        return before
+    if before and (before[-1][0] == label or start < before[-1][1]):
+        before = ()  # there was a break that went unheard, or time jumped back
+    return (*before[1 - _LONGEST:], (label, start))
+
+
+def _earlier(held: tuple[tuple[str, float], ...], wanted: set[str]) -> float:
+    """Return the seconds for which wanted labels had held when the current one began."""
+    current = since = held[-1][1]
+    for label, start in reversed(held):
+        if label not in wanted:
+            break
+        since = start
+    return current - since
 
 
 class IsDoing(_Behaviour):

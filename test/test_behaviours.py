@@ -60,7 +60,8 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     bundle = save_bundle(tmp_path, bundle_of(labels=LABELS), tiny_model())
     with bench(tmp_path) as made:
         yield Scene(Robot(made, made.start(
-            'act_node', {'bundle': str(bundle), 'use_sim_time': True})))
+            'act_node', {'bundle': str(bundle), 'use_sim_time': True,
+                         'decision.threshold': 0.1})))  # from one label straight to another
 
 
 def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
@@ -85,23 +86,32 @@ def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
     assert monitor.doing('run', seconds=runner.duration)
     assert not monitor.doing('run', seconds=runner.duration + FRAME / SECOND)
 
+    # From one label to another: each has held for its own time, either for the whole.
+    for i in range(60, 100):
+        answer = scene.show(i, [walker(i, 'p1', 'wave'), walker(i, 'p2', 'wave', 120.0)])
+    waver, steady = answer.actions
+    assert waver.label == steady.label == 'wave1' and waver.duration < 1.0 < steady.duration
+    assert monitor.doing('wave1', seconds=1.0) == ['p2']
+    assert monitor.doing(('run', 'wave1'), seconds=steady.duration - 0.2) == ['p1', 'p2']
+    assert not monitor.doing(('run', 'wave1'), person='p1', seconds=100 * FRAME / SECOND)
+
     # A pause: time stands still, and so does what is known.
     scene.clock.publish(Clock(clock=to_time(scene.now)))
     scene.peer.executor.spin_once(timeout_sec=0.1)
-    assert monitor.doing('run') == ['p1']
+    assert monitor.doing('wave1') == ['p1', 'p2']
     # Time goes on, but no answers come; or it jumps back: what is known is of another time.
     last = scene.now
     for seconds in (0.9, 1.1, -0.9, -1.1):
         scene.set_time(last + round(seconds * SECOND))
-        assert monitor.is_fresh == (abs(seconds) < 1.0) == bool(monitor.doing('run'))
+        assert monitor.is_fresh == (abs(seconds) < 1.0) == bool(monitor.doing('wave1'))
         assert monitor.age == pytest.approx(seconds)
-        assert patient.doing('run') == ['p1']
+        assert patient.doing('wave1') == ['p1', 'p2']
 
     # Out of sight: reported, but not as doing anything.
-    for i in range(60, 80):
+    for i in range(100, 120):
         answer = scene.show(i, [])
     assert [(a.status, a.label) for a in answer.actions] == [
-        (Action.LOST, 'run'), (Action.LOST, 'wave1')]
+        (Action.LOST, 'wave1'), (Action.LOST, 'wave1')]
     assert monitor.is_fresh and monitor.actions == list(answer.actions)
     assert monitor.doing(LABELS) == []
 

@@ -56,7 +56,7 @@ class Say(py_trees.behaviour.Behaviour):
 def make_tree(monitor: ActionMonitor, say: Callable[[str], None]) -> Selector:
     """Return the tree; safety comes first, and every tick decides anew."""
     def when(labels: tuple[str, ...], what: str, key: str, seconds: float) -> Sequence:
-        doing = IsDoing(monitor, labels, confidence=0.5, seconds=seconds, key=key)
+        doing = IsDoing(monitor, labels, seconds=seconds, key=key)
         return Sequence(key, memory=False, children=[doing, Say(what, key, say)])
 
     return Selector('people', memory=False, children=[
