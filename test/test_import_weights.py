@@ -11,15 +11,19 @@ from scipy.special import erf
 
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 import h5py
+from released import write_split
 
 from act_ros.classifier import ActClassifier
 from act_ros.features import extract_features
 from training import import_weights
+from training.benchmark import run_benchmark
 from training.config import MPOSE_LABELS, TrainConfig
+from training.datasets.mpose import load_mpose
 from training.import_weights import WeightsError, read_h5
 from training.models import build
 from training.models.act import SIZES
 from training.networks import transfer
+from training.protocol import ProtocolConfig
 
 Layers = list[tuple[str, list[tuple[str, np.ndarray]]]]
 
@@ -254,3 +258,38 @@ def test_what_is_no_weight_file_is_refused(tmp_path: Path) -> None:
         file['data'] = np.zeros(3)
     with pytest.raises(WeightsError, match='not a Keras 2'):
         read_h5(tmp_path / 'other.h5', 'mu')
+
+
+def test_folds_of_a_benchmark_become_a_calibrated_ensemble(
+    tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    write_split(tmp_path / 'data', 'movenet')
+    config = ProtocolConfig(extractor='movenet', splits=(1,), folds=2, epochs=1, batch_size=64,
+                            models=('act_mu',), xla=False)
+    run_benchmark(config, tmp_path / 'mpose', tmp_path / 'data')
+    folder = tmp_path / 'mpose' / 'movenet' / 'split_1'
+    folds = [folder / 'act_mu' / f'fold_{i}.npz' for i in (0, 1)]
+    import_weights.main(['--folds', *map(str, folds), '--output', str(tmp_path / 'models'),
+                         '--name', 'act_mu_mpose'])
+    classifier = ActClassifier(tmp_path / 'models' / 'act_mu_mpose.tflite')
+    bundle = classifier.bundle
+    assert (bundle.members, bundle.layout, bundle.frame_rate) == (2, 'mpose13_coco', 30.0)
+    assert bundle.labels == MPOSE_LABELS
+    assert bundle.training['imported_from'][1] == 'movenet/split_1/act_mu/fold_1.npz'
+    assert bundle.metrics['validation']['ece'] <= bundle.metrics['validation']['ece_before']
+
+    # On the test set the bundle says what the benchmark measured.
+    x_test = load_mpose('movenet', 1, tmp_path / 'data').x_test
+    mean = np.mean([softmax(np.load(fold)['logits'].astype(np.float64)) for fold in folds], axis=0)
+    expected = softmax(np.log(np.maximum(mean, 1e-9)) / bundle.temperature)
+    np.testing.assert_allclose(classifier.invoke(x_test).probabilities, expected, atol=1e-4)
+
+    (folder / 'mlp').mkdir()
+    np.savez(folder / 'mlp' / 'fold_0.npz', logits=np.zeros((1, 20)), **{
+        f'weight_{i}': weight for i, weight in enumerate(build('mlp').get_weights())})
+    with pytest.raises(WeightsError, match='fold_0.npz is a mlp: bundles take windows of any len'):
+        import_weights.import_folds([folder / 'mlp' / 'fold_0.npz'], tmp_path)
+    (tmp_path / 'other.npz').write_bytes(b'no arrays')
+    with pytest.raises(SystemExit):
+        import_weights.main(['--folds', str(tmp_path / 'other.npz'), '--output', str(tmp_path)])
+    assert 'other.npz is not a fold of training.benchmark' in capsys.readouterr().err

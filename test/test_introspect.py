@@ -18,7 +18,7 @@ from training import introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.export import export_bundle  # noqa: E402
 from training.models import build  # noqa: E402
-from training.networks import save_weights  # noqa: E402
+from training.networks import load_network, save_weights  # noqa: E402
 
 LABELS = ('standing', 'walk', 'wave')
 CONFIG = TrainConfig(name='tiny', files=('people.npz',), labels=LABELS, num_frames=10,
@@ -137,6 +137,20 @@ def test_similar_positions_are_similar() -> None:
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * [[1], [2], [3], [4], [5]]
     similarity = introspect.position_similarity([circle, circle[:, ::-1]])
     np.testing.assert_allclose(similarity, np.cos(angles[:, None] - angles), atol=1e-9)
+
+
+def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from training.data import load_data
+    from training.train import Trainer
+
+    write_people(tmp_path)
+    config = replace(CONFIG, start_from=str(run))
+    trainer = Trainer(config, *load_data(config, tmp_path), 0, tmp_path / 'member_0')
+    features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
+    np.testing.assert_array_equal(trainer.model(features),
+                                  load_network(run).model(features))
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

@@ -1,14 +1,17 @@
 """
-Weight files of the paper's authors become a bundle that the robot runs.
+Weights trained on MPOSE2021 become a bundle that the robot runs.
 
     python -m training.import_weights --h5 AcT_micro_1_0.h5 --size mu \\
         --layout mpose13_openpose --output models
+    python -m training.import_weights --folds runs/mpose/movenet/split_1/act_mu/fold_*.npz \\
+        --name act_mu_mpose --output models
 
-Reads the Keras ``.h5`` weights that https://github.com/PIC4SeR/AcT writes and offers. Several
-files (the folds of a benchmark) become one ensemble. What the files do not say has a default: the
-20 labels of MPOSE2021, its 30 frames a second, windows of 20 frames or more as its clips have, a
-temperature of 1 and a threshold of 0.5, since nothing was measured that could calibrate them.
-Beside the bundle stands a ``.weights.h5`` file, with which `training.train` can go on.
+Reads the Keras ``.h5`` weights that https://github.com/PIC4SeR/AcT writes and offers, or the folds
+of our own `training.benchmark`. Several files become one ensemble. What they do not say has a
+default: the 20 labels of MPOSE2021, its 30 frames a second, and windows of 20 frames or more, as
+its clips have. Folds hold validation data, on which temperature and threshold are fitted; ``.h5``
+files do not: a temperature of 1 and a threshold of 0.5. Beside the bundle stands a ``.weights.h5``
+file, with which `training.train` can go on.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
@@ -28,11 +32,19 @@ import numpy as np
 from act_ros.bundle import Bundle, save_bundle
 from act_ros.features import extract_features, num_features
 from act_ros.skeletons import LAYOUTS, get_layout
+from training.checkpoint import read_arrays
 from training.config import MPOSE_LABELS
 from training.export import ExportError, check, convert
+from training.metrics import (
+    expected_calibration_error,
+    fit_temperature,
+    softmax,
+    summary,
+    unknown_threshold,
+)
 from training.models import build
 from training.models.act import SIZES
-from training.networks import save_weights
+from training.networks import MPOSE_RATE, load_network, save_weights
 
 # What an encoder layer holds, in the order in which the authors' code creates it.
 _ENCODER = (('query', 'kernel'), ('query', 'bias'), ('key', 'kernel'), ('key', 'bias'),
@@ -195,8 +207,8 @@ def to_keras(weights: ActWeights, size: str) -> keras.Model:
 
 def import_weights(
     paths: Sequence[Path], size: str, layout: str, directory: Path, *,
-    labels: Sequence[str] = MPOSE_LABELS, name: str | None = None, frame_rate: float = 30.0,
-    min_frames: int = 20, temperature: float = 1.0, unknown_threshold: float = 0.5,
+    labels: Sequence[str] = MPOSE_LABELS, name: str | None = None, frame_rate: float = MPOSE_RATE,
+    min_frames: int = 20, temperature: float = 1.0, threshold: float = 0.5,
     license_text: str = '', quantisation: str = 'float32', attention: bool = False,
 ) -> Path:
     """
@@ -213,19 +225,64 @@ def import_weights(
                 ('frames', weights.num_frames, members[0].num_frames, str(paths[0]))):
             if actual != wanted:
                 raise WeightsError(f'{path} is for {actual} {what}, {source} has {wanted}')
-    frames = members[0].num_frames
-    models = [to_keras(weights, size) for weights in members]
-    model = convert(models, quantisation, attention)
-    worst = check(model, models, walking_windows(layout, frames), quantisation)
-    print(f'{len(model) / 1e6:.2f} MB, largest difference of a probability from Keras '
-          f'{worst:.1e}')
-    bundle = Bundle(
-        name=name or paths[0].stem, labels=tuple(labels), layout=layout, num_frames=frames,
-        min_frames=min(min_frames, frames), frame_rate=frame_rate, temperature=temperature,
-        unknown_threshold=unknown_threshold, members=len(models), attention=attention,
-        license=license_text or 'that of the weight files',
+    return _write(
+        [to_keras(weights, size) for weights in members], directory, quantisation,
+        name=name or paths[0].stem, labels=tuple(labels), layout=layout,
+        num_frames=members[0].num_frames, min_frames=min(min_frames, members[0].num_frames),
+        frame_rate=frame_rate, temperature=temperature, unknown_threshold=threshold,
+        attention=attention, license=license_text or 'that of the weight files',
         training={'model': f'act_{size}', 'imported_from': [path.name for path in paths],
                   'calibrated': False})
+
+
+def import_folds(
+    paths: Sequence[Path], directory: Path, *, name: str | None = None, min_frames: int = 20,
+    license_text: str = '', quantisation: str = 'float32', attention: bool = False,
+) -> Path:
+    """
+    Turn folds of a benchmark into a bundle, calibrated on their validation data; return its path.
+
+    :raises WeightsError: the folds do not fit each other, or are of a network for one length only.
+    """
+    networks = [load_network(path) for path in paths]
+    first = networks[0]
+    for path, network in zip(paths, networks, strict=True):
+        if not network.kind.startswith('act_'):
+            raise WeightsError(f'{path} is a {network.kind}: bundles take windows of any length, '
+                               f'which only an AcT does')
+        kind = (network.kind, network.layout, network.num_frames, network.labels)
+        if kind != (first.kind, first.layout, first.num_frames, first.labels):
+            raise WeightsError(f'{path} is a {network.kind} on {network.layout}, {paths[0]} a '
+                               f'{first.kind} on {first.layout}')
+    held_back = [read_arrays(path) for path in paths]
+    logits = np.concatenate([fold['validation_logits'] for fold in held_back])
+    label = np.concatenate([fold['validation_label'] for fold in held_back])
+    temperature = fit_temperature(logits, label)
+    answers = softmax(logits, temperature)
+    before, after = (expected_calibration_error(label, x) for x in (softmax(logits), answers))
+    return _write(
+        [network.model for network in networks], directory, quantisation,
+        name=name or f'{first.kind}_mpose', labels=first.labels, layout=first.layout,
+        num_frames=first.num_frames, min_frames=min(min_frames, first.num_frames),
+        frame_rate=first.frame_rate, temperature=temperature, attention=attention,
+        unknown_threshold=unknown_threshold(answers.max(axis=-1)),
+        license=license_text or 'that of MPOSE2021',
+        training={'model': first.kind, 'calibrated': True,
+                  'imported_from': ['/'.join(path.absolute().parts[-4:]) for path in paths]},
+        metrics={'validation': {
+            **{k: round(v, 4) for k, v in summary(label, answers).items()},
+            'ece_before': round(before, 4), 'ece': round(after, 4)}})
+
+
+def _write(
+    models: Sequence[keras.Model], directory: Path, quantisation: str, **description: Any,
+) -> Path:
+    """Convert, check and write a bundle and its weights; return the bundle's path."""
+    bundle = Bundle(members=len(models), **description)
+    model = convert(models, quantisation, bundle.attention)
+    worst = check(model, models, walking_windows(bundle.layout, bundle.num_frames), quantisation)
+    print(f'{len(model) / 1e6:.2f} MB, largest difference of a probability from Keras '
+          f'{worst:.1e}')
     path = save_bundle(directory, bundle, model)
     save_weights(models[0], path)
     return path
@@ -244,24 +301,28 @@ def walking_windows(layout: str, num_frames: int, count: int = 16) -> np.ndarray
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
-        description="Turn Keras .h5 weights of the AcT authors' code into a model bundle.")
-    parser.add_argument('--h5', type=Path, nargs='+', required=True,
-                        help='weight file; several become an ensemble')
-    parser.add_argument('--size', choices=SIZES, required=True,
-                        help='micro = mu, small = s, base = m, large = l')
-    parser.add_argument('--layout', choices=LAYOUTS, required=True,
-                        help='whose joints the features are: mpose13_openpose for OpenPose data, '
-                        'mpose13_coco for 13 joints of PoseNet or MoveNet, coco17 for 17')
+        description='Turn weights trained on MPOSE2021 into a model bundle.')
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--h5', type=Path, nargs='+', metavar='FILE',
+                        help="Keras weights of the AcT authors' code; several become an ensemble")
+    source.add_argument('--folds', type=Path, nargs='+', metavar='FILE',
+                        help='fold_<i>.npz of training.benchmark; several become an ensemble')
+    parser.add_argument('--size', choices=SIZES, help='needed with --h5; micro = mu, small = s, '
+                        'base = m, large = l')
+    parser.add_argument('--layout', choices=LAYOUTS,
+                        help='needed with --h5, the joints of the features: mpose13_openpose for '
+                        'OpenPose data, mpose13_coco for 13 joints of PoseNet or MoveNet, coco17 '
+                        'for 17')
     parser.add_argument('--output', type=Path, required=True, help='folder of the bundle')
     parser.add_argument('--name', help='name of the bundle; default: that of the first file')
     parser.add_argument('--labels', nargs='+', default=MPOSE_LABELS, metavar='LABEL',
-                        help='classes in order; default: the 20 of MPOSE2021')
+                        help='with --h5: classes in order; default: the 20 of MPOSE2021')
     parser.add_argument('--frame-rate', type=float, default=30.0,
-                        help='Hz at which the model was trained (MPOSE2021: 30)')
+                        help='with --h5: Hz at which the model was trained (MPOSE2021: 30)')
     parser.add_argument('--min-frames', type=int, default=20, help='shortest window')
-    parser.add_argument('--temperature', type=float, default=1.0)
+    parser.add_argument('--temperature', type=float, default=1.0, help='with --h5')
     parser.add_argument('--unknown-threshold', type=float, default=0.5,
-                        help='probability below which an answer is unknown')
+                        help='with --h5: probability below which an answer is unknown')
     parser.add_argument('--license', default='', help="licence of the weights, for the bundle's "
                         'description')
     parser.add_argument('--quantisation', choices=('float32', 'float16', 'int8'),
@@ -269,13 +330,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
     options = parser.parse_args(arguments)
+    if options.h5 and not (options.size and options.layout):
+        parser.error('--h5 needs --size and --layout')
+    common = {'name': options.name, 'min_frames': options.min_frames,
+              'license_text': options.license, 'quantisation': options.quantisation,
+              'attention': options.attention}
     try:
-        path = import_weights(
-            options.h5, options.size, options.layout, options.output, labels=options.labels,
-            name=options.name, frame_rate=options.frame_rate, min_frames=options.min_frames,
-            temperature=options.temperature, unknown_threshold=options.unknown_threshold,
-            license_text=options.license, quantisation=options.quantisation,
-            attention=options.attention)
+        if options.folds:
+            path = import_folds(options.folds, options.output, **common)
+        else:
+            path = import_weights(
+                options.h5, options.size, options.layout, options.output, labels=options.labels,
+                frame_rate=options.frame_rate, temperature=options.temperature,
+                threshold=options.unknown_threshold, **common)
     except (OSError, ValueError, ExportError) as error:
         parser.error(str(error))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')

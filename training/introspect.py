@@ -11,9 +11,10 @@ What a network looks at: the paper's Figures 6 to 9, from any network and sequen
 ``position_similarity.png`` Figure 9: cosine similarity of the position embeddings
 ==========================  =======================================================================
 
-A run's folder gives all of them, of the people its member never saw; so does a ``.weights.h5`` file
-with its bundle beside it. A bundle alone hides its inner layers: no Figure 6, Figure 7 only if it
-has the attention output, Figure 8 down to its shortest window.
+A run's folder gives all of them, of the people its member never saw. So does a ``.weights.h5``
+file with its bundle beside it, or a fold of `training.benchmark`. A bundle alone hides its inner
+layers: no Figure 6, Figure 7 only if it has the attention output, Figure 8 down to its shortest
+window.
 """
 
 from __future__ import annotations
@@ -240,7 +241,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="The paper's Figures 6 to 9 of a network.")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument('--run', type=Path, help='folder of a training run')
-    source.add_argument('--weights', type=Path, help='.weights.h5 file with its bundle beside it')
+    source.add_argument('--weights', type=Path, help='.weights.h5 file with its bundle beside it, '
+                        'or fold_<i>.npz of a benchmark')
     source.add_argument('--bundle', help='model bundle: a name in models/, or a path')
     parser.add_argument('--member', type=int, default=0, help='which member of the run')
     parser.add_argument('--data', type=Path, nargs='+', required=True,

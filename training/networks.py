@@ -14,11 +14,16 @@ from act_ros.bundle import BundleError, load_bundle
 from act_ros.features import CHANNELS, num_features
 from act_ros.skeletons import get_layout, joint_sources
 from training.augmentation import LAYOUT
-from training.config import TrainConfig, parse_config
+from training.checkpoint import CheckpointError, read_arrays
+from training.config import MPOSE_LABELS, TrainConfig, parse_config
+from training.datasets.mpose import PAPER_LAYOUTS
 from training.metrics import share_background, softmax
 from training.models import build
 
 WEIGHTS = '.weights.h5'
+
+MPOSE_RATE = 30.0
+"""Frames a second of MPOSE2021's clips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +59,15 @@ def save_weights(model: keras.Model, bundle: Path) -> Path:
 
 def load_network(path: str | Path, member: int = 0) -> Network:
     """
-    Load a member of a run, or weights with their bundle beside them.
+    Load a member of a run, a fold of a benchmark, or weights with their bundle beside them.
 
-    :param path: the folder of a run, or a ``.weights.h5`` file as `training.import_weights` and
-        `training.export` write it.
+    :param path: the folder of a run, a ``fold_<i>.npz`` of `training.benchmark`, or a
+        ``.weights.h5`` file as `training.import_weights` and `training.export` write it.
     :raises ValueError: there are no such weights, or they cannot be read.
     """
     path = Path(path)
-    network: Network
+    if path.suffix == '.npz':
+        return _load_fold(path)
     if path.is_dir():
         weights = path / f'member_{member}' / f'member{WEIGHTS}'
         try:
@@ -84,7 +90,8 @@ def load_network(path: str | Path, member: int = 0) -> Network:
         network = Network(model, kind, bundle.labels, background, bundle.layout,
                           bundle.num_frames, bundle.frame_rate)
     else:
-        raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file')
+        raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
+                         f'a fold of a benchmark')
     if not weights.is_file():
         raise ValueError(f'{weights} does not exist')
     try:
@@ -92,6 +99,23 @@ def load_network(path: str | Path, member: int = 0) -> Network:
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f'{weights} cannot be read ({error})') from error
     return network
+
+
+def _load_fold(path: Path) -> Network:
+    """Load ``<benchmark>/<extractor>/split_<s>/<model>/fold_<i>.npz``."""
+    try:
+        kind, extractor, folder = path.parent.name, path.parents[2].name, path.parents[3]
+        settings = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+        arrays = read_arrays(path)
+        layout = settings['output_layout'] or PAPER_LAYOUTS[extractor]
+        step = settings['frame_step']
+        num_frames, classes = -(-30 // step), arrays['logits'].shape[-1]
+        model = build(kind, num_frames, num_features(layout), classes)
+        model.set_weights([arrays[f'weight_{i}'] for i in range(len(model.weights))])
+    except (OSError, IndexError, KeyError, ValueError, CheckpointError) as error:
+        raise ValueError(f'{path} is not a fold of training.benchmark ({error})') from error
+    labels = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
+    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step)
 
 
 def transfer(model: keras.Model, config: TrainConfig) -> list[str]:
