@@ -121,7 +121,7 @@ def test_cosine_rises_falls_and_starts_again_at_half() -> None:
     assert (np.diff(rates[10:100]) < 0).all() and rates[99] < 1e-5
     assert rates[100] == pytest.approx(0.005)
     assert (np.diff(rates[100:]) < 0).all() and rates[149] < 1e-5
-    again = CosineCycles(**schedule.get_config())
+    again = CosineCycles.from_config(schedule.get_config())
     assert float(again(30)) == rates[30]
     with pytest.raises(ValueError, match='warm-up'):
         CosineCycles(0.01, cycle_steps=(10,), warmup_steps=10)
