@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from training import (  # noqa: E402
 )
 from training.benchmark_report import paper_results, rows_of, scores, write_report  # noqa: E402
 from training.checkpoint import CheckpointError, read_arrays, write_arrays  # noqa: E402
+from training.cluster import ClusterError  # noqa: E402
 from training.datasets.mpose import MposeSplit, load_mpose, split_validation  # noqa: E402
 from training.models import PAPER_PARAMETERS  # noqa: E402
 from training.protocol import (  # noqa: E402
@@ -361,3 +363,20 @@ def test_folds_become_a_bundle_for_the_robot(
             benchmark_export.main([*arguments, *wrong])
         assert caught.value.code == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('address', ['127.0.0.1:9', 'nowhere.invalid:6379', '127.0.0.1:six'])
+def test_a_cluster_that_does_not_answer_is_named(
+    tmp_path: Path, released: Path, address: str,
+) -> None:
+    pytest.importorskip('ray', reason='Ray is optional')
+    with pytest.raises(ClusterError, match=f'no Ray cluster answers at .{address}.*ray start'):
+        benchmark.run_benchmark(small(), tmp_path, released, address)
+
+
+def test_without_ray_the_option_says_what_to_install(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(ClusterError, match='pip install "ray'):
+        benchmark.run_benchmark(small(), tmp_path, released, 'local')

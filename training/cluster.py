@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,13 @@ def run_jobs(
     ours = not ray.is_initialized()
     if ours:
         try:
+            host, _, port = address.removeprefix('ray://').rpartition(':')
+            if host:  # Ray itself would try for minutes
+                socket.create_connection((host, int(port)), timeout=10).close()
             ray.init(address=address, log_to_driver=False, logging_level='ERROR', runtime_env={
                 'py_modules': [str(_ROOT / package) for package in _PACKAGES],
                 'excludes': ['__pycache__']})
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise ClusterError(f'no Ray cluster answers at {address!r} ({error}); start one with '
                                f'`ray start --head`, or use --ray local') from error
     try:
