@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from act_ros.images import ImageError, decode_compressed, decode_raw
+from act_ros.mcap_recovery import UnfinishedMcap
 from act_ros.person import Person
 from act_ros.resources import find_resource
 from act_ros.window import NANOSECONDS
@@ -73,6 +74,9 @@ class Bag:
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
     header's stamp was empty.
 
+    An mcap file that was never finished is read as far as it goes; the error that says so comes
+    after its last message.
+
     :param path: the bag's folder, or a single ``.mcap`` or ``.db3`` file.
     :raises BagError: no such bag, or one that is damaged or empty.
     :raises ModuleNotFoundError: the ``rosbags`` package is not installed.
@@ -83,6 +87,7 @@ class Bag:
         self._files = _find_files(self.path)
         self._stack = ExitStack()
         self.unstamped = 0
+        self._damage: Exception | None = None
 
     def __enter__(self) -> Bag:
         try:
@@ -94,7 +99,7 @@ class Bag:
             self._readers = [self._stack.enter_context(Reader(file)) for file in self._files]
         except Exception as error:  # rosbags, sqlite and the file system each have their own
             self._stack.close()
-            raise self._damaged(error) from error
+            self._readers, self._damage = self._recover(error), error
         self.topics: dict[str, Topic] = {}
         for connection in (c for reader in self._readers for c in reader.connections):
             known = self.topics.get(connection.topic, Topic(connection.msgtype, 0))
@@ -102,6 +107,8 @@ class Bag:
                 known.type, known.num_messages + connection.msgcount)
         if not any(reader.message_count for reader in self._readers):
             self._stack.close()
+            if self._damage:
+                raise self._damaged(self._damage)
             raise BagError(f'{self.path} holds no messages')
         self.start: int = min(reader.start_time for reader in self._readers)
         self.end: int = max(reader.end_time for reader in self._readers)
@@ -174,6 +181,8 @@ class Bag:
                     count += 1
             except Exception as error:
                 raise self._damaged(error, f' after {count} messages') from error
+        if self._damage:
+            raise self._damaged(self._damage, f' after {count} messages')
         wanted = sum(self.topics[topic].num_messages for topic in topics)
         if count < wanted:
             raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
@@ -238,6 +247,17 @@ class Bag:
                 f'{self.path}: the type {connection.msgtype} of {connection.topic!r} is not '
                 f'known, and the bag carries no definition of it')
         return store
+
+    def _recover(self, error: Exception) -> list[Any]:
+        """Return readers of a bag that was never finished, or raise BagError."""
+        files = [file for path in self._files for file in (
+            sorted(path.glob('*.mcap')) if path.is_dir() else [path])]
+        if not files or any(file.suffix != '.mcap' for file in files):
+            raise self._damaged(error) from error
+        try:
+            return [UnfinishedMcap(file) for file in files]
+        except Exception:
+            raise self._damaged(error) from error
 
     def _listing(self) -> str:
         return ', '.join(f'{name} ({info.type}, {info.num_messages} messages)'
