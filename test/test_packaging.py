@@ -86,6 +86,15 @@ def test_executables_of_a_colcon_build_run(workspace: Path, node: str) -> None:
 
 
 @pytest.mark.slow
+def test_evaluate_bag_of_a_colcon_build_runs(workspace: Path) -> None:
+    """The command that is no node, too; with several bags it starts itself anew."""
+    executable = workspace / 'install/act_ros/lib/act_ros/evaluate_bag'
+    result = run_sourced(workspace, f'{executable} a b --jobs 2')
+    assert result.returncode == 2
+    assert 'the bag a does not exist' in result.stdout and 'Traceback' not in result.stdout
+
+
+@pytest.mark.slow
 def test_colcon_build_installs_the_data(workspace: Path) -> None:
     """What ships beside the code is where ROS looks for it."""
     share = workspace / 'install/act_ros/share/act_ros'
