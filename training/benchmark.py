@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
 from training.benchmark_report import write_report
@@ -26,7 +25,7 @@ from training.cluster import ClusterError, run_jobs
 from training.datasets.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.datasets.skeletons import DataError
 from training.models import MODELS
-from training.protocol import FoldTrainer, ProtocolConfig, limit_threads, load_protocol
+from training.protocol import FoldTrainer, ProtocolConfig, load_protocol, start_afresh
 
 Job = tuple[int, str, int]
 """Split, model, fold."""
@@ -50,11 +49,13 @@ def train_fold(
 
     :param logs: folder for TensorBoard's logs of loss and validation accuracy.
     """
-    limit_threads(threads)
+    start_afresh(threads)
     trainer = FoldTrainer(config, data, model, fold)
     title = f'split {data.split} {model} fold {fold}' if progress else None
     if logs is None:
         return trainer.run(checkpoint, title)
+    import tensorflow as tf  # TensorBoard is optional
+
     with tf.summary.create_file_writer(str(logs)).as_default():
         def log(epoch: int, values: dict[str, float]) -> None:
             for name, value in values.items():

@@ -28,6 +28,8 @@ from training.datasets.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_va
 from training.models import MODELS, build
 from training.schedule import TransformerSchedule
 
+tf.get_logger().setLevel('ERROR')  # else it warns that every fold compiles its own step
+
 
 @dataclass(frozen=True)
 class ProtocolConfig:
@@ -292,8 +294,14 @@ class FoldTrainer:
                 **{f'weight_{i}': value for i, value in enumerate(model.get_weights())}}
 
 
-def limit_threads(threads: int) -> None:
-    """Let TensorFlow use so many CPU threads; 0 leaves it as it is. Before it computes anything."""
+def start_afresh(threads: int = 0) -> None:
+    """
+    Drop what earlier runs of this process left in memory, and limit TensorFlow's CPU threads.
+
+    :param threads: 0 leaves them as they are; another number must be said before TensorFlow
+        computes anything.
+    """
+    keras.utils.clear_session()
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -28,7 +28,7 @@ from training.datasets.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.datasets.skeletons import DataError
 from training.metrics import softmax
 from training.models import MODELS
-from training.protocol import FoldTrainer, ProtocolConfig, limit_threads, load_protocol
+from training.protocol import FoldTrainer, ProtocolConfig, load_protocol, start_afresh
 
 if TYPE_CHECKING:
     import optuna
@@ -171,7 +171,7 @@ def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool
     """Run the study's next trial and store what came of it."""
     import optuna
 
-    limit_threads(threads)
+    start_afresh(threads)
     study = open_study(search)
 
     def objective(trial: optuna.Trial) -> float:
