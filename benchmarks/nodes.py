@@ -157,13 +157,16 @@ def main() -> None:
     ages: list[Row] = []
     costs: list[Row] = []
     for layout, names in LAYOUTS.items():
-        floor50, floor99 = percentiles(pose_latency(frames, options.threads, fps))
+        # Before and after: a machine's speed drifts.
+        floor = pose_latency(frames, options.threads, fps)
         processes = [Process(name, options.threads, options.bundle) for name in names]
         try:
             age, cost = play(processes, frames, fps, options.rounds)
         finally:
             for process in processes:
                 process.stop()
+        floor += pose_latency(frames, options.threads, fps)
+        floor50, floor99 = percentiles(floor)
         ages.append({'layout': layout, **age, 'pose p50 ms': floor50, 'pose p99 ms': floor99,
                      'p50 above pose ms': age['age p50 ms'] - floor50})
         costs += cost
