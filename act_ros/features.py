@@ -52,7 +52,10 @@ def extract_features(
     if keypoints.shape[-3] == 0:
         raise ValueError('keypoints hold no frame')
     # Joints first, (K, ..., T, 2): each joint is then one block of memory.
-    points = np.ascontiguousarray(np.moveaxis(keypoints[..., :2], -2, 0), np.float64)
+    joint_axis = keypoints.ndim - 2
+    others = (*range(joint_axis), joint_axis + 1)
+    points = np.ascontiguousarray(
+        keypoints[..., :2].transpose(joint_axis, *others), np.float64)
     if not np.isfinite(points).all():
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first (act_ros.window)')
@@ -67,7 +70,7 @@ def extract_features(
 
     features = np.empty((*pose.shape[1:-1], len(joints), CHANNELS),
                         np.float64 if keypoints.dtype == np.float64 else np.float32)
-    by_joint = np.moveaxis(features, -2, 0)
+    by_joint = features.transpose(joint_axis, *others)
     by_joint[..., :2] = pose
     by_joint[..., 0, 2:] = pose[..., 0, :]
     by_joint[..., 1:, 2:] = pose[..., 1:, :] - pose[..., :-1, :]
@@ -83,6 +86,6 @@ def _gather(points: np.ndarray, sources: tuple[tuple[int, ...], ...]) -> np.ndar
             gathered[joint] /= 2
         elif len(indices) > 2:  # head and feet: OpenPose writes 0 for what it did not find
             group = points[list(indices)]
-            found = np.sum(group != 0, axis=0)
-            gathered[joint] = np.sum(group, axis=0) / np.maximum(found, 1)
+            found = (group != 0).sum(axis=0)
+            gathered[joint] = group.sum(axis=0) / np.maximum(found, 1)
     return gathered

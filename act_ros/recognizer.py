@@ -163,20 +163,21 @@ class ActionRecognizer:
         if not persons:
             return
         keypoints = np.stack([person.keypoints for person in persons])
-        sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)  # False for NaN
-        seen = sane & (keypoints[..., 2] >= self._window.min_score)
+        seen, sane = keypoints[..., 2] >= self._window.min_score, None
+        if not -_MAX_PIXEL < keypoints.min() <= keypoints.max() < _MAX_PIXEL:  # also for NaN
+            sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)
+            seen &= sane
         enough = max(self._window.min_seen * joints, 1)
-        usable = np.flatnonzero(seen.sum(axis=-1) >= enough).tolist()
+        usable = [i for i, count in enumerate(seen.sum(axis=-1).tolist()) if count >= enough]
         self._count('too few keypoints seen', len(persons) - len(usable))
         surplus = len(usable) - self._window.max_persons
         if surplus > 0:
             self._count('too many persons', surplus)
             surest = np.argsort(np.nan_to_num([-persons[i].score for i in usable]), kind='stable')
             usable = [usable[k] for k in sorted(surest[:-surplus].tolist())]
-        is_whole = sane.all(axis=-1).tolist()
         for i in usable:
             person = persons[i]
-            pose = keypoints[i] if is_whole[i] else _repaired(keypoints[i], sane[i])
+            pose = keypoints[i] if sane is None else _repaired(keypoints[i], sane[i])
             subject = self._subjects.get(person.id) or self._add(person.id, joints)
             if not subject.window.append(stamp, pose):
                 subject.filter.reset(stamp)

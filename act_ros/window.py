@@ -8,6 +8,7 @@ Windows are therefore cut by stamp, never by frame count. Stamps are integer nan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import accumulate
 
 import numpy as np
@@ -113,8 +114,13 @@ def sample_windows(
     # Relative to each window's end: nanoseconds since the epoch are too many for a float.
     times = np.concatenate([window.ages for window in windows])
     keypoints = np.concatenate([window.keypoints for window in windows])
-    queries = np.arange(1 - num_frames, 1)[None] / frame_rate
-    return resample(times, keypoints, offsets, queries, min_score)
+    return resample(times, keypoints, offsets, _ages(num_frames, frame_rate), min_score)
+
+
+@cache
+def _ages(num_frames: int, frame_rate: float) -> np.ndarray:
+    """Return the times (1, T) of a window's frames before its end, in seconds."""
+    return np.arange(1 - num_frames, 1)[None] / frame_rate
 
 
 def resample(
