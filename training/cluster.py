@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,9 +43,10 @@ def run_jobs(
             host, _, port = address.removeprefix('ray://').rpartition(':')
             if host:  # Ray itself would try for minutes
                 socket.create_connection((host, int(port)), timeout=10).close()
-            ray.init(address=address, log_to_driver=False, logging_level='ERROR', runtime_env={
-                'py_modules': [str(_ROOT / package) for package in _PACKAGES],
-                'excludes': ['__pycache__']})
+            environment = {'py_modules': [str(_ROOT / package) for package in _PACKAGES],
+                           'excludes': ['__pycache__']}
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
+                     runtime_env=environment)
         except (OSError, ValueError, RuntimeError) as error:
             raise ClusterError(f'no Ray cluster answers at {address!r} ({error}); start one with '
                                f'`ray start --head`, or use --ray local') from error
