@@ -69,6 +69,20 @@ class Peer:
             assert time.monotonic() < deadline, f'waited {limit} s in vain for {what}'
             self.executor.spin_once(timeout_sec=0.05)
 
+    def insist(self, publish: Callable[[], None], condition: Callable[[], bool], what: str) -> None:
+        """
+        Publish again and again until the condition holds.
+
+        A best-effort message may be lost, and one not yet read gives way to a newer one.
+        """
+        deadline = time.monotonic() + START_LIMIT
+        while not condition():
+            assert time.monotonic() < deadline, f'waited {START_LIMIT} s in vain for {what}'
+            publish()
+            pause = time.monotonic() + 0.3
+            while not condition() and time.monotonic() < pause:
+                self.executor.spin_once(timeout_sec=0.05)
+
     def close(self) -> None:
         """Leave the domain."""
         self.executor.shutdown()
