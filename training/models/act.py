@@ -7,7 +7,8 @@ position embedding added; L post-norm encoder layers; the class token goes throu
 Dense layers. Table I gives the four sizes.
 
 Written for speed on a CPU: query, key and value are one matrix product, and every Dense sees a
-two-dimensional (N * tokens, d) array, since batched products of thin matrices are slow.
+two-dimensional (N * tokens, d) array, since batched products of thin matrices are slow. The last
+layer is computed for the class token alone.
 """
 
 from __future__ import annotations
@@ -116,13 +117,19 @@ class TransformerEncoder(keras.layers.Layer):
     """
     One post-norm encoder layer: (N, tokens, d) to the same shape.
 
-    ``call(..., return_attention=True)`` also gives the weights (N, heads, tokens, tokens).
+    ``class_token_only`` gives what becomes of the first token alone, (N, 1, d): it still looks at
+    all tokens, but no other asks anything. Nobody reads the others after the last layer, so there
+    it is the same answer for less work. ``call(..., return_attention=True)`` computes all tokens
+    even so and also gives the weights (N, heads, tokens, tokens).
     """
 
-    def __init__(self, num_heads: int, dropout: float, **kwargs: object) -> None:
+    def __init__(
+        self, num_heads: int, dropout: float, class_token_only: bool = False, **kwargs: object,
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout = dropout
+        self.class_token_only = class_token_only
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         width = input_shape[-1]
@@ -158,12 +165,17 @@ class TransformerEncoder(keras.layers.Layer):
     ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
         width = tokens.shape[-1]
         depth = width // self.num_heads
-        qkv = by_rows(self.qkv, tokens)
+        if self.class_token_only and not return_attention:
+            query_of = by_rows(self.qkv, tokens[:, :1], end=width)
+            key_value = by_rows(self.qkv, tokens, begin=width)
+            tokens = tokens[:, :1]
+        else:
+            qkv = by_rows(self.qkv, tokens)
+            query_of, key_value = qkv[..., :width], qkv[..., width:]
         mixed, attention = [], []
-        for head in range(self.num_heads):
-            query, key, value = (
-                qkv[..., start:start + depth]
-                for start in range(head * depth, 3 * width, width))  # each (N, tokens, depth)
+        for start in range(0, width, depth):
+            query = query_of[..., start:start + depth]
+            key, value = (key_value[..., i:i + depth] for i in (start, width + start))
             scores = ops.matmul(query * depth ** -0.5, ops.transpose(key, (0, 2, 1)))
             attention.append(ops.softmax(scores, axis=-1))
             mixed.append(ops.matmul(attention[-1], value))
@@ -176,19 +188,28 @@ class TransformerEncoder(keras.layers.Layer):
         return (tokens, ops.stack(attention, axis=1)) if return_attention else tokens
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return input_shape
+        batch, length, width = input_shape
+        return batch, 1 if self.class_token_only else length, width
 
     def get_config(self) -> dict[str, object]:
-        return {**super().get_config(), 'num_heads': self.num_heads, 'dropout': self.dropout}
+        return {**super().get_config(), 'num_heads': self.num_heads, 'dropout': self.dropout,
+                'class_token_only': self.class_token_only}
 
 
-def by_rows(layer: keras.layers.Dense, x: keras.KerasTensor) -> keras.KerasTensor:
-    """Apply a Dense layer to (N, T, d) as one matrix product over all N * T rows."""
+def by_rows(
+    layer: keras.layers.Dense, x: keras.KerasTensor, begin: int = 0, end: int | None = None,
+) -> keras.KerasTensor:
+    """
+    Apply a Dense layer to (N, T, d) as one matrix product over all N * T rows.
+
+    ``begin`` and ``end`` pick some of its units.
+    """
+    kernel, bias = layer.kernel[:, begin:end], layer.bias[begin:end]
     if not isinstance(x.shape[1], int):
         # Exported for any T: reshaping by a computed shape would cut the TFLite graph to pieces.
-        return layer.activation(ops.matmul(x, layer.kernel[None]) + layer.bias)
-    rows = layer(ops.reshape(x, (-1, x.shape[-1])))
-    return ops.reshape(rows, (-1, x.shape[1], layer.units))
+        return layer.activation(ops.matmul(x, kernel[None]) + bias)
+    rows = layer.activation(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + bias)
+    return ops.reshape(rows, (-1, x.shape[1], kernel.shape[-1]))
 
 
 def exact_gelu(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -206,7 +227,8 @@ def build_act(
     tokens = keras.layers.Dense(size.d_model, name='projection')(frames)
     tokens = PatchClassEmbedding(num_frames, name='embedding')(tokens)
     for i in range(size.num_layers):
-        tokens = TransformerEncoder(size.num_heads, rate, name=f'encoder_{i}')(tokens)
+        tokens = TransformerEncoder(
+            size.num_heads, rate, i == size.num_layers - 1, name=f'encoder_{i}')(tokens)
     hidden = keras.layers.Dense(size.mlp_head, name='head')(tokens[:, 0])
     logits = keras.layers.Dense(num_classes, name='logits')(hidden)
     return keras.Model(frames, logits, name=name)
