@@ -335,7 +335,8 @@ def _person(message: Any) -> Person:
 
 
 _LITTLE_ENDIAN = b'\x00\x01'
-_NUMBER, _PAIR, _STAMP = (struct.Struct(form) for form in ('<I', '<II', '<iI'))
+_NUMBER, _TRIPLE, _STAMP, _SCORE_AND_JOINTS = (
+    struct.Struct(form) for form in ('<I', '<III', '<iI', '<f16xI'))
 _JOINT_BYTES = 12
 
 
@@ -348,21 +349,21 @@ def _read_poses(data: bytes) -> _Poses | None:
     """
     if data[:2] != _LITTLE_ENDIAN:
         return None
+    numbers = np.frombuffer(data, '<f4', len(data) // 4 - 1, 4)
     sec, nanosec = _STAMP.unpack_from(data, 4)
     _, at = _string(data, 12)  # frame_id
     layout, at = _string(data, at)
-    width, height = _PAIR.unpack_from(data, at)
-    (count,) = _NUMBER.unpack_from(data, at + 8)
+    width, height, count = _TRIPLE.unpack_from(data, at)
     at += 12
     persons = []
     for _ in range(count):
         name, at = _string(data, at)
-        score_and_box = np.frombuffer(data, '<f4', 5, at)
-        (joints,) = _NUMBER.unpack_from(data, at + 20)
-        at += 24
-        keypoints = np.frombuffer(data, '<f4', 3 * joints, at).reshape(-1, 3)
-        at += _JOINT_BYTES * joints
-        persons.append(Person(keypoints, float(score_and_box[0]), score_and_box[1:], name))
+        score, joints = _SCORE_AND_JOINTS.unpack_from(data, at)
+        first = at // 4  # of the box's numbers
+        at += 24 + _JOINT_BYTES * joints
+        persons.append(Person(
+            numbers[first + 5:at // 4 - 1].reshape(joints, 3), score, numbers[first:first + 4],
+            name))
     return sec * NANOSECONDS + nanosec, layout, (width, height), persons
 
 

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
@@ -67,17 +66,6 @@ class Action:
     frames: int
     box: np.ndarray
     attention: np.ndarray
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: status by name, stamps in seconds."""
-        return {
-            'person_id': self.person_id, 'label': self.label, 'label_id': self.label_id,
-            'confidence': round(self.confidence, 4), 'status': self.status.name,
-            'duration': round(self.duration, 3), 'window_start': self.window_start / NANOSECONDS,
-            'window_end': self.window_end / NANOSECONDS, 'frames': self.frames,
-            'box': np.round(self.box, 1).tolist(),
-            'probabilities': np.round(self.probabilities.astype(float), 4).tolist(),
-        }
 
 
 # Coordinates beyond any image are as good as NaN.

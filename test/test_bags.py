@@ -11,9 +11,11 @@ import pytest
 from synthetic import SECOND, person, pose, stamps
 
 pytest.importorskip('rosbags')
-from bag_writer import header, image, keypoint_array, message, write_bag
+from bag_writer import TYPES, header, image, keypoint_array, message, write_bag
+from rosbags.rosbag2 import Writer
 
-from act_ros.bags import Bag, BagError
+from act_ros.bags import POSES, Bag, BagError
+from act_ros.person import Person
 
 TOPIC = '/pose_node/keypoints'
 LATENCY = 40_000_000
@@ -109,6 +111,49 @@ def test_a_bag_cut_off_is_an_error_not_a_short_bag(
     (path / file).write_bytes(data[:int(share * len(data))])
     with pytest.raises(BagError, match=r'walk.*(damaged|cut off)'), Bag(path) as bag:
         list(bag.poses())
+
+
+@pytest.mark.parametrize('little_endian', [True, False])
+def test_poses_read_from_their_bytes_are_those_of_the_definition(
+    tmp_path: Path, little_endian: bool,
+) -> None:
+    rng = np.random.default_rng(0)
+    arrays = []
+    for count, layout, joints in ((0, '', 0), (1, 'coco17', 17), (3, 'body25', 25), (2, 'é', 0)):
+        people = [Person(rng.normal(size=(joints, 3)).astype(np.float32), float(rng.random()),
+                         rng.normal(size=4).astype(np.float32), 'p' * i) for i in range(count)]
+        arrays.append(keypoint_array(SECOND * (count - 1) + 7, people, layout))
+        arrays[-1].header.frame_id = 'camera'[:count]
+    with Writer(tmp_path / 'bag', version=9) as writer:
+        connection = writer.add_connection(TOPIC, POSES, typestore=TYPES)
+        for i, array in enumerate(arrays):
+            writer.write(connection, i, TYPES.serialize_cdr(
+                array, POSES, little_endian=little_endian))
+    with Bag(tmp_path / 'bag') as bag:
+        messages = [value for _, _, value in bag.messages([TOPIC])]
+        for frame, array in zip(bag.poses(), messages, strict=True):
+            assert frame.stamp == array.header.stamp.sec * SECOND + 7
+            assert (frame.layout, frame.size) == (array.layout, (640, 480))
+            for found, person in zip(frame.persons, array.persons, strict=True):
+                assert (found.id, found.score) == (person.id, person.score)
+                assert found.keypoints.dtype == found.box.dtype == np.float32
+                assert found.keypoints.shape == (len(person.keypoints), 3)
+                np.testing.assert_array_equal(
+                    found.keypoints.ravel(),
+                    [v for k in person.keypoints for v in (k.x, k.y, k.score)])
+                box = person.box
+                np.testing.assert_array_equal(
+                    found.box, (box.x_min, box.y_min, box.x_max, box.y_max))
+
+
+def test_a_message_cut_off_within_is_told(tmp_path: Path) -> None:
+    data = TYPES.serialize_cdr(keypoint_array(1, [person(pose(1.0), 'p1')]), POSES)
+    for size in range(4, len(data) - 1, 7):
+        path = tmp_path / str(size)
+        with Writer(path, version=9) as writer:
+            writer.write(writer.add_connection(TOPIC, POSES, typestore=TYPES), 1, data[:size])
+        with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after 0 mess'):
+            list(bag.poses())
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])

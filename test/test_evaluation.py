@@ -163,6 +163,18 @@ def test_recorded_actions_are_scored_as_their_keypoints_were(
     assert second['calibration']['ece'] == pytest.approx(first['calibration']['ece'], abs=1e-3)
 
 
+def test_recorded_probabilities_that_are_none_end_what_can_be_read(
+    tmp_path: Path, run: Any, plan_bag: Path, labels: Path,
+) -> None:
+    run(plan_bag, labels)
+    lines = (tmp_path / 'out' / 'results.jsonl').read_text().splitlines()
+    lines[200] = lines[200].replace('"probabilities": [', '"probabilities": [NaN, ')
+    (tmp_path / 'out' / 'results.jsonl').write_text('\n'.join(lines))
+    summary = run(recorded_actions(tmp_path / 'out', tmp_path / 'actions'), labels)
+    assert summary['frames'] == 200
+    assert any("'p1' has probabilities outside of [0, 1]" in w for w in summary['warnings'])
+
+
 def test_images_are_looked_at_and_shown(tmp_path: Path) -> None:
     """The real pose network and the real model on some frames of the demo clip."""
     from rosbags.rosbag2 import StoragePlugin

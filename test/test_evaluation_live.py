@@ -23,6 +23,7 @@ from act_ros.evaluation.settings import read_settings
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.nodes.conversions import msg_to_actions, persons_to_msg, to_nanoseconds, to_time
 from act_ros.person import Person
+from act_ros.timeline import frame_line
 
 
 def crowd(second: float) -> list[Person]:
@@ -66,7 +67,7 @@ def test_a_bag_replayed_through_act_node_gives_the_evaluations_results(
     statuses = set()
     for message, record in zip(heard, records, strict=True):
         assert to_nanoseconds(message.header.stamp) / SECOND == record['stamp']
-        live = [action.to_dict() for action in msg_to_actions(message)]
+        live = json.loads(frame_line(0, msg_to_actions(message)))['actions']
         assert len(live) == len(record['actions'])
         for a, b in zip(live, record['actions'], strict=True):
             statuses.add(b['status'])

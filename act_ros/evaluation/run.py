@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from itertools import islice
+from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,7 +43,7 @@ from act_ros.pose import create_estimator
 from act_ros.recognizer import Action, ActionRecognizer
 from act_ros.resources import find_model
 from act_ros.runtime import runtime_name
-from act_ros.timeline import frame_record
+from act_ros.timeline import frame_line
 from act_ros.video import AnnotatedVideo
 from act_ros.window import NANOSECONDS
 
@@ -274,15 +275,14 @@ class _Sink:
     def write(self, frame: Frame, pairs: list[tuple[Label, Action | None]]) -> None:
         """Write a frame's line."""
         assert frame.actions is not None
-        record = frame_record(frame.stamp, frame.actions)
-        record['time'] = round((frame.time - self._start) / NANOSECONDS, 6)
-        truth = {id(action): label.label for label, action in pairs if action}
-        for action, entry in zip(frame.actions, record['actions'], strict=True):
-            entry['truth'] = truth.get(id(action))
+        truth = {id(action): quoted(label.label) for label, action in pairs if action}
+        more = f', "time": {(frame.time - self._start) / NANOSECONDS:.6f}'
         if missed := [{'person': label.person, 'truth': label.label}
                       for label, action in pairs if action is None]:
-            record['missed'] = missed
-        self._file.write(json.dumps(record) + '\n')
+            more += f', "missed": {json.dumps(missed)}'
+        self._file.write(frame_line(
+            frame.stamp, frame.actions,
+            [truth.get(id(action), 'null') for action in frame.actions], more))
 
 
 def _describe(bundle: Bundle) -> dict[str, Any]:

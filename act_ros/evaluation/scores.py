@@ -79,9 +79,10 @@ class Scores:
         self.classes = (*(n for n in self.names if n != UNKNOWN), UNKNOWN, NONE)
         self._index = {name: i for i, name in enumerate(self.classes)}
         self._class_of = {name: i for i, name in enumerate(self.names)}
-        self.confusion = np.zeros((len(self.classes), len(self.classes)), np.int64)
-        self.bins = np.zeros((BINS, 3))  # samples, sum of confidence, right ones
-        self.statuses: Counter[str] = Counter()
+        # Lists, not arrays: an element of an array takes ten times as long to count up.
+        self._confusion = [[0] * len(self.classes) for _ in self.classes]
+        self._bins = [[0.0] * 3 for _ in range(BINS)]  # samples, sum of confidence, right ones
+        self._statuses = [0] * len(Status)
         self.segments: dict[int, Segment] = {}
         self.changes = 0
         self.answered = 0  # nanoseconds of somebody answered about
@@ -94,7 +95,7 @@ class Scores:
         """Take a frame: its actions, and the labels that hold with whom they are about."""
         self.frames += 1
         for action in actions:
-            self.statuses[action.status.name] += 1
+            self._statuses[action.status] += 1
             self._watch(time, action)
         for label, about in pairs:
             self._judge(time, label, about)
@@ -124,7 +125,7 @@ class Scores:
 
     def _judge(self, time: int, label: Label, action: Action | None) -> None:
         segment, answer = self.segment_of(label), answer_of(action)
-        self.confusion[self._index[segment.truth], self._index.get(answer, -2)] += 1
+        self._confusion[self._index[segment.truth]][self._index.get(answer, -2)] += 1
         segment.frames += 1
         segment.answers[answer] += 1
         if answer == segment.truth and segment.found is None:
@@ -133,16 +134,18 @@ class Scores:
         if action is not None and truth is not None and len(action.probabilities):
             best = int(action.probabilities.argmax())
             confidence = float(action.probabilities[best])
-            row = self.bins[min(max(int(confidence * BINS), 0), BINS - 1)]
-            row += (1, confidence, best == truth)
+            row = self._bins[min(int(confidence * BINS), BINS - 1)]
+            row[0] += 1
+            row[1] += confidence
+            row[2] += best == truth
 
     def merge(self, other: Scores, offset: int) -> None:
         """Add the counts of another recording; its segments are numbered from ``offset`` on."""
         if other.classes != self.classes:
             raise ValueError('recordings of different models cannot be scored as one')
-        self.confusion += other.confusion
-        self.bins += other.bins
-        self.statuses += other.statuses
+        self._confusion = np.add(self._confusion, other._confusion).tolist()
+        self._bins = np.add(self._bins, other._bins).tolist()
+        self._statuses = np.add(self._statuses, other._statuses).tolist()
         self.changes += other.changes
         self.answered += other.answered
         self.frames += other.frames
@@ -150,20 +153,20 @@ class Scores:
 
     def summary(self) -> dict[str, Any]:
         """Return every measure; those of labels only where there are any."""
-        total = sum(self.statuses.values())
+        total = sum(self._statuses)
         result: dict[str, Any] = {
             'frames': self.frames,
             'person_frames': total,
-            'share_of_status': {s.name: self.statuses[s.name] / total if total else 0.0
+            'share_of_status': {s.name: self._statuses[s] / total if total else 0.0
                                 for s in Status},
             'label_changes_per_minute':
                 self.changes / (self.answered / NANOSECONDS / 60) if self.answered else None,
         }
-        if self.confusion.any():
+        if any(map(any, self._confusion)):
             result |= self._measures()
         if self.segments:
             result['segments'] = self._segment_measures()
-        if self.bins[:, 0].any():
+        if any(map(any, self._bins)):
             result['calibration'] = self._calibration()
         return result
 
@@ -171,9 +174,10 @@ class Scores:
         from sklearn.metrics import accuracy_score, f1_score, precision_recall_fscore_support
 
         # Each kind of sample once, weighted by how often it occurred.
-        truth, answer = np.nonzero(self.confusion)
-        weight = self.confusion[truth, answer]
-        occurs, answered = self.confusion.sum(axis=1), self.confusion.sum(axis=0)
+        confusion = np.array(self._confusion)
+        truth, answer = np.nonzero(confusion)
+        weight = confusion[truth, answer]
+        occurs, answered = confusion.sum(axis=1), confusion.sum(axis=0)
         none = self._index[NONE]
         rows = np.flatnonzero(occurs)
         involved = [i for i in np.flatnonzero(occurs + answered)
@@ -198,7 +202,7 @@ class Scores:
             } for k, i in enumerate(involved)},
             'confusion': {
                 'classes': [self.classes[i] for i in np.flatnonzero(occurs + answered)],
-                'counts': self.confusion[np.ix_(*[np.flatnonzero(occurs + answered)] * 2)].tolist(),
+                'counts': confusion[np.ix_(*[np.flatnonzero(occurs + answered)] * 2)].tolist(),
             },
         }
 
@@ -220,11 +224,11 @@ class Scores:
         }
 
     def _calibration(self) -> dict[str, Any]:
-        count, confidence, right = self.bins.T
+        count, confidence, right = np.array(self._bins).T
         return {
             'ece': float(np.abs(confidence - right).sum() / count.sum()),
             'bins': [{'samples': int(n), 'confidence': float(c / n), 'accuracy': float(r / n)}
-                     if n else None for n, c, r in self.bins],
+                     if n else None for n, c, r in self._bins],
         }
 
 

@@ -115,10 +115,13 @@ def _action(message: Any) -> Action:
     except ValueError:
         raise BagError(f'an action of {message.person_id!r} has the status {message.status}, '
                        f'which no version knows') from None
+    probabilities = np.asarray(message.probabilities, np.float32)
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise BagError(f'an action of {message.person_id!r} has probabilities outside of [0, 1]')
     return Action(
         person_id=message.person_id, status=status, label=message.label,
         label_id=message.label_id, confidence=float(message.confidence),
-        probabilities=np.asarray(message.probabilities, np.float32),
+        probabilities=probabilities,
         duration=float(message.duration), window_start=to_nanoseconds(message.window_start),
         window_end=to_nanoseconds(message.window_end), frames=message.frames,
         box=np.array((box.x_min, box.y_min, box.x_max, box.y_max), np.float32),

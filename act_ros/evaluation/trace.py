@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.decision import Status
 from act_ros.labels import Label
 from act_ros.recognizer import Action
 from act_ros.window import NANOSECONDS
@@ -62,9 +63,10 @@ class Trace:
         for action in actions:
             person = self._persons.setdefault(action.person_id, _Person())
             person.frames += 1
-            name = action.label if action.status.name == 'RECOGNIZED' else action.status.name
+            status = action.status
+            name = action.label if status is Status.RECOGNIZED else status.name
             _extend(person.answers, second, self._frame, name)
-            if name != 'LOST' and len(action.probabilities) == len(self._names):
+            if status is not Status.LOST and len(action.probabilities) == len(self._names):
                 if column not in person.columns:
                     person.columns[column] = (np.zeros(len(self._names), np.float32), [0])
                 total, count = person.columns[column]
