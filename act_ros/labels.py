@@ -8,7 +8,8 @@ Who does what when in a recording: the CSV file that evaluation and training rea
 ``start`` and ``end`` are seconds since the bag's first message, or ISO 8601 times (local time
 where no zone is given), by the time of recording. ``label`` is one of the model's, another one,
 or ``unknown``: anything that none of the labels says. ``person`` is the track's id, needed only
-where several people are in view. ``actor`` is who it is; only training cares.
+where several people are in view. ``actor`` is who it is: training keeps people apart by it, and
+the evaluation finds by it who goes by another id than before.
 """
 
 from __future__ import annotations

@@ -246,6 +246,58 @@ def test_somebody_under_a_new_id_is_followed_and_counted(tmp_path: Path, run: An
         'p1': None, 'p2': 'walk', 'p9': 'standing'}
 
 
+@pytest.mark.parametrize('later', ['', '0.2'])
+def test_people_who_swap_ids_are_told_apart_by_where_they_stand(
+    tmp_path: Path, run: Any, later: str,
+) -> None:
+    def scene(second: float) -> list[Person]:
+        ids = ('p1', 'p2') if second < 3 else ('p2', 'p1')
+        both = [somebody(1.0, ids[0], 100), somebody(5.0, ids[1], 500)]
+        return both[1:] if later and 3 <= second < 3.2 else both
+
+    bag = write_bag(tmp_path / 'swap', [
+        keypoints(s, *scene((s - SECOND) / SECOND)) for s in stamps(20, 6)])
+    summary = run(bag, '0,6.1,standing,p1\n0,6.1,walk,p2\n')
+    assert summary['id_switches'] == 2
+    assert [{a['person_id']: a['truth'] for a in frames(tmp_path / 'out')[i]['actions']}
+            for i in (50, 110)] == [{'p1': 'standing', 'p2': 'walk'},
+                                    {'p2': 'standing', 'p1': 'walk'}]
+
+
+def test_an_actor_who_is_labelled_under_another_id_has_switched(
+    tmp_path: Path, run: Any,
+) -> None:
+    """Nobody moves, so the labels alone tell that the ids changed hands."""
+    bag = write_bag(tmp_path / 'still', [
+        keypoints(s, somebody(1.0, 'p1', 100), somebody(1.0, 'p2', 500)) for s in stamps(20, 6)])
+    labels = tmp_path / 'actors.csv'
+    labels.write_text('start,end,label,person,actor\n'
+                      '0,2,standing,p1,anna\n0,4,walk,p2,ben\n'
+                      '2,4,standing,p1,anna\n4,6.1,walk,p1,ben\n4.5,6.1,standing,p2,anna\n')
+    assert run(bag, labels)['id_switches'] == 2
+    labels.write_text('start,end,label,person\n0,3,standing,p1\n3,6.1,standing,p2\n')
+    assert run(bag, labels)['id_switches'] == 0  # somebody else, for all that is known
+
+
+def test_an_actor_followed_under_a_new_id_is_counted_once(tmp_path: Path, run: Any) -> None:
+    bag = write_bag(tmp_path / 'switch', [
+        keypoints(s, somebody(1.0, 'p1' if s < 4 * SECOND else 'p9')) for s in stamps(20, 6)])
+    labels = tmp_path / 'actors.csv'
+    labels.write_text('start,end,label,person,actor\n0,4,standing,p1,anna\n4,6.1,walk,p9,anna\n')
+    assert run(bag, labels)['id_switches'] == 1
+    assert frames(tmp_path / 'out')[70]['actions'][-1] | {'person_id': 'p9', 'truth': 'standing'} \
+        == frames(tmp_path / 'out')[70]['actions'][-1]
+
+
+def test_somebody_labelled_under_an_id_later_is_nobody_followed(
+    tmp_path: Path, run: Any,
+) -> None:
+    bag = write_bag(tmp_path / 'next', [
+        keypoints(s, somebody(1.0, 'p1' if s < 3 * SECOND else 'p9')) for s in stamps(20, 6)])
+    summary = run(bag, '0,4,standing,p1\n4,6.1,walk,p9\n')
+    assert summary['id_switches'] == 0
+
+
 def test_a_label_the_model_lacks_must_be_answered_with_unknown(
     tmp_path: Path, run: Any, plan_bag: Path,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,19 +13,31 @@ from act_ros.labels import Label
 from act_ros.recognizer import Action
 from act_ros.window import NANOSECONDS
 
-# A person who comes into sight this soon after, and this near (in heights of the box) to where
-# a labelled one was last seen, is that one under another id.
+# A track that begins this soon after, and this near (in heights of the box) to where a labelled
+# person was last seen, is that person under another id.
 _REUNION_SECONDS = 2.0
 _REUNION_HEIGHTS = 0.75
+# Heights a second: who runs makes two. What moves further has become somebody else's track.
+_FASTEST = 3.0
 
 
 @dataclass(eq=False)
-class _Seen:
-    """When and where a track was first and last in sight."""
+class _Track:
+    """Where and when an id was last in sight, and since when it must be the same body."""
 
-    first: int
+    since: int
     last: int
     box: np.ndarray
+
+
+@dataclass(eq=False)
+class _Followed:
+    """A labelled person: the id that the last label named, the present one, where last seen."""
+
+    named: str
+    id: str
+    last: int = -1
+    box: np.ndarray | None = None
 
 
 @dataclass(eq=False)
@@ -33,9 +45,11 @@ class Truth:
     """
     Follows the labels through a recording, frame by frame.
 
-    A label without a person holds for everybody in view. One with a person holds for the track of
-    that id; where the track ends and a new one begins nearby, the person is followed under the
-    new id and ``switches`` counts one. ``seen`` are the frames in which each track was in sight.
+    A label without a person holds for everybody in view. One with a person holds for who has that
+    id when it begins. Where that id ends, or leaps to another place, and another one begins or
+    leaps to where the person was, the person is followed under that id, and ``switches`` counts
+    one. So it does where labels of the same actor name another id than before. ``seen`` are the
+    frames in which each track was in sight.
     """
 
     labels: Sequence[Label]
@@ -45,9 +59,11 @@ class Truth:
     def __post_init__(self) -> None:
         self._next = 0
         self._active: list[Label] = []
-        self._tracks: dict[str, _Seen] = {}
-        self._id_of: dict[str, str] = {
-            label.person: label.person for label in self.labels if label.person}
+        self._tracks: dict[str, _Track] = {}
+        self._people: dict[str, _Followed] = {}
+        # Who has an id by the first label that names it.
+        self._owners = {label.person: _who(label) for label in reversed(self.labels)
+                        if label.person}
 
     def update(self, time: int, actions: Sequence[Action]) -> list[tuple[Label, Action | None]]:
         """
@@ -55,55 +71,106 @@ class Truth:
 
         None stands for somebody labelled who is not in sight; LOST people are not.
         """
-        visible = [a for a in actions if a.status is not Status.LOST]
-        for action in visible:
+        visible = {a.person_id: a for a in actions if a.status is not Status.LOST}
+        for action in visible.values():
             self._see(time, action)
         while self._next < len(self.labels) and self.labels[self._next].start <= time:
             self._active.append(self.labels[self._next])
+            if self._active[-1].person:
+                self._begin(self._active[-1], visible)
             self._next += 1
         if not self._active:
             return []
         self._active = [label for label in self._active if time < label.end]
-        by_id = {action.person_id: action for action in visible}
+        found = self._follow(time, visible) if self._owners else {}
         pairs: list[tuple[Label, Action | None]] = []
         for label in self._active:
             if not label.person:
-                pairs += [(label, action) for action in visible] or [(label, None)]
+                pairs += [(label, action) for action in visible.values()] or [(label, None)]
             else:
-                pairs.append((label, by_id.get(self._follow(label.person, time, by_id))))
+                pairs.append((label, found.get(_who(label))))
         return pairs
 
     def _see(self, time: int, action: Action) -> None:
         self.seen[action.person_id] += 1
         track = self._tracks.get(action.person_id)
         if track is None:
-            self._tracks[action.person_id] = _Seen(time, time, action.box)
+            self._tracks[action.person_id] = _Track(time, time, action.box)
             # Ids are never reused: old ones need no memory beyond a reunion.
             if len(self._tracks) > 1000:
                 oldest = min(self._tracks, key=lambda name: self._tracks[name].last)
                 del self._tracks[oldest]
-        else:
-            track.last, track.box = time, action.box
+            return
+        # Only where ids matter: this is for every person in every frame.
+        reach = _REUNION_HEIGHTS + _FASTEST * (time - track.last) / NANOSECONDS
+        if self._owners and not _is_near(track.box, action.box, reach):
+            track.since = time
+        track.last, track.box = time, action.box
 
-    def _follow(self, person: str, time: int, visible: dict[str, Action]) -> str:
-        """Return the id a labelled person has now."""
-        current = self._id_of[person]
-        lost = self._tracks.get(current)
-        if current in visible or lost is None:
-            return current
-        taken = set(self._id_of.values())
-        limit = _REUNION_SECONDS * NANOSECONDS
-        for name, action in visible.items():
-            track = self._tracks[name]
-            if name in taken or not lost.last - limit / 4 <= track.first <= lost.last + limit:
-                continue
-            height = max(float(lost.box[3] - lost.box[1]), 1.0)
-            if np.linalg.norm(_centre(action.box) - _centre(lost.box)) < _REUNION_HEIGHTS * height:
-                self._id_of[person] = name
+    def _begin(self, label: Label, visible: Mapping[str, Action]) -> None:
+        """Take the id that a label names, unless that one is gone and already replaced."""
+        person = self._people.setdefault(_who(label), _Followed(label.person, label.person))
+        if label.person != person.named or label.person in visible:
+            # A change that was noticed in time has been counted.
+            self.switches += person.id == person.named != label.person
+            person.id, person.last, person.box = label.person, -1, None
+        person.named = label.person
+
+    def _follow(self, time: int, visible: Mapping[str, Action]) -> dict[str, Action]:
+        """Return what those who are labelled now, and in sight, do under their present ids."""
+        found: dict[str, Action] = {}
+        wanted = {_who(label) for label in self._active if label.person}
+        unsure = [who for who in sorted(wanted) if not self._is_sure(self._people[who])
+                  or self._people[who].id not in visible]
+        for who in wanted.difference(unsure):
+            found[who] = visible[self._people[who].id]
+        for who in unsure:
+            if action := self._find(who, visible, {a.person_id for a in found.values()}):
                 self.switches += 1
-                return name
-        return current
+                found[who] = action
+        for who, action in found.items():
+            person = self._people[who]
+            person.id, person.last, person.box = action.person_id, time, action.box
+        # Nobody is where they were: their ids are the best guess, and after a while believed.
+        taken = {action.person_id for action in found.values()}
+        for who in unsure:
+            person = self._people[who]
+            guess = visible.get(person.id)
+            if who in found or guess is None or person.id in taken:
+                continue
+            found[who] = guess
+            if person.box is None or time > person.last + _REUNION_SECONDS * NANOSECONDS:
+                person.last, person.box = time, guess.box
+        return found
+
+    def _find(self, who: str, visible: Mapping[str, Action], taken: set[str]) -> Action | None:
+        """Return the action of an id that has lately come to where somebody was."""
+        person, limit = self._people[who], _REUNION_SECONDS * NANOSECONDS
+        if person.box is None:
+            return None
+        for name, action in visible.items():
+            is_labelled_later = self._owners.get(name, who) not in (who, *self._people)
+            if name == person.id or name in taken or is_labelled_later:
+                continue
+            since = self._tracks[name].since
+            if person.last - limit / 4 <= since <= person.last + limit \
+                    and _is_near(person.box, action.box):
+                return action
+        return None
+
+    def _is_sure(self, person: _Followed) -> bool:
+        """Tell whether the person's id is the same body since it was last seen."""
+        track = self._tracks.get(person.id)
+        return track is not None and track.since <= person.last
 
 
-def _centre(box: np.ndarray) -> np.ndarray:
-    return (box[:2] + box[2:]) / 2
+def _who(label: Label) -> str:
+    return label.actor or label.person
+
+
+def _is_near(one: np.ndarray, other: np.ndarray, heights: float = _REUNION_HEIGHTS) -> bool:
+    """Tell whether the middle of a box is within so many heights of ``one`` from that of it."""
+    x_0, y_0, x_1, y_1 = one.tolist()
+    u_0, v_0, u_1, v_1 = other.tolist()
+    reach = 2 * heights * max(y_1 - y_0, 1.0)
+    return (x_0 + x_1 - u_0 - u_1) ** 2 + (y_0 + y_1 - v_0 - v_1) ** 2 < reach * reach
