@@ -35,7 +35,13 @@ class Robot:
         self.peer = made.peer
         self.heard: list[ActionArray] = self.peer.listen(ActionArray, '/actions')
         self.keypoints = self.peer.publisher(KeypointArray, '/keypoints')
-        self.peer.wait(lambda: self.peer.node.count_publishers('/actions') > 0, 'actions')
+        self.peer.greet(self._greet, self.heard)
+
+    def _greet(self, number: int) -> Header:
+        """Send a frame without people, from long before all others."""
+        msg = frame(number, [], start=FRAME)
+        self.keypoints.publish(msg)
+        return msg.header
 
     def ask(self, msg: KeypointArray) -> ActionArray:
         """Publish a frame and return the answer to it."""

@@ -43,6 +43,7 @@ class Peer:
         self.node = Node('test_peer', context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+        self._clients: dict[str, Any] = {}
 
     def listen(self, kind: type, topic: str, qos: Any = 50) -> list[Any]:
         """Return a list that every message on the topic is appended to."""
@@ -82,6 +83,33 @@ class Peer:
             pause = time.monotonic() + 0.3
             while not condition() and time.monotonic() < pause:
                 self.executor.spin_once(timeout_sec=0.05)
+
+    def greet(self, publish: Callable[[int], Any], heard: list[Any]) -> None:
+        """
+        Publish until a node answers, so that both sides have surely found each other.
+
+        ``publish(i)`` sends the i-th greeting and returns its header; ``heard`` gets the answers,
+        which bear the header of what they answer, and is empty in the end. Before this, a
+        node may publish an answer without knowing of the test's subscription.
+        """
+        sent: list[Any] = []
+
+        def greeted() -> bool:
+            return any(m.header == header for m in heard for header in sent)
+
+        self.insist(lambda: sent.append(publish(len(sent))), greeted, 'an answer to a greeting')
+        self.wait(lambda: any(m.header == sent[-1] for m in heard), 'the answer to the last one')
+        heard.clear()
+
+    def call(self, kind: type, name: str, request: Any) -> Any:
+        """Return the answer of a service, once there is one of that name."""
+        if name not in self._clients:
+            self._clients[name] = self.node.create_client(kind, name)
+        client = self._clients[name]
+        self.wait(client.service_is_ready, f'the service {name}')
+        future = client.call_async(request)
+        self.wait(future.done, f'an answer of {name}')
+        return future.result()
 
     def close(self) -> None:
         """Leave the domain."""

@@ -13,6 +13,7 @@ pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
 
 from bag_writer import keypoint_array, write_bag
+from robot import Robot
 from ros_harness import bench
 from std_msgs.msg import Header
 from synthetic import SECOND, person, pose, stamps
@@ -20,7 +21,6 @@ from synthetic import SECOND, person, pose, stamps
 from act_ros.bags import Bag
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
-from act_ros.msg import ActionArray, KeypointArray
 from act_ros.nodes.conversions import msg_to_actions, persons_to_msg, to_nanoseconds, to_time
 from act_ros.person import Person
 from act_ros.timeline import frame_line
@@ -51,18 +51,16 @@ def test_a_bag_replayed_through_act_node_gives_the_evaluations_results(
     assert len(records) == len(times) - 1
 
     with bench(tmp_path) as made, Bag(bag) as opened:
-        node = made.start('act_node', {'bundle': str(tiny_bundle)})
-        heard: list[ActionArray] = made.peer.listen(ActionArray, '/actions')
-        publisher = made.peer.publisher(KeypointArray, '/keypoints')
-        made.peer.wait_for_publisher('/actions')
+        robot = Robot(made, made.start('act_node', {'bundle': str(tiny_bundle)}))
+        heard = robot.heard
         wanted = 0
         for frame in opened.poses():
-            publisher.publish(persons_to_msg(
+            robot.keypoints.publish(persons_to_msg(
                 frame.persons, frame.layout, Header(stamp=to_time(frame.stamp)), *frame.size))
             if frame.stamp / SECOND in answered:
                 wanted += 1
                 made.peer.wait(lambda: len(heard) >= wanted, f'answer {wanted}')  # noqa: B023
-        assert node.is_alive() and len(heard) == len(records)
+        assert robot.node.is_alive() and len(heard) == len(records)
 
     statuses = set()
     for message, record in zip(heard, records, strict=True):

@@ -68,9 +68,7 @@ def _yuv422(image: np.ndarray) -> np.ndarray:
 def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Process]]:
     """Yield a bench with a running pose_node."""
     with bench(tmp_path_factory.mktemp('pose')) as made:
-        node = made.start('pose_node', {'reliability': 'reliable', 'tracker.min_hits': 1})
-        made.peer.wait_for_publisher('/pose_node/keypoints')
-        yield made, node
+        yield made, made.start('pose_node', {'reliability': 'reliable', 'tracker.min_hits': 1})
 
 
 @pytest.fixture(scope='module')
@@ -79,13 +77,25 @@ def images(robot: tuple[Bench, Process]) -> Any:
     return robot[0].peer.publisher(Image, '/image', 5)
 
 
-@pytest.fixture
-def keypoints(robot: tuple[Bench, Process]) -> list[KeypointArray]:
-    """Return what pose_node publishes from here on."""
-    made, node = robot
-    heard = made.peer.listen(KeypointArray, '/pose_node/keypoints')
-    made.peer.wait(lambda: 'is ready' in node.log, 'pose_node')
+@pytest.fixture(scope='module')
+def everything(robot: tuple[Bench, Process], images: Any) -> list[KeypointArray]:
+    """Return what pose_node publishes, once it surely knows its audience."""
+    heard = robot[0].peer.listen(KeypointArray, '/pose_node/keypoints')
+
+    def greet(number: int) -> Header:
+        msg = bgr_to_image(np.full((120, 160, 3), 127, np.uint8), header(next(counter)))
+        images.publish(msg)
+        return msg.header
+
+    robot[0].peer.greet(greet, heard)
     return heard
+
+
+@pytest.fixture
+def keypoints(everything: list[KeypointArray]) -> list[KeypointArray]:
+    """Return what pose_node publishes from here on."""
+    everything.clear()
+    return everything
 
 
 counter = iter(range(1_000_000))
