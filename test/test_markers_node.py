@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -170,3 +171,30 @@ def test_the_layout_files_show_our_topics(name: str) -> None:
     assert {'/markers_node/markers', '/pose_node/annotated'} <= topics
     assert topics <= {'/markers_node/markers', '/pose_node/annotated', '/pose_node/keypoints',
                       '/act_node/labels', '/actions'}
+
+
+def test_the_rviz_layout_names_the_markers_and_looks_along_the_optical_axis() -> None:
+    manager = yaml.safe_load((ROOT / 'config' / 'act.rviz').read_text())['Visualization Manager']
+    shown = {display['Class']: display for display in manager['Displays']}
+    assert set(shown['rviz_default_plugins/MarkerArray']['Namespaces']) == {
+        'bones', 'joints', 'captions'}
+    # RViz turns a robot's view (along x, z up) by yaw about z, then by pitch about y.
+    view = manager['Views']['Current']
+    yaw, pitch = view['Yaw'], view['Pitch']
+    ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
+    up = np.array([np.cos(yaw) * np.sin(pitch), np.sin(yaw) * np.sin(pitch), np.cos(pitch)])
+    assert np.allclose([ahead, up], [(0, 0, 1), (0, -1, 0)], atol=2e-3)
+    assert abs(pitch) < np.pi / 2 - 0.001 + 1e-6  # RViz cuts off what is steeper
+
+
+def test_the_foxglove_layout_places_every_panel() -> None:
+    tree = json.loads((ROOT / 'config' / 'act.foxglove.json').read_text())
+
+    def panels(place: Any) -> list[str]:
+        return [place] if isinstance(place, str) else [
+            *panels(place['first']), *panels(place['second'])]
+
+    assert sorted(panels(tree['layout'])) == sorted(tree['configById'])
+    camera = tree['configById']['3D!people']['cameraState']
+    # Seen straight from behind: at the very pole the turn about the axis would be undefined.
+    assert 179 < camera['phi'] < 180 and camera['thetaOffset'] == 0
