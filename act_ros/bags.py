@@ -170,12 +170,12 @@ class Bag:
         count = 0
         for reader in self._readers:
             connections = [c for c in reader.connections if c.topic in topics]
-            for connection in connections:
-                if connection.msgtype not in decoders:
-                    decoders[connection.msgtype] = decoder_for(connection)
             if not connections:
                 continue
             try:
+                for connection in connections:
+                    if connection.msgtype not in decoders:
+                        decoders[connection.msgtype] = decoder_for(connection)
                 for connection, time, data in reader.messages(connections):
                     yield connection.topic, time, decoders[connection.msgtype](data)
                     count += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import reprlib
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from act_ros.features import NORMALISATION, num_features
 from act_ros.skeletons import get_layout
 
 SCHEMA = 1
+_LARGEST_CARD = 1 << 20
 
 
 class BundleError(ValueError):
@@ -97,9 +99,12 @@ def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
             raise BundleError(
                 f'model bundle {path}: {file} does not exist; a bundle is a .tflite and a .yaml '
                 f'of the same name side by side')
+    if card.stat().st_size > _LARGEST_CARD:
+        raise BundleError(f'{card} is larger than any description of a model; is it one?')
     try:
         values = yaml.safe_load(card.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    # A bad date is a ValueError to PyYAML, an empty number an IndexError, and so on.
+    except Exception as error:
         raise BundleError(f'{card} is not valid YAML: {error}') from error
     bundle = _parse(card, values)
     data = model.read_bytes()
@@ -140,13 +145,21 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
+def _brief(value: Any) -> str:
+    """Return a value for a message, be it nested a million times over."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return f'such {type(value).__name__}'
+
+
 def _parse(card: Path, values: Any) -> Bundle:
     if not isinstance(values, dict):
         raise BundleError(f'{card} must be a YAML mapping, not {type(values).__name__}')
     values = dict(values)
     schema = values.pop('schema', None)
     if schema != SCHEMA:
-        raise BundleError(f'{card} has schema {schema!r}, this version reads schema {SCHEMA}')
+        raise BundleError(f'{card} has schema {_brief(schema)}, this version reads schema {SCHEMA}')
     fields = {f.name: f for f in dataclasses.fields(Bundle)}
     required = {name for name, f in fields.items()
                 if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
@@ -160,7 +173,7 @@ def _parse(card: Path, values: Any) -> Bundle:
     for key, value in values.items():
         kind = str(fields[key].type)
         if not isinstance(value, kinds[kind]) or isinstance(value, bool) != (kind == 'bool'):
-            raise BundleError(f'{card}: {key} must be {kind}, not {value!r}')
+            raise BundleError(f'{card}: {key} must be {kind}, not {_brief(value)}')
     try:
         return Bundle(**values)
     except (TypeError, ValueError) as error:

@@ -14,7 +14,7 @@ _COLOURS = (
 
 def colour_of(person_id: str) -> tuple[int, int, int]:
     """Return the BGR colour that belongs to an id: always the same, neighbours differ."""
-    digits = ''.join(c for c in person_id if c.isdecimal())
+    digits = ''.join(c for c in person_id if c.isdecimal())[-9:]  # int() has a limit
     number = int(digits) if digits else sum(person_id.encode())
     return _COLOURS[number % len(_COLOURS)]
 

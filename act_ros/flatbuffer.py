@@ -8,22 +8,35 @@ overwritten. A walk over the tables that they follow, by the public TFLite schem
 from __future__ import annotations
 
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
-# What a field points to: a vector of elements of so many bytes, or tables with fields of their own.
-# Numbers are those of the schema; scalar fields lie inside of their table and need no entry.
+
+class _Table(NamedTuple):
+    """
+    What the fields of a table point to: a vector of elements of so many bytes, a table, or a
+    vector of tables. Numbers are those of the schema; scalar fields lie inside of their table and
+    need no entry. ``needed`` fields are read unasked: a file that lacks one crashes the runtime.
+    """
+
+    fields: dict[int, Any]
+    needed: tuple[int, ...] = ()
+
+
 _BYTES, _NUMBERS = 1, 4
-_TENSOR = {0: _NUMBERS, 3: _BYTES, 4: {2: _NUMBERS, 3: 8}, 7: _NUMBERS}
-_OPERATOR: dict[int, Any] = {1: _NUMBERS, 2: _NUMBERS, 4: {}, 5: _BYTES}
-_SUBGRAPH = {0: [_TENSOR], 1: _NUMBERS, 2: _NUMBERS, 3: [_OPERATOR], 4: _BYTES}
-_MODEL = {1: [{1: _BYTES}], 2: [_SUBGRAPH], 3: _BYTES, 4: [{0: _BYTES}]}
+_TENSOR = _Table({0: _NUMBERS, 3: _BYTES, 4: _Table({2: _NUMBERS, 3: 8}), 7: _NUMBERS})
+_OPERATOR = _Table({1: _NUMBERS, 2: _NUMBERS, 4: _Table({}), 5: _BYTES})
+_SUBGRAPH = _Table(
+    {0: [_TENSOR], 1: _NUMBERS, 2: _NUMBERS, 3: [_OPERATOR], 4: _BYTES}, needed=(0, 1, 2, 3))
+_MODEL = _Table(
+    {1: [_Table({1: _BYTES})], 2: [_SUBGRAPH], 3: _BYTES, 4: [_Table({0: _BYTES})]},
+    needed=(1, 2, 4))
 
 
 def check_offsets(content: bytes) -> None:
     """
     Follow the tables of a model.
 
-    :raises ValueError: an offset leaves the file.
+    :raises ValueError: an offset leaves the file, or something is missing.
     """
     try:
         _check_table(content, _target(content, 0), _MODEL)
@@ -36,27 +49,27 @@ def _target(content: bytes, place: int) -> int:
     return place + int(struct.unpack_from('<I', content, place)[0])
 
 
-def _check_table(content: bytes, table: int, fields: dict[int, Any]) -> None:
+def _check_table(content: bytes, table: int, kind: _Table) -> None:
     layout = table - struct.unpack_from('<i', content, table)[0]
     if layout < 0:
         raise ValueError('a table has no layout')
     layout_size, table_size = struct.unpack_from('<HH', content, layout)
     if max(layout + layout_size, table + table_size) > len(content):
         raise ValueError('a table is cut off')
-    for number, kind in fields.items():
-        entry = 4 + 2 * number
-        if entry + 2 > layout_size:
-            continue
-        offset = struct.unpack_from('<H', content, layout + entry)[0]
+    for number, points_to in kind.fields.items():
+        entry, offset = 4 + 2 * number, 0
+        if entry + 2 <= layout_size:
+            offset = struct.unpack_from('<H', content, layout + entry)[0]
         if not offset:
-            continue
-        if isinstance(kind, dict):
-            _check_table(content, _target(content, table + offset), kind)
+            if number in kind.needed:
+                raise ValueError('a part of the network is missing')
+        elif isinstance(points_to, _Table):
+            _check_table(content, _target(content, table + offset), points_to)
         else:
-            _check_vector(content, _target(content, table + offset), kind)
+            _check_vector(content, _target(content, table + offset), points_to)
 
 
-def _check_vector(content: bytes, vector: int, kind: int | list[dict[int, Any]]) -> None:
+def _check_vector(content: bytes, vector: int, kind: int | list[_Table]) -> None:
     length = struct.unpack_from('<I', content, vector)[0]
     size = kind if isinstance(kind, int) else 4
     if vector + 4 + length * size > len(content):

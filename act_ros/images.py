@@ -7,6 +7,7 @@ and honours rows with padding (``step`` > width x pixel size).
 
 from __future__ import annotations
 
+import struct
 from array import array
 from typing import NamedTuple
 
@@ -15,6 +16,13 @@ import numpy as np
 
 MAX_PIXELS = 100_000_000
 """Larger images are refused: no camera sends them, a broken header does."""
+
+
+# Where a camera's JPEG has told its size by: Exif and colour profiles come before it.
+_HEADER = 1 << 20
+# Markers of ITU-T T.81, table B.1: those that begin a frame.
+_FRAME_HEADERS = {*range(0xc0, 0xd0)} - {0xc4, 0xc8, 0xcc}
+_BARE = range(0xd0, 0xda)  # those without a length, and no place before a frame
 
 
 class _Encoding(NamedTuple):
@@ -104,10 +112,38 @@ def decode_compressed(
     """
     Return a JPEG or PNG image as uint8 (H, W, 3) BGR.
 
-    :raises ImageError: empty or damaged data.
+    :raises ImageError: empty or damaged data, another format, or too many pixels.
     """
     buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
+    # Before OpenCV makes room for what a few forged bytes claim.
+    height, width = _claimed_size(bytes(buffer[:_HEADER]))
+    if height * width > MAX_PIXELS:
+        raise ImageError(f'the image claims {width} x {height} pixels, more than any camera')
+    try:
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if height * width else None
+    except cv2.error:
+        image = None
     if image is None:
-        raise ImageError(f'the compressed image ({buffer.size} bytes) cannot be decoded')
+        raise ImageError(f'the compressed image ({buffer.size} bytes) cannot be decoded: it is '
+                         'no whole JPEG or PNG')
     return image
+
+
+def _claimed_size(head: bytes) -> tuple[int, int]:
+    """Return the height and width that the beginning of a JPEG or PNG file tells, or zeros."""
+    try:
+        if head.startswith(b'\x89PNG\r\n\x1a\n'):
+            width, height = struct.unpack_from('>II', head, 16)
+            return height, width
+        at = 2 if head.startswith(b'\xff\xd8') else len(head)
+        while head[at] == 0xff:
+            kind = head[at + 1]
+            if kind in _FRAME_HEADERS:
+                height, width = struct.unpack_from('>HH', head, at + 5)
+                return height, width
+            if kind < 0xc0 or kind in _BARE:
+                break
+            at += 1 if kind == 0xff else 2 + struct.unpack_from('>H', head, at + 2)[0]
+    except (IndexError, struct.error):
+        pass
+    return 0, 0

@@ -120,8 +120,8 @@ def _time(text: str, bag_start: int, where: str) -> int:
     except (ValueError, OverflowError):
         pass
     try:
-        moment = datetime.fromisoformat(text.replace('Z', '+00:00'))
-    except ValueError:
+        moment = datetime.fromisoformat(text.replace('Z', '+00:00')).timestamp()
+    except (ValueError, OverflowError):  # also a year that a clock cannot show
         raise LabelError(f'{where}: {text!r} is neither a number of seconds nor an ISO 8601 '
                          f'time') from None
-    return round(moment.timestamp() * 1e6) * 1000
+    return round(moment * 1e6) * 1000

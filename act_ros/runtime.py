@@ -107,6 +107,8 @@ def load_interpreter(
     try:
         interpreter = interpreter_class(model_content=content, num_threads=num_threads)
         interpreter.allocate_tensors()
+        interpreter.get_input_details()  # fails where names are not text
+        interpreter.get_output_details()
     except (ValueError, RuntimeError) as error:
         raise ModelError(
             f'{label} cannot be opened with {name} ({str(error).strip()}): either the file is '

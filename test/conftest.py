@@ -14,6 +14,7 @@ from act_ros.classifier import ActClassifier
 
 settings.register_profile(
     'act_ros', deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+settings.register_profile('fuzz', settings.get_profile('act_ros'), max_examples=5000)
 settings.load_profile('act_ros')
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import struct
 from collections.abc import Callable
 
 import cv2
@@ -169,3 +170,24 @@ def test_png_and_jpeg() -> None:
 def test_compressed_data_that_is_damaged(data: bytes) -> None:
     with pytest.raises(ImageError, match=rf'\({len(data)} bytes\) cannot be decoded'):
         decode_compressed(data)
+
+
+@pytest.mark.parametrize(('kind', 'at'), [('.png', 16), ('.jpg', None)])
+def test_a_compressed_image_that_claims_more_pixels_than_any_camera(
+    kind: str, at: int | None,
+) -> None:
+    """Refused before memory is made ready for them."""
+    data = bytearray(cv2.imencode(kind, BGR)[1].tobytes())
+    claim = struct.pack('>II', 60_000, 60_000) if at else struct.pack('>HH', 60_000, 60_000)
+    at = at or data.index(b'\xff\xc0') + 5
+    data[at:at + len(claim)] = claim
+    with pytest.raises(ImageError, match='claims 60000 x 60000 pixels'):
+        decode_compressed(bytes(data))
+
+
+def test_what_comes_before_the_frame_of_a_jpeg_is_skipped() -> None:
+    """Exif and the like, and bytes that fill up to the next marker."""
+    data = cv2.imencode('.jpg', BGR)[1].tobytes()
+    comment = b'\xff\xff\xff\xfe' + struct.pack('>H', 5002) + bytes(5000)
+    np.testing.assert_array_equal(
+        decode_compressed(data[:2] + comment + data[2:]), decode_compressed(data))

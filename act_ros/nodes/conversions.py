@@ -15,6 +15,8 @@ from act_ros.person import Person
 from act_ros.recognizer import Action
 from act_ros.window import NANOSECONDS
 
+_STATUSES = {int(status): status for status in Status}
+
 
 def to_nanoseconds(stamp: Time) -> int:
     """Return a stamp as integer nanoseconds."""
@@ -67,10 +69,10 @@ def actions_to_msg(actions: Sequence[Action], model: str, header: Header) -> Act
 
 
 def msg_to_actions(msg: ActionArray) -> list[Action]:
-    """Return the actions of a message."""
+    """Return the actions of a message; a status of another version is UNKNOWN."""
     return [Action(
-        person_id=action.person_id, status=Status(action.status), label=action.label,
-        label_id=action.label_id, confidence=action.confidence,
+        person_id=action.person_id, status=_STATUSES.get(action.status, Status.UNKNOWN),
+        label=action.label, label_id=action.label_id, confidence=action.confidence,
         probabilities=np.array(action.probabilities, np.float32), duration=action.duration,
         window_start=to_nanoseconds(action.window_start),
         window_end=to_nanoseconds(action.window_end), frames=action.frames,
