@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,7 +99,7 @@ class Bag:
             self._readers = [self._stack.enter_context(Reader(file)) for file in self._files]
         except Exception as error:  # rosbags, sqlite and the file system each have their own
             self._stack.close()
-            self._readers, self._damage = self._recover(error), error
+            self._readers, self._damage = self._recover(Reader, error), error
         self.topics: dict[str, Topic] = {}
         for connection in (c for reader in self._readers for c in reader.connections):
             known = self.topics.get(connection.topic, Topic(connection.msgtype, 0))
@@ -248,16 +248,19 @@ class Bag:
                 f'known, and the bag carries no definition of it')
         return store
 
-    def _recover(self, error: Exception) -> list[Any]:
-        """Return readers of a bag that was never finished, or raise BagError."""
-        files = [file for path in self._files for file in (
-            sorted(path.glob('*.mcap')) if path.is_dir() else [path])]
-        if not files or any(file.suffix != '.mcap' for file in files):
+    def _recover(self, reader: type[Any], error: Exception) -> list[Any]:
+        """Return readers of those files that can be read, or raise BagError."""
+        readers = []
+        for file in _storage_files(self.path) if self.path.is_dir() else [self.path]:
+            try:
+                readers.append(self._stack.enter_context(reader(file)))
+            except Exception:  # as above
+                if file.suffix == '.mcap':
+                    with suppress(Exception):
+                        readers.append(UnfinishedMcap(file))
+        if not readers:
             raise self._damaged(error) from error
-        try:
-            return [UnfinishedMcap(file) for file in files]
-        except Exception:
-            raise self._damaged(error) from error
+        return readers
 
     def _listing(self) -> str:
         return ', '.join(f'{name} ({info.type}, {info.num_messages} messages)'
@@ -310,11 +313,15 @@ def _find_files(path: Path) -> list[Path]:
     if (path / 'metadata.yaml').is_file():
         return [path]
     # The recorder writes the metadata when it ends; it may have been killed.
-    files = sorted(file for file in path.iterdir() if file.suffix in _STORAGES)
+    files = _storage_files(path)
     if not files:
         raise BagError(f'{path} is not a ROS 2 bag: it has neither a metadata.yaml nor '
                        f'{" or ".join(_STORAGES)} files')
     return files
+
+
+def _storage_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in _STORAGES)
 
 
 # Stamp (nanoseconds), layout, width and height, and the persons of a KeypointArray.

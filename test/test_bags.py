@@ -168,6 +168,32 @@ def test_a_bag_whose_recorder_was_killed_is_read_without_its_metadata(
         assert len(list(bag.poses())) == 61
 
 
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_a_bag_with_half_of_its_metadata_is_read_and_the_damage_told(
+    tmp_path: Path, storage: str,
+) -> None:
+    path = walk(tmp_path / 'walk', storage)
+    metadata = path / 'metadata.yaml'
+    metadata.write_text(metadata.read_text()[:300])
+    frames = []
+    with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after 61 messages'):
+        for frame in bag.poses():
+            frames.append(frame)
+    assert len(frames) == 61
+
+
+def test_of_several_files_those_that_are_whole_are_read(tmp_path: Path) -> None:
+    path = walk(tmp_path / 'walk', 'mcap')
+    (path / 'metadata.yaml').unlink()
+    shutil.copy(path / 'walk.mcap', path / 'walk_1.mcap')
+    (path / 'walk_0.mcap').write_bytes(b'not a bag')
+    frames = []
+    with Bag(path) as bag, pytest.raises(BagError, match='after 122 messages'):
+        for frame in bag.poses():
+            frames.append(frame)
+    assert len(frames) == 122
+
+
 def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'notes.txt').write_text('no bag')
     (tmp_path / 'broken').mkdir()
