@@ -7,6 +7,8 @@ released MPOSE2021 arrays (reduce, centre and scale, velocities, flatten) and is
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 
 from act_ros.skeletons import get_layout, joint_sources
@@ -56,17 +58,21 @@ def extract_features(
     others = (*range(joint_axis), joint_axis + 1)
     points = np.ascontiguousarray(
         keypoints[..., :2].transpose(joint_axis, *others), np.float64)
-    if not np.isfinite(points).all():
+    if not isfinite(points.sum()):  # much cheaper than to look at each
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first (act_ros.window)')
 
     joints = get_layout(output_layout or _OUTPUT_LAYOUT.get(layout, layout)).joints
-    gathered = _gather(points, joint_sources(layout, (*joints, 'neck', 'mid_hip')))
-    pose, neck, mid_hip = gathered[:-2], gathered[-2], gathered[-1]
+    *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
+    neck, mid_hip = _mean(points, neck_of), _mean(points, mid_hip_of)
+    pose = points.take([indices[0] for indices in sources], axis=0)
+    for joint, indices in enumerate(sources):
+        if len(indices) > 1:
+            pose[joint] = _mean(points, indices)
     across = neck - mid_hip
-    torso = np.sqrt((across * across).sum(axis=-1, keepdims=True))
+    torso = np.hypot(across[..., 0], across[..., 1])
     pose -= neck
-    pose /= np.maximum(torso, 1.0)
+    pose /= np.maximum(torso, 1.0)[..., None]
 
     features = np.empty((*pose.shape[1:-1], len(joints), CHANNELS),
                         np.float64 if keypoints.dtype == np.float64 else np.float32)
@@ -77,15 +83,12 @@ def extract_features(
     return features.reshape(*features.shape[:-2], len(joints) * CHANNELS)
 
 
-def _gather(points: np.ndarray, sources: tuple[tuple[int, ...], ...]) -> np.ndarray:
-    """Return new points (joints, ..., 2), each the mean of its sources among (K, ..., 2)."""
-    gathered = points[[indices[0] for indices in sources]]
-    for joint, indices in enumerate(sources):
-        if len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
-            gathered[joint] += points[indices[1]]
-            gathered[joint] /= 2
-        elif len(indices) > 2:  # head and feet: OpenPose writes 0 for what it did not find
-            group = points[list(indices)]
-            found = (group != 0).sum(axis=0)
-            gathered[joint] = group.sum(axis=0) / np.maximum(found, 1)
-    return gathered
+def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
+    """Return the mean (..., 2) of some of the points (K, ..., 2)."""
+    if len(indices) == 1:
+        return points[indices[0]]
+    if len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
+        return (points[indices[0]] + points[indices[1]]) / 2
+    # Head and feet: OpenPose writes 0 for what it did not find.
+    group = points.take(indices, axis=0)
+    return group.sum(axis=0) / np.maximum(np.count_nonzero(group, axis=0), 1)

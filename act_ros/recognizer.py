@@ -40,6 +40,10 @@ class WindowOptions(Options):
     forget_after: float = option(
         2.0, 'Seconds a person who is out of sight is still reported, as LOST from max_gap on.',
         low=0.0, high=60.0)
+    max_rate: float = option(
+        0.0, 'How often a second a person is classified at most; in the frames between, the last '
+        'answer stands. 0 takes the rate of the model, whose windows hardly change in less.',
+        low=0.0, high=1000.0)
     max_persons: int = option(
         64, 'Most persons handled at once; further ones are dropped, lowest score first.',
         low=1, high=1000)
@@ -71,6 +75,7 @@ class Action:
 # Coordinates beyond any image are as good as NaN.
 _MAX_PIXEL = 1e6
 _NOTHING = np.zeros(0, np.float32)
+_ONES = np.ones(4, np.float32)
 
 
 @dataclass(eq=False)
@@ -81,6 +86,8 @@ class _Subject:
     filter: ActionFilter
     seen: int = 0
     frames: int = 0
+    start: int = 0
+    end: int = 0
     box: np.ndarray = field(default_factory=lambda: np.zeros(4, np.float32))
     attention: np.ndarray = field(default_factory=lambda: _NOTHING)
 
@@ -114,10 +121,14 @@ class ActionRecognizer:
         self._order = StampOrder(self._window.max_gap)
         self._subjects: dict[str, _Subject] = {}
         self._layout = ''
+        self._period = round(
+            NANOSECONDS / (self._window.max_rate or classifier.bundle.frame_rate))
+        self._due = 0
 
     def reset(self) -> None:
         """Forget everybody."""
         self._subjects.clear()
+        self._due = 0
 
     def update(self, stamp: int, persons: Sequence[Person], layout: str) -> list[Action] | None:
         """
@@ -171,7 +182,7 @@ class ActionRecognizer:
                 subject.filter.reset(stamp)
                 subject.attention = _NOTHING
             subject.seen = stamp
-            subject.box = person.box if isfinite(person.box.sum()) else _box_around(pose)
+            subject.box = person.box if isfinite(person.box.dot(_ONES)) else _box_around(pose)
 
     def _well_formed(self, persons: Sequence[Person], joints: int) -> list[Person]:
         """Return the persons with an id of their own and the layout's keypoints."""
@@ -211,14 +222,20 @@ class ActionRecognizer:
     def _classify(self, stamp: int) -> None:
         """Classify everybody seen in this frame, all windows of a length in one batch."""
         bundle = self.classifier.bundle
+        # A quarter of a period of grace: jitter must not cost a whole frame.
+        is_due = stamp >= self._due - self._period // 4
         batches: dict[int, list[_Subject]] = {}
         for subject in self._subjects.values():
-            # Half a period of grace: jitter must not cost a whole frame.
+            if subject.seen != stamp or not (is_due or subject.filter.probabilities is None):
+                continue
+            subject.end, span = subject.window.newest, subject.window.span
+            subject.start = subject.end - span
             subject.frames = min(
-                int(subject.window.span / NANOSECONDS * bundle.frame_rate + 0.5) + 1,
-                bundle.num_frames)
-            if subject.seen == stamp and subject.frames >= bundle.min_frames:
+                int(span / NANOSECONDS * bundle.frame_rate + 0.5) + 1, bundle.num_frames)
+            if is_due and subject.frames >= bundle.min_frames:
                 batches.setdefault(subject.frames, []).append(subject)
+        if batches:
+            self._due = max(self._due, stamp - self._period) + self._period
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
                                        self._window.min_score)
@@ -241,8 +258,8 @@ class ActionRecognizer:
             confidence=decision.confidence,
             probabilities=_NOTHING if decision.probabilities is None else decision.probabilities,
             duration=(stamp - since) / NANOSECONDS,
-            window_start=int(subject.window.stamps[-1]) - subject.window.span,
-            window_end=int(subject.window.stamps[-1]),
+            window_start=subject.start,
+            window_end=subject.end,
             frames=subject.frames,
             box=subject.box,
             attention=subject.attention,

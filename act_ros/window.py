@@ -51,21 +51,21 @@ class PoseWindow:
         return self._stamps[self._begin:self._end]
 
     @property
-    def ages(self) -> np.ndarray:
-        """Seconds (M,) from the newest pose to each: zero or less."""
-        return (self.stamps - self._stamps[self._end - 1]) / NANOSECONDS
-
-    @property
     def keypoints(self) -> np.ndarray:
         """Keypoints (M, K, 3): x px, y px, score."""
         return self._keypoints[self._begin:self._end]
 
     @property
+    def newest(self) -> int:
+        """Stamp of the last pose, nanoseconds; 0 where there is none."""
+        return int(self._stamps[self._end - 1]) if self._end > self._begin else 0
+
+    @property
     def span(self) -> int:
         """Nanoseconds from the first to the last pose, at most a window."""
-        if len(self) == 0:
+        if self._end == self._begin:
             return 0
-        return min(int(self._stamps[self._end - 1] - self._stamps[self._begin]), self._duration)
+        return min(self.newest - int(self._stamps[self._begin]), self._duration)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -78,11 +78,10 @@ class PoseWindow:
         Returns False where the pose starts a new window: the first one, one after a gap, or one
         that lies before the last (a bag that loops, a simulation reset).
         """
-        continues = len(self) > 0 and bool(
-            0 < stamp - self._stamps[self._end - 1] <= self._max_gap)
+        continues = self._end > self._begin and 0 < stamp - self.newest <= self._max_gap
         if not continues:
             self.clear()
-        if len(self) > 1 and stamp - self._stamps[self._end - 2] < self._spacing:
+        elif self._end - self._begin > 1 and stamp - self._stamps[self._end - 2] < self._spacing:
             self._end -= 1
         if self._end == 2 * self._capacity:
             self._move_to_front()
@@ -90,8 +89,9 @@ class PoseWindow:
         self._keypoints[self._end] = keypoints
         self._end += 1
         # Keep one pose at or before the window's start to interpolate from.
-        stale = np.searchsorted(self.stamps, stamp - self._duration, side='right') - 1
-        self._begin += max(int(stale), 0)
+        while self._begin + 1 < self._end and (
+                self._stamps[self._begin + 1] <= stamp - self._duration):
+            self._begin += 1
         return continues
 
     def _move_to_front(self) -> None:
@@ -110,9 +110,11 @@ def sample_windows(
     Each window ends at its own newest stamp. Where a window is a little shorter than asked, its
     first pose is held.
     """
-    offsets = np.array([0, *accumulate(map(len, windows))])
+    lengths = [len(window) for window in windows]
+    offsets = np.array([0, *accumulate(lengths)])
+    stamps = np.concatenate([window.stamps for window in windows])
     # Relative to each window's end: nanoseconds since the epoch are too many for a float.
-    times = np.concatenate([window.ages for window in windows])
+    times = (stamps - stamps[offsets[1:] - 1].repeat(lengths)) / NANOSECONDS
     keypoints = np.concatenate([window.keypoints for window in windows])
     return resample(times, keypoints, offsets, _ages(num_frames, frame_rate), min_score)
 
@@ -138,54 +140,56 @@ def resample(
     :param keypoints: (S, K, C) of N sequences, one after another; the last channel is the score.
     :param offsets: (N + 1,) sequence i is ``keypoints[offsets[i]:offsets[i + 1]]``, never empty.
     :param queries: (N, T) seconds, or (1, T) for the same times in every sequence.
-    :returns: (N, T, K, C) float32, finite where the input is.
+    :returns: (N, T, K, C) float32, finite where the input is; a view of memory joint by joint.
     """
-    begin, end = offsets[:-1], offsets[1:]
-    keypoints = _fill_unseen(times, keypoints, offsets, min_score)
+    samples, joints, channels = keypoints.shape
+    begin, last = offsets[:-1, None], offsets[1:, None] - 1
+    queries = np.minimum(np.maximum(queries, times[begin]), times[last])  # (N, T)
+    frame = _last_at_or_before(times, offsets, queries)
 
-    # One search over all sequences: lay them end to end on a single ascending time axis.
-    first, last = times[begin], times[end - 1]
-    shift = np.zeros(len(begin))
-    np.cumsum((last - first + 1.0)[:-1], out=shift[1:])
-    shift -= first
-    queries = np.minimum(np.maximum(queries, first[:, None]), last[:, None])
-    axis = times + np.repeat(shift, end - begin)
-    frame = axis.searchsorted(queries + shift[:, None], side='right') - 1
-    following = np.minimum(frame + 1, end[:, None] - 1)
+    # All (joint, frame) pairs in one row, joint by joint, and the places in it that were seen. Of
+    # these, the first ``count`` are at or before a place, so the nearest on either side are next
+    # to each other.
+    seen = (keypoints[..., -1].T >= min_score).ravel()
+    row = np.arange(0, joints * samples, samples)[:, None, None]
+    place = row + frame  # (K, N, T), as everything from here on
+    count = seen.cumsum().take(place)
+    known = np.concatenate(([-1], seen.nonzero()[0], [seen.size]))
+    before, after = known.take(count), known[1:].take(count)
+    has_before, has_after = before >= row + begin, after <= row + last
+    if not (has_before.all() and has_after.all()):
+        guess = ~(has_before | has_after)
+        before = np.where(has_before, before, np.where(guess, place, after))
+        after = np.where(has_after, after, before)
+        after[guess] = (row + np.minimum(frame + 1, last))[guess]
+    before -= row
+    after -= row
 
-    start_time = times[frame]
-    span = times[following] - start_time
-    span[span == 0] = 1.0
-    weight = ((queries - start_time) / span).astype(np.float32)[..., None, None]
-    start, result = keypoints[frame], keypoints[following]
+    start_time = times.take(before)
+    span = times.take(after)
+    span -= start_time
+    # Where a pose is held, start and end are the same and any weight will do.
+    weight = ((queries - start_time) / np.maximum(span, 1e-9)).astype(np.float32)[..., None]
+    joint = np.arange(joints)[:, None, None]
+    by_place = keypoints.reshape(-1, channels)
+    start = by_place.take(before * joints + joint, axis=0)
+    result = by_place.take(after * joints + joint, axis=0)
     result -= start
     result *= weight
     result += start
-    return result
+    return result.transpose(1, 2, 0, 3)
 
 
-def _fill_unseen(
-    times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, min_score: float,
+def _last_at_or_before(
+    times: np.ndarray, offsets: np.ndarray, queries: np.ndarray,
 ) -> np.ndarray:
-    """Return the keypoints (S, K, C) with joints that were not seen interpolated in time."""
-    seen = keypoints[..., -1] >= min_score
-    row, joint = np.nonzero(~seen)
-    if len(row) == 0:
-        return keypoints
-    # The nearest frames before and after, within the sequence, in which the joint was seen.
-    index = np.arange(len(times))[:, None]
-    lo = np.maximum.accumulate(np.where(seen, index, -1), axis=0)[row, joint]
-    hi = np.minimum.accumulate(
-        np.where(seen, index, len(times))[::-1], axis=0)[::-1][row, joint]
-    sequence = np.searchsorted(offsets, row, side='right')
-    has_lo, has_hi = lo >= offsets[sequence - 1], hi < offsets[sequence]
-    lo = np.where(has_lo, lo, np.where(has_hi, hi, row))
-    hi = np.where(has_hi, hi, lo)
-
-    span = times[hi] - times[lo]
-    span[span == 0] = 1.0
-    weight = ((times[row] - times[lo]) / span).astype(np.float32)[:, None]
-    start = keypoints[lo, joint]
-    filled = keypoints.copy()
-    filled[row, joint] = start + weight * (keypoints[hi, joint] - start)
-    return filled
+    """Return the index (N, T) of each sequence's last time that is no later than the query."""
+    if len(offsets) == 2:
+        return times.searchsorted(queries, side='right') - 1
+    # One search over all sequences: lay them end to end on a single ascending time axis.
+    first = times[offsets[:-1]]
+    shift = np.zeros(len(first))
+    np.cumsum((times[offsets[1:] - 1] - first + 1.0)[:-1], out=shift[1:])
+    shift -= first
+    axis = times + shift.repeat(np.diff(offsets))
+    return axis.searchsorted(queries + shift[:, None], side='right') - 1

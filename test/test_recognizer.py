@@ -384,3 +384,32 @@ def test_ids_that_never_come_again_do_not_pile_up(classifier: ActClassifier) -> 
     assert answer is not None
     names = [a.person_id for a in answer]
     assert len(names) == 10 and names[0] == 'p0' and names[-1] == 'x99'
+
+
+@pytest.mark.parametrize(('max_rate', 'camera', 'expected'), [
+    (0.0, 120.0, 30.0), (10.0, 30.0, 10.0), (10.0, 25.0, 10.0), (10.0, 12.0, 10.0),
+    (30.0, 30.0, 30.0), (1000.0, 60.0, 60.0)])
+@pytest.mark.parametrize('jitter', [0.0, 0.2])
+def test_classifies_no_more_often_than_asked(
+    classifier: ActClassifier, monkeypatch: pytest.MonkeyPatch, max_rate: float, camera: float,
+    expected: float, jitter: float,
+) -> None:
+    """In the frames between, the last answer stands, and the level is told all the same."""
+    stamps_of_invokes: list[int] = []
+    recognizer = ActionRecognizer(classifier, WindowOptions(max_rate=max_rate))
+    predict = classifier.predict
+    monkeypatch.setattr(classifier, 'predict', lambda *a: (stamps_of_invokes.append(now),
+                                                           predict(*a))[1])
+    before: Action | None = None
+    for now, persons in film(lambda t: [someone(t)], camera, 6.0, jitter):
+        answer = recognizer.update(now, persons, 'coco17')
+        assert answer is not None and answer[0].person_id == 'p1'
+        if now in stamps_of_invokes:
+            assert answer[0].window_end == now
+        elif before and before.status is not Status.BUFFERING:
+            assert answer[0].window_end == before.window_end < now
+            assert answer[0].label == before.label
+            assert answer[0].probabilities is before.probabilities
+        before = answer[0]
+    rate = (len(stamps_of_invokes) - 1) / (stamps_of_invokes[-1] - stamps_of_invokes[0]) * SECOND
+    assert rate == pytest.approx(expected, rel=0.08)
