@@ -1,6 +1,7 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
 # make test                           everything that is tested, after its own set-up
 # make lint                           style and types
+# make audit                          ask for known vulnerabilities of what is installed
 # make build                          the environment and the ROS package, nothing more
 # make clean                          remove what these have made
 #
@@ -10,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint build clean
+.PHONY: demo test lint audit build clean
 
 VENV := $(CURDIR)/.venv
 OUTPUT ?= demo_output
@@ -54,6 +55,9 @@ lint: $(MARKS)/$(ROS)-test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m mypy
 
+audit: $(MARKS)/$(ROS)-test $(MARKS)/audit
+	$(VENV)/bin/python .ci/audit.py $(VENV)/audit/bin/pip-audit
+
 build: $(MARKS)/$(ROS)-built
 
 clean:
@@ -68,7 +72,7 @@ $(MARKS)/$(ROS)-venv:
 			echo 'make: on Debian and Ubuntu: sudo apt install python3-venv' >&2; exit 1; }; \
 	fi
 	@mkdir -p $(@D)
-	@$(call pip,install --upgrade pip 'setuptools>=64' wheel)
+	@$(call pip,install --upgrade pip 'setuptools>=78.1.1' 'wheel>=0.38.1')
 	@touch $@
 
 $(MARKS)/$(ROS)-robot: setup.py | $(MARKS)/$(ROS)-venv
@@ -89,4 +93,10 @@ $(MARKS)/$(ROS)-built: $(SOURCES) $(MARKS)/$(ROS)-robot
 $(MARKS)/$(ROS)-test: setup.py $(MARKS)/$(ROS)-robot
 	@echo 'Installing what the tests and the training need (some minutes)'
 	@$(call requirements,ros build demo behaviours evaluation training search cluster test)
+	@touch $@
+
+# pip-audit needs much of its own, which is no business of ours.
+$(MARKS)/audit: | $(MARKS)/$(ROS)-venv
+	@$(VENV)/bin/python -m venv --clear $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install 'pip-audit>=2.7' > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 	@touch $@

@@ -7,6 +7,7 @@ the same Python interface, so the project asks here for an interpreter and never
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import operator
 import os
@@ -23,6 +24,9 @@ RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
 
 RUNTIME_VARIABLE = 'ACT_ROS_RUNTIME'
 """Environment variable that forces one of ``RUNTIME_NAMES``."""
+
+CHECKSUMS = 'SHA256SUMS'
+"""File beside models that lists checksums, as ``sha256sum`` writes and checks it."""
 
 _MODULES = {
     'ai_edge_litert': ('ai_edge_litert.interpreter', 'Interpreter'),
@@ -94,7 +98,8 @@ def load_interpreter(
     :param model: path of a ``.tflite`` file, or its bytes.
     :param num_threads: CPU threads of one inference, at least 1.
     :param runtime: force a runtime, see ``find_runtime``.
-    :raises ModelError: file missing, empty or not a valid TFLite model, or no runtime installed.
+    :raises ModelError: file missing, empty, not a valid TFLite model or not the one that a list
+        of checksums beside it names, or no runtime installed.
     :raises ValueError: ``num_threads`` is less than 1.
     """
     if num_threads < 1:
@@ -119,12 +124,24 @@ def load_interpreter(
 
 
 def _read(path: str | Path) -> bytes:
+    """Return a file's content; where ``SHA256SUMS`` beside it lists the file, that must agree."""
+    path = Path(path)
+    sums = path.with_name(CHECKSUMS)
     try:
-        return Path(path).read_bytes()
+        content = path.read_bytes()
+        listed = sums.read_text(encoding='utf-8').splitlines() if sums.is_file() else []
     except FileNotFoundError as error:
         raise ModelError(f'model {path} does not exist') from error
-    except OSError as error:
-        raise ModelError(f'model {path} cannot be read: {error.strerror}') from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f'model {path} or {sums.name} cannot be read: {error}') from error
+    digest = hashlib.sha256(content).hexdigest()
+    for line in listed:
+        wanted, _, name = line.partition(' ')
+        if name.lstrip(' *') == path.name and wanted != digest:
+            raise ModelError(
+                f'model {path} is not the one that {sums} lists: its SHA-256 is {digest}; fetch '
+                'it again, or correct the list if the file was replaced on purpose')
+    return content
 
 
 def _check_content(content: bytes, label: str) -> None:

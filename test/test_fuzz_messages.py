@@ -23,6 +23,8 @@ from act_ros.classifier import ActClassifier
 from act_ros.drawing import draw
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.nodes.conversions import (
+    MAX_KEYPOINTS,
+    MAX_PERSONS,
     actions_to_msg,
     msg_to_actions,
     msg_to_persons,
@@ -144,3 +146,13 @@ def test_any_actions_are_drawn(msg: ActionArray, size: tuple[int, int]) -> None:
     draw(image, persons, 'coco17', actions)
     for action in actions:
         assert isinstance(caption(action), str) and len(colour_of(action.person_id)) == 3
+
+
+def test_a_flood_is_not_looked_at() -> None:
+    """Of too many persons and keypoints only so many reach the core."""
+    msg = frame(0, [walker(0)])
+    msg.persons[0].keypoints = list(msg.persons[0].keypoints) * 50
+    msg.persons = list(msg.persons) * 1500
+    persons = msg_to_persons(msg)
+    assert len(persons) == MAX_PERSONS
+    assert {len(person.keypoints) for person in persons} == {MAX_KEYPOINTS}

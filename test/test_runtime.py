@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -191,3 +192,18 @@ def test_checksums_of_all_models() -> None:
     assert files.keys() == expected.keys()
     for name, path in files.items():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == expected[name], name
+
+
+def test_a_model_that_is_not_the_one_listed_is_refused(tmp_path: Path) -> None:
+    model = tmp_path / MODEL.name
+    shutil.copy(MODEL, model)
+    sums = tmp_path / 'SHA256SUMS'
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    sums.write_text(f'{"0" * 64}  other.tflite\n{digest} *{model.name}\n')
+    load_interpreter(model)
+    sums.write_text(f'{"0" * 64}  {model.name}\n')
+    with pytest.raises(ModelError, match=rf'{model} is not the one .*SHA256SUMS lists: .*{digest}'):
+        load_interpreter(model)
+    sums.write_bytes(b'\xff\xfe')
+    with pytest.raises(ModelError, match='SHA256SUMS cannot be read'):
+        load_interpreter(model)

@@ -36,7 +36,7 @@ def run_jobs(
     try:
         import ray
     except ImportError as error:
-        raise ClusterError('--ray needs Ray: pip install "ray>=2.9"') from error
+        raise ClusterError('--ray needs Ray: pip install "ray>=2.52"') from error
     ours = not ray.is_initialized()
     if ours:
         try:

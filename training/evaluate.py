@@ -94,7 +94,7 @@ def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
             if not path.is_file():
                 raise FileNotFoundError(
                     f'{path} is missing: train member {member} first (python -m training.train)')
-            files.append(np.load(path))
+            files.append(np.load(path, allow_pickle=False))
         logits = [file[f'{view}_logits'] for file in files]
         mean = np.mean([softmax(x) for x in logits], axis=0)
         parts.append(HeldBack(

@@ -15,6 +15,7 @@ from act_ros.person import Person
 from act_ros.recognizer import Action
 from act_ros.window import NANOSECONDS
 
+MAX_PERSONS, MAX_KEYPOINTS = 1000, 256
 _STATUSES = {int(status): status for status in Status}
 
 
@@ -47,14 +48,19 @@ def persons_to_msg(
 
 
 def msg_to_persons(msg: KeypointArray) -> list[Person]:
-    """Return the persons of a message; nothing about them is checked here."""
+    """
+    Return the persons of a message; nothing but their number is checked here.
+
+    More than `MAX_PERSONS` persons, or `MAX_KEYPOINTS` keypoints of one, are not looked at: who
+    floods the topic shall not take the node's time.
+    """
     return [Person(
         id=person.id, score=person.score,
-        keypoints=np.array([(k.x, k.y, k.score) for k in person.keypoints],
+        keypoints=np.array([(k.x, k.y, k.score) for k in person.keypoints[:MAX_KEYPOINTS]],
                            np.float32).reshape(-1, 3),
         box=np.array((person.box.x_min, person.box.y_min, person.box.x_max, person.box.y_max),
                      np.float32),
-    ) for person in msg.persons]
+    ) for person in msg.persons[:MAX_PERSONS]]
 
 
 def actions_to_msg(actions: Sequence[Action], model: str, header: Header) -> ActionArray:

@@ -1,0 +1,113 @@
+"""What an intruder would look for: code that runs what it reads, and who may say what to whom."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import setup as packaging
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted(path for place in ('act_ros', 'benchmarks', 'launch', 'training', 'setup.py')
+                 for path in ([ROOT / place] if place.endswith('.py')
+                              else (ROOT / place).rglob('*.py')))
+# Reading a file with any of them runs what the file says.
+FORBIDDEN_MODULES = {
+    'cloudpickle', 'cPickle', 'dill', 'joblib', 'jsonpickle', 'marshal', 'pickle', 'shelve',
+    'torch'}
+FORBIDDEN_CALLS = {
+    'eval', 'exec', 'os.popen', 'os.system', 'tempfile.mktemp', 'yaml.full_load', 'yaml.load',
+    'yaml.load_all', 'yaml.unsafe_load'}
+
+
+def findings(text: str) -> Iterator[str]:
+    """Yield what is dangerous about a Python source."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            modules = {item.name.partition('.')[0] for item in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules = {(node.module or '').partition('.')[0]}
+        else:
+            modules = set()
+        yield from modules & FORBIDDEN_MODULES
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            options = {item.arg: ast.unparse(item.value) for item in node.keywords}
+            if name in FORBIDDEN_CALLS:
+                yield name
+            if name in ('np.load', 'numpy.load') and options.get('allow_pickle') != 'False':
+                yield f'{name} without allow_pickle=False'
+            if options.get('shell', 'False') != 'False':
+                yield f'{name} with a shell'
+            if options.get('safe_mode', 'True') != 'True':
+                yield f'{name} of any code'
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_that_is_read_is_run(path: Path) -> None:
+    """No pickle, no unsafe YAML, no shell."""
+    assert list(findings(path.read_text(encoding='utf-8'))) == []
+
+
+@pytest.mark.parametrize('text', [
+    'import pickle', 'from joblib import load', 'import torch.nn', 'yaml.load(x)', 'eval(x)',
+    'np.load(x)', 'np.load(x, allow_pickle=True)', 'subprocess.run(x, shell=True)',
+    'keras.models.load_model(x, safe_mode=False)'])
+def test_the_dangerous_is_found(text: str) -> None:
+    """The test above can fail."""
+    assert list(findings(text))
+
+
+def test_the_notice_names_what_a_robot_installs() -> None:
+    """Every requirement with its licence."""
+    notice = (ROOT / 'NOTICE').read_text()
+    extras = {name for extra in ('behaviours', 'demo', 'evaluation', 'search', 'cluster',
+                                 'training') for name in packaging.EXTRAS[extra]}
+    for requirement in {*packaging.ROBOT, *extras}:
+        name = re.split(r'[<>=]', requirement)[0]
+        assert re.search(rf'\b{name}\b', notice), name
+
+
+def test_the_notice_names_every_file_of_others() -> None:
+    """Weights and media are the work of somebody."""
+    notice = (ROOT / 'NOTICE').read_text()
+    for path in (*(ROOT / 'models').glob('*.tflite'), *(ROOT / 'media').glob('*.mp4')):
+        name = str(path.relative_to(ROOT))
+        assert name in notice or 'movenet_' in name and 'models/movenet_*.tflite' in notice
+
+
+def pip_audit(folder: Path, **entry: object) -> Path:
+    """Return a program that answers as pip-audit does, with one package."""
+    program = folder / 'pip-audit'
+    program.write_text(
+        f'#!{sys.executable}\nimport json, sys\n'
+        'packages = open(sys.argv[sys.argv.index("--requirement") + 1]).read().split()\n'
+        'assert any(line.startswith("numpy==") for line in packages), packages\n'
+        'assert not any(line.startswith("ros-") for line in packages), packages\n'
+        f'report = {{"dependencies": [{dict(entry, name="numpy")!r}]}}\n'
+        'json.dump(report, open(sys.argv[sys.argv.index("--output") + 1], "w"))\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(('entry', 'status', 'words'), [
+    ({'version': '2.0', 'vulns': []}, 0, '1 packages audited, 0 vulnerable'),
+    ({'version': '2.0', 'vulns': [{'id': 'CVE-1', 'fix_versions': ['2.1']}]}, 1,
+     'numpy 2.0: CVE-1, fixed in 2.1'),
+    ({'skip_reason': 'not found'}, 2, 'nothing is known about'),
+])
+def test_the_audit_passes_only_what_it_has_looked_at(
+    tmp_path: Path, entry: dict[str, object], status: int, words: str,
+) -> None:
+    """A vulnerability is 1; an index that knows nothing is 2, not 0."""
+    result = subprocess.run(
+        [sys.executable, str(ROOT / '.ci/audit.py'), str(pip_audit(tmp_path, **entry))],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == status, result.stdout
+    assert words in result.stdout
