@@ -2,8 +2,9 @@
 The running nodes: age of an answer, start-up, memory and CPU share.
 
 Publishes the demo clip at its real rate to nodes in processes of their own, once for pose_node and
-act_node and once for pipeline_node. The age of an answer is the time from publishing an image to
-receiving its actions; the floor is the pose network alone on the same images in the same run.
+act_node and once for pipeline_node, first active and then inactive. The age of an answer is the
+time from publishing an image to receiving its actions; the floor is the pose network alone on the
+same images in the same run.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -91,52 +96,91 @@ def pose_latency(frames: list[np.ndarray], threads: int, fps: float) -> list[flo
     return seconds[10:]
 
 
-def play(
+class Camera:
+    """Publishes frames at their rate, and notes when the answer to each comes."""
+
+    def __init__(self) -> None:
+        self.node = Node('benchmark')
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._sent: dict[int, float] = {}
+        self.ages: list[float] = []
+        self.recognized: list[float] = []
+        self.node.create_subscription(ActionArray, 'actions', self._answered, LEVEL)
+        self._images = self.node.create_publisher(Image, 'image', QoSProfile(depth=1))
+
+    def wait(self, condition: Callable[[], Any]) -> None:
+        """Spin until the condition holds."""
+        while not condition():
+            self._executor.spin_once(timeout_sec=0.01)
+
+    def wait_for_nodes(self) -> None:
+        """Spin until images are wanted and answers offered."""
+        self.wait(lambda: self._images.get_subscription_count()
+                  and self.node.count_publishers('/actions'))
+
+    def play(self, frames: list[np.ndarray], fps: float, rounds: int) -> float:
+        """Publish the frames, some rounds of them; return the seconds that took."""
+        start, count = time.perf_counter() + 0.5, rounds * len(frames)
+        for i in range(count):
+            due, stamp = start + i / fps, time.time_ns()
+            msg = bgr_to_image(frames[i % len(frames)], Header(stamp=to_time(stamp)))
+            while (left := due - time.perf_counter()) > 0:
+                self._executor.spin_once(timeout_sec=left)
+            self._sent[stamp] = time.perf_counter()
+            self._images.publish(msg)
+        end = time.perf_counter() + 1
+        while time.perf_counter() < end:
+            self._executor.spin_once(timeout_sec=0.1)
+        return end - start
+
+    def _answered(self, msg: ActionArray) -> None:
+        now = time.perf_counter()
+        self.ages.append(now - self._sent[to_nanoseconds(msg.header.stamp)])
+        if not self.recognized and any(a.status == Status.RECOGNIZED for a in msg.actions):
+            self.recognized.append(now)
+
+    def change(self, name: str, transition: str) -> None:
+        """Ask a node for a transition of its life cycle."""
+        client = self.node.create_client(ChangeState, f'/{name}/change_state')
+        self.wait(client.service_is_ready)
+        future = client.call_async(ChangeState.Request(transition=Transition(label=transition)))
+        self.wait(future.done)
+        assert future.result().success, f'{name} does not {transition}'
+
+
+def measure(
     processes: list[Process], frames: list[np.ndarray], fps: float, rounds: int,
 ) -> tuple[Row, list[Row]]:
-    """Publish the frames to running nodes; return the ages of answers and each node's costs."""
-    node = Node('benchmark')
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    sent: dict[int, float] = {}
-    ages: list[float] = []
-    recognized: list[float] = []
+    """Play the frames to running nodes; return the ages of answers and each node's costs."""
+    camera = Camera()
+    camera.wait_for_nodes()
+    begin, ready = min(process.begin for process in processes), time.perf_counter()
 
-    def answered(msg: ActionArray) -> None:
-        now = time.perf_counter()
-        ages.append(now - sent[to_nanoseconds(msg.header.stamp)])
-        if not recognized and any(a.status == Status.RECOGNIZED for a in msg.actions):
-            recognized.append(now)
+    def shares() -> list[float]:
+        """Return the processor time of each node a second while the frames are played."""
+        before = [process.cpu_seconds for process in processes]
+        elapsed = camera.play(frames, fps, rounds)
+        return [(process.cpu_seconds - cpu) / elapsed
+                for process, cpu in zip(processes, before, strict=True)]
 
-    node.create_subscription(ActionArray, 'actions', answered, LEVEL)
-    images = node.create_publisher(Image, 'image', QoSProfile(depth=1))
-    while not (images.get_subscription_count() and node.count_publishers('/actions')):
-        executor.spin_once(timeout_sec=0.01)
-    ready = time.perf_counter()
-    cpu = [process.cpu_seconds for process in processes]
-    start, count = time.perf_counter() + 0.5, rounds * len(frames)
-    for i in range(count):
-        due, stamp = start + i / fps, time.time_ns()
-        msg = bgr_to_image(frames[i % len(frames)], Header(stamp=to_time(stamp)))
-        while (left := due - time.perf_counter()) > 0:
-            executor.spin_once(timeout_sec=left)
-        sent[stamp] = time.perf_counter()
-        images.publish(msg)
-    end = time.perf_counter() + 1
-    while time.perf_counter() < end:
-        executor.spin_once(timeout_sec=0.1)
-    elapsed = end - start
-    node.destroy_node()
-    p50, p99 = percentiles(ages[10:])
-    begin = min(process.begin for process in processes)
-    age = {'answered': f'{len(ages)}/{count}', 'age p50 ms': p50, 'age p99 ms': p99,
-           'start-up s': ready - begin,
-           'to first action s': (recognized[0] - begin) if recognized else float('nan')}
-    costs: list[Row] = []
-    for process, before in zip(processes, cpu, strict=True):
-        resident, private = process.memory_mb
-        costs.append({'node': process.name, 'resident MB': resident, 'private MB': private,
-                      'CPU share of one core': (process.cpu_seconds - before) / elapsed})
+    active = shares()
+    p50, p99 = percentiles(camera.ages[10:])
+    age = {'answered': f'{len(camera.ages)}/{rounds * len(frames)}', 'age p50 ms': p50,
+           'age p99 ms': p99, 'start-up s': ready - begin, 'to first action s': (
+               camera.recognized[0] - begin if camera.recognized else float('nan'))}
+    memory = [process.memory_mb for process in processes]
+    for process in processes:
+        camera.change(process.name, 'deactivate')
+    inactive = shares()
+    for process in processes:
+        camera.change(process.name, 'cleanup')
+    costs = [{'node': process.name, 'resident MB': resident, 'private MB': private,
+              'after cleanup MB': process.memory_mb[1], 'CPU share of a core, active': busy,
+              'inactive': idle}
+             for process, (resident, private), busy, idle in zip(
+                 processes, memory, active, inactive, strict=True)]
+    camera.node.destroy_node()
     return age, costs
 
 
@@ -161,7 +205,7 @@ def main() -> None:
         floor = pose_latency(frames, options.threads, fps)
         processes = [Process(name, options.threads, options.bundle) for name in names]
         try:
-            age, cost = play(processes, frames, fps, options.rounds)
+            age, cost = measure(processes, frames, fps, options.rounds)
         finally:
             for process in processes:
                 process.stop()

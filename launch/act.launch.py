@@ -60,13 +60,17 @@ ARGUMENTS = [
         description='pose_node and act_node, or pipeline_node: both in one process, and a video '
         'without images over DDS.'),
     DeclareLaunchArgument(
+        'autostart', default_value='', choices=['', 'true', 'false'],
+        description='Whether the nodes configure and activate themselves, or wait for `ros2 '
+        'lifecycle set` or a lifecycle manager.'),
+    DeclareLaunchArgument(
         'markers', default_value='false', choices=['true', 'false'],
         description='Whether to start markers_node, for RViz and Foxglove.'),
     DeclareLaunchArgument(
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='Least severity that is logged.'),
 ]
-FLAGS = ('loop', 'use_sim_time')
+FLAGS = ('autostart', 'loop', 'use_sim_time')
 
 # Room for raw images in Fast DDS's shared memory, unless somebody has set it up already.
 ENVIRONMENT = {
@@ -90,8 +94,9 @@ def nodes(context: LaunchContext) -> list[Node]:
     if not Path(value['params_file']).is_file():
         raise FileNotFoundError(f'params_file: {value["params_file"]} does not exist')
 
-    pose = {'model': value['pose_model'], 'transport': value['transport']}
-    act = {'bundle': value['bundle']}
+    start = {'autostart': value['autostart']}
+    pose = {**start, 'model': value['pose_model'], 'transport': value['transport']}
+    act = {**start, 'bundle': value['bundle']}
     video = {'source': value['video'], 'loop': value['loop']}
     images = ('image', value['image_topic'])
     if value['keypoints_topic'] and value['video']:

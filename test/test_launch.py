@@ -86,11 +86,11 @@ def test_arguments_reach_their_nodes(act_launch: ModuleType) -> None:
     """Each argument arrives where it belongs, with the right type."""
     made = commands(
         act_launch, video='0', loop='true', transport='compressed', pose_model='movenet_lightning',
-        bundle='act_mu', use_sim_time='false')
+        bundle='act_mu', use_sim_time='false', autostart='false')
     assert {name: given for name, (_, given) in made.items()} == {
         'pose_node': {'model': 'movenet_lightning', 'transport': 'compressed',
-                      'reliability': 'reliable', 'use_sim_time': False},
-        'act_node': {'bundle': 'act_mu', 'use_sim_time': False},
+                      'reliability': 'reliable', 'autostart': False, 'use_sim_time': False},
+        'act_node': {'bundle': 'act_mu', 'autostart': False, 'use_sim_time': False},
         'video_node': {'source': '0', 'loop': True, 'transport': 'compressed',
                        'use_sim_time': False},
     }

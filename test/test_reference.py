@@ -11,6 +11,7 @@ import yaml
 pytest.importorskip('rclpy')
 
 from act_ros.nodes import reference
+from act_ros.nodes.parameters import names_of
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
@@ -26,7 +27,7 @@ def test_the_parameter_file_holds_every_parameter_of_every_node() -> None:
     file = yaml.safe_load((ROOT / 'config' / 'act.yaml').read_text(encoding='utf-8'))
     for node in reference.NODES:
         values = file[f'/**/{node}']['ros__parameters']
-        for name, item in reference.parameters(node):
+        for name, item in names_of(reference.NODES[node]):
             head, _, tail = name.rpartition('.')
             value = (values[head] if head else values)[tail]
             assert value == (list(item.default) if isinstance(item.default, tuple)
@@ -36,7 +37,7 @@ def test_the_parameter_file_holds_every_parameter_of_every_node() -> None:
 def test_no_parameter_is_declared_twice() -> None:
     """Two options of a node must not share a name."""
     for node in reference.NODES:
-        names = [name for name, _ in reference.parameters(node)]
+        names = [name for name, _ in names_of(reference.NODES[node])]
         assert len(names) == len(set(names))
 
 

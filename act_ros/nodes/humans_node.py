@@ -20,12 +20,13 @@ from std_msgs.msg import Header
 from act_ros.msg import KeypointArray
 from act_ros.nodes.conversions import msg_to_persons, to_nanoseconds
 from act_ros.nodes.options import HumansOptions
-from act_ros.nodes.parameters import declare
+from act_ros.nodes.parameters import Parameters
 from act_ros.nodes.run import run
 from act_ros.nodes.topics import LATCHED, LEVEL, THROTTLE, SilenceLog
 from act_ros.person import Person
 from act_ros.skeletons import joint_sources
 
+OPTIONS = (('', HumansOptions),)
 # By our names; the index of each is a constant of hri_msgs/Skeleton2D.
 JOINTS = tuple('nose neck r_shoulder r_elbow r_wrist l_shoulder l_elbow l_wrist r_hip r_knee '
                'r_ankle l_hip l_knee l_ankle l_eye r_eye l_ear r_ear'.split())
@@ -47,7 +48,7 @@ class HumansNode(Node):
     def __init__(self) -> None:
         super().__init__('humans_node')
         self._hri = import_hri_msgs()
-        self._root = declare(self, HumansOptions).root.rstrip('/') + '/bodies'
+        self._root = Parameters(self, OPTIONS)(HumansOptions).root.rstrip('/') + '/bodies'
         self._tracked = self.create_publisher(self._hri.IdsList, f'{self._root}/tracked', LEVEL)
         self._bodies: dict[str, Body] = {}
         subscription = self.create_subscription(KeypointArray, 'keypoints', self._tell, LEVEL)

@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from act_ros.drawing import draw
 from act_ros.images import UnknownEncodingError, decode_compressed, decode_raw
+from act_ros.nodes.managed import ManagedNode
 from act_ros.nodes.options import ImageOptions, VideoOptions
 from act_ros.nodes.topics import THROTTLE, DropLog, SilenceLog
 from act_ros.person import Person
@@ -69,19 +70,19 @@ class ImageInput:
     """Subscribes to images and hands on what can be decoded, the newest first."""
 
     def __init__(
-        self, node: Node, options: ImageOptions,
-        on_image: Callable[[Header, np.ndarray], None],
+        self, node: ManagedNode, on_image: Callable[[Header, np.ndarray], None],
     ) -> None:
         self._node, self._on_image = node, on_image
         self.drops: Counter[str] = Counter()
         self._drop_log = DropLog(node, self.drops)
+        options = node.parameters(ImageOptions)
         topic, kind = node.resolve_topic_name('image'), Image
         if options.transport == 'compressed':
             topic, kind = compressed_topic(topic), CompressedImage
-        self._silence = SilenceLog(node, topic)
+        self._silence = SilenceLog(node, topic, lambda: node.is_active)
         # Depth 1: while an image is being worked on, newer ones replace each other.
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[options.reliability.upper()])
-        node.create_subscription(kind, topic, self._receive, qos)
+        node.subscribe(kind, topic, self._receive, qos)
 
     def _receive(self, msg: Image | CompressedImage) -> None:
         self._silence.heard()
@@ -100,7 +101,7 @@ class VideoInput:
     Plays a video or a camera in a thread of its own, since reading blocks.
 
     When the video is over, so is the node: the context shuts down and ``close`` raises what went
-    wrong, if anything did.
+    wrong, if anything did. Not so when it is closed before its end.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class VideoInput:
         self._is_realtime, self._before = is_realtime, before
         self._source = VideoSource(options.source, options.loop)
         self._error: Exception | None = None
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -131,10 +133,12 @@ class VideoInput:
         except Exception as error:
             if rclpy.ok():  # else somebody shut down while a frame was being published
                 self._error = error
-        rclpy.try_shutdown()
+        if not self._is_closed:
+            rclpy.try_shutdown()
 
     def close(self) -> None:
         """Stop playing; raises what ended the video, if that was an error."""
+        self._is_closed = True
         self._source.close()
         self._thread.join(THROTTLE)
         if self._error:

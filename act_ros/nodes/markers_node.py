@@ -21,11 +21,13 @@ from act_ros.image_plane import ImagePlane
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.nodes.conversions import msg_to_actions, msg_to_persons, to_nanoseconds
 from act_ros.nodes.options import MarkerOptions
-from act_ros.nodes.parameters import declare
+from act_ros.nodes.parameters import Parameters
 from act_ros.nodes.run import run
 from act_ros.nodes.topics import LEVEL, THROTTLE, SilenceLog
 from act_ros.person import Person
 from act_ros.skeletons import get_layout
+
+OPTIONS = (('', MarkerOptions),)
 
 _BONE, _JOINT, _TEXT = 0.012, 0.025, 0.06  # sizes, as shares of the distance
 _LIFETIME = Duration(sec=1)  # what nobody updates any more, vanishes
@@ -37,7 +39,7 @@ class MarkersNode(Node):
 
     def __init__(self) -> None:
         super().__init__('markers_node')
-        self._options = declare(self, MarkerOptions)
+        self._options = Parameters(self, OPTIONS)(MarkerOptions)
         self._publisher = self.create_publisher(MarkerArray, '~/markers', LEVEL)
         self._actions, self._camera = ActionArray(), CameraInfo()
         self.create_subscription(ActionArray, 'actions', self._take_actions, QoSProfile(depth=1))

@@ -10,6 +10,15 @@ from act_ros.pose import DEFAULT_MODEL
 
 
 @dataclass(frozen=True)
+class StartOptions(Options):
+    """How a managed node starts."""
+
+    autostart: bool = option(
+        True, 'Configure and activate at start. Otherwise the node waits for `ros2 lifecycle '
+        'set`, or for a lifecycle manager.')
+
+
+@dataclass(frozen=True)
 class PoseOptions(Options):
     """The pose network."""
 

@@ -3,41 +3,95 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 
 from act_ros.options import Options
 
 T = TypeVar('T', bound=Options)
+Groups = Sequence[tuple[str, type[Options]]]
+"""The parameters of a node: option classes, each with what is put before its names."""
 
 
-def declare(node: Node, options: type[T], prefix: str = '') -> T:
+def names_of(groups: Groups) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Yield every parameter: its full name, such as ``tracker.max_age``, and its option."""
+    for prefix, kind in groups:
+        for item in dataclasses.fields(kind):
+            yield (f'{prefix}.{item.name}' if prefix else item.name), item
+
+
+class Parameters:
     """
-    Declare a read-only parameter for every option and return the values the user gave.
+    The parameters of a node; ``parameters(TrackerOptions)`` are those of a class.
 
-    :param prefix: put before each name, as in ``tracker.max_age``.
+    While ``is_locked``, a change of a parameter is refused, and the whole set with it.
+
     :raises rclpy.exceptions.InvalidParameterValueException: a value of the wrong type or range.
     :raises ValueError: a value the option class refuses; names the parameter.
     """
-    values: dict[str, Any] = {}
-    for item in dataclasses.fields(options):
-        name = f'{prefix}.{item.name}' if prefix else item.name
-        default: Any = list(item.default) if isinstance(item.default, tuple) else item.default
-        value = node.declare_parameter(name, default, descriptor(item)).value
-        values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
-    try:
-        return options(**values)
-    except ValueError as error:
-        raise ValueError(f'parameter {prefix + "." if prefix else ""}{error}') from error
+
+    def __init__(self, node: Node, groups: Groups, *, is_read_only: bool = True) -> None:
+        self.is_locked = False
+        self._node, self._groups = node, groups
+        for name, item in names_of(groups):
+            default: Any = list(item.default) if isinstance(item.default, tuple) else item.default
+            node.declare_parameter(name, default, descriptor(item, is_read_only))
+        self._options = self._made({})
+        node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._take)
+
+    def __call__(self, kind: type[T]) -> T:
+        """Return the values of an option class."""
+        return self._options[kind]  # type: ignore[return-value]
+
+    def _made(self, changes: dict[str, Any]) -> dict[type[Options], Options]:
+        """Return all options with some values changed."""
+        made: dict[type[Options], Options] = {}
+        for prefix, kind in self._groups:
+            values: dict[str, Any] = {}
+            for name, item in names_of([(prefix, kind)]):
+                value = changes.get(name, self._node.get_parameter(name).value)
+                values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
+            try:
+                made[kind] = kind(**values)
+            except ValueError as error:
+                raise ValueError(f'parameter {prefix + "." if prefix else ""}{error}') from error
+        return made
+
+    def _check(self, parameters: list[Parameter]) -> SetParametersResult:
+        changes = {parameter.name: parameter.value for parameter in parameters}
+        try:
+            self._refuse_fixed(changes)
+            self._made(changes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _refuse_fixed(self, changes: dict[str, Any]) -> None:
+        for name, _ in names_of(self._groups):
+            if self.is_locked and name in changes:
+                raise ValueError(f'parameter {name} can be changed only while the node is '
+                                 'unconfigured: deactivate and clean it up first')
+
+    def _take(self, _: list[Parameter]) -> None:
+        self._options = self._made({})
 
 
-def descriptor(item: dataclasses.Field[Any]) -> ParameterDescriptor:
+def descriptor(item: dataclasses.Field[Any], is_read_only: bool = True) -> ParameterDescriptor:
     """Return the descriptor of one option."""
     meta = item.metadata
     low, high, choices = meta['low'], meta['high'], meta['choices']
-    result = ParameterDescriptor(name=item.name, description=meta['doc'], read_only=True)
+    result = ParameterDescriptor(
+        name=item.name, description=meta['doc'], read_only=is_read_only)
     if choices:
         result.additional_constraints = 'one of: ' + ', '.join(choices)
     elif isinstance(item.default, bool) or low is None or high is None:

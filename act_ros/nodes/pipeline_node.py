@@ -8,7 +8,6 @@ Opens a video file or a camera itself (parameter ``source``), or subscribes ``im
 from __future__ import annotations
 
 import numpy as np
-from rclpy.node import Node
 from std_msgs.msg import Header
 
 from act_ros.decision import DecisionOptions
@@ -16,36 +15,53 @@ from act_ros.finder import PersonFinder
 from act_ros.msg import KeypointArray
 from act_ros.nodes.conversions import persons_to_msg, to_nanoseconds
 from act_ros.nodes.images import AnnotatedOutput, ImageInput, VideoInput
-from act_ros.nodes.options import ActOptions, ImageOptions, PoseOptions, VideoOptions
-from act_ros.nodes.parameters import declare
+from act_ros.nodes.managed import ManagedNode, Work
+from act_ros.nodes.options import (
+    ActOptions,
+    ImageOptions,
+    PoseOptions,
+    StartOptions,
+    VideoOptions,
+)
 from act_ros.nodes.run import run
 from act_ros.nodes.topics import LEVEL, ActionOutput, DropLog
 from act_ros.pose import create_estimator
 from act_ros.recognizer import WindowOptions
 from act_ros.tracking import TrackerOptions
 
+OPTIONS = (
+    ('', StartOptions), ('', VideoOptions), ('', ImageOptions), ('', PoseOptions),
+    ('', ActOptions), ('tracker', TrackerOptions), ('window', WindowOptions),
+    ('decision', DecisionOptions))
 
-class PipelineNode(Node):
+
+class PipelineWork(Work):
     """From a camera to actions in one process."""
 
-    def __init__(self) -> None:
-        super().__init__('pipeline_node')
-        pose, video = declare(self, PoseOptions), declare(self, VideoOptions)
-        image = declare(self, ImageOptions)
+    def __init__(self, node: ManagedNode) -> None:
+        self._node = node
+        pose = node.parameters(PoseOptions)
         estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
-        self._finder = PersonFinder(estimator, declare(self, TrackerOptions, 'tracker'))
-        self._drop_log = DropLog(self, self._finder.drops)
-        self._keypoints = self.create_publisher(KeypointArray, '~/keypoints', LEVEL)
-        self._annotated = AnnotatedOutput(self)
-        self._output = ActionOutput(
-            self, declare(self, ActOptions), declare(self, WindowOptions, 'window'),
-            declare(self, DecisionOptions, 'decision'))
+        self._finder = PersonFinder(estimator, node.parameters(TrackerOptions))
+        self._drop_log = DropLog(node, self._finder.drops)
+        self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
+        self._annotated = AnnotatedOutput(node)
+        self._output = ActionOutput(node)
         self._video: VideoInput | None = None
+        if not node.parameters(VideoOptions).source:
+            self._input = ImageInput(node, self._process)
+
+    def start(self) -> None:
+        """Open the video, if there is one."""
+        video = self._node.parameters(VideoOptions)
         if video.source:
-            self._video = VideoInput(self, video, self._process)
+            self._video = VideoInput(self._node, video, self._process)
             self._video.start()
-        else:
-            self._input = ImageInput(self, image, self._process)
+
+    def stop(self) -> None:
+        """Close the video; raises what ended it, if that was an error."""
+        if self._video:
+            self._video.close()
 
     def _process(self, header: Header, image: np.ndarray) -> None:
         stamp = to_nanoseconds(header.stamp)
@@ -59,13 +75,12 @@ class PipelineNode(Node):
         self._keypoints.publish(persons_to_msg(persons, layout, header, width, height))
         self._annotated.publish(header, image, persons, layout, actions)
 
-    def destroy_node(self) -> None:
-        """Stop the video, then destroy; raises what ended it, if that was an error."""
-        try:
-            if self._video:
-                self._video.close()
-        finally:
-            super().destroy_node()
+
+class PipelineNode(ManagedNode):
+    """The node of `PipelineWork`."""
+
+    def __init__(self) -> None:
+        super().__init__('pipeline_node', OPTIONS, PipelineWork)
 
 
 def main() -> None:

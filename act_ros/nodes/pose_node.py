@@ -8,36 +8,37 @@ Subscribes ``image`` (or ``image/compressed``) and, to draw it, ``actions``; pub
 from __future__ import annotations
 
 import numpy as np
-from rclpy.node import Node
 from std_msgs.msg import Header
 
 from act_ros.finder import PersonFinder
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.nodes.conversions import msg_to_actions, persons_to_msg, to_nanoseconds
 from act_ros.nodes.images import AnnotatedOutput, ImageInput
-from act_ros.nodes.options import ImageOptions, PoseOptions
-from act_ros.nodes.parameters import declare
+from act_ros.nodes.managed import ManagedNode, Work
+from act_ros.nodes.options import ImageOptions, PoseOptions, StartOptions
 from act_ros.nodes.run import run
 from act_ros.nodes.topics import LEVEL, DropLog
 from act_ros.pose import create_estimator
 from act_ros.tracking import TrackerOptions
 
+OPTIONS = (
+    ('', StartOptions), ('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions))
 
-class PoseNode(Node):
+
+class PoseWork(Work):
     """Runs a pose network and a tracker on a camera's images."""
 
-    def __init__(self) -> None:
-        super().__init__('pose_node')
-        pose = declare(self, PoseOptions)
+    def __init__(self, node: ManagedNode) -> None:
+        pose = node.parameters(PoseOptions)
         estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
-        self._finder = PersonFinder(estimator, declare(self, TrackerOptions, 'tracker'))
-        self._drop_log = DropLog(self, self._finder.drops)
-        self._keypoints = self.create_publisher(KeypointArray, '~/keypoints', LEVEL)
-        self._annotated = AnnotatedOutput(self)
+        self._finder = PersonFinder(estimator, node.parameters(TrackerOptions))
+        self._drop_log = DropLog(node, self._finder.drops)
+        self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
+        self._annotated = AnnotatedOutput(node)
         self._actions = ActionArray()
-        self.create_subscription(ActionArray, 'actions', self._remember, 1)
-        self._input = ImageInput(self, declare(self, ImageOptions), self._find)
-        self.get_logger().info(f'pose network {estimator.name} is ready')
+        node.subscribe(ActionArray, 'actions', self._remember, 1)
+        self._input = ImageInput(node, self._find)
+        node.get_logger().info(f'pose network {estimator.name} is ready')
 
     def _find(self, header: Header, image: np.ndarray) -> None:
         persons = self._finder.update(to_nanoseconds(header.stamp), image)
@@ -54,6 +55,13 @@ class PoseNode(Node):
 
     def _remember(self, msg: ActionArray) -> None:
         self._actions = msg
+
+
+class PoseNode(ManagedNode):
+    """The node of `PoseWork`."""
+
+    def __init__(self) -> None:
+        super().__init__('pose_node', OPTIONS, PoseWork)
 
 
 def main() -> None:

@@ -9,45 +9,23 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from act_ros.decision import DecisionOptions
-from act_ros.nodes.options import (
-    ActOptions,
-    HumansOptions,
-    ImageOptions,
-    MarkerOptions,
-    PoseOptions,
-    PublishOptions,
-    VideoOptions,
-)
-from act_ros.options import Options
-from act_ros.recognizer import WindowOptions
-from act_ros.tracking import TrackerOptions
+from act_ros.nodes import act_node, humans_node, markers_node, pipeline_node, pose_node, video_node
+from act_ros.nodes.parameters import Groups, names_of
 
 ROOT = Path(__file__).absolute().parents[2]
-# Every node's parameters: prefix and option class.
-NODES: dict[str, tuple[tuple[str, type[Options]], ...]] = {
-    'pose_node': (('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions)),
-    'act_node': (('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
-    'video_node': (('', VideoOptions), ('', PublishOptions)),
-    'pipeline_node': (
-        ('', VideoOptions), ('', ImageOptions), ('', PoseOptions), ('', ActOptions),
-        ('tracker', TrackerOptions), ('window', WindowOptions), ('decision', DecisionOptions)),
-    'markers_node': (('', MarkerOptions),),
-    'humans_node': (('', HumansOptions),),
+NODES: dict[str, Groups] = {
+    'pose_node': pose_node.OPTIONS,
+    'act_node': act_node.OPTIONS,
+    'video_node': video_node.OPTIONS,
+    'pipeline_node': pipeline_node.OPTIONS,
+    'markers_node': markers_node.OPTIONS,
+    'humans_node': humans_node.OPTIONS,
 }
 
 BEGIN, END = '<!-- parameters: begin -->', '<!-- parameters: end -->'
-
-
-def parameters(node: str) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
-    """Yield every parameter of a node: its full name and its option."""
-    for prefix, options in NODES[node]:
-        for item in dataclasses.fields(options):
-            yield (f'{prefix}.{item.name}' if prefix else item.name), item
 
 
 def _range(item: dataclasses.Field[Any]) -> str:
@@ -70,7 +48,7 @@ def config() -> str:
     for node in NODES:
         lines += ['', f'/**/{node}:', '  ros__parameters:']
         group = ''
-        for name, item in parameters(node):
+        for name, item in names_of(NODES[node]):
             head, _, tail = name.rpartition('.')
             if head != group:
                 lines += [f'    {head}:'] if head else []
@@ -93,7 +71,7 @@ def tables() -> str:
             continue
         rows = '\n'.join(
             f'| `{name}` | `{_value(item)}` | {_range(item)} | {item.metadata["doc"]} |'
-            for name, item in parameters(node))
+            for name, item in names_of(NODES[node]))
         parts.append(f'#### {node}\n\n| parameter | default | range | what it does |\n'
                      f'|---|---|---|---|\n{rows}')
     return '\n\n'.join(parts)

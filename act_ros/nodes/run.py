@@ -6,14 +6,15 @@ import sys
 from collections.abc import Callable
 
 import rclpy
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+
+from act_ros.nodes.managed import USER_ERRORS, ManagedNode
 
 
 def run(make_node: Callable[[], Node]) -> None:
     """
-    Make a node and spin it until it is told to stop.
+    Make a node, bring it up and spin it until it is told to stop.
 
     Exits with 0 on SIGINT and SIGTERM, and with 1 and one clear line where the node cannot start
     (a bad parameter, model or video).
@@ -22,12 +23,14 @@ def run(make_node: Callable[[], Node]) -> None:
     try:
         node = make_node()
         try:
+            if isinstance(node, ManagedNode) and not node.bring_up() and rclpy.ok():
+                sys.exit(1)  # the node has said why
             rclpy.spin(node)
         finally:
             node.destroy_node()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except (ValueError, OSError, ParameterException, RuntimeError) as error:
+    except USER_ERRORS as error:
         rclpy.logging.get_logger('act_ros').fatal(str(error))
         sys.exit(1)
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -15,6 +15,7 @@ from act_ros.classifier import ActClassifier
 from act_ros.decision import DecisionOptions
 from act_ros.msg import ActionArray, ActionLabels
 from act_ros.nodes.conversions import actions_to_msg
+from act_ros.nodes.managed import ManagedNode
 from act_ros.nodes.options import ActOptions
 from act_ros.person import Person
 from act_ros.recognizer import Action, ActionRecognizer, WindowOptions
@@ -50,8 +51,11 @@ class DropLog:
 class SilenceLog:
     """Warns while a topic is silent: the first thing an engineer asks for."""
 
-    def __init__(self, node: Node, topic: str) -> None:
-        self._node, self._topic, self._heard = node, topic, False
+    def __init__(
+        self, node: Node, topic: str, is_listening: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._node, self._topic, self._is_listening = node, topic, is_listening
+        self._heard = False
         # Steady time: a silent /clock must not silence the warning.
         node.create_timer(THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -60,7 +64,8 @@ class SilenceLog:
         self._heard = True
 
     def _check(self) -> None:
-        if not self._heard:
+        is_listening = self._is_listening()
+        if is_listening and not self._heard:
             publishers = self._node.get_publishers_info_by_topic(self._topic)
             state = ', '.join(
                 f'{p.node_name} ({p.qos_profile.reliability.name.lower()}, {p.topic_type})'
@@ -68,19 +73,19 @@ class SilenceLog:
             self._node.get_logger().warning(
                 f'nothing on {self._topic} for {THROTTLE:.0f} s; publishers: '
                 f'{state or "none; check topic names and remappings"}')
-        self._heard = False
+        self._heard = not is_listening
 
 
 class ActionOutput:
     """A recognizer with its topics: ``actions`` and the latched ``~/labels``."""
 
-    def __init__(
-        self, node: Node, act: ActOptions, window: WindowOptions, decision: DecisionOptions,
-    ) -> None:
-        self._node = node
+    def __init__(self, node: ManagedNode) -> None:
+        self._node, act = node, node.parameters(ActOptions)
         classifier = ActClassifier(act.bundle, act.act_threads)
         bundle = classifier.bundle
-        self._recognizer = ActionRecognizer(classifier, window, decision, act.allowed(bundle))
+        self._recognizer = ActionRecognizer(
+            classifier, node.parameters(WindowOptions), node.parameters(DecisionOptions),
+            act.allowed(bundle))
         self._drop_log = DropLog(node, self._recognizer.drops)
         self._actions = node.create_publisher(ActionArray, 'actions', LEVEL)
         self._labels = node.create_publisher(ActionLabels, '~/labels', LATCHED)

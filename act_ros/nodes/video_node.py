@@ -22,10 +22,11 @@ from act_ros.msg import ActionArray
 from act_ros.nodes.conversions import to_nanoseconds
 from act_ros.nodes.images import VideoInput, bgr_to_image, compressed_topic
 from act_ros.nodes.options import PublishOptions, VideoOptions
-from act_ros.nodes.parameters import declare
+from act_ros.nodes.parameters import Parameters
 from act_ros.nodes.run import run
 from act_ros.nodes.topics import LEVEL
 
+OPTIONS = (('', VideoOptions), ('', PublishOptions))
 # When nobody answers a frame in time, 'consumed' goes on without: a dropped frame is no deadlock.
 _ANSWER_TIMEOUT = 2.0
 
@@ -35,7 +36,8 @@ class VideoNode(Node):
 
     def __init__(self) -> None:
         super().__init__('video_node')
-        video, self._options = declare(self, VideoOptions), declare(self, PublishOptions)
+        parameters = Parameters(self, OPTIONS)
+        video, self._options = parameters(VideoOptions), parameters(PublishOptions)
         if not video.source:
             raise ValueError('parameter source is empty; give a video file or a camera device')
         topic, kind = self.resolve_topic_name('image'), Image

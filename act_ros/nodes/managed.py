@@ -1,0 +1,209 @@
+"""
+Managed nodes: the life cycle that pose_node, act_node and pipeline_node share.
+
+Configure loads models and makes topics, activate lets images or keypoints in, deactivate shuts them
+out, cleanup gives everything back. See the design article on managed nodes, design.ros2.org.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.subscription import Subscription
+
+from act_ros.nodes.options import StartOptions
+from act_ros.nodes.parameters import Groups, Parameters
+
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR)
+
+USER_ERRORS = (ValueError, OSError, RuntimeError, ParameterException)
+"""What a bad parameter, model or video raises: one clear line, no traceback."""
+
+
+class Work:
+    """
+    What a managed node does; made by configure and dropped by cleanup.
+
+    Its topics and timers are made while it is constructed: cleanup destroys those by itself.
+    """
+
+    def start(self) -> None:
+        """Begin; messages come in only afterwards."""
+
+    def stop(self) -> None:
+        """End; no message comes in any more."""
+
+
+class Gate(MutuallyExclusiveCallbackGroup):
+    """Subscriptions whose messages are not even taken from the middleware while it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    def can_execute(self, entity: Any) -> bool:
+        """Tell the executor whether to look for messages."""
+        return self.is_open and bool(super().can_execute(entity))
+
+
+class ManagedNode(LifecycleNode):
+    """
+    A lifecycle node around some work.
+
+    A transition that fails is told in the log, and may be tried again. Where something unforeseen
+    goes wrong, the node gives everything back and is unconfigured again.
+    """
+
+    def __init__(
+        self, name: str, groups: Groups, make_work: Callable[[ManagedNode], Work],
+    ) -> None:
+        super().__init__(name)
+        # Models and topics may be changed, but not under the work that uses them.
+        self.parameters = Parameters(self, groups, is_read_only=False)
+        self._gate, self._is_starting = Gate(), False
+        self._make_work, self._work = make_work, Work()
+        self._entities: list[tuple[Any, Callable[[Any], bool]]] = []
+        change_state = self._service_change_state.callback
+
+        def change_if_possible(request: Any, response: Any) -> Any:
+            """Refuse a transition that the state does not have; rclpy would end the process."""
+            try:
+                return change_state(request, response)
+            except RuntimeError as error:
+                self.get_logger().warning(f'no such transition now: {error}')
+                response.success = False
+                return response
+
+        self._service_change_state.callback = change_if_possible
+
+    def bring_up(self) -> bool:
+        """Configure and activate, unless `autostart` is off; False where that failed."""
+        if not self.parameters(StartOptions).autostart:
+            self.get_logger().info('waits to be configured: autostart is off')
+            return True
+        self._is_starting = True
+        is_up = self.trigger_configure() is SUCCESS and self.trigger_activate() is SUCCESS
+        self._is_starting = False
+        return is_up
+
+    @property
+    def is_active(self) -> bool:
+        """Whether messages come in."""
+        return self._gate.is_open
+
+    def subscribe(
+        self, kind: type, topic: str, callback: Callable[[Any], None], qos: Any,
+    ) -> Subscription:
+        """
+        Subscribe; only what comes while the node is active reaches the callback.
+
+        The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
+        """
+        return self.create_subscription(kind, topic, callback, qos, callback_group=self._gate)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and make everything."""
+        result = self._attempt('configure', self._configure)
+        if result is not SUCCESS:
+            self._release()
+        return result
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let messages in."""
+        result = self._attempt('activate', self._start)
+        self._gate.is_open = result is SUCCESS
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let nothing in any more."""
+        self._attempt('deactivate', self._stop)
+        return SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back."""
+        self._release()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop, and give everything back."""
+        self._attempt('shut down', self._stop)
+        self._release()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back, so that configure may be tried again."""
+        return self.on_shutdown(state)
+
+    def destroy_node(self) -> None:
+        """Stop, then destroy; raises what ended the work, if that was an error."""
+        try:
+            self._stop()
+        finally:
+            super().destroy_node()
+
+    def _attempt(self, what: str, step: Callable[[], None]) -> TransitionCallbackReturn:
+        """Do a step of the life cycle; tell why it failed."""
+        try:
+            step()
+        except USER_ERRORS as error:
+            self.get_logger().error(f'cannot {what}: {error}')
+            return FAILURE
+        except Exception:
+            self.get_logger().error(f'cannot {what}: {traceback.format_exc()}')
+            return ERROR
+        return SUCCESS
+
+    def _configure(self) -> None:
+        self.parameters.is_locked = True
+        before = {id(entity) for entity, _ in self._all_entities()}
+        try:
+            self._work = self._make_work(self)
+        finally:
+            self._entities = [made for made in self._all_entities() if id(made[0]) not in before]
+
+    def _all_entities(self) -> list[tuple[Any, Callable[[Any], bool]]]:
+        """Return all there is on the node, each with what destroys it."""
+        return [(entity, destroy) for entities, destroy in (
+            (self.subscriptions, self.destroy_subscription), (self.timers, self.destroy_timer),
+            (self.services, self.destroy_service), (self.publishers, self.destroy_publisher),
+        ) for entity in entities]
+
+    def _start(self) -> None:
+        if not self._is_starting:
+            self._forget_messages()
+        self._work.start()
+
+    def _forget_messages(self) -> None:
+        """Take what waits in the subscriptions' queues: it came while the node was inactive."""
+        for subscription in self.subscriptions:
+            if subscription.callback_group is self._gate:
+                with subscription.handle:
+                    while subscription.handle.take_message(
+                            subscription.msg_type, subscription.raw):
+                        pass
+
+    def _stop(self) -> None:
+        if self.is_active:
+            self._gate.is_open = False
+            self._work.stop()
+
+    def _release(self) -> None:
+        for entity, destroy in self._entities:
+            destroy(entity)
+            if isinstance(entity, Subscription):  # the executor still holds it, and so the models
+                entity.callback = lambda _: None
+        self._entities, self._work = [], Work()
+        self.parameters.is_locked = False
+        gc.collect()
+        # The models are freed, but glibc keeps the memory for itself.
+        if trim := getattr(ctypes.CDLL(None), 'malloc_trim', None):
+            trim(0)
