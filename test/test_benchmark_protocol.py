@@ -18,12 +18,10 @@ from released import write_split
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 metrics = pytest.importorskip('sklearn.metrics', reason='training needs scikit-learn')
 
-from act_ros.classifier import ActClassifier  # noqa: E402
 from act_ros.features import extract_features  # noqa: E402
 from act_ros.skeletons import get_layout  # noqa: E402
 from training import (  # noqa: E402
     benchmark,
-    benchmark_export,
     benchmark_report,
     checkpoint,
     protocol,
@@ -332,37 +330,6 @@ def test_fewer_frames_are_those_of_a_slower_camera() -> None:
         np.testing.assert_allclose(
             every_nth_frame(extract_features(points, 'mpose13_coco'), step),
             extract_features(points[:, ::step], 'mpose13_coco'), atol=1e-9)
-
-
-def test_folds_become_a_bundle_for_the_robot(
-    tmp_path: Path, released: Path, data: MposeSplit, capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Two folds of AcT-µ: the classifier says of pixels the mean of what they said of features."""
-    config = small(epochs=1, folds=2, models=['act_mu'], frame_step=10)
-    run = tmp_path / 'run'
-    benchmark.run_benchmark(config, run, released)
-    arguments = ['--run', str(run), '--data', str(released), '--output', str(tmp_path)]
-    benchmark_export.main([*arguments, '--folds', '0', '1', '--name', 'pair'])
-    classifier = ActClassifier(tmp_path / 'pair.tflite')
-    bundle = classifier.bundle
-    assert (bundle.members, bundle.num_frames, bundle.frame_rate) == (2, 3, 3.0)
-    folds = [read_arrays(benchmark.fold_file(run, 'openpose', (1, 'act_mu', fold)))
-             for fold in (0, 1)]
-    mean = benchmark_report.ensemble_probabilities(folds)
-    assert bundle.metrics['test']['accuracy'] == pytest.approx(
-        scores(data.y_test, mean)[0], abs=0.01)
-    calibrated = mean ** (1 / bundle.temperature)
-    poses = np.load(released / 'openpose' / '1' / 'X_test.npy')
-    np.testing.assert_allclose(
-        classifier.classify(poses[:, ::10].astype(np.float32), 'body25'),
-        calibrated / calibrated.sum(-1, keepdims=True), atol=1e-3)
-    capsys.readouterr()
-    for wrong, message in ((['--folds', '3'], 'fold_3.npz is missing'),
-                           (['--model', 'mlp'], 'a robot needs an AcT')):
-        with pytest.raises(SystemExit) as caught:
-            benchmark_export.main([*arguments, *wrong])
-        assert caught.value.code == 2
-        assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('address', ['127.0.0.1:9', 'nowhere.invalid:6379', '127.0.0.1:six'])

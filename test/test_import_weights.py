@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from training.import_weights import WeightsError, read_h5
 from training.models import build
 from training.models.act import SIZES
 from training.networks import transfer
-from training.protocol import ProtocolConfig
+from training.protocol import ProtocolConfig, every_nth_frame
 
 Layers = list[tuple[str, list[tuple[str, np.ndarray]]]]
 
@@ -265,28 +266,40 @@ def test_folds_of_a_benchmark_become_a_calibrated_ensemble(
 ) -> None:
     write_split(tmp_path / 'data', 'movenet')
     config = ProtocolConfig(extractor='movenet', splits=(1,), folds=2, epochs=1, batch_size=64,
-                            models=('act_mu',), xla=False)
+                            models=('act_mu',), frame_step=3, xla=False)
     run_benchmark(config, tmp_path / 'mpose', tmp_path / 'data')
     folder = tmp_path / 'mpose' / 'movenet' / 'split_1'
     folds = [folder / 'act_mu' / f'fold_{i}.npz' for i in (0, 1)]
     import_weights.main(['--folds', *map(str, folds), '--output', str(tmp_path / 'models'),
-                         '--name', 'act_mu_mpose'])
+                         '--name', 'act_mu_mpose', '--data', str(tmp_path / 'data')])
+    split = load_mpose('movenet', 1, tmp_path / 'data')
+    assert f'on {min(len(split.x_test), 256)} windows' in capsys.readouterr().out
     classifier = ActClassifier(tmp_path / 'models' / 'act_mu_mpose.tflite')
     bundle = classifier.bundle
-    assert (bundle.members, bundle.layout, bundle.frame_rate) == (2, 'mpose13_coco', 30.0)
+    assert (bundle.members, bundle.layout, bundle.frame_rate) == (2, 'mpose13_coco', 10.0)
+    assert (bundle.num_frames, bundle.min_frames) == (10, 6)
     assert bundle.labels == MPOSE_LABELS
     assert bundle.training['imported_from'][1] == 'movenet/split_1/act_mu/fold_1.npz'
     assert bundle.metrics['validation']['ece'] <= bundle.metrics['validation']['ece_before']
 
     # On the test set the bundle says what the benchmark measured.
-    x_test = load_mpose('movenet', 1, tmp_path / 'data').x_test
     mean = np.mean([softmax(np.load(fold)['logits'].astype(np.float64)) for fold in folds], axis=0)
     expected = softmax(np.log(np.maximum(mean, 1e-9)) / bundle.temperature)
-    np.testing.assert_allclose(classifier.invoke(x_test).probabilities, expected, atol=1e-4)
+    answers = classifier.invoke(every_nth_frame(split.x_test, 3)).probabilities
+    np.testing.assert_allclose(answers, expected, atol=1e-4)
+    assert bundle.metrics['test']['accuracy'] == pytest.approx(
+        (mean.argmax(axis=-1) == split.y_test).mean(), abs=1e-4)
+    with pytest.raises(WeightsError, match='for 20 classes, the list of labels has 2'):
+        import_weights.import_folds(folds, tmp_path, labels=['one', 'two'])
+    (folder.with_name('split_2') / 'act_mu').mkdir(parents=True)
+    shutil.copy(folds[1], folder.with_name('split_2') / 'act_mu')
+    with pytest.raises(WeightsError, match='not of the same split and network'):
+        import_weights.import_folds(
+            [folds[0], folder.with_name('split_2') / 'act_mu' / folds[1].name], tmp_path)
 
     (folder / 'mlp').mkdir()
     np.savez(folder / 'mlp' / 'fold_0.npz', logits=np.zeros((1, 20)), **{
-        f'weight_{i}': weight for i, weight in enumerate(build('mlp').get_weights())})
+        f'weight_{i}': weight for i, weight in enumerate(build('mlp', 10).get_weights())})
     with pytest.raises(WeightsError, match='fold_0.npz is a mlp: bundles take windows of any len'):
         import_weights.import_folds([folder / 'mlp' / 'fold_0.npz'], tmp_path)
     (tmp_path / 'other.npz').write_bytes(b'no arrays')

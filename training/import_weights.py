@@ -3,15 +3,15 @@ Weights trained on MPOSE2021 become a bundle that the robot runs.
 
     python -m training.import_weights --h5 AcT_micro_1_0.h5 --size mu \\
         --layout mpose13_openpose --output models
-    python -m training.import_weights --folds runs/mpose/movenet/split_1/act_mu/fold_*.npz \\
+    python -m training.import_weights --folds runs/mpose/openpose/split_1/act_mu/fold_*.npz \\
         --name act_mu_mpose --output models
 
 Reads the Keras ``.h5`` weights that https://github.com/PIC4SeR/AcT writes and offers, or the folds
 of our own `training.benchmark`. Several files become one ensemble. What they do not say has a
-default: the 20 labels of MPOSE2021, its 30 frames a second, and windows of 20 frames or more, as
-its clips have. Folds hold validation data, on which temperature and threshold are fitted; ``.h5``
-files do not: a temperature of 1 and a threshold of 0.5. Beside the bundle stands a ``.weights.h5``
-file, with which `training.train` can go on.
+default: the 20 labels of MPOSE2021, its 30 frames a second, and windows of two thirds of their
+length or more, as its clips have. Folds hold validation data, on which temperature and threshold
+are fitted; ``.h5`` files do not: a temperature of 1 and a threshold of 0.5. Beside the bundle
+stands a ``.weights.h5`` file, with which `training.train` can go on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from act_ros.features import extract_features, num_features
 from act_ros.skeletons import LAYOUTS, get_layout
 from training.checkpoint import read_arrays
 from training.config import MPOSE_LABELS
-from training.export import ExportError, check, convert
+from training.datasets.mpose import load_mpose
+from training.export import QUANTISATIONS, ExportError, check, convert
 from training.metrics import (
     expected_calibration_error,
     fit_temperature,
@@ -44,7 +45,8 @@ from training.metrics import (
 )
 from training.models import build
 from training.models.act import SIZES
-from training.networks import MPOSE_RATE, load_network, save_weights
+from training.networks import MPOSE_RATE, Network, load_network, save_weights
+from training.protocol import every_nth_frame
 
 # What an encoder layer holds, in the order in which the authors' code creates it.
 _ENCODER = (('query', 'kernel'), ('query', 'bias'), ('key', 'kernel'), ('key', 'bias'),
@@ -208,7 +210,7 @@ def to_keras(weights: ActWeights, size: str) -> keras.Model:
 def import_weights(
     paths: Sequence[Path], size: str, layout: str, directory: Path, *,
     labels: Sequence[str] = MPOSE_LABELS, name: str | None = None, frame_rate: float = MPOSE_RATE,
-    min_frames: int = 20, temperature: float = 1.0, threshold: float = 0.5,
+    min_frames: int | None = None, temperature: float = 1.0, threshold: float = 0.5,
     license_text: str = '', quantisation: str = 'float32', attention: bool = False,
 ) -> Path:
     """
@@ -225,10 +227,12 @@ def import_weights(
                 ('frames', weights.num_frames, members[0].num_frames, str(paths[0]))):
             if actual != wanted:
                 raise WeightsError(f'{path} is for {actual} {what}, {source} has {wanted}')
+    frames = members[0].num_frames
     return _write(
         [to_keras(weights, size) for weights in members], directory, quantisation,
+        walking_windows(layout, frames),
         name=name or paths[0].stem, labels=tuple(labels), layout=layout,
-        num_frames=members[0].num_frames, min_frames=min(min_frames, members[0].num_frames),
+        num_frames=frames, min_frames=_shortest(min_frames, frames),
         frame_rate=frame_rate, temperature=temperature, unknown_threshold=threshold,
         attention=attention, license=license_text or 'that of the weight files',
         training={'model': f'act_{size}', 'imported_from': [path.name for path in paths],
@@ -236,13 +240,16 @@ def import_weights(
 
 
 def import_folds(
-    paths: Sequence[Path], directory: Path, *, name: str | None = None, min_frames: int = 20,
+    paths: Sequence[Path], directory: Path, *, labels: Sequence[str] = MPOSE_LABELS,
+    name: str | None = None, min_frames: int | None = None, data: Path | None = None,
     license_text: str = '', quantisation: str = 'float32', attention: bool = False,
 ) -> Path:
     """
-    Turn folds of a benchmark into a bundle, calibrated on their validation data; return its path.
+    Turn folds of a split into a bundle, calibrated on their validation data; return its path.
 
-    :raises WeightsError: the folds do not fit each other, or are of a network for one length only.
+    :param data: folder of the data set, on whose test windows the file is held against Keras.
+    :raises WeightsError: the folds do not fit each other or the labels, or are of a network for
+        one length only.
     """
     networks = [load_network(path) for path in paths]
     first = networks[0]
@@ -250,39 +257,60 @@ def import_folds(
         if not network.kind.startswith('act_'):
             raise WeightsError(f'{path} is a {network.kind}: bundles take windows of any length, '
                                f'which only an AcT does')
-        kind = (network.kind, network.layout, network.num_frames, network.labels)
-        if kind != (first.kind, first.layout, first.num_frames, first.labels):
-            raise WeightsError(f'{path} is a {network.kind} on {network.layout}, {paths[0]} a '
-                               f'{first.kind} on {first.layout}')
+        if len(network.labels) != len(labels):
+            raise WeightsError(f'{path} is for {len(network.labels)} classes, the list of labels '
+                               f'has {len(labels)}')
+        if path.absolute().parent != paths[0].absolute().parent:
+            raise WeightsError(f'{path} and {paths[0]} are not of the same split and network')
     held_back = [read_arrays(path) for path in paths]
     logits = np.concatenate([fold['validation_logits'] for fold in held_back])
     label = np.concatenate([fold['validation_label'] for fold in held_back])
     temperature = fit_temperature(logits, label)
     answers = softmax(logits, temperature)
     before, after = (expected_calibration_error(label, x) for x in (softmax(logits), answers))
+    tested = np.mean([softmax(fold['logits'].astype(float)) for fold in held_back], axis=0)
+    frames = first.num_frames
     return _write(
         [network.model for network in networks], directory, quantisation,
-        name=name or f'{first.kind}_mpose', labels=first.labels, layout=first.layout,
-        num_frames=first.num_frames, min_frames=min(min_frames, first.num_frames),
+        walking_windows(first.layout, frames) if data is None else _test_windows(
+            paths[0], first, data),
+        name=name or f'{first.kind}_mpose', labels=tuple(labels), layout=first.layout,
+        num_frames=frames, min_frames=_shortest(min_frames, frames),
         frame_rate=first.frame_rate, temperature=temperature, attention=attention,
         unknown_threshold=unknown_threshold(answers.max(axis=-1)),
         license=license_text or 'that of MPOSE2021',
         training={'model': first.kind, 'calibrated': True,
                   'imported_from': ['/'.join(path.absolute().parts[-4:]) for path in paths]},
-        metrics={'validation': {
-            **{k: round(v, 4) for k, v in summary(label, answers).items()},
-            'ece_before': round(before, 4), 'ece': round(after, 4)}})
+        metrics={'test': {k: round(v, 4)
+                          for k, v in summary(held_back[0]['label'], tested).items()},
+                 'validation': {
+                     **{k: round(v, 4) for k, v in summary(label, answers).items()},
+                     'ece_before': round(before, 4), 'ece': round(after, 4)}})
+
+
+def _shortest(min_frames: int | None, num_frames: int) -> int:
+    """Return the length of the shortest window: the clips of MPOSE2021 have 20 to 30 frames."""
+    return min(max(2, num_frames * 2 // 3) if min_frames is None else min_frames, num_frames)
+
+
+def _test_windows(fold: Path, network: Network, data: Path) -> np.ndarray:
+    """Return windows that ``<extractor>/split_<s>/<model>/fold_<i>.npz`` was tested on."""
+    folder = fold.absolute().parents[1]
+    split = load_mpose(folder.parent.name, int(folder.name.removeprefix('split_')), data,
+                       network.layout, len(network.labels))
+    return every_nth_frame(split.x_test[:256], round(MPOSE_RATE / network.frame_rate))
 
 
 def _write(
-    models: Sequence[keras.Model], directory: Path, quantisation: str, **description: Any,
+    models: Sequence[keras.Model], directory: Path, quantisation: str, windows: np.ndarray,
+    **description: Any,
 ) -> Path:
-    """Convert, check and write a bundle and its weights; return the bundle's path."""
+    """Convert, check on windows (N, T, F), write a bundle and its weights; return its path."""
     bundle = Bundle(members=len(models), **description)
     model = convert(models, quantisation, bundle.attention)
-    worst = check(model, models, walking_windows(bundle.layout, bundle.num_frames), quantisation)
-    print(f'{len(model) / 1e6:.2f} MB, largest difference of a probability from Keras '
-          f'{worst:.1e}')
+    worst = check(model, models, windows, quantisation)
+    print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
+          f'Keras {worst:.1e} on {len(windows)} windows')
     path = save_bundle(directory, bundle, model)
     save_weights(models[0], path)
     return path
@@ -316,31 +344,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, required=True, help='folder of the bundle')
     parser.add_argument('--name', help='name of the bundle; default: that of the first file')
     parser.add_argument('--labels', nargs='+', default=MPOSE_LABELS, metavar='LABEL',
-                        help='with --h5: classes in order; default: the 20 of MPOSE2021')
+                        help='classes in order; default: the 20 of MPOSE2021')
+    parser.add_argument('--data', type=Path, help='with --folds: folder of the data set, to check '
+                        'the bundle on; by default it is checked on made-up bodies in motion')
     parser.add_argument('--frame-rate', type=float, default=30.0,
                         help='with --h5: Hz at which the model was trained (MPOSE2021: 30)')
-    parser.add_argument('--min-frames', type=int, default=20, help='shortest window')
+    parser.add_argument('--min-frames', type=int,
+                        help='shortest window; default: two thirds of the longest')
     parser.add_argument('--temperature', type=float, default=1.0, help='with --h5')
     parser.add_argument('--unknown-threshold', type=float, default=0.5,
                         help='with --h5: probability below which an answer is unknown')
     parser.add_argument('--license', default='', help="licence of the weights, for the bundle's "
                         'description')
-    parser.add_argument('--quantisation', choices=('float32', 'float16', 'int8'),
-                        default='float32')
+    parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
     options = parser.parse_args(arguments)
     if options.h5 and not (options.size and options.layout):
         parser.error('--h5 needs --size and --layout')
-    common = {'name': options.name, 'min_frames': options.min_frames,
+    common = {'name': options.name, 'labels': options.labels, 'min_frames': options.min_frames,
               'license_text': options.license, 'quantisation': options.quantisation,
               'attention': options.attention}
     try:
         if options.folds:
-            path = import_folds(options.folds, options.output, **common)
+            path = import_folds(options.folds, options.output, data=options.data, **common)
         else:
             path = import_weights(
-                options.h5, options.size, options.layout, options.output, labels=options.labels,
+                options.h5, options.size, options.layout, options.output,
                 frame_rate=options.frame_rate, temperature=options.temperature,
                 threshold=options.unknown_threshold, **common)
     except (OSError, ValueError, ExportError) as error:
