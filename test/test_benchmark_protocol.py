@@ -26,11 +26,17 @@ from training import (  # noqa: E402
     checkpoint,
     protocol,
 )
-from training.benchmark_report import paper_results, rows_of, scores, write_report  # noqa: E402
+from training.benchmark_report import (  # noqa: E402
+    paper_parameters,
+    paper_results,
+    rows_of,
+    scores,
+    write_report,
+)
 from training.checkpoint import CheckpointError, read_arrays, write_arrays  # noqa: E402
 from training.cluster import ClusterError  # noqa: E402
 from training.datasets.mpose import MposeSplit, load_mpose, split_validation  # noqa: E402
-from training.models import PAPER_PARAMETERS  # noqa: E402
+from training.models import MODELS  # noqa: E402
 from training.protocol import (  # noqa: E402
     FoldTrainer,
     ProtocolConfig,
@@ -76,7 +82,7 @@ def assert_same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> 
 
 def test_the_files_settings_are_the_papers() -> None:
     config = load_protocol(CONFIGS / 'mpose_benchmark.yaml')
-    assert set(config.models) <= set(PAPER_PARAMETERS)
+    assert {(model, 1) for model in config.models} <= set(paper_parameters())
     assert (config.splits, config.folds, config.ensembles) == ((1, 2, 3), 10, (2, 5, 10))
     # Apart from the list of models the file says what the defaults are.
     assert replace(config, models=('act_mu',)) == ProtocolConfig()
@@ -259,13 +265,15 @@ def test_rows_are_means_over_folds_and_disjoint_ensembles() -> None:
     assert (rows[0]['paper_accuracy'], rows[0]['paper_balanced']) == (91.00, 85.01)
     assert (rows[3]['paper_accuracy'], rows[3]['paper_balanced']) == (91.55, 87.80)
     assert rows[3]['parameters'] == 5 * 227_156
+    assert [row['paper_parameters'] for row in rows[:3]] == [227_000, 1_334_000, 454_000]
 
 
 def test_the_papers_table_is_whole() -> None:
     paper = paper_results()
     openpose = {(model, members) for extractor, model, members, _ in paper if extractor
                 == 'openpose'}
-    assert openpose == {(m, 1) for m in PAPER_PARAMETERS} | {('act_mu', n) for n in (2, 5, 10)}
+    assert openpose == {(m, 1) for m in set(MODELS) - {'s_tr'}} | {
+        ('act_mu', n) for n in (2, 5, 10)} == set(paper_parameters())
     assert paper['posenet', 'act_m', 1, 3] == (88.70, 83.92)
     for accuracy, balanced in paper.values():
         assert 60 < balanced < accuracy < 95
@@ -281,7 +289,7 @@ def test_command_line(
     arguments = ['--config', str(file), '--data', str(released), '--output', str(tmp_path)]
     benchmark.main([*arguments, '--tensorboard'])
     table = capsys.readouterr().out
-    assert '| mlp ×2 | ' in table and '| 82.66 / 74.56 |' in table
+    assert '| mlp ×2 | ' in table and '| 82.66 / 74.56 |' in table and '| 1,334,000 |' in table
     place = tmp_path / 'small' / 'openpose'
     assert (place / 'results.md').read_text() + '\n' == table
     rows = list(csv.DictReader((place / 'results.csv').read_text().splitlines()))

@@ -48,13 +48,22 @@ def read_folds(folder: Path, extractor: str) -> dict[tuple[int, str], list[Fold]
     return found
 
 
-def paper_results(path: Path = PAPER) -> dict[tuple[str, str, int, int], tuple[float, float]]:
+def paper_results() -> dict[tuple[str, str, int, int], tuple[float, float]]:
     """Return the paper's accuracy and balanced accuracy by extractor, model, members, split."""
-    lines = [line for line in path.read_text(encoding='utf-8').splitlines()
-             if not line.startswith('#')]
     return {(row['extractor'], row['model'], int(row['members']), split):
             (float(row[f'accuracy_{split}']), float(row[f'balanced_{split}']))
-            for row in csv.DictReader(lines) for split in (1, 2, 3)}
+            for row in _paper_rows() for split in (1, 2, 3)}
+
+
+def paper_parameters(extractor: str = 'openpose') -> dict[tuple[str, int], int]:
+    """Return the thousands of parameters that the paper lists, by model and members."""
+    return {(row['model'], int(row['members'])): int(row['parameters'])
+            for row in _paper_rows() if row['extractor'] == extractor}
+
+
+def _paper_rows() -> list[dict[str, str]]:
+    return list(csv.DictReader(line for line in PAPER.read_text(encoding='utf-8').splitlines()
+                               if not line.startswith('#')))
 
 
 def rows_of(
@@ -67,7 +76,7 @@ def rows_of(
     Ensembles are made of disjoint groups of folds; mean and standard deviation (of the population,
     as the authors') are over folds or groups.
     """
-    paper = paper_results()
+    paper, counts = paper_results(), paper_parameters(extractor)
     rows = []
     for (split, model), members in folds.items():
         sizes = [1, *ensembles] if model == ensemble_model else [1]
@@ -80,7 +89,9 @@ def rows_of(
             theirs = paper.get((extractor, model, size, split), (None, None))
             rows.append({
                 'extractor': extractor, 'split': split, 'model': model, 'members': size,
-                'parameters': size * int(members[0]['parameters']), 'runs': len(groups),
+                'parameters': size * int(members[0]['parameters']),
+                'paper_parameters': 1000 * counts.get((model, size), 0) or None,
+                'runs': len(groups),
                 'accuracy': values[:, 0].mean(), 'accuracy_std': values[:, 0].std(),
                 'balanced': values[:, 1].mean(), 'balanced_std': values[:, 1].std(),
                 'paper_accuracy': theirs[0], 'paper_balanced': theirs[1]})
@@ -104,14 +115,16 @@ def as_markdown(rows: list[Row]) -> str:
     cells = {(row['model'], row['members'], row['split']): row for row in rows}
     lines = [f'MPOSE2021, {rows[0]["extractor"]}: accuracy / balanced accuracy in percent, mean ± '
              f'standard deviation over the runs (folds, or disjoint groups of folds).', '',
-             '| model | parameters | ' + ' | '.join(
+             '| model | parameters | paper | ' + ' | '.join(
                  f'split {s} | runs | paper' for s in splits) + ' |',
-             '|---|--:|' + '---|--:|---|' * len(splits)]
+             '|---|--:|--:|' + '---|--:|---|' * len(splits)]
     for model, members in names:
         found = [cells.get((model, members, split)) for split in splits]
         title = model if members == 1 else f'{model} ×{members}'
-        parameters = next(row['parameters'] for row in found if row)
-        lines.append(f'| {title} | {parameters:,} | ' + ' | '.join(_cell(r) for r in found) + ' |')
+        row = next(row for row in found if row)
+        theirs = f'{row["paper_parameters"]:,}' if row['paper_parameters'] else '-'
+        lines.append(f'| {title} | {row["parameters"]:,} | {theirs} | '
+                     + ' | '.join(_cell(r) for r in found) + ' |')
     return '\n'.join(lines) + '\n'
 
 

@@ -39,13 +39,6 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     **_GRAPH_MODELS,
 }
 
-PAPER_PARAMETERS = {
-    'act_mu': 227, 'act_s': 1040, 'act_m': 2740, 'act_l': 4902, 'mlp': 1334, 'conv1d': 4037,
-    'remnet': 4211, 'mlstm_fcn': 368, 'actionxpose': 509, 't_tr': 3036, 'st_tr': 6072,
-    'ms_g3d_j': 2868, 'ms_g3d_jb': 5735,
-}
-"""Thousands of parameters with 52 features, as Mazzia et al. list them."""
-
 
 def build(
     name: str, num_frames: int = 30, num_features: int = 52, num_classes: int = 20,

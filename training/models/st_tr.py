@@ -8,10 +8,12 @@ attention dropped by key, coordinates joined in again before the fourth unit: th
 configuration.
 
 Mazzia et al., https://arxiv.org/abs/2107.00606, list 3,036k parameters for T-TR and 6,072k for
-ST-TR. The first is the count of the *spatial* stream, the second twice that; the temporal stream
-of 13 joints has 1.7 million. Built here is what the names say; ``s_tr`` is the network of 3,036k.
+ST-TR. The first is the count of the *spatial* stream, which the configuration of the authors of
+ST-TR runs as it stands (here 3,035,792 trainable ones, for 13 joints of four channels), the second
+twice that. The temporal stream has 1,714,442, both together 4,750,234. Built here is what the
+names say; ``s_tr`` is the network of 3,036k.
 
-Deviations: four channels a joint (x, y, vx, vy) where the counts imply three; one person. The
+Deviations: four channels a joint (x, y, vx, vy) in place of three coordinates; one person. The
 authors train the streams of ST-TR apart and add their scores; here they are trained together on
 the mean of their logits. Windows of an odd number of frames are padded where they are halved.
 """
