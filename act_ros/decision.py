@@ -63,6 +63,10 @@ class ActionFilter:
             return float(self.probabilities[self.label_id])
         return float(self._answerable(self.probabilities).max())
 
+    def adjust(self, options: DecisionOptions, threshold: float) -> None:
+        """Go on with other options and another threshold."""
+        self._options, self._threshold = options, threshold
+
     def reset(self, stamp: int) -> None:
         """Begin anew at ``stamp``: a new window fills."""
         self.probabilities = None

@@ -108,22 +108,12 @@ class ActionRecognizer:
 
         Raises ValueError for a label that the model does not have.
         """
-        self.classifier = classifier
         self.drops: Counter[str] = Counter()
-        self._window = window or WindowOptions()
-        self._decision = decision or DecisionOptions()
-        self._threshold = self._decision.threshold or classifier.bundle.unknown_threshold
-        if unknown := sorted(set(labels) - set(classifier.labels)):
-            raise ValueError(
-                f'labels {", ".join(unknown)} are not among those of model '
-                f'{classifier.bundle.name!r}: {", ".join(classifier.labels)}')
-        self._allowed = np.array([not labels or x in labels for x in classifier.labels])
-        self._order = StampOrder(self._window.max_gap)
         self._subjects: dict[str, _Subject] = {}
         self._layout = ''
-        self._period = round(
-            NANOSECONDS / (self._window.max_rate or classifier.bundle.frame_rate))
-        self._due = 0
+        self._order = StampOrder(0.0)
+        self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
+        self.reconfigure(classifier, window, decision, labels)
 
     def reset(self) -> None:
         """Forget everybody."""
@@ -264,6 +254,45 @@ class ActionRecognizer:
             box=subject.box,
             attention=subject.attention,
         )
+
+    def reconfigure(
+        self, classifier: ActClassifier, window: WindowOptions | None = None,
+        decision: DecisionOptions | None = None, labels: Sequence[str] = (),
+    ) -> None:
+        """
+        Go on with another classifier or other options; arguments as those of the constructor.
+
+        Nobody's poses are forgotten: the window of a model of another length or rate is filled from
+        those at hand, and the last answer stands until it is full enough. Where the labels are not
+        the same ones, answers begin anew.
+
+        :raises ValueError: the model lacks a label or cannot read the layout; nothing is changed.
+        """
+        bundle, window, decision = (
+            classifier.bundle, window or WindowOptions(), decision or DecisionOptions())
+        if unknown := sorted(set(labels) - set(classifier.labels)):
+            raise ValueError(
+                f'labels {", ".join(unknown)} are not among those of model '
+                f'{bundle.name!r}: {", ".join(classifier.labels)}')
+        if self._layout:
+            joints = len(get_layout(self._layout).joints)
+            extract_features(np.zeros((1, joints, 2)), self._layout, bundle.layout)
+        answers = [(label, not labels or label in labels) for label in classifier.labels]
+        is_other = answers != self._answers
+        self.classifier, self._window, self._decision = classifier, window, decision
+        self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
+        self._threshold = decision.threshold or bundle.unknown_threshold
+        self._order.tolerance = window.max_gap
+        self._period, self._due = round(NANOSECONDS / (window.max_rate or bundle.frame_rate)), 0
+        for subject in self._subjects.values():
+            subject.window = subject.window.refilled(
+                bundle.num_frames, bundle.frame_rate, window.max_gap)
+            if is_other:
+                subject.filter = ActionFilter(decision, self._threshold, self._allowed)
+                subject.filter.reset(subject.seen)
+                subject.attention = _NOTHING
+            else:
+                subject.filter.adjust(decision, self._threshold)
 
 
 def _repaired(keypoints: np.ndarray, sane: np.ndarray) -> np.ndarray:

@@ -23,13 +23,33 @@ class StampOrder:
     """
 
     def __init__(self, tolerance: float) -> None:
-        self._tolerance = round(tolerance * 1e9)
+        self.tolerance = tolerance
         self._newest: int | None = None
 
     def judge(self, stamp: int) -> Arrival:
         """Return what ``stamp`` is, and take it as the newest unless it is LATE."""
         back = 0 if self._newest is None else self._newest - stamp
-        if self._newest is not None and 0 <= back <= self._tolerance:
+        if self._newest is not None and 0 <= back <= round(self.tolerance * 1e9):
             return Arrival.LATE
         self._newest = stamp
         return Arrival.JUMP if back > 0 else Arrival.NEW
+
+
+class RateLimit:
+    """Lets at most ``rate`` frames a second through, by their stamps; 0 lets all through."""
+
+    def __init__(self, rate: float = 0.0) -> None:
+        self.rate = rate
+        self._due = 0
+
+    def lets_through(self, stamp: int) -> bool:
+        """Whether the frame of ``stamp`` (nanoseconds) is within the rate."""
+        if not self.rate:
+            return True
+        period = round(1e9 / self.rate)
+        # A quarter of a period of grace: jitter must not cost a whole frame.
+        if self._due - 2 * period < stamp < self._due - period // 4:
+            return False
+        is_steady = abs(stamp - self._due) < period  # else frames came late, or time jumped
+        self._due = (self._due if is_steady else stamp) + period
+        return True

@@ -94,6 +94,13 @@ class PoseWindow:
             self._begin += 1
         return continues
 
+    def refilled(self, num_frames: int, frame_rate: float, max_gap: float) -> PoseWindow:
+        """Return a window of another length, rate or gap with the poses of this one."""
+        window = PoseWindow(num_frames, frame_rate, self._keypoints.shape[1], max_gap)
+        for stamp, keypoints in zip(self.stamps.tolist(), self.keypoints, strict=True):
+            window.append(stamp, keypoints)
+        return window
+
     def _move_to_front(self) -> None:
         count = len(self)
         for buffer in (self._stamps, self._keypoints):
