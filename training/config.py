@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import yaml
 
 from training.augmentation import Augmentation
+
+T = TypeVar('T')
 
 MPOSE_LABELS = (
     'standing', 'check-watch', 'cross-arms', 'scratch-head', 'sit-down', 'get-up', 'turn', 'walk',
@@ -112,29 +115,39 @@ class TrainConfig:
 
 def load_config(path: str | Path) -> TrainConfig:
     """Read a configuration; an unknown key or a bad value is a ValueError naming the file."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f'cannot read the configuration {path}: {error}') from error
-    if not isinstance(values, dict):
-        raise ValueError(f'{path} must be a YAML mapping')
-    try:
-        return parse_config(values)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{path}: {error}') from error
+    return read_yaml(path, parse_config)
 
 
 def parse_config(values: dict[str, Any]) -> TrainConfig:
     """Make a configuration of plain values, as YAML and JSON have them."""
     values = dict(values)
-    values['augmentation'] = _make(Augmentation, values.pop('augmentation', {}) or {})
+    values['augmentation'] = make(Augmentation, values.pop('augmentation', {}) or {})
     if restart := values.pop('restart_augmentation', None):
-        values['restart_augmentation'] = _make(Augmentation, restart)
-    return _make(TrainConfig, values)
+        values['restart_augmentation'] = make(Augmentation, restart)
+    return make(TrainConfig, values)
 
 
-def _make(kind: type, values: dict[str, Any]) -> Any:
-    known = {f.name for f in dataclasses.fields(kind)}
-    if extra := sorted(set(values) - known):
-        raise ValueError(f'unknown settings {", ".join(extra)}; known: {", ".join(sorted(known))}')
+def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
+    """Return what ``parse`` makes of a YAML mapping; all trouble is a ValueError with the path."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f'cannot read the configuration {path}: {error}') from error
+    if not isinstance(values, dict):
+        raise ValueError(f'{path} must be a YAML mapping')
+    try:
+        return parse(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{path}: {error}') from error
+
+
+def make(kind: Callable[..., T], values: dict[str, Any]) -> T:
+    """Return a dataclass of plain values; ValueError for a setting that it does not have."""
+    refuse_unknown(values, {f.name for f in dataclasses.fields(cast(Any, kind))})
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def refuse_unknown(values: dict[str, Any], known: set[str]) -> None:
+    """Raise ValueError for a setting that is not ``known``."""
+    if extra := sorted(set(map(str, values)) - known):
+        raise ValueError(f'unknown settings {", ".join(extra)}; known: {", ".join(sorted(known))}')

@@ -5,11 +5,11 @@ its settings, and the training of one fold on prepared features.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import keras
 import numpy as np
 import tensorflow as tf
-import yaml
 from tqdm import tqdm
 
 from act_ros.features import CHANNELS
 from act_ros.skeletons import get_layout
 from training.checkpoint import read_arrays, restore_state, state_arrays, write_arrays
+from training.config import make, read_yaml
 from training.datasets.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_validation
 from training.models import MODELS, build
 from training.schedule import TransformerSchedule
@@ -105,22 +105,7 @@ class ProtocolConfig:
 
 def load_protocol(path: str | Path) -> ProtocolConfig:
     """Read a configuration; an unknown key or a bad value is a ValueError naming the file."""
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f'cannot read the configuration {path}: {error}') from error
-    known = {f.name for f in dataclasses.fields(ProtocolConfig)}
-    if not isinstance(values, dict):
-        raise ValueError(f'{path} must be a YAML mapping')
-    if extra := sorted(set(values) - known):
-        raise ValueError(f'{path}: unknown settings {", ".join(map(str, extra))}; known: '
-                         f'{", ".join(sorted(known))}')
-    settings: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-    try:
-        return ProtocolConfig(**settings)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f'{path}: {error}') from error
+    return read_yaml(path, partial(make, ProtocolConfig))
 
 
 def augment(

@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from tqdm import tqdm
 
 from training.benchmark_report import scores
 from training.cluster import ClusterError, run_jobs
+from training.config import read_yaml, refuse_unknown
 from training.datasets.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.datasets.skeletons import DataError
 from training.metrics import softmax
@@ -67,25 +67,21 @@ def load_space(path: str | Path) -> Space:
 
     :raises ValueError: for anything else; the message names the file.
     """
-    try:
-        space = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f'cannot read the search space {path}: {error}') from error
-    known = {f.name for f in fields(ProtocolConfig)} - set(_FIXED)
-    if not isinstance(space, dict) or not space:
-        raise ValueError(f'{path} must be a YAML mapping of settings')
-    if extra := sorted(set(map(str, space)) - known):
-        raise ValueError(f'{path}: unknown settings {", ".join(extra)}; known: '
-                         f'{", ".join(sorted(known))}')
+    return read_yaml(path, _check_space)
+
+
+def _check_space(space: Space) -> Space:
+    if not space:
+        raise ValueError('it names no setting')
+    refuse_unknown(space, {f.name for f in fields(ProtocolConfig)} - set(_FIXED))
     for name, bounds in space.items():
         keys = set(bounds) if isinstance(bounds, dict) else set()
         if not (keys == {'choices'} or {'low', 'high'} <= keys <= {'low', 'high', 'step', 'log'}):
-            raise ValueError(f'{path}: {name} must have choices, or low, high and perhaps step or '
-                             f'log')
+            raise ValueError(f'{name} must have choices, or low, high and perhaps step or log')
         if 'choices' in keys and not (isinstance(bounds['choices'], list) and bounds['choices']):
-            raise ValueError(f'{path}: choices of {name} must be a list')
+            raise ValueError(f'choices of {name} must be a list')
         if 'low' in keys and not bounds['low'] <= bounds['high']:
-            raise ValueError(f'{path}: low of {name} is above its high')
+            raise ValueError(f'low of {name} is above its high')
     return space
 
 
