@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 from act_ros.classifier import ActClassifier  # noqa: E402
 from act_ros.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train  # noqa: E402
-from training.config import TrainConfig  # noqa: E402
+from training.config import TrainConfig, load_config, parse_config  # noqa: E402
+from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
+from training.networks import load_network  # noqa: E402
 
 FEATURES = np.random.default_rng(0).normal(0, 0.5, (20, 12, 52)).astype(np.float32)
 CONFIG = TrainConfig(name='tiny', files=('a.npz',), labels=('one', 'two', 'three'), num_frames=12,
@@ -84,10 +87,15 @@ def test_wrong_requests_are_refused() -> None:
         export.convert([])
 
 
-def test_one_command_each_from_sequences_to_a_bundle(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Two people stand, two wave, two do something else; members hold back different folds."""
+SETTINGS = {
+    'files': ['a.npz'], 'labels': ['stand', 'wave'], 'num_frames': 12, 'min_frames': 6, 'folds': 2,
+    'members': [0, 1], 'epochs': 2, 'windows_per_epoch': 64, 'batch_size': 32,
+    'short_windows': 0.0, 'validate_every': 1}
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> list[str]:
+    """Make four people who stand, wave and do something else; return where, as arguments."""
     rng = np.random.default_rng(0)
     length, takes = 40, 24
     t = np.arange(length) / 30
@@ -104,13 +112,16 @@ def test_one_command_each_from_sequences_to_a_bundle(
         offsets=np.arange(takes + 1) * length, label=label, fps=np.full(takes, 30.0),
         layout=np.array(['mpose13_3d']), actor=np.repeat([f's{i}' for i in range(4)], 6),
         take=np.array([f't{i}' for i in range(takes)]))
+    return ['--data', str(tmp_path)]
+
+
+def test_one_command_each_from_sequences_to_a_bundle(
+    tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Members hold back different folds, and their average is the bundle."""
     config = tmp_path / 'run.yaml'
-    config.write_text(yaml.safe_dump({
-        'name': 'tiny', 'files': ['a.npz'], 'labels': ['stand', 'wave'], 'num_frames': 12,
-        'min_frames': 6, 'folds': 2, 'members': [0, 1], 'epochs': 2, 'windows_per_epoch': 64,
-        'batch_size': 32, 'short_windows': 0.0, 'validate_every': 1}))
-    data = ['--data', str(tmp_path)]
-    command = ['--config', str(config), '--output', str(tmp_path / 'runs'), *data]
+    config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS}))
+    command = ['--config', str(config), '--output', str(tmp_path / 'runs'), *people]
     train.main([*command, '--member', '0'])
     run_folder = tmp_path / 'runs' / 'tiny'
     with pytest.raises(SystemExit):
@@ -126,14 +137,74 @@ def test_one_command_each_from_sequences_to_a_bundle(
     text = card.read_text()
     assert text.startswith('head') and text.endswith('tail\n')
     assert '| wave |' in text and 'old' not in text
-    export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *data])
+    export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people])
     classifier = ActClassifier(tmp_path / 'models' / 'tiny.tflite')
     assert classifier.labels == ('stand', 'wave')
     assert classifier.bundle.members == 2
-    windows = rng.uniform(10, 200, (5, 12, 17, 3)).astype(np.float32)
+    windows = np.random.default_rng(0).uniform(10, 200, (5, 12, 17, 3)).astype(np.float32)
     np.testing.assert_allclose(classifier.classify(windows, 'coco17').sum(-1), 1, atol=1e-5)
 
     config.write_text(config.read_text().replace('epochs: 2', 'epochs: 3'))
     with pytest.raises(SystemExit):
         train.main(command)
     assert 'run of other settings' in capsys.readouterr().err
+
+
+def test_a_student_learns_from_teachers_that_never_saw_its_people(
+    tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
+) -> None:
+    """One command trains teachers, students and, of everybody, the final one that ships."""
+    (tmp_path / 'teachers.yaml').write_text(yaml.safe_dump(
+        {'name': 'teachers', **SETTINGS, 'members': [1, 0]}))
+    config, runs = tmp_path / 'student.yaml', tmp_path / 'runs'
+    settings = {'name': 'student', **SETTINGS, 'members': [0], 'final': True,
+                'teacher': 'teachers.yaml'}
+    config.write_text(yaml.safe_dump(settings))
+    student, teacher = load_config(config), load_config(tmp_path / 'teachers.yaml')
+    assert [student.teachers_of(i, teacher) for i in range(2)] == [[1], [0, 1]]
+    command = ['--config', str(config), '--output', str(runs), *people]
+    train.main([*command, '--member', '0'])
+    assert sorted(p.name for p in (runs / 'teachers').glob('member_*')) == ['member_1']
+    train.main(command)
+    assert len(list((runs / 'teachers').glob('member_*/held_back.npz'))) == 2
+    assert [p.parent.name for p in (runs / 'student').glob('*/held_back.npz')] == ['member_0']
+    evaluate.main(['--run', str(runs / 'student')])
+    export.main(['--run', str(runs / 'student'), '--output', str(tmp_path / 'models'), *people])
+    classifier = ActClassifier(tmp_path / 'models' / 'student.tflite')
+    assert classifier.bundle.members == 1
+    final = load_network(runs / 'student', 1)
+    features = np.random.default_rng(0).standard_normal((4, 12, 52)).astype(np.float32)
+    np.testing.assert_allclose(
+        classifier.invoke(features).probabilities,
+        softmax(np.log(final.probabilities(features)), classifier.bundle.temperature), atol=1e-5)
+
+    for changes, message in (({'teacher': 'gone.yaml'}, 'cannot read the configuration'),
+                             ({'frame_rate': 10.0}, 'has other settings: frame_rate'),
+                             ({'teacher_share': 2.0}, r'teacher_share must lie in \[0, 1\]'),
+                             ({'start_from': 'x'}, 'exclude each other')):
+        config.write_text(yaml.safe_dump({**settings, **changes}))
+        with pytest.raises(SystemExit):
+            train.main(command)
+        assert re.search(message, capsys.readouterr().err)
+
+
+def test_what_the_teachers_say_is_learned(tmp_path: Path, people: list[str]) -> None:
+    """Without the labels a student that was led astray comes back to its teacher."""
+    config = parse_config({'name': 'x', **SETTINGS, 'epochs': 8, 'teacher_share': 1.0,
+                           'schedule': 'cosine', 'warmup': 0.0, 'dropout': 0.0,
+                           'label_smoothing': 0.0, 'weight_decay': 0.0})
+    sequences, folds = load_data(config, tmp_path)
+    teacher = build('act_mu', 12, num_classes=3)
+    rng = np.random.default_rng(1)
+    start = [w + rng.normal(0, 0.1, w.shape) for w in teacher.get_weights()]
+    trainer = train.Trainer(config, sequences, folds, 0, tmp_path / 'run', teachers=[teacher])
+    trainer.model.set_weights(start)
+    features, _ = train.make_batch(rng, trainer.sampler, config)
+
+    def distance() -> float:
+        said, learned = (softmax(m(features).numpy()) for m in (teacher, trainer.model))
+        return float(np.abs(said - learned).sum(axis=-1).mean())
+
+    before = distance()
+    trainer.run({})
+    assert distance() < 0.5 * before

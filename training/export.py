@@ -215,7 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
         config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
         results = evaluate_run(options.run, config)
         members = []
-        for number in range(len(config.members)):
+        for number in config.shipped:
             model = build(config.model, config.num_frames, num_classes=config.num_outputs)
             model.load_weights(options.run / f'member_{number}' / 'member.weights.h5')
             members.append(model)

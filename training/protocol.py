@@ -26,7 +26,7 @@ from training.checkpoint import read_arrays, restore_state, state_arrays, write_
 from training.config import make, read_yaml
 from training.datasets.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_validation
 from training.models import MODELS, build
-from training.schedule import TransformerSchedule
+from training.schedule import TransformerSchedule, train_step
 
 tf.get_logger().setLevel('ERROR')  # else it warns that every fold compiles its own step
 
@@ -50,11 +50,6 @@ class ProtocolConfig:
     epochs: int = 350
     batch_size: int = 512
     weight_decay: float = 1e-4
-    decay_with_rate: bool = False
-    """
-    Whether each step shrinks the weights by decay * rate, as Keras does, or by the decay alone, as
-    AdamW of TensorFlow Addons does, with which the paper's networks were trained.
-    """
     label_smoothing: float = 0.1
     dropout: float | None = None
     """By default the network's own."""
@@ -184,22 +179,10 @@ class FoldTrainer:
                 projection.units if projection else config.schedule_width,
                 config.epochs * self.steps_per_epoch, config.warmup, config.drop_at,
                 config.final_rate)
-        if config.decay_with_rate:
-            return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
         return keras.optimizers.Adam(rate)
 
     def _train_step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = self.model(features, training=True)
-            loss = tf.reduce_mean(
-                tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        if not self.config.decay_with_rate and self.config.weight_decay:
-            for variable in variables:
-                variable.assign(variable * (1 - self.config.weight_decay))
-        self.optimizer.apply(gradients, variables)
-        return loss
+        return train_step(self.model, self.optimizer, features, target, self.config.weight_decay)
 
     def train_epoch(self, epoch: int) -> float:
         """Train once on every sample and return the mean loss; the last batch is filled up."""

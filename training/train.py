@@ -14,7 +14,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ from training.evaluate import ViewedClips, measure
 from training.metrics import share_background
 from training.models import build
 from training.models.act import SIZES
-from training.networks import transfer
-from training.schedule import CosineCycles, TransformerSchedule
+from training.networks import load_network, transfer
+from training.schedule import CosineCycles, TransformerSchedule, train_step
 
 
 def learning_rate(
@@ -50,14 +50,20 @@ def learning_rate(
 
 
 class Trainer:
-    """Trains the ``member``-th member: one fold is held back, everything else is seen."""
+    """
+    Trains the ``member``-th member: one fold is held back, everything else is seen.
+
+    The final member, after all others, holds nobody back. ``teachers`` are what it learns from
+    beside the labels.
+    """
 
     def __init__(
         self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, member: int,
-        folder: Path, tensorboard: bool = False,
+        folder: Path, tensorboard: bool = False, teachers: Sequence[keras.Model] = (),
     ) -> None:
         self.config, self.member, self.folder = config, member, folder
-        fold = config.members[member]
+        self.teachers = teachers
+        fold = config.members[member] if member < len(config.members) else -1
         self.train = sequences.select(folds != fold)
         self.held_back = sequences.select(folds == fold)
         check_disjoint(self.train, self.held_back)
@@ -68,11 +74,12 @@ class Trainer:
                            **options)
         if config.start_from:
             transfer(self.model, config)
+        if teachers:
+            self.model.set_weights(teachers[0].get_weights())
         width = SIZES[config.model[4:]].d_model if config.model.startswith('act_') else 64
         self.steps_per_epoch = config.windows_per_epoch // config.batch_size
-        self.optimizer = keras.optimizers.AdamW(
-            learning_rate(config, width, config.epochs * self.steps_per_epoch),
-            weight_decay=config.weight_decay)
+        self.optimizer = keras.optimizers.Adam(
+            learning_rate(config, width, config.epochs * self.steps_per_epoch))
         self.optimizer.build(self.model.trainable_variables)
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.augmentation,
@@ -87,13 +94,11 @@ class Trainer:
 
     @tf.function(jit_compile=True)
     def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            logits = self.model(features, training=True)
-            loss = tf.reduce_mean(
-                tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
+        if self.teachers:
+            said = tf.add_n([tf.nn.softmax(teacher(features, training=False))
+                             for teacher in self.teachers]) / len(self.teachers)
+            target += self.config.teacher_share * (said - target)
+        return train_step(self.model, self.optimizer, features, target, self.config.weight_decay)
 
     def run(self, views: dict[str, ViewedClips] | None = None) -> None:
         """Train to the last epoch, from the last checkpoint if there is one."""
@@ -103,7 +108,9 @@ class Trainer:
         start = int(self.epoch.numpy())
         if start >= config.epochs:
             return
-        views = views or {name: ViewedClips(self.held_back, name, config) for name in VIEWS}
+        if views is None:
+            views = {name: ViewedClips(self.held_back, name, config)
+                     for name in VIEWS if len(self.held_back)}
         progress = tqdm(range(start, config.epochs), initial=start, total=config.epochs,
                         desc=f'{config.name} member {self.member}', unit='epoch',
                         disable=None if sys.stderr.isatty() else False, mininterval=10)
@@ -133,6 +140,8 @@ class Trainer:
         for name, clips in views.items():
             result = measure(clips, predict_logits(self.model, clips.features, self.config))
             row |= {f'{name}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
+        if not views:  # nobody is held back from the final member
+            return row
         score = float(np.mean([v for k, v in row.items() if k.endswith('_accuracy')]))
         if score > float(self.best.numpy()):
             self.best.assign(score)
@@ -238,30 +247,48 @@ def main(arguments: list[str] | None = None) -> None:
                         help='also log for TensorBoard, beside log.jsonl')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
     options = parser.parse_args(arguments)
-    try:
-        config = load_config(options.config)
-        sequences, folds = load_data(config, options.data)
-    except (ValueError, DataError) as error:
-        parser.error(str(error))
     if options.threads:
         tf.config.threading.set_intra_op_parallelism_threads(options.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    folder = options.output / config.name
+    try:
+        train(Path(options.config), options.data, options.output, options.member,
+              options.tensorboard)
+    except (ValueError, DataError) as error:
+        parser.error(str(error))
+
+
+def train(
+    path: Path, data: Path, output: Path, members: Sequence[int] | None = None,
+    tensorboard: bool = False,
+) -> None:
+    """
+    Train the members of a configuration into ``output``, and its teachers before them.
+
+    What is trained already is left as it is. ValueError names what does not fit.
+    """
+    config = load_config(path)
+    sequences, folds = load_data(config, data)
+    teacher = None
+    if config.teacher:
+        teacher = load_config(path.parent / config.teacher)
+        needed = {i for member in members or range(config.num_members)
+                  for i in config.teachers_of(member, teacher)}
+        train(path.parent / config.teacher, data, output, sorted(needed), tensorboard)
+    folder = output / config.name
     folder.mkdir(parents=True, exist_ok=True)
-    settings = json.dumps(asdict(config), indent=1, sort_keys=True)
     stored = folder / 'config.json'
     if stored.exists() and not _same(stored, config):
-        parser.error(f'{folder} holds a run of other settings: choose another --output, or '
-                     f'remove it')
-    stored.write_text(settings, encoding='utf-8')
-    for member in options.member or range(len(config.members)):
-        try:
-            trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
-                              options.tensorboard)
-        except ValueError as error:
-            parser.error(str(error))
+        raise ValueError(f'{folder} holds a run of other settings: choose another --output, or '
+                         f'remove it')
+    stored.write_text(json.dumps(asdict(config), indent=1, sort_keys=True), encoding='utf-8')
+    for member in members or range(config.num_members):
+        teachers = [load_network(output / teacher.name, i).model
+                    for i in config.teachers_of(member, teacher)] if teacher else []
+        trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
+                          tensorboard, teachers)
         trainer.run()
-        save_held_back(trainer)
+        if len(trainer.held_back):
+            save_held_back(trainer)
 
 
 def _same(stored: Path, config: TrainConfig) -> bool:
