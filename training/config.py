@@ -142,7 +142,7 @@ class TrainConfig:
              'members must be folds, from 0 to folds - 1'),
             (self.epochs >= 1 and self.windows_per_epoch >= self.batch_size >= 1,
              'an epoch must have at least one batch'),
-            (self.keep == 'last' or not self.final, "final needs keep: last, as nothing is measured"),
+            (self.keep == 'last' or not self.final, 'final needs keep: last'),
             (0 <= self.teacher_share <= 1, 'teacher_share must lie in [0, 1]'),
             (not (self.teacher and self.start_from), 'start_from and teacher exclude each other'),
             (0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'),
