@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import rclpy
@@ -121,9 +122,12 @@ class Peer:
 class Process:
     """A node in a process; its log goes to a file."""
 
-    def __init__(self, name: str, arguments: list[str], domain: int, log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], domain: int, log: Path,
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         environment = {
-            **os.environ, 'ROS_DOMAIN_ID': str(domain),
+            **os.environ, **variables, 'ROS_DOMAIN_ID': str(domain),
             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             'FASTRTPS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds.xml'),
             'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
@@ -170,16 +174,22 @@ class Bench:
     def start(
         self, name: str, parameters: dict[str, Any] | None = None,
         remappings: dict[str, str] | None = None, raw: Sequence[str] = (),
+        log: Path | None = None, variables: Mapping[str, str] = MappingProxyType({}),
     ) -> Process:
-        """Start a node with parameters, remappings and further ROS arguments."""
+        """
+        Start a node with parameters, remappings and further ROS arguments.
+
+        :param log: where its words go, if not to a file of the bench.
+        :param variables: of its environment.
+        """
         arguments = list(raw)
         for key, value in (parameters or {}).items():
             text = f'"{value}"' if isinstance(value, str) else str(value).lower()
             arguments += ['-p', f'{key}:={text}']
         for key, topic in (remappings or {}).items():
             arguments += ['-r', f'{key}:={topic}']
-        log = self._folder / f'{name}_{len(self._processes)}.log'
-        process = Process(name, arguments, self.domain, log)
+        log = log or self._folder / f'{name}_{len(self._processes)}.log'
+        process = Process(name, arguments, self.domain, log, variables)
         self._processes.append(process)
         return process
 

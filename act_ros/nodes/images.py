@@ -133,7 +133,8 @@ class VideoInput:
         except Exception as error:
             if rclpy.ok():  # else somebody shut down while a frame was being published
                 self._error = error
-        if not self._is_closed:
+        # After a signal that would take the handler away before it has woken the executor.
+        if not self._is_closed and rclpy.ok():
             rclpy.try_shutdown()
 
     def close(self) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
 
 from act_ros.nodes.managed import USER_ERRORS, ManagedNode
+
+RCLError = rclpy_implementation.RCLError
 
 
 def run(make_node: Callable[[], Node]) -> None:
@@ -19,7 +22,7 @@ def run(make_node: Callable[[], Node]) -> None:
     Exits with 0 on SIGINT and SIGTERM, and with 1 and one clear line where the node cannot start
     (a bad parameter, model or video).
     """
-    rclpy.init()
+    _init()
     try:
         node = make_node()
         try:
@@ -31,7 +34,19 @@ def run(make_node: Callable[[], Node]) -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except USER_ERRORS as error:
+        if isinstance(error, RCLError) and not rclpy.ok():
+            return  # told to stop in the middle of something, which then could not publish
         rclpy.logging.get_logger('act_ros').fatal(str(error))
         sys.exit(1)
     finally:
         rclpy.try_shutdown()
+
+
+def _init() -> None:
+    """Join ROS; a disk that has no room for a log file is no reason not to."""
+    try:
+        rclpy.init()
+    except RCLError as error:
+        rclpy.try_shutdown()
+        rclpy.init()  # does not open the file again
+        rclpy.logging.get_logger('act_ros').error(f'logging to the console alone: {error}')
