@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from act_ros.bag_recovery import UnfinishedMcap, UnfinishedSqlite
 from act_ros.images import ImageError, decode_compressed, decode_raw
-from act_ros.mcap_recovery import UnfinishedMcap
 from act_ros.person import Person
 from act_ros.resources import find_resource
 from act_ros.window import NANOSECONDS
@@ -74,8 +74,8 @@ class Bag:
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
     header's stamp was empty.
 
-    An mcap file that was never finished is read as far as it goes; the error that says so comes
-    after its last message.
+    A file that was never finished or is cut off is read as far as it goes; the error that says so
+    comes after its last message.
 
     :param path: the bag's folder, or a single ``.mcap`` or ``.db3`` file.
     :raises BagError: no such bag, or one that is damaged or empty.
@@ -255,9 +255,9 @@ class Bag:
             try:
                 readers.append(self._stack.enter_context(reader(file)))
             except Exception:  # as above
-                if file.suffix == '.mcap':
-                    with suppress(Exception):
-                        readers.append(UnfinishedMcap(file))
+                unfinished = UnfinishedMcap if file.suffix == '.mcap' else UnfinishedSqlite
+                with suppress(Exception):
+                    readers.append(unfinished(file))
         if not readers:
             raise self._damaged(error) from error
         return readers

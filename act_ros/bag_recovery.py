@@ -1,8 +1,9 @@
 """
-Read MCAP files that were never finished: a recorder killed, a battery gone, a disk full.
+Read files of bags that were never finished, or cut off: a recorder killed, a disk full.
 
-Such a file lacks its index and perhaps part of its last chunk, and ordinary readers refuse it. It
-is read from the start, record by record, as far as it goes. https://mcap.dev/spec
+An MCAP file lacks its index then and perhaps part of its last chunk, an SQLite file lacks pages,
+and ordinary readers refuse both. They are read from the start as far as they go.
+https://mcap.dev/spec, https://sqlite.org/fileformat2.html
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 _MAGIC = b'\x89MCAP0\r\n'
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 3, 4, 5, 6
@@ -36,12 +37,8 @@ class Channel(NamedTuple):
     msgcount: int
 
 
-class UnfinishedMcap:
-    """
-    An unfinished file with the part of the interface of `rosbags.rosbag2.Reader` that is needed.
-
-    :raises ValueError: the file is no MCAP file.
-    """
+class _Unfinished:
+    """An unfinished file with what is needed of the interface of `rosbags.rosbag2.Reader`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -64,6 +61,18 @@ class UnfinishedMcap:
                 yield self._channels[number], time, data
 
     def _messages(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield number of the channel, time and bytes of every message; note the channels."""
+        raise NotImplementedError
+
+
+class UnfinishedMcap(_Unfinished):
+    """
+    An MCAP file.
+
+    :raises ValueError: it is none.
+    """
+
+    def _messages(self) -> Iterator[tuple[int, int, bytes]]:
         schemas: dict[int, tuple[str, Definition]] = {}
         with open(self._path, 'rb') as file:
             if file.read(len(_MAGIC)) != _MAGIC:
@@ -81,6 +90,97 @@ class UnfinishedMcap:
                     number, _, time = struct.unpack_from('<HIQ', data)
                     if number in self._channels:
                         yield number, time, data[22:]
+
+
+class UnfinishedSqlite(_Unfinished):
+    """
+    An SQLite file, in the order of recording up to the first page that is lacking.
+
+    :raises ValueError: it is none, or lacks its list of topics.
+    """
+
+    def _messages(self) -> Iterator[tuple[int, int, bytes]]:
+        import apsw
+
+        vfs, name = _open_cut_off(self._path)
+        database = apsw.Connection('file:bag?immutable=1', vfs=name,
+                                   flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        try:
+            if not self._channels:
+                self._channels = _channels_of(database)
+            yield from database.execute(
+                'SELECT topic_id, timestamp, data FROM messages ORDER BY id')
+        except apsw.Error as error:
+            if not self._channels:
+                raise ValueError(f'it lacks its list of topics ({error})') from error
+        finally:
+            database.close()
+            vfs.unregister()
+
+
+def _channels_of(database: Any) -> dict[int, Channel]:
+    """Return the topics of an SQLite file by number; old ones define no messages."""
+    from rosbags.interfaces import MessageDefinitionFormat
+
+    definitions: dict[str, Definition] = {}
+    (tables,) = database.execute(
+        "SELECT count(*) FROM sqlite_master WHERE name = 'message_definitions'").fetchone()
+    if tables:
+        definitions = {
+            name: Definition(MessageDefinitionFormat.MSG, text) for name, text in database.execute(
+                'SELECT topic_type, encoded_message_definition FROM message_definitions '
+                "WHERE encoding = 'ros2msg'")}
+    none = Definition(MessageDefinitionFormat.NONE, '')
+    return {number: Channel(topic, kind, definitions.get(kind, none), 0)
+            for number, topic, kind in database.execute('SELECT id, name, type FROM topics')}
+
+
+def _open_cut_off(path: Path) -> tuple[Any, str]:
+    """
+    Return a file system, and its name, in which an SQLite file has the length that it claims.
+
+    SQLite refuses a file that lacks pages; here only reading one of those is an error.
+    """
+    import apsw
+
+    with open(path, 'rb') as file:
+        head = file.read(100)
+    if len(head) < 100 or not head.startswith(b'SQLite format 3\0'):
+        raise ValueError('it does not begin as an SQLite file does')
+    page, pages = struct.unpack_from('>H', head, 16)[0], struct.unpack_from('>I', head, 28)[0]
+    claimed, there = pages * (65536 if page == 1 else page), path.stat().st_size
+
+    class File(apsw.VFSFile):
+        def __init__(self) -> None:
+            self._file = open(path, 'rb')
+
+        def xFileSize(self) -> int:
+            return max(claimed, there)
+
+        def xRead(self, amount: int, offset: int) -> bytes:
+            if offset + amount > there:
+                raise apsw.IOError(f'{path} ends before {offset + amount}')
+            self._file.seek(offset)
+            return self._file.read(amount)
+
+        def xFileControl(self, _operation: int, _pointer: int) -> bool:
+            return False
+
+        def xDeviceCharacteristics(self) -> int:
+            return 0
+
+        def xSectorSize(self) -> int:
+            return 0
+
+        def xClose(self) -> None:
+            self._file.close()
+
+    class FileSystem(apsw.VFS):
+        def xOpen(self, _name: object, _flags: list[int]) -> File:
+            return File()
+
+    name = f'cut-off-{id(head)}'
+    return FileSystem(name, ''), name
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
