@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,6 +166,14 @@ def parse_config(values: dict[str, Any]) -> TrainConfig:
     if restart := values.pop('restart_augmentation', None):
         values['restart_augmentation'] = make(Augmentation, restart)
     return make(TrainConfig, values)
+
+
+def read_run(folder: Path) -> TrainConfig:
+    """Read the configuration of a training run from its folder; ValueError where it is none."""
+    try:
+        return parse_config(json.loads((folder / 'config.json').read_text(encoding='utf-8')))
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f'{folder} is not the folder of a training run ({error})') from error
 
 
 def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:

@@ -21,7 +21,7 @@ import numpy as np
 from act_ros.classifier import ActClassifier
 from act_ros.features import extract_features
 from training.augmentation import LAYOUT, VIEWS, clip_windows, see_clips
-from training.config import TrainConfig, parse_config
+from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
 from training.metrics import (
@@ -285,7 +285,7 @@ def main(arguments: list[str] | None = None) -> None:
             for view, values in found.items():
                 print(view, ', '.join(f'{key} {value:.4g}' for key, value in values.items()))
             return
-        config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
+        config = read_run(options.run)
         results = evaluate_run(options.run, config)
         if options.data:
             results['floors'] = floors(*load_data(config, options.data), config)

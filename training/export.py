@@ -27,7 +27,7 @@ from act_ros.bundle import Bundle, save_bundle
 from act_ros.features import num_features
 from act_ros.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
-from training.config import TrainConfig, parse_config
+from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN
 from training.evaluate import evaluate_run
@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
                         'partly research only, see the model card')
     options = parser.parse_args(arguments)
     try:
-        config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
+        config = read_run(options.run)
         results = evaluate_run(options.run, config)
         members = []
         for number in config.shipped:

@@ -39,7 +39,7 @@ from act_ros.features import extract_features
 from act_ros.resources import find_model
 from act_ros.runtime import load_interpreter
 from training.augmentation import LAYOUT, clip_windows, see_clips
-from training.config import parse_config
+from training.config import read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
 from training.figures import (
@@ -261,7 +261,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f'the network does not know the labels {", ".join(unknown)}; it knows '
                              f'{", ".join(subject.labels)}')
         if options.run and options.data[0].is_dir():
-            config = parse_config(json.loads((options.run / 'config.json').read_text('utf-8')))
+            config = read_run(options.run)
             sequences, folds = load_data(config, options.data[0])
             sequences = sequences.select(folds == config.members[options.member])
         else:

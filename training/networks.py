@@ -15,7 +15,7 @@ from act_ros.features import CHANNELS, num_features
 from act_ros.skeletons import get_layout, joint_sources
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays
-from training.config import MPOSE_LABELS, TrainConfig, parse_config
+from training.config import MPOSE_LABELS, TrainConfig, read_run
 from training.datasets.mpose import PAPER_LAYOUTS
 from training.metrics import share_background, softmax
 from training.models import build
@@ -70,10 +70,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
         return _load_fold(path)
     if path.is_dir():
         weights = path / f'member_{member}' / f'member{WEIGHTS}'
-        try:
-            config = parse_config(json.loads((path / 'config.json').read_text(encoding='utf-8')))
-        except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f'{path} is not the folder of a training run ({error})') from error
+        config = read_run(path)
         model = build(config.model, config.num_frames, num_features(LAYOUT), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate)
