@@ -2,7 +2,7 @@
 Evaluation of recorded keypoints against real time, on one core, and its memory.
 
 The floor is what nobody can do without: reading the bag's messages, and the bare TFLite invoke of
-the same windows. Every measurement has a process of its own, bound to one core.
+as many windows, at the model's rate. Every measurement has a process of its own, on one core.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from tqdm import tqdm
 
 from act_ros.bags import POSES, Bag, project_types
+from act_ros.bundle import load_bundle
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 from act_ros.resources import find_model
@@ -90,20 +91,21 @@ def _evaluate(bag: Path, labels: Path, output: Path, bundle: str) -> tuple[float
 def _floor(bag: Path, bundle: str, people: int) -> tuple[float, float]:
     """Return the processor seconds of reading the messages, and of the bare invokes."""
     _bound()
-    begin, count = time.process_time(), 0
+    begin = time.process_time()
     with Bag(bag) as opened:
         for _ in opened.messages(['/pose_node/keypoints']):
-            count += 1
+            pass
+        seconds = opened.duration
     middle = time.process_time()
-    model = read_settings(bundle=bundle)
-    interpreter = load_interpreter(find_model(model.act.bundle))
-    source = interpreter.get_input_details()[0]
-    features = source['shape'][-1]
-    interpreter.resize_tensor_input(source['index'], (people, 30, features))
+    model, file = load_bundle(find_model(bundle))
+    interpreter = load_interpreter(file)
+    source = interpreter.get_input_details()[0]['index']
+    shape = (people, model.num_frames, model.num_features)
+    interpreter.resize_tensor_input(source, shape)
     interpreter.allocate_tensors()
-    windows = np.random.default_rng(0).standard_normal((people, 30, features)).astype(np.float32)
-    for _ in range(count):
-        interpreter.set_tensor(source['index'], windows)
+    windows = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    for _ in range(round(seconds * min(RATE, model.frame_rate))):
+        interpreter.set_tensor(source, windows)
         interpreter.invoke()
     return middle - begin, time.process_time() - middle
 
