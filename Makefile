@@ -35,7 +35,7 @@ endif
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
 SOURCES := CMakeLists.txt package.xml setup.py \
-	$(shell find act_ros config launch media models msg -type f ! -name '*.pyc')
+	$(shell find act_ros config launch media models msg srv -type f ! -name '*.pyc')
 
 # pip with its many lines in a file, shown when it fails.
 pip = $(VENV)/bin/python -m pip $(1) > $@.log 2>&1 || { cat $@.log >&2; exit 1; }

@@ -18,16 +18,17 @@ _FONT = cv2.FONT_HERSHEY_DUPLEX
 
 def draw(
     image: np.ndarray, persons: Sequence[Person], layout: str, actions: Iterable[Action] = (),
-    min_score: float = 0.2,
+    min_score: float = 0.2, captions: bool = True,
 ) -> None:
     """
     Draw skeletons and captions into ``image`` (H, W, 3) uint8 BGR, in place.
 
-    Keypoints below ``min_score`` are left out. Actions of persons not given are not drawn.
+    Keypoints below ``min_score`` are left out, and ids and actions without ``captions``. Actions of
+    persons not given are not drawn.
     """
     edges = get_layout(layout).edges
     thick = max(1, round(min(image.shape[:2]) / 240))
-    captions = {action.person_id: caption(action) for action in actions}
+    texts = {action.person_id: caption(action) for action in actions}
     for person in persons:
         colour = colour_of(person.id)
         # Far outside the image OpenCV's fixed-point coordinates overflow.
@@ -39,7 +40,8 @@ def draw(
                          cv2.LINE_AA)
         for point in points[seen].tolist():
             cv2.circle(image, point, 2 * thick, (255, 255, 255), -1, cv2.LINE_AA)
-        _write(image, captions.get(person.id, person.id), person.box, colour, thick)
+        if captions:
+            _write(image, texts.get(person.id, person.id), person.box, colour, thick)
 
 
 def _write(

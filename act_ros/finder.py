@@ -18,11 +18,15 @@ class PersonFinder:
     """A pose network and a tracker on one stream of images; ``drops`` counts unused images."""
 
     def __init__(self, estimator: PoseEstimator, tracker: TrackerOptions | None = None) -> None:
-        options = tracker or TrackerOptions()
         self.estimator = estimator
         self.drops: Counter[str] = Counter()
-        self._tracker = PoseTracker(options)
-        self._order = StampOrder(options.max_age)
+        self._tracker, self._order = PoseTracker(), StampOrder(0.0)
+        self.reconfigure(estimator.score_threshold, tracker or TrackerOptions())
+
+    def reconfigure(self, score_threshold: float, tracker: TrackerOptions) -> None:
+        """Go on with other options; everybody keeps the id."""
+        self.estimator.score_threshold = score_threshold
+        self._tracker.options, self._order.tolerance = tracker, tracker.max_age
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person] | None:
         """

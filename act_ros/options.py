@@ -13,11 +13,15 @@ from typing import Any
 
 def option(
     default: Any, doc: str, *, low: float | None = None, high: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str, ...] = (), fixed: bool = False,
 ) -> Any:
-    """Declare an option of an `Options` class: default, one-line explanation, closed range."""
-    return dataclasses.field(
-        default=default, metadata={'doc': doc, 'low': low, 'high': high, 'choices': choices})
+    """
+    Declare an option of an `Options` class: default, one-line explanation, closed range.
+
+    One that is ``fixed`` cannot be changed while a node is at work.
+    """
+    return dataclasses.field(default=default, metadata={
+        'doc': doc, 'low': low, 'high': high, 'choices': choices, 'fixed': fixed})
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class PoseTracker:
     """Gives every person of a stream of frames an id that stays theirs."""
 
     def __init__(self, options: TrackerOptions | None = None) -> None:
-        self._options = options or TrackerOptions()
+        self.options = options or TrackerOptions()
         self._tracks: list[_Track] = []
         self._count = 0
 
@@ -90,7 +90,7 @@ class PoseTracker:
 
         :param stamp: the frame's stamp in nanoseconds, later than the one before.
         """
-        options = self._options
+        options = self.options
         max_age = round(options.max_age * 1e9)
         self._tracks = [t for t in self._tracks if stamp - t.stamp <= max_age]
         likeness = _likeness(self._tracks, persons, stamp)
@@ -128,7 +128,7 @@ class PoseTracker:
         part = likeness[np.ix_(tracks, persons)]
         pairs = zip(*linear_sum_assignment(part, maximize=True), strict=True)
         return [(int(tracks[i]), int(persons[j])) for i, j in pairs
-                if part[i, j] >= self._options.min_similarity]
+                if part[i, j] >= self.options.min_similarity]
 
 
 def _centre(person: Person) -> np.ndarray:

@@ -72,6 +72,9 @@ def test_the_caption_stands_above_the_person(action: Action) -> None:
     draw(told, [somebody], 'coco17', [dataclasses.replace(
         action, status=Status.RECOGNIZED, label='walk', confidence=0.9)])
     draw(stranger, [somebody], 'coco17', [dataclasses.replace(action, person_id='p2')])
+    silent = black()
+    draw(silent, [somebody], 'coco17', captions=False)
+    assert np.flatnonzero((plain != silent).any(axis=(1, 2))).max() < 120, 'the caption alone'
     rows = np.flatnonzero((plain != told).any(axis=(1, 2)))
     assert len(rows) > 0
     assert somebody.box[1] - 40 < rows.min() <= rows.max() < somebody.box[1]

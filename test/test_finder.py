@@ -16,7 +16,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 class OnePerson:
     """A pose estimator that sees the same person in every image that has pixels."""
 
-    name, layout, max_persons = 'one', 'coco17', 1
+    name, layout, max_persons, score_threshold = 'one', 'coco17', 1, 0.2
 
     def __init__(self) -> None:
         self.images = self.resets = 0
@@ -59,3 +59,11 @@ def test_an_image_without_pixels_is_the_estimator_s_error(finder: PersonFinder) 
     with pytest.raises(ValueError, match='no pixels'):
         finder.update(2 * SECOND - 1, np.zeros((0, 4, 3), np.uint8))
     assert ids(finder, 2 * SECOND) == ['p1']
+
+
+def test_options_change_and_everybody_keeps_the_id(finder: PersonFinder) -> None:
+    assert ids(finder, SECOND) == ['p1']
+    finder.reconfigure(0.5, TrackerOptions(min_hits=5, max_age=0.3))
+    assert finder.estimator.score_threshold == 0.5
+    assert ids(finder, SECOND + SECOND // 4) == ['p1']
+    assert ids(finder, SECOND + SECOND // 4 - SECOND // 3) == [], 'now a jump, and on probation'

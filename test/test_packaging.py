@@ -116,9 +116,10 @@ def test_pip_install_gives_every_node(node: str) -> None:
 
 
 def test_every_message_file_is_built() -> None:
-    """CMake lists exactly the files of the msg folder."""
-    listed = set(re.findall(r'msg/(\w+\.msg)', (ROOT / 'CMakeLists.txt').read_text()))
-    assert listed == {path.name for path in (ROOT / 'msg').iterdir()}
+    """CMake lists exactly the files of the folders msg and srv."""
+    listed = set(re.findall(r'(?:msg|srv)/\w+\.\w+', (ROOT / 'CMakeLists.txt').read_text()))
+    assert listed == {f'{folder}/{path.name}' for folder in ('msg', 'srv')
+                      for path in (ROOT / folder).iterdir()}
 
 
 def test_every_message_field_says_what_it_is() -> None:

@@ -7,31 +7,47 @@ and the latched ``~/labels``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from act_ros.decision import DecisionOptions
+from act_ros.health import Health, HealthOptions
 from act_ros.msg import KeypointArray
-from act_ros.nodes.conversions import msg_to_persons, to_nanoseconds
+from act_ros.nodes.actions import ActionModel
+from act_ros.nodes.conversions import msg_to_persons
 from act_ros.nodes.managed import ManagedNode, Work
 from act_ros.nodes.options import ActOptions, StartOptions
 from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL, ActionOutput, SilenceLog
+from act_ros.nodes.topics import LEVEL, SilenceLog
 from act_ros.recognizer import WindowOptions
 
 OPTIONS = (
-    ('', StartOptions), ('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions))
+    ('', StartOptions), ('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions),
+    ('diagnostics', HealthOptions))
 
 
 class ActWork(Work):
     """Runs the Action Transformer on everybody's recent poses."""
 
     def __init__(self, node: ManagedNode) -> None:
-        self._output = ActionOutput(node)
-        topic = node.subscribe(KeypointArray, 'keypoints', self._act, LEVEL).topic_name
-        self._silence = SilenceLog(node, topic, lambda: node.is_active)
+        self._node = node
+        self._health = Health('actions', node.resolve_topic_name('keypoints'))
+        self.health = [self._health]
+        self._model = ActionModel(node)
+        self._output = self._model.output(self._health)
+        node.subscribe(KeypointArray, 'keypoints', self._act, LEVEL)
+        self._silence = SilenceLog(node, self._health.source, lambda: node.is_active)
 
-    def _act(self, msg: KeypointArray) -> None:
+    def _act(self, msg: KeypointArray, info: Mapping[str, Any]) -> None:
         self._silence.heard()
-        self._output.publish(
-            msg.header, to_nanoseconds(msg.header.stamp), msg_to_persons(msg), msg.layout)
+        self._health.heard(info.get('publication_sequence_number'))
+        actions = self._output.publish(msg.header, msg_to_persons(msg), msg.layout)
+        if actions is not None:
+            self._health.answered(self._node.age(msg.header), len(msg.persons))
+
+    def adjust(self) -> None:
+        """Take over the node's parameters."""
+        self._model.adjust()
 
 
 class ActNode(ManagedNode):

@@ -1,10 +1,11 @@
-"""Images in and out of nodes: messages, subscriptions, videos, and the annotated picture."""
+"""Images into nodes: messages, subscriptions and videos."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -14,13 +15,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from act_ros.drawing import draw
+from act_ros.health import Health
 from act_ros.images import UnknownEncodingError, decode_compressed, decode_raw
 from act_ros.nodes.managed import ManagedNode
 from act_ros.nodes.options import ImageOptions, VideoOptions
 from act_ros.nodes.topics import THROTTLE, DropLog, SilenceLog
-from act_ros.person import Person
-from act_ros.recognizer import Action
 from act_ros.video import VideoSource
 
 
@@ -70,11 +69,12 @@ class ImageInput:
     """Subscribes to images and hands on what can be decoded, the newest first."""
 
     def __init__(
-        self, node: ManagedNode, on_image: Callable[[Header, np.ndarray], None],
+        self, node: ManagedNode, health: Health,
+        on_image: Callable[[Header, np.ndarray], None],
     ) -> None:
-        self._node, self._on_image = node, on_image
-        self.drops: Counter[str] = Counter()
-        self._drop_log = DropLog(node, self.drops)
+        self._node, self._health, self._on_image = node, health, on_image
+        self._drops: Counter[str] = Counter()
+        self._drop_log = DropLog(node, self._drops)
         options = node.parameters(ImageOptions)
         topic, kind = node.resolve_topic_name('image'), Image
         if options.transport == 'compressed':
@@ -83,13 +83,17 @@ class ImageInput:
         # Depth 1: while an image is being worked on, newer ones replace each other.
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[options.reliability.upper()])
         node.subscribe(kind, topic, self._receive, qos)
+        health.source = topic
+        health.watch(self._drops)
 
-    def _receive(self, msg: Image | CompressedImage) -> None:
+    def _receive(self, msg: Image | CompressedImage, info: Mapping[str, Any]) -> None:
         self._silence.heard()
+        self._health.heard(info.get('publication_sequence_number'))
         try:
             image = image_to_bgr(msg)
         except ValueError as error:
-            self.drops['unreadable image'] += 1
+            self._drops['unreadable image'] += 1
+            self._health.failed(str(error))
             self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
             self._drop_log.tell()
             return
@@ -144,25 +148,3 @@ class VideoInput:
         self._thread.join(THROTTLE)
         if self._error:
             raise self._error
-
-
-class AnnotatedOutput:
-    """``~/annotated``: the image with people and actions drawn in, made only when wanted."""
-
-    def __init__(self, node: Node) -> None:
-        self._publisher = node.create_publisher(Image, '~/annotated', QoSProfile(depth=5))
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether anybody subscribes."""
-        return self._publisher.get_subscription_count() > 0
-
-    def publish(
-        self, header: Header, image: np.ndarray, persons: Sequence[Person], layout: str,
-        actions: Sequence[Action],
-    ) -> None:
-        """Draw and publish, if anybody subscribes; the image itself is left alone."""
-        if self.is_wanted:
-            image = image.copy()
-            draw(image, persons, layout, actions)
-            self._publisher.publish(bgr_to_image(image, header))

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
+from std_msgs.msg import Header
 
+from act_ros.health import Health, HealthOptions, Level, Report
+from act_ros.nodes.conversions import to_nanoseconds
+from act_ros.nodes.diagnostics import Diagnostics
 from act_ros.nodes.options import StartOptions
 from act_ros.nodes.parameters import Groups, Parameters
 
@@ -36,11 +41,17 @@ class Work:
     Its topics and timers are made while it is constructed: cleanup destroys those by itself.
     """
 
+    health: Sequence[Health] = ()
+    """How each of its streams of frames fares."""
+
     def start(self) -> None:
         """Begin; messages come in only afterwards."""
 
     def stop(self) -> None:
         """End; no message comes in any more."""
+
+    def adjust(self) -> None:
+        """Take over the node's parameters, some of which have changed."""
 
 
 class Gate(MutuallyExclusiveCallbackGroup):
@@ -59,6 +70,7 @@ class ManagedNode(LifecycleNode):
     """
     A lifecycle node around some work.
 
+    ``lock`` keeps parameters and models as they are while a frame is worked on in another thread.
     A transition that fails is told in the log, and may be tried again. Where something unforeseen
     goes wrong, the node gives everything back and is unconfigured again.
     """
@@ -68,7 +80,10 @@ class ManagedNode(LifecycleNode):
     ) -> None:
         super().__init__(name)
         # Models and topics may be changed, but not under the work that uses them.
-        self.parameters = Parameters(self, groups, is_read_only=False)
+        self.parameters = Parameters(self, groups, self._adjust, is_managed=True)
+        self.lock = threading.RLock()
+        self._failure = ''
+        self._diagnostics = Diagnostics(self, self._reports)
         self._gate, self._is_starting = Gate(), False
         self._make_work, self._work = make_work, Work()
         self._entities: list[tuple[Any, Callable[[Any], bool]]] = []
@@ -100,8 +115,12 @@ class ManagedNode(LifecycleNode):
         """Whether messages come in."""
         return self._gate.is_open
 
+    def age(self, header: Header) -> float:
+        """Return how many seconds ago, by the node's clock, the stamp of a message was."""
+        return (self.get_clock().now().nanoseconds - to_nanoseconds(header.stamp)) * 1e-9
+
     def subscribe(
-        self, kind: type, topic: str, callback: Callable[[Any], None], qos: Any,
+        self, kind: type, topic: str, callback: Callable[..., None], qos: Any,
     ) -> Subscription:
         """
         Subscribe; only what comes while the node is active reaches the callback.
@@ -154,12 +173,13 @@ class ManagedNode(LifecycleNode):
         """Do a step of the life cycle; tell why it failed."""
         try:
             step()
-        except USER_ERRORS as error:
-            self.get_logger().error(f'cannot {what}: {error}')
-            return FAILURE
-        except Exception:
-            self.get_logger().error(f'cannot {what}: {traceback.format_exc()}')
-            return ERROR
+        except Exception as error:
+            is_foreseen = isinstance(error, USER_ERRORS)
+            self._failure = f'cannot {what}: {error}'
+            self.get_logger().error(
+                self._failure if is_foreseen else f'cannot {what}: {traceback.format_exc()}')
+            return FAILURE if is_foreseen else ERROR
+        self._failure = ''
         return SUCCESS
 
     def _configure(self) -> None:
@@ -169,6 +189,21 @@ class ManagedNode(LifecycleNode):
             self._work = self._make_work(self)
         finally:
             self._entities = [made for made in self._all_entities() if id(made[0]) not in before]
+
+    def _adjust(self) -> None:
+        with self.lock:
+            self._work.adjust()
+
+    def _reports(self) -> dict[str, Report]:
+        """Return what `/diagnostics` is to tell."""
+        state = self._state_machine.current_state[1]
+        reports = {'life cycle': Report(
+            Level.ERROR if self._failure else Level.OK, self._failure or state, {'state': state})}
+        if self.is_active:
+            with self.lock:
+                options = self.parameters(HealthOptions)
+                reports |= {health.name: health.report(options) for health in self._work.health}
+        return reports
 
     def _all_entities(self) -> list[tuple[Any, Callable[[Any], bool]]]:
         """Return all there is on the node, each with what destroys it."""
@@ -181,6 +216,8 @@ class ManagedNode(LifecycleNode):
         if not self._is_starting:
             self._forget_messages()
         self._work.start()
+        for health in self._work.health:
+            health.begin()
 
     def _forget_messages(self) -> None:
         """Take what waits in the subscriptions' queues: it came while the node was inactive."""

@@ -39,7 +39,7 @@ class MarkersNode(Node):
 
     def __init__(self) -> None:
         super().__init__('markers_node')
-        self._options = Parameters(self, OPTIONS)(MarkerOptions)
+        self._settings = Parameters(self, OPTIONS)
         self._publisher = self.create_publisher(MarkerArray, '~/markers', LEVEL)
         self._actions, self._camera = ActionArray(), CameraInfo()
         self.create_subscription(ActionArray, 'actions', self._take_actions, QoSProfile(depth=1))
@@ -75,7 +75,7 @@ class MarkersNode(Node):
         """Return the camera's own plane if its calibration is known, else an assumed one."""
         scale = msg.image_width / self._camera.width if self._camera.width else 1.0
         return ImagePlane.of_matrix(self._camera.k, scale) or ImagePlane.of_view(
-            msg.image_width, msg.image_height, self._options.field_of_view)
+            msg.image_width, msg.image_height, self._settings(MarkerOptions).field_of_view)
 
     def _captions(self, msg: KeypointArray) -> dict[str, str]:
         """Return the newest answers by person, unless they are of another time."""
@@ -89,8 +89,9 @@ class MarkersNode(Node):
         edges: tuple[tuple[int, int], ...],
     ) -> list[Marker]:
         """Return a person's bones, joints and caption."""
-        distance, keypoints = self._options.distance, person.keypoints
-        seen = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= self._options.min_score)
+        options, keypoints = self._settings(MarkerOptions), person.keypoints
+        distance = options.distance
+        seen = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= options.min_score)
         points = [Point(x=x, y=y, z=z) if ok else None for (x, y, z), ok in zip(
             plane.points(keypoints[:, :2], distance).tolist(), seen.tolist(), strict=True)]
         bones = [p for edge in edges if max(edge) < len(points)

@@ -15,7 +15,7 @@ class StartOptions(Options):
 
     autostart: bool = option(
         True, 'Configure and activate at start. Otherwise the node waits for `ros2 lifecycle '
-        'set`, or for a lifecycle manager.')
+        'set`, or for a lifecycle manager.', fixed=True)
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class PoseOptions(Options):
     """The pose network."""
 
     model: str = option(
-        DEFAULT_MODEL, 'Pose network: the name of one in the models folder, or a path.')
+        DEFAULT_MODEL, 'Pose network: the name of one in the models folder, or a path.',
+        fixed=True)
     num_threads: int = option(
         1, 'CPU threads of the pose network; more is faster where cores are free.',
-        low=1, high=64)
+        low=1, high=64, fixed=True)
     score_threshold: float = option(
         0.2, 'Persons found with a lower score are ignored.', low=0.0, high=1.0)
 
@@ -37,11 +38,23 @@ class ImageOptions(Options):
 
     transport: str = option(
         'raw', "'raw' subscribes to `image`, 'compressed' to `image/compressed`.",
-        choices=('raw', 'compressed'))
+        choices=('raw', 'compressed'), fixed=True)
     reliability: str = option(
         'best_effort', "'best_effort' takes any camera's images; 'reliable' loses none of a "
         'publisher that is reliable too, which large raw images need.',
-        choices=('best_effort', 'reliable'))
+        choices=('best_effort', 'reliable'), fixed=True)
+    max_rate: float = option(
+        0.0, 'Most images a second that are looked at, by their stamps; 0 looks at all there is '
+        'time for.', low=0.0, high=1000.0)
+
+
+@dataclass(frozen=True)
+class DrawingOptions(Options):
+    """What is drawn into `~/annotated`."""
+
+    min_score: float = option(
+        0.2, 'Keypoints below this score are not drawn.', low=0.0, high=1.0)
+    captions: bool = option(True, "Write everybody's id and action.")
 
 
 @dataclass(frozen=True)
@@ -49,12 +62,14 @@ class ActOptions(Options):
     """The action classifier."""
 
     bundle: str = option(
-        'act_mu', 'Model bundle: the name of one in the models folder, or a path.')
+        'act_mu', 'Model bundle: the name of one in the models folder, or a path. The service '
+        '`~/load_bundle` changes it.', fixed=True)
     act_threads: int = option(
-        1, 'CPU threads of the action classifier.', low=1, high=64)
+        1, 'CPU threads of the action classifier.', low=1, high=64, fixed=True)
     labels: tuple[str, ...] = option(
         ('',), 'Labels that may be answered; what falls on others counts as unknown. An empty '
-        'list (or one empty string) allows all of the model, `trusted` those it was measured on.')
+        'list (or one empty string) allows all of the model, `trusted` those it was measured on.',
+        fixed=True)
 
     def allowed(self, bundle: Bundle) -> tuple[str, ...]:
         """Return the labels of a bundle that may be answered; none stands for all."""
@@ -66,9 +81,10 @@ class ActOptions(Options):
 class VideoOptions(Options):
     """A file or a camera as a source of images."""
 
-    source: str = option('', 'Path of a video, a device number such as 0, or /dev/videoN.')
-    loop: bool = option(False, 'Begin a file again when it ends.')
-    frame_id: str = option('camera', 'frame_id of the images.')
+    source: str = option(
+        '', 'Path of a video, a device number such as 0, or /dev/videoN.', fixed=True)
+    loop: bool = option(False, 'Begin a file again when it ends.', fixed=True)
+    frame_id: str = option('camera', 'frame_id of the images.', fixed=True)
 
 
 @dataclass(frozen=True)
@@ -77,13 +93,13 @@ class PublishOptions(Options):
 
     transport: str = option(
         'raw', "'raw' publishes `image`, 'compressed' JPEG on `image/compressed`.",
-        choices=('raw', 'compressed'))
+        choices=('raw', 'compressed'), fixed=True)
     pace: str = option(
         'realtime', "'realtime' plays a file at its own rate; 'consumed' sends the next frame "
-        'when `actions` has answered the last.', choices=('realtime', 'consumed'))
+        'when `actions` has answered the last.', choices=('realtime', 'consumed'), fixed=True)
     wait: float = option(
         30.0, 'Longest time in seconds to wait for a subscriber before the first image.',
-        low=0.0, high=3600.0)
+        low=0.0, high=3600.0, fixed=True)
 
 
 @dataclass(frozen=True)
@@ -104,4 +120,4 @@ class MarkerOptions(Options):
 class HumansOptions(Options):
     """What ROS4HRI is told."""
 
-    root: str = option('/humans', 'Namespace of the topics that REP-155 defines.')
+    root: str = option('/humans', 'Namespace of the topics that REP-155 defines.', fixed=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -31,20 +31,26 @@ def names_of(groups: Groups) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
 
 class Parameters:
     """
-    The parameters of a node; ``parameters(TrackerOptions)`` are those of a class.
+    The parameters of a node; ``parameters(TrackerOptions)`` are the present ones of a class.
 
-    While ``is_locked``, a change of a parameter is refused, and the whole set with it.
+    A set of changes is taken as a whole or, with the reason, refused as a whole. Fixed parameters
+    are read-only; those of a managed node only while ``is_locked``.
 
+    :param changed: called after every change.
     :raises rclpy.exceptions.InvalidParameterValueException: a value of the wrong type or range.
     :raises ValueError: a value the option class refuses; names the parameter.
     """
 
-    def __init__(self, node: Node, groups: Groups, *, is_read_only: bool = True) -> None:
+    def __init__(
+        self, node: Node, groups: Groups, changed: Callable[[], None] = lambda: None, *,
+        is_managed: bool = False,
+    ) -> None:
         self.is_locked = False
-        self._node, self._groups = node, groups
+        self._node, self._groups, self._changed = node, groups, changed
+        self._fixed = {name: bool(item.metadata['fixed']) for name, item in names_of(groups)}
         for name, item in names_of(groups):
             default: Any = list(item.default) if isinstance(item.default, tuple) else item.default
-            node.declare_parameter(name, default, descriptor(item, is_read_only))
+            node.declare_parameter(name, default, descriptor(item, is_managed))
         self._options = self._made({})
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._take)
@@ -52,6 +58,14 @@ class Parameters:
     def __call__(self, kind: type[T]) -> T:
         """Return the values of an option class."""
         return self._options[kind]  # type: ignore[return-value]
+
+    def overrule(self, name: str, value: Any) -> None:
+        """Set a fixed parameter to what is in use now."""
+        self.is_locked = False
+        try:
+            self._node.set_parameters([Parameter(name, value=value)])
+        finally:
+            self.is_locked = True
 
     def _made(self, changes: dict[str, Any]) -> dict[type[Options], Options]:
         """Return all options with some values changed."""
@@ -70,30 +84,33 @@ class Parameters:
     def _check(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in parameters}
         try:
-            self._refuse_fixed(changes)
+            for name in changes:
+                if self.is_locked and self._fixed.get(name):
+                    raise ValueError(f'parameter {name} can be changed only while the node is '
+                                     'unconfigured: deactivate it and clean it up first')
             self._made(changes)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _refuse_fixed(self, changes: dict[str, Any]) -> None:
-        for name, _ in names_of(self._groups):
-            if self.is_locked and name in changes:
-                raise ValueError(f'parameter {name} can be changed only while the node is '
-                                 'unconfigured: deactivate and clean it up first')
-
-    def _take(self, _: list[Parameter]) -> None:
-        self._options = self._made({})
+    def _take(self, parameters: list[Parameter]) -> None:
+        if any(parameter.name in self._fixed for parameter in parameters):
+            self._options = self._made({})
+            self._changed()
 
 
-def descriptor(item: dataclasses.Field[Any], is_read_only: bool = True) -> ParameterDescriptor:
-    """Return the descriptor of one option."""
+def descriptor(item: dataclasses.Field[Any], is_managed: bool = False) -> ParameterDescriptor:
+    """Return the descriptor of one option, perhaps of a managed node's."""
     meta = item.metadata
     low, high, choices = meta['low'], meta['high'], meta['choices']
     result = ParameterDescriptor(
-        name=item.name, description=meta['doc'], read_only=is_read_only)
+        name=item.name, description=meta['doc'], read_only=meta['fixed'] and not is_managed)
+    constraints = ['one of: ' + ', '.join(choices)] if choices else []
+    if meta['fixed'] and is_managed:
+        constraints.append('to be changed only while the node is unconfigured')
+    result.additional_constraints = '; '.join(constraints)
     if choices:
-        result.additional_constraints = 'one of: ' + ', '.join(choices)
+        pass
     elif isinstance(item.default, bool) or low is None or high is None:
         pass
     elif isinstance(item.default, int):

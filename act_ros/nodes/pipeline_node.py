@@ -11,28 +11,27 @@ import numpy as np
 from std_msgs.msg import Header
 
 from act_ros.decision import DecisionOptions
-from act_ros.finder import PersonFinder
-from act_ros.msg import KeypointArray
-from act_ros.nodes.conversions import persons_to_msg, to_nanoseconds
-from act_ros.nodes.images import AnnotatedOutput, ImageInput, VideoInput
+from act_ros.health import Health, HealthOptions
+from act_ros.nodes.actions import ActionModel
+from act_ros.nodes.images import ImageInput, VideoInput
 from act_ros.nodes.managed import ManagedNode, Work
 from act_ros.nodes.options import (
     ActOptions,
+    DrawingOptions,
     ImageOptions,
     PoseOptions,
     StartOptions,
     VideoOptions,
 )
+from act_ros.nodes.persons import PersonOutput, load_estimator
 from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL, ActionOutput, DropLog
-from act_ros.pose import create_estimator
 from act_ros.recognizer import WindowOptions
 from act_ros.tracking import TrackerOptions
 
 OPTIONS = (
     ('', StartOptions), ('', VideoOptions), ('', ImageOptions), ('', PoseOptions),
     ('', ActOptions), ('tracker', TrackerOptions), ('window', WindowOptions),
-    ('decision', DecisionOptions))
+    ('decision', DecisionOptions), ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
 
 
 class PipelineWork(Work):
@@ -40,22 +39,21 @@ class PipelineWork(Work):
 
     def __init__(self, node: ManagedNode) -> None:
         self._node = node
-        pose = node.parameters(PoseOptions)
-        estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
-        self._finder = PersonFinder(estimator, node.parameters(TrackerOptions))
-        self._drop_log = DropLog(node, self._finder.drops)
-        self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
-        self._annotated = AnnotatedOutput(node)
-        self._output = ActionOutput(node)
+        self._health = Health('images')
+        self.health = [self._health]
+        self._persons = PersonOutput(node, load_estimator(node, self._health), self._health)
+        self._model = ActionModel(node)
+        self._actions = self._model.output(self._health)
         self._video: VideoInput | None = None
         if not node.parameters(VideoOptions).source:
-            self._input = ImageInput(node, self._process)
+            self._input = ImageInput(node, self._health, self._process)
 
     def start(self) -> None:
         """Open the video, if there is one."""
         video = self._node.parameters(VideoOptions)
         if video.source:
-            self._video = VideoInput(self._node, video, self._process)
+            self._health.source = video.source
+            self._video = VideoInput(self._node, video, self._play)
             self._video.start()
 
     def stop(self) -> None:
@@ -63,17 +61,24 @@ class PipelineWork(Work):
         if self._video:
             self._video.close()
 
+    def adjust(self) -> None:
+        """Take over the node's parameters."""
+        self._persons.adjust()
+        self._model.adjust()
+
+    def _play(self, header: Header, image: np.ndarray) -> None:
+        self._health.heard()
+        self._process(header, image)
+
     def _process(self, header: Header, image: np.ndarray) -> None:
-        stamp = to_nanoseconds(header.stamp)
-        persons = self._finder.update(stamp, image)
-        self._drop_log.tell()
-        if persons is None:
-            return
-        height, width = image.shape[:2]
-        layout = self._finder.estimator.layout
-        actions = self._output.publish(header, stamp, persons, layout)
-        self._keypoints.publish(persons_to_msg(persons, layout, header, width, height))
-        self._annotated.publish(header, image, persons, layout, actions)
+        with self._node.lock:  # a video plays in a thread of its own
+            persons = self._persons.find(header, image)
+            if persons is None:
+                return
+            actions = self._actions.publish(header, persons, self._persons.layout)
+            self._health.answered(self._node.age(header), len(persons))
+            self._persons.publish(header, image, persons)
+            self._persons.annotate(header, image, persons, actions or ())
 
 
 class PipelineNode(ManagedNode):

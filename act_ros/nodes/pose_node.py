@@ -10,51 +10,51 @@ from __future__ import annotations
 import numpy as np
 from std_msgs.msg import Header
 
-from act_ros.finder import PersonFinder
-from act_ros.msg import ActionArray, KeypointArray
-from act_ros.nodes.conversions import msg_to_actions, persons_to_msg, to_nanoseconds
-from act_ros.nodes.images import AnnotatedOutput, ImageInput
+from act_ros.health import Health, HealthOptions
+from act_ros.msg import ActionArray
+from act_ros.nodes.conversions import msg_to_actions
+from act_ros.nodes.images import ImageInput
 from act_ros.nodes.managed import ManagedNode, Work
-from act_ros.nodes.options import ImageOptions, PoseOptions, StartOptions
+from act_ros.nodes.options import DrawingOptions, ImageOptions, PoseOptions, StartOptions
+from act_ros.nodes.persons import PersonOutput, load_estimator
 from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL, DropLog
-from act_ros.pose import create_estimator
 from act_ros.tracking import TrackerOptions
 
 OPTIONS = (
-    ('', StartOptions), ('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions))
+    ('', StartOptions), ('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions),
+    ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
 
 
 class PoseWork(Work):
     """Runs a pose network and a tracker on a camera's images."""
 
     def __init__(self, node: ManagedNode) -> None:
-        pose = node.parameters(PoseOptions)
-        estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
-        self._finder = PersonFinder(estimator, node.parameters(TrackerOptions))
-        self._drop_log = DropLog(node, self._finder.drops)
-        self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
-        self._annotated = AnnotatedOutput(node)
+        self._node = node
+        self._health = Health('images')
+        self.health = [self._health]
+        estimator = load_estimator(node, self._health)
+        self._output = PersonOutput(node, estimator, self._health)
         self._actions = ActionArray()
         node.subscribe(ActionArray, 'actions', self._remember, 1)
-        self._input = ImageInput(node, self._find)
+        self._input = ImageInput(node, self._health, self._find)
         node.get_logger().info(f'pose network {estimator.name} is ready')
 
     def _find(self, header: Header, image: np.ndarray) -> None:
-        persons = self._finder.update(to_nanoseconds(header.stamp), image)
-        self._drop_log.tell()
+        persons = self._output.find(header, image)
         if persons is None:
             return
-        height, width = image.shape[:2]
-        layout = self._finder.estimator.layout
-        self._keypoints.publish(persons_to_msg(persons, layout, header, width, height))
-        if self._annotated.is_wanted:
+        self._output.publish(header, image, persons)
+        self._health.answered(self._node.age(header), len(persons))
+        if self._output.is_annotated:
             # The classifier has not seen this image yet: draw its latest answers.
-            actions = msg_to_actions(self._actions)
-            self._annotated.publish(header, image, persons, layout, actions)
+            self._output.annotate(header, image, persons, msg_to_actions(self._actions))
 
     def _remember(self, msg: ActionArray) -> None:
         self._actions = msg
+
+    def adjust(self) -> None:
+        """Take over the node's parameters."""
+        self._output.adjust()
 
 
 class PoseNode(ManagedNode):

@@ -70,10 +70,11 @@ def tables() -> str:
                          '`source`, `loop` and `frame_id` of `video_node`.')
             continue
         rows = '\n'.join(
-            f'| `{name}` | `{_value(item)}` | {_range(item)} | {item.metadata["doc"]} |'
+            f'| `{name}` | `{_value(item)}` | {_range(item)} | '
+            f'{"" if item.metadata["fixed"] else "yes"} | {item.metadata["doc"]} |'
             for name, item in names_of(NODES[node]))
-        parts.append(f'#### {node}\n\n| parameter | default | range | what it does |\n'
-                     f'|---|---|---|---|\n{rows}')
+        parts.append(f'#### {node}\n\n| parameter | default | range | live | what it does |\n'
+                     f'|---|---|---|---|---|\n{rows}')
     return '\n\n'.join(parts)
 
 

@@ -1,24 +1,14 @@
-"""What nodes share: how topics are kept, what the log is told, and actions out."""
+"""What nodes share: how topics are kept, and what the log is told."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
-from std_msgs.msg import Header
-
-from act_ros.classifier import ActClassifier
-from act_ros.decision import DecisionOptions
-from act_ros.msg import ActionArray, ActionLabels
-from act_ros.nodes.conversions import actions_to_msg
-from act_ros.nodes.managed import ManagedNode
-from act_ros.nodes.options import ActOptions
-from act_ros.person import Person
-from act_ros.recognizer import Action, ActionRecognizer, WindowOptions
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEVEL = QoSProfile(depth=10)
@@ -74,39 +64,3 @@ class SilenceLog:
                 f'nothing on {self._topic} for {THROTTLE:.0f} s; publishers: '
                 f'{state or "none; check topic names and remappings"}')
         self._heard = not is_listening
-
-
-class ActionOutput:
-    """A recognizer with its topics: ``actions`` and the latched ``~/labels``."""
-
-    def __init__(self, node: ManagedNode) -> None:
-        self._node, act = node, node.parameters(ActOptions)
-        classifier = ActClassifier(act.bundle, act.act_threads)
-        bundle = classifier.bundle
-        self._recognizer = ActionRecognizer(
-            classifier, node.parameters(WindowOptions), node.parameters(DecisionOptions),
-            act.allowed(bundle))
-        self._drop_log = DropLog(node, self._recognizer.drops)
-        self._actions = node.create_publisher(ActionArray, 'actions', LEVEL)
-        self._labels = node.create_publisher(ActionLabels, '~/labels', LATCHED)
-        self._labels.publish(ActionLabels(model=bundle.name, labels=list(bundle.labels)))
-        node.get_logger().info(
-            f'model {bundle.name}: {len(bundle.labels)} actions, {bundle.num_frames} frames at '
-            f'{bundle.frame_rate:g} Hz, answers on {self._actions.topic_name}')
-
-    def publish(
-        self, header: Header, stamp: int, persons: Sequence[Person], layout: str,
-    ) -> list[Action]:
-        """Recognize and publish the actions of one frame of tracked persons."""
-        try:
-            actions = self._recognizer.update(stamp, persons, layout)
-        except ValueError as error:
-            self._recognizer.drops['unusable keypoints'] += 1
-            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
-            actions = None
-        self._drop_log.tell()
-        if actions is None:
-            return []
-        name = self._recognizer.classifier.bundle.name
-        self._actions.publish(actions_to_msg(actions, name, header))
-        return actions

@@ -22,6 +22,9 @@ DEFAULT_MODEL = 'movenet_multipose_192x256'
 class PoseEstimator(Protocol):
     """What the rest of the project expects of a pose network."""
 
+    score_threshold: float
+    """People with a lower score are dropped; may be changed from image to image."""
+
     @property
     def name(self) -> str:
         """Model name, for logs and messages."""

@@ -94,7 +94,7 @@ class MultiPose:
 
     def __init__(self, network: _Network, score_threshold: float) -> None:
         self._network = network
-        self._threshold = score_threshold
+        self.score_threshold = score_threshold
         self.name = network.name
         self.max_persons = network.output_shape[1]
 
@@ -102,7 +102,7 @@ class MultiPose:
         """See ``PoseEstimator.estimate``."""
         check_image(image_bgr)
         raw = self._network.run(image_bgr)
-        raw = raw[raw[:, -1] >= self._threshold]
+        raw = raw[raw[:, -1] >= self.score_threshold]
         raw = raw[np.argsort(-raw[:, -1], kind='stable')]
         keypoints = self._network.keypoints(
             raw[:, : NUM_KEYPOINTS * 3].reshape(-1, NUM_KEYPOINTS, 3)
@@ -133,7 +133,7 @@ class SinglePose:
 
     def __init__(self, network: _Network, score_threshold: float) -> None:
         self._network = network
-        self._threshold = score_threshold
+        self.score_threshold = score_threshold
         self._region: Region | None = None
         self._image_shape: tuple[int, ...] = ()
         self.name = network.name
@@ -149,7 +149,7 @@ class SinglePose:
         self._region = follow(keypoints, image_bgr.shape[1], image_bgr.shape[0])
         scores = keypoints[:, 2]
         score = float(scores.mean())
-        if score < self._threshold:
+        if score < self.score_threshold:
             return []
         seen = keypoints[scores >= min(_VISIBLE, scores.max()), :2]
         corners = np.stack([seen.min(axis=0), seen.max(axis=0)])
