@@ -16,6 +16,7 @@ pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 from act_ros.classifier import ActClassifier  # noqa: E402
 from act_ros.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train  # noqa: E402
+from training.checkpoint import CheckpointError  # noqa: E402
 from training.config import TrainConfig, load_config, parse_config  # noqa: E402
 from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
@@ -78,6 +79,48 @@ def test_a_file_that_differs_from_keras_is_not_written(
     with pytest.raises(export.ExportError, match='differs from Keras'):
         export.export_bundle([member(0)], CONFIG, tmp_path, FEATURES)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    tmp_path: Path, people: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Once by the user, once by a full disk: the rest of the run is done by the same command."""
+    config = tmp_path / 'run.yaml'
+    config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'members': [0], 'epochs': 3}))
+    weights = {}
+    for name in ('whole', 'broken'):
+        command = ['--config', str(config), '--output', str(tmp_path / name), *people]
+        with monkeypatch.context() as patch:
+            if name == 'broken':
+                patch.setattr(train, 'write_arrays', interrupted_at(
+                    2, train.write_arrays, CheckpointError('cannot write checkpoint.npz')))
+                with pytest.raises(SystemExit):
+                    train.main(command)
+                assert 'cannot write checkpoint.npz' in capsys.readouterr().err
+                patch.setattr(train.Trainer, '_log', interrupted_at(
+                    2, train.Trainer._log, KeyboardInterrupt()))
+                with pytest.raises(KeyboardInterrupt):
+                    train.main(command)
+            patch.undo()
+            train.main(command)
+        weights[name] = load_network(tmp_path / name / 'tiny').model.get_weights()
+        assert not list((tmp_path / name).rglob('*partial*'))
+    for one, other in zip(*weights.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def interrupted_at(call: int, function: Any, error: BaseException) -> Any:
+    """Return a function that raises in its n-th call what would have come in between."""
+    calls = []
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == call:
+            raise error
+        return function(*args, **kwargs)
+
+    return wrapper
 
 
 def test_wrong_requests_are_refused() -> None:

@@ -24,7 +24,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     :raises CheckpointError: when the disk is full or write-protected; what was at ``path`` stays.
     """
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.partial{path.suffix}')
+    temporary = path.with_name(f'.partial.{os.getpid()}.{path.name}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)

@@ -27,6 +27,7 @@ from act_ros.bundle import Bundle, save_bundle
 from act_ros.features import num_features
 from act_ros.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
+from training.checkpoint import CheckpointError
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN
@@ -235,7 +236,7 @@ def main(arguments: list[str] | None = None) -> None:
             label=label)
         if options.weights:
             save_weights(members[0], path)
-    except (OSError, ValueError, ExportError) as error:
+    except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(str(error))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')
 

@@ -32,7 +32,7 @@ import numpy as np
 from act_ros.bundle import Bundle, save_bundle
 from act_ros.features import extract_features, num_features
 from act_ros.skeletons import LAYOUTS, get_layout
-from training.checkpoint import read_arrays
+from training.checkpoint import CheckpointError, read_arrays
 from training.config import MPOSE_LABELS
 from training.datasets.mpose import load_mpose
 from training.export import QUANTISATIONS, ExportError, check, convert
@@ -373,7 +373,7 @@ def main(arguments: list[str] | None = None) -> None:
                 options.h5, options.size, options.layout, options.output,
                 frame_rate=options.frame_rate, temperature=options.temperature,
                 threshold=options.unknown_threshold, **common)
-    except (OSError, ValueError, ExportError) as error:
+    except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(str(error))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from act_ros.bundle import BundleError, load_bundle
 from act_ros.features import CHANNELS, num_features
 from act_ros.skeletons import get_layout, joint_sources
 from training.augmentation import LAYOUT
-from training.checkpoint import CheckpointError, read_arrays
+from training.checkpoint import CheckpointError, read_arrays, write_whole
 from training.config import MPOSE_LABELS, TrainConfig, read_run
 from training.datasets.mpose import PAPER_LAYOUTS
 from training.metrics import share_background, softmax
@@ -46,14 +45,9 @@ class Network:
 
 
 def save_weights(model: keras.Model, bundle: Path) -> Path:
-    """Write a model's weights beside its bundle, under a temporary name first."""
+    """Write a model's weights beside its bundle; CheckpointError where that is impossible."""
     path = bundle.with_name(bundle.stem + WEIGHTS)
-    temporary = bundle.with_name(f'.{bundle.stem}.partial{WEIGHTS}')
-    try:
-        model.save_weights(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, model.save_weights)
     return path
 
 

@@ -27,6 +27,14 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from training.augmentation import VIEWS, WindowSampler
+from training.checkpoint import (
+    CheckpointError,
+    read_arrays,
+    restore_state,
+    state_arrays,
+    write_arrays,
+    write_whole,
+)
 from training.config import TrainConfig, load_config, parse_config
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint
@@ -85,12 +93,8 @@ class Trainer:
             self.train, config.num_frames, config.frame_rate, config.augmentation,
             config.unknown_share, config.balance)
         self.tensorboard = tf.summary.create_file_writer(str(folder)) if tensorboard else None
-        self.epoch = tf.Variable(0, dtype=tf.int64)
-        self.best = tf.Variable(-1.0)
-        self._checkpoint = tf.train.CheckpointManager(
-            tf.train.Checkpoint(model=self.model, optimizer=self.optimizer, epoch=self.epoch,
-                                best=self.best),
-            str(folder / 'checkpoint'), max_to_keep=1)
+        self.epoch, self.best = 0, -1.0
+        self._checkpoint = folder / 'checkpoint.npz'
 
     @tf.function(jit_compile=True)
     def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
@@ -103,9 +107,11 @@ class Trainer:
     def run(self, views: dict[str, ViewedClips] | None = None) -> None:
         """Train to the last epoch, from the last checkpoint if there is one."""
         config = self.config
-        if self._checkpoint.latest_checkpoint:
-            self._checkpoint.checkpoint.restore(self._checkpoint.latest_checkpoint).expect_partial()
-        start = int(self.epoch.numpy())
+        if self._checkpoint.is_file():
+            arrays = read_arrays(self._checkpoint)
+            restore_state(arrays, self.model, self.optimizer)
+            self.epoch, self.best = int(arrays['epoch']), float(arrays['best'])
+        start = self.epoch
         if start >= config.epochs:
             return
         if views is None:
@@ -123,17 +129,16 @@ class Trainer:
                 row |= self._validate(views)
             progress.set_postfix({k: f'{v:.3f}' for k, v in row.items() if k != 'epoch'})
             self._log(row)
-            self.epoch.assign(epoch + 1)
+            self.epoch = epoch + 1
             if last or (epoch + 1) % config.validate_every == 0:
-                self._checkpoint.save()
+                write_arrays(self._checkpoint, epoch=self.epoch, best=self.best,
+                             **state_arrays(self.model, self.optimizer))
         if config.keep == 'last':
             self.save_weights()
 
     def save_weights(self) -> None:
-        """Write the weights under a temporary name, then rename."""
-        temporary = self.folder / 'partial.weights.h5'
-        self.model.save_weights(temporary)
-        os.replace(temporary, self.folder / 'member.weights.h5')
+        """Write the weights."""
+        write_whole(self.folder / 'member.weights.h5', self.model.save_weights)
 
     def _validate(self, views: dict[str, ViewedClips]) -> dict[str, float]:
         row: dict[str, float] = {}
@@ -143,8 +148,8 @@ class Trainer:
         if not views:  # nobody is held back from the final member
             return row
         score = float(np.mean([v for k, v in row.items() if k.endswith('_accuracy')]))
-        if score > float(self.best.numpy()):
-            self.best.assign(score)
+        if score > self.best:
+            self.best = score
             if self.config.keep == 'best':
                 self.save_weights()
         return row
@@ -225,12 +230,10 @@ def save_held_back(trainer: Trainer) -> None:
         clips = ViewedClips(trainer.held_back, name, config)
         arrays[f'{name}_logits'] = predict_logits(model, clips.features, config)
         arrays[f'{name}_clip'] = clips.clip
-    temporary = trainer.folder / 'partial.npz'
-    np.savez_compressed(temporary, **arrays, label=trainer.held_back.label,
-                        source=trainer.held_back.source, take=trainer.held_back.take,
-                        source_label=trainer.held_back.source_label,
-                        group=trainer.held_back.group)
-    os.replace(temporary, trainer.folder / 'held_back.npz')
+    held_back = trainer.held_back
+    write_arrays(trainer.folder / 'held_back.npz', **arrays, label=held_back.label,
+                 source=held_back.source, take=held_back.take,
+                 source_label=held_back.source_label, group=held_back.group)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -253,7 +256,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         train(Path(options.config), options.data, options.output, options.member,
               options.tensorboard)
-    except (ValueError, DataError) as error:
+    except (OSError, ValueError, DataError, CheckpointError) as error:
         parser.error(str(error))
 
 
