@@ -17,8 +17,7 @@ from act_ros.classifier import ActClassifier  # noqa: E402
 from act_ros.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
-from training.config import TrainConfig, load_config, parse_config  # noqa: E402
-from training.data import load_data  # noqa: E402
+from training.config import TrainConfig  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.networks import load_network  # noqa: E402
@@ -193,61 +192,29 @@ def test_one_command_each_from_sequences_to_a_bundle(
     assert 'run of other settings' in capsys.readouterr().err
 
 
-def test_a_student_learns_from_teachers_that_never_saw_its_people(
+def test_the_final_member_of_everybody_ships_and_the_others_are_measured(
     tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One command trains teachers, students and, of everybody, the final one that ships."""
-    (tmp_path / 'teachers.yaml').write_text(yaml.safe_dump(
-        {'name': 'teachers', **SETTINGS, 'members': [1, 0]}))
-    config, runs = tmp_path / 'student.yaml', tmp_path / 'runs'
-    settings = {'name': 'student', **SETTINGS, 'members': [0], 'final': True,
-                'teacher': 'teachers.yaml'}
-    config.write_text(yaml.safe_dump(settings))
-    student, teacher = load_config(config), load_config(tmp_path / 'teachers.yaml')
-    assert [student.teachers_of(i, teacher) for i in range(2)] == [[1], [0, 1]]
-    command = ['--config', str(config), '--output', str(runs), *people]
-    train.main([*command, '--member', '0'])
-    assert sorted(p.name for p in (runs / 'teachers').glob('member_*')) == ['member_1']
-    train.main(command)
-    assert len(list((runs / 'teachers').glob('member_*/held_back.npz'))) == 2
-    assert [p.parent.name for p in (runs / 'student').glob('*/held_back.npz')] == ['member_0']
-    evaluate.main(['--run', str(runs / 'student')])
-    export.main(['--run', str(runs / 'student'), '--output', str(tmp_path / 'models'), *people])
-    classifier = ActClassifier(tmp_path / 'models' / 'student.tflite')
-    assert classifier.bundle.members == 1
-    final = load_network(runs / 'student', 1)
-    features = np.random.default_rng(0).standard_normal((4, 12, 52)).astype(np.float32)
-    np.testing.assert_allclose(
-        classifier.invoke(features).probabilities,
-        softmax(np.log(final.probabilities(features)), classifier.bundle.temperature), atol=1e-5)
-
-    for changes, message in (({'teacher': 'gone.yaml'}, 'cannot read the configuration'),
-                             ({'frame_rate': 10.0}, 'has other settings: frame_rate'),
-                             ({'teacher_share': 2.0}, r'teacher_share must lie in \[0, 1\]'),
-                             ({'start_from': 'x'}, 'exclude each other')):
-        config.write_text(yaml.safe_dump({**settings, **changes}))
-        with pytest.raises(SystemExit):
-            train.main(command)
-        assert re.search(message, capsys.readouterr().err)
-
-
-def test_what_the_teachers_say_is_learned(tmp_path: Path, people: list[str]) -> None:
-    """Without the labels a student that was led astray comes back to its teacher."""
-    config = parse_config({'name': 'x', **SETTINGS, 'epochs': 8, 'teacher_share': 1.0,
-                           'schedule': 'cosine', 'warmup': 0.0, 'dropout': 0.0,
-                           'label_smoothing': 0.0, 'weight_decay': 0.0})
-    sequences, folds = load_data(config, tmp_path)
-    teacher = build('act_mu', 12, num_classes=3)
-    rng = np.random.default_rng(1)
-    start = [w + rng.normal(0, 0.1, w.shape) for w in teacher.get_weights()]
-    trainer = train.Trainer(config, sequences, folds, 0, tmp_path / 'run', teachers=[teacher])
-    trainer.model.set_weights(start)
-    features, _ = train.make_batch(rng, trainer.sampler, config)
-
-    def distance() -> float:
-        said, learned = (softmax(m(features).numpy()) for m in (teacher, trainer.model))
-        return float(np.abs(said - learned).sum(axis=-1).mean())
-
-    before = distance()
-    trainer.run({})
-    assert distance() < 0.5 * before
+    """Nobody is left to measure it on; the average of the others can be had, too."""
+    config, run_folder = tmp_path / 'run.yaml', tmp_path / 'runs' / 'tiny'
+    config.write_text(yaml.safe_dump(
+        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True}))
+    train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
+    assert sorted(p.parent.name for p in run_folder.glob('*/held_back.npz')) == [
+        'member_0', 'member_1']
+    for options, members, name in (([], [2], 'tiny'), (['--average'], [0, 1], 'tiny_x2')):
+        evaluate.main(['--run', str(run_folder), *options])
+        temperature = float(re.findall(r'temperature ([\d.]+)', capsys.readouterr().out)[-1])
+        export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people,
+                     '--name', name, *options])
+        classifier = ActClassifier(tmp_path / 'models' / f'{name}.tflite')
+        assert classifier.bundle.members == len(members)
+        assert classifier.bundle.temperature == pytest.approx(temperature, abs=1e-3)
+        features = np.random.default_rng(0).standard_normal((4, 12, 52)).astype(np.float32)
+        mean = np.mean([load_network(run_folder, i).probabilities(features) for i in members], 0)
+        np.testing.assert_allclose(classifier.invoke(features).probabilities,
+                                   softmax(np.log(mean), temperature), atol=1e-3)
+    config.write_text(config.read_text() + 'keep: best\n')
+    with pytest.raises(SystemExit):
+        train.main(['--config', str(config), *people])
+    assert 'final needs keep: last' in capsys.readouterr().err

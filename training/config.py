@@ -43,14 +43,7 @@ class TrainConfig:
     folds: int = 4
     members: tuple[int, ...] = (0, 1, 2, 3)
     final: bool = False
-    """Train one more, which nobody is held back from: the one that ships, not measurable itself."""
-    teacher: str = ''
-    """
-    The configuration, beside this one, of a run to learn from as well: each member begins as the
-    first of those that held back the same people, and learns what they say on average.
-    """
-    teacher_share: float = 0.7
-    """Share of what the teachers say in what is learned; the rest is the labels'."""
+    """Train one more, of everybody: the one that ships, which nobody is left to measure on."""
     epochs: int = 120
     windows_per_epoch: int = 6144
     batch_size: int = 512
@@ -101,29 +94,6 @@ class TrainConfig:
         return len(self.members) + self.final
 
     @property
-    def shipped(self) -> range:
-        """The members that an export averages."""
-        return range(len(self.members) if self.final else 0, self.num_members)
-
-    def teachers_of(self, member: int, teacher: TrainConfig) -> list[int]:
-        """
-        Return the members of the ``teacher`` run that a member learns from: all for the final one.
-
-        :raises ValueError: the runs differ in what must be the same, or there is no such teacher.
-        """
-        alike = ('files', 'labels', 'folds', 'seed', 'background', 'ignored_actions', 'model',
-                 'num_frames', 'frame_rate')
-        if other := [name for name in alike if getattr(self, name) != getattr(teacher, name)]:
-            raise ValueError(f'teacher {self.teacher} has other settings: {", ".join(other)}')
-        found = [i for i, fold in enumerate(teacher.members)
-                 if member >= len(self.members) or fold == self.members[member]]
-        if not found:
-            raise ValueError(
-                f'no member of teacher {self.teacher} held back fold {self.members[member]}, '
-                f'as member {member} does')
-        return found
-
-    @property
     def num_outputs(self) -> int:
         """Outputs of the network: the labels, and the background where it is learned."""
         return len(self.labels) + self.background
@@ -144,8 +114,6 @@ class TrainConfig:
             (self.epochs >= 1 and self.windows_per_epoch >= self.batch_size >= 1,
              'an epoch must have at least one batch'),
             (self.keep == 'last' or not self.final, 'final needs keep: last'),
-            (0 <= self.teacher_share <= 1, 'teacher_share must lie in [0, 1]'),
-            (not (self.teacher and self.start_from), 'start_from and teacher exclude each other'),
             (0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'),
             (2 <= self.min_frames <= self.num_frames,
              '2 <= min_frames <= num_frames must hold'),

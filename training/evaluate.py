@@ -34,6 +34,9 @@ from training.metrics import (
     unknown_threshold,
 )
 
+AVERAGE = ('where the run has a final member: take the average of the others, not the one that '
+           'learned from everybody')
+
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 
 
@@ -84,12 +87,18 @@ class HeldBack:
         return clip_mean(softmax(self.log_mean, temperature), self.clip)
 
 
-def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
-    """Collect the members' files of a run; FileNotFoundError names one that is missing."""
+def load_held_back(run: Path, config: TrainConfig, view: str, average: bool = True) -> HeldBack:
+    """
+    Collect the members' files of a run; FileNotFoundError names one that is missing.
+
+    ``average`` tells whether all members that held back the same people are asked together, or
+    only the first of them.
+    """
     parts: list[HeldBack] = []
     for fold in sorted(set(config.members)):
         files = []
-        for member in (i for i, f in enumerate(config.members) if f == fold):
+        members = [i for i, f in enumerate(config.members) if f == fold]
+        for member in members if average else members[:1]:
             path = run / f'member_{member}' / 'held_back.npz'
             if not path.is_file():
                 raise FileNotFoundError(
@@ -105,13 +114,16 @@ def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
                       for name in HeldBack.__dataclass_fields__))
 
 
-def evaluate_run(run: Path, config: TrainConfig) -> dict:
+def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
     """
     Return everything the bundle and the card need, as plain values.
 
+    Where a run has a final member, single members tell what it can do, unless the ``average`` is
+    asked for; else all that held back the same people are averaged, as they will be in the bundle.
     Temperature and threshold are fitted on the clips of all views together.
     """
-    views = {name: load_held_back(run, config, name) for name in VIEWS}
+    average = average or not config.final
+    views = {name: load_held_back(run, config, name, average) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
     temperature = float(np.median([
         fit_temperature(held.log_mean[known[name][held.clip]], held.label[known[name]],
@@ -274,6 +286,7 @@ def main(arguments: list[str] | None = None) -> None:
     what.add_argument('--run', type=Path, help='folder of a training run')
     what.add_argument('--bundle', help='a bundle, measured on --files that it never saw')
     parser.add_argument('--files', type=Path, nargs='+', default=[], help='sequence files')
+    parser.add_argument('--average', action='store_true', help=AVERAGE)
     parser.add_argument('--card', type=Path, help='model card to put the tables into')
     parser.add_argument('--data', type=Path, help='folder of the sequence files: measure the '
                         'floors, majority and nearest neighbour, too')
@@ -286,7 +299,7 @@ def main(arguments: list[str] | None = None) -> None:
                 print(view, ', '.join(f'{key} {value:.4g}' for key, value in values.items()))
             return
         config = read_run(options.run)
-        results = evaluate_run(options.run, config)
+        results = evaluate_run(options.run, config, options.average)
         if options.data:
             results['floors'] = floors(*load_data(config, options.data), config)
         (options.run / 'results.json').write_text(json.dumps(results, indent=1), 'utf-8')

@@ -3,8 +3,8 @@ Make a model bundle (.tflite + .yaml) of trained members.
 
     python -m training.export --run runs/act_mu --output models
 
-The members are averaged inside one file, for any batch and any number of frames. The file is
-checked against Keras on real windows before it gets its name.
+The run's final member, or else its members averaged inside one file, for any batch and any number
+of frames. The file is checked against Keras on real windows before it gets its name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from training.checkpoint import CheckpointError
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN
-from training.evaluate import evaluate_run
+from training.evaluate import AVERAGE, evaluate_run
 from training.metrics import share_background, softmax, summary
 from training.models import build
 from training.models.act import forward_with_attention
@@ -204,6 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
+    parser.add_argument('--average', action='store_true', help=AVERAGE)
     parser.add_argument('--weights', action='store_true',
                         help="also keep the first member's weights, to fine-tune from")
     parser.add_argument('--name', help='name of the bundle; default: the name of the run')
@@ -214,9 +215,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         config = read_run(options.run)
-        results = evaluate_run(options.run, config)
+        results = evaluate_run(options.run, config, options.average)
         members = []
-        for number in config.shipped:
+        final = config.final and not options.average
+        for number in [len(config.members)] if final else range(len(config.members)):
             model = build(config.model, config.num_frames, num_classes=config.num_outputs)
             model.load_weights(options.run / f'member_{number}' / 'member.weights.h5')
             members.append(model)

@@ -14,7 +14,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ from training.evaluate import ViewedClips, measure
 from training.metrics import share_background
 from training.models import build
 from training.models.act import SIZES
-from training.networks import load_network, transfer
+from training.networks import transfer
 from training.schedule import CosineCycles, TransformerSchedule, train_step
 
 
@@ -61,16 +61,14 @@ class Trainer:
     """
     Trains the ``member``-th member: one fold is held back, everything else is seen.
 
-    The final member, after all others, holds nobody back. ``teachers`` are what it learns from
-    beside the labels.
+    The final member, after all others, holds nobody back.
     """
 
     def __init__(
         self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, member: int,
-        folder: Path, tensorboard: bool = False, teachers: Sequence[keras.Model] = (),
+        folder: Path, tensorboard: bool = False,
     ) -> None:
         self.config, self.member, self.folder = config, member, folder
-        self.teachers = teachers
         fold = config.members[member] if member < len(config.members) else -1
         self.train = sequences.select(folds != fold)
         self.held_back = sequences.select(folds == fold)
@@ -82,8 +80,6 @@ class Trainer:
                            **options)
         if config.start_from:
             transfer(self.model, config)
-        if teachers:
-            self.model.set_weights(teachers[0].get_weights())
         width = SIZES[config.model[4:]].d_model if config.model.startswith('act_') else 64
         self.steps_per_epoch = config.windows_per_epoch // config.batch_size
         self.optimizer = keras.optimizers.Adam(
@@ -98,10 +94,6 @@ class Trainer:
 
     @tf.function(jit_compile=True)
     def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        if self.teachers:
-            said = tf.add_n([tf.nn.softmax(teacher(features, training=False))
-                             for teacher in self.teachers]) / len(self.teachers)
-            target += self.config.teacher_share * (said - target)
         return train_step(self.model, self.optimizer, features, target, self.config.weight_decay)
 
     def run(self, views: dict[str, ViewedClips] | None = None) -> None:
@@ -250,45 +242,28 @@ def main(arguments: list[str] | None = None) -> None:
                         help='also log for TensorBoard, beside log.jsonl')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
     options = parser.parse_args(arguments)
+    try:
+        config = load_config(options.config)
+        sequences, folds = load_data(config, options.data)
+    except (OSError, ValueError, DataError, CheckpointError) as error:
+        parser.error(str(error))
     if options.threads:
         tf.config.threading.set_intra_op_parallelism_threads(options.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    try:
-        train(Path(options.config), options.data, options.output, options.member,
-              options.tensorboard)
-    except (OSError, ValueError, DataError, CheckpointError) as error:
-        parser.error(str(error))
-
-
-def train(
-    path: Path, data: Path, output: Path, members: Sequence[int] | None = None,
-    tensorboard: bool = False,
-) -> None:
-    """
-    Train the members of a configuration into ``output``, and its teachers before them.
-
-    What is trained already is left as it is. ValueError names what does not fit.
-    """
-    config = load_config(path)
-    sequences, folds = load_data(config, data)
-    teacher = None
-    if config.teacher:
-        teacher = load_config(path.parent / config.teacher)
-        needed = {i for member in members or range(config.num_members)
-                  for i in config.teachers_of(member, teacher)}
-        train(path.parent / config.teacher, data, output, sorted(needed), tensorboard)
-    folder = output / config.name
+    folder = options.output / config.name
     folder.mkdir(parents=True, exist_ok=True)
+    settings = json.dumps(asdict(config), indent=1, sort_keys=True)
     stored = folder / 'config.json'
     if stored.exists() and not _same(stored, config):
-        raise ValueError(f'{folder} holds a run of other settings: choose another --output, or '
-                         f'remove it')
-    stored.write_text(json.dumps(asdict(config), indent=1, sort_keys=True), encoding='utf-8')
-    for member in members or range(config.num_members):
-        teachers = [load_network(output / teacher.name, i).model
-                    for i in config.teachers_of(member, teacher)] if teacher else []
-        trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
-                          tensorboard, teachers)
+        parser.error(f'{folder} holds a run of other settings: choose another --output, or '
+                     f'remove it')
+    stored.write_text(settings, encoding='utf-8')
+    for member in options.member or range(config.num_members):
+        try:
+            trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
+                              options.tensorboard)
+        except ValueError as error:
+            parser.error(str(error))
         trainer.run()
         if len(trainer.held_back):
             save_held_back(trainer)
