@@ -119,10 +119,10 @@ class ActClassifier:
         self._outputs = [item['index'] for item in outputs]
         if any(item['dtype'] != np.float32 for item in (*inputs, *outputs)):
             raise BundleError(f'{path}: inputs and outputs must be float32')
-        features = inputs[0]['shape'][-1]
-        if len(inputs[0]['shape']) != 3 or features != bundle.num_features:
+        shape = tuple(int(size) for size in inputs[0]['shape'])
+        if len(shape) != 3 or shape[-1] != bundle.num_features:
             raise BundleError(
-                f'{path} reads features of shape {tuple(inputs[0]["shape"])}, layout '
+                f'{path} reads features of shape {shape}, layout '
                 f'{bundle.layout!r} gives {bundle.num_features} a frame')
         for count, frames in ((2, bundle.min_frames), (1, bundle.num_frames)):
             try:
