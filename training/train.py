@@ -14,7 +14,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from training.checkpoint import (
 )
 from training.config import TrainConfig, load_config, parse_config
 from training.data import load_data
-from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint
+from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.evaluate import ViewedClips, measure
 from training.metrics import share_background
 from training.models import build
@@ -242,28 +242,37 @@ def main(arguments: list[str] | None = None) -> None:
                         help='also log for TensorBoard, beside log.jsonl')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
     options = parser.parse_args(arguments)
-    try:
-        config = load_config(options.config)
-        sequences, folds = load_data(config, options.data)
-    except (OSError, ValueError, DataError, CheckpointError) as error:
-        parser.error(str(error))
     if options.threads:
         tf.config.threading.set_intra_op_parallelism_threads(options.threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-    folder = options.output / config.name
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = json.dumps(asdict(config), indent=1, sort_keys=True)
+    try:
+        train(load_config(options.config), options.data, options.output, options.member,
+              options.tensorboard)
+    except (OSError, ValueError, CheckpointError) as error:
+        parser.error(str(error))
+
+
+def train(
+    config: TrainConfig, data: Path, output: Path, members: Sequence[int] | None = None,
+    tensorboard: bool = False,
+) -> None:
+    """
+    Train members of a configuration, by default all, into a folder of its name in ``output``.
+
+    :raises ValueError: the data cannot be used, or the folder holds a run of other settings.
+    :raises CheckpointError: the disk is full; the same call goes on later.
+    """
+    sequences, folds = load_data(config, data)
+    folder = output / config.name
     stored = folder / 'config.json'
     if stored.exists() and not _same(stored, config):
-        parser.error(f'{folder} holds a run of other settings: choose another --output, or '
-                     f'remove it')
-    stored.write_text(settings, encoding='utf-8')
-    for member in options.member or range(config.num_members):
-        try:
-            trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
-                              options.tensorboard)
-        except ValueError as error:
-            parser.error(str(error))
+        raise ValueError(f'{folder} holds a run of other settings: choose another --output, or '
+                         f'remove it')
+    settings = json.dumps(asdict(config), indent=1, sort_keys=True)
+    write_whole(stored, lambda temporary: temporary.write_text(settings, encoding='utf-8'))
+    for member in members or range(config.num_members):
+        trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
+                          tensorboard)
         trainer.run()
         if len(trainer.held_back):
             save_held_back(trainer)
