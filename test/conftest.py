@@ -43,7 +43,15 @@ def ray_cluster() -> Iterator[str]:
     pytest.importorskip('ray', reason='Ray is optional')
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={'num_cpus': 1})
-    cluster.add_node(num_cpus=1)
+    for attempt in range(4):
+        cluster = Cluster()
+        try:
+            cluster.add_node(num_cpus=1)
+            cluster.add_node(num_cpus=1)
+            break
+        except Exception:  # Ray gives its processes 30 s to start; a busy machine takes longer
+            cluster.shutdown()
+            if attempt == 3:
+                raise
     yield cluster.address
     cluster.shutdown()
