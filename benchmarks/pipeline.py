@@ -1,0 +1,291 @@
+"""
+From camera to ``/actions``: age of an answer, CPU and memory, by layout, rate and people.
+
+Publishes images of so many walking people at the rate of a camera to nodes in processes of their
+own: pose_node and act_node, or pipeline_node. The age of an answer is the time from publishing an
+image to receiving its actions. The floor is the pose network and the bare invoke of AcT, without
+ROS, on the same images at the same rate, before and after. The second table is what each node
+costs over its life: starting, active, inactive (life cycle), cleaned up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from act_ros.classifier import ActClassifier
+from act_ros.decision import Status
+from act_ros.msg import ActionArray
+from act_ros.nodes.conversions import to_nanoseconds, to_time
+from act_ros.nodes.images import bgr_to_image
+from act_ros.nodes.topics import LEVEL
+from act_ros.pose import DEFAULT_MODEL, create_estimator
+from act_ros.resources import find_resource
+from benchmarks.report import Row, parser, percentiles, save, show
+
+LAYOUTS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
+_TICKS = os.sysconf('SC_CLK_TCK')
+# Where the demo clip shows a woman walk by: frames, her middle at both ends, upper edge; pixels.
+_FIRST, _LAST, _FROM, _TO, _TOP = 75, 150, 497, 117, 240
+_WIDTH, _HEIGHT = 160, 240
+
+
+class Process:
+    """A node in a process of its own, and what it costs."""
+
+    def __init__(self, name: str, threads: int, bundle: str) -> None:
+        arguments = ['-r', 'keypoints:=pose_node/keypoints', '-p', 'reliability:=reliable']
+        if name != 'act_node':
+            arguments += ['-p', f'num_threads:={threads}']
+        if name != 'pose_node':
+            arguments += ['-p', f'bundle:={bundle}']
+        self.name, self.begin = name, time.perf_counter()
+        self._popen = subprocess.Popen(
+            [sys.executable, '-m', f'act_ros.nodes.{name}', '--ros-args', *arguments],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._folder = Path(f'/proc/{self._popen.pid}')
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time so far."""
+        fields = (self._folder / 'stat').read_text().rpartition(')')[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    @property
+    def memory_mb(self) -> tuple[float, float]:
+        """Resident memory now, and its private part (no shared libraries), in MB."""
+        status = dict(
+            line.split(':', 1) for line in (self._folder / 'status').read_text().splitlines())
+        return tuple(int(status[k].split()[0]) / 1000 for k in ('VmRSS', 'RssAnon'))  # type: ignore
+
+    @property
+    def threads(self) -> int:
+        """Threads now."""
+        return len(list((self._folder / 'task').iterdir()))
+
+    @property
+    def descriptors(self) -> int:
+        """Open files and sockets now."""
+        return len(list((self._folder / 'fd').iterdir()))
+
+    def stop(self) -> None:
+        """End it."""
+        self._popen.terminate()
+        self._popen.wait(10)
+
+
+class Camera:
+    """Publishes images at a rate, and notes when the answer to each comes."""
+
+    def __init__(self) -> None:
+        self.node = Node('benchmark')
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._sent: dict[int, float] = {}
+        self.ages: list[float] = []
+        self.people: list[int] = []
+        self.recognized = 0.0
+        self.node.create_subscription(ActionArray, 'actions', self._answered, LEVEL)
+        self._images = self.node.create_publisher(Image, 'image', QoSProfile(depth=1))
+
+    def wait(self, condition: Callable[[], Any]) -> None:
+        """Spin until the condition holds."""
+        while not condition():
+            self._executor.spin_once(timeout_sec=0.01)
+
+    def wait_for_nodes(self) -> None:
+        """Spin until images are wanted and answers offered."""
+        self.wait(lambda: self._images.get_subscription_count()
+                  and self.node.count_publishers('/actions'))
+
+    def play(self, frames: list[np.ndarray], rate: float, count: int) -> float:
+        """Publish so many images, wait for the last answer, and return the seconds that took."""
+        self._sent.clear()
+        self.ages.clear()
+        self.people.clear()
+        start = time.perf_counter()
+        for i in range(count):
+            due, stamp = start + i / rate, time.time_ns()
+            msg = bgr_to_image(frames[i % len(frames)], Header(stamp=to_time(stamp)))
+            while (left := due - time.perf_counter()) > 0:
+                self._executor.spin_once(timeout_sec=left)
+            self._sent[stamp] = time.perf_counter()
+            self._images.publish(msg)
+        end = time.perf_counter() + 0.5
+        while time.perf_counter() < end:
+            self._executor.spin_once(timeout_sec=0.1)
+        return end - start
+
+    def _answered(self, msg: ActionArray) -> None:
+        now = time.perf_counter()
+        if sent := self._sent.get(to_nanoseconds(msg.header.stamp)):
+            self.ages.append(now - sent)
+            self.people.append(sum(a.status != Status.LOST for a in msg.actions))
+        if not self.recognized and any(a.status == Status.RECOGNIZED for a in msg.actions):
+            self.recognized = now
+
+    def change(self, name: str, transition: str) -> None:
+        """Ask a node for a transition of its life cycle."""
+        client = self.node.create_client(ChangeState, f'/{name}/change_state')
+        self.wait(client.service_is_ready)
+        future = client.call_async(ChangeState.Request(transition=Transition(label=transition)))
+        self.wait(future.done)
+        assert future.result().success, f'{name} does not {transition}'
+
+
+def walkers(people: int) -> list[np.ndarray]:
+    """Return images, uint8 (480, 640, 3), of one to eight people who walk on the spot."""
+    capture = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
+    clip = []
+    while (read := capture.read())[0]:
+        clip.append(read[1])
+    frames = []
+    for i in [*range(_FIRST, _LAST), *range(_LAST, _FIRST, -1)]:
+        share = (i - _FIRST) / (_LAST - _FIRST)
+        left = max(round(_FROM + share * (_TO - _FROM)) - _WIDTH // 2, 0)
+        walker = clip[i][_TOP:_TOP + _HEIGHT, left:left + _WIDTH]
+        image = np.full_like(clip[0], 127)
+        for n in range(people):
+            row, column = (n % 2) * _HEIGHT, (n // 2) * _WIDTH
+            image[row:row + _HEIGHT, column:column + _WIDTH] = walker
+        frames.append(image)
+    return frames
+
+
+class Floor:
+    """The pose network and AcT's invoke, without anything around them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._estimator = create_estimator(DEFAULT_MODEL, options.threads)
+        self._classifier = ActClassifier(options.bundle)
+
+    def measure(
+        self, frames: list[np.ndarray], people: int, rate: float, seconds: float,
+    ) -> list[float]:
+        """Return the seconds that each image takes, paced like a camera."""
+        bundle, taken = self._classifier.bundle, []
+        features = np.zeros((people, bundle.num_frames, bundle.num_features), np.float32)
+        for i in range(max(round(seconds * rate), 5)):
+            begin = time.perf_counter()
+            self._estimator.estimate(frames[i % len(frames)])
+            self._classifier.invoke(features)
+            taken.append(time.perf_counter() - begin)
+            time.sleep(max(1 / rate - taken[-1], 0))
+        return taken[2:]
+
+
+def measure_ages(
+    layout: str, processes: list[Process], camera: Camera, options: argparse.Namespace,
+) -> list[Row]:
+    """Return a row for every rate and number of people."""
+    rows, bare = [], Floor(options)
+    for people in options.people:
+        frames = walkers(people)
+        for rate in options.rates:
+            floor = bare.measure(frames, people, rate, options.seconds / 4)
+            camera.play(frames, rate, round(2.5 * rate))  # a window: what follows is classified
+            before = sum(process.cpu_seconds for process in processes)
+            count = round(options.seconds * rate)
+            elapsed = camera.play(frames, rate, count)
+            cpu = sum(process.cpu_seconds for process in processes) - before
+            floor += bare.measure(frames, people, rate, options.seconds / 4)
+            (age50, age99), (floor50, floor99) = percentiles(camera.ages), percentiles(floor)
+            rows.append({
+                'layout': layout, 'Hz': rate, 'people': people,
+                'found': float(np.mean(camera.people)),
+                'answered': len(camera.ages) / count, 'age p50 ms': age50, 'age p99 ms': age99,
+                'floor p50 ms': floor50, 'floor p99 ms': floor99, 'p50 / floor': age50 / floor50,
+                'CPU share of a core': cpu / elapsed,
+                'private MB': sum(process.memory_mb[1] for process in processes)})
+    return rows
+
+
+def measure_costs(processes: list[Process], camera: Camera, ready: float) -> list[Row]:
+    """Return a row for each node, active and inactive at 30 Hz with one person; clean them up."""
+    frames = walkers(1)
+
+    def shares() -> list[float]:
+        """Return the processor time of each node a second while images come."""
+        before = [process.cpu_seconds for process in processes]
+        elapsed = camera.play(frames, 30, 300)
+        return [(process.cpu_seconds - cpu) / elapsed
+                for process, cpu in zip(processes, before, strict=True)]
+
+    active = shares()
+    memory = [process.memory_mb for process in processes]
+    for process in processes:
+        camera.change(process.name, 'deactivate')
+    inactive = shares()
+    for process in processes:
+        camera.change(process.name, 'cleanup')
+    return [{'node': process.name, 'start-up s': ready - process.begin,
+             'to first action s': camera.recognized - process.begin,
+             'resident MB': resident, 'private MB': private,
+             'after cleanup MB': process.memory_mb[1], 'CPU share of a core, active': busy,
+             'inactive': idle}
+            for process, (resident, private), busy, idle in zip(
+                processes, memory, active, inactive, strict=True)]
+
+
+def set_up_ros() -> None:
+    """Keep to this machine, in a domain of our own, with room for raw images."""
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 90 + 1))
+    for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
+        os.environ.setdefault(variable, str(find_resource('config/fastdds.xml')))
+    rclpy.init()
+
+
+def main() -> None:
+    """Print the tables."""
+    arguments = parser(__doc__)
+    arguments.add_argument('--rates', type=float, nargs='+', default=[5, 15, 30, 60], help='Hz')
+    arguments.add_argument('--people', type=int, nargs='+', default=[1, 3, 6])
+    arguments.add_argument('--seconds', type=float, default=8.0, help='of each measurement')
+    arguments.add_argument('--threads', type=int, default=1, help='of the pose network')
+    arguments.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
+    arguments.add_argument('--quick', action='store_true', help='30 Hz, one and three people')
+    options = arguments.parse_args()
+    if options.quick:
+        options.rates, options.people, options.seconds = [30], [1, 3], 4.0
+    set_up_ros()
+    ages: list[Row] = []
+    costs: list[Row] = []
+    for layout, names in LAYOUTS.items():
+        processes = [Process(name, options.threads, options.bundle) for name in names]
+        camera = Camera()
+        try:
+            camera.wait_for_nodes()
+            ready = time.perf_counter()
+            camera.play(walkers(1), 30, 90)
+            ages += measure_ages(layout, processes, camera, options)
+            costs += measure_costs(processes, camera, ready)
+        finally:
+            camera.node.destroy_node()
+            for process in processes:
+                process.stop()
+    rclpy.shutdown()
+    show('Age of an answer, from publishing a raw image of 640 x 480', ages)
+    show('Costs of each node, one person at 30 Hz', costs)
+    save(options.json, ages=ages, costs=costs)
+
+
+if __name__ == '__main__':
+    main()
