@@ -60,6 +60,10 @@ ARGUMENTS = [
         description='pose_node and act_node, or pipeline_node: both in one process, and a video '
         'without images over DDS.'),
     DeclareLaunchArgument(
+        'cameras', default_value='',
+        description='Names of cameras, with commas between, that share the networks of a single '
+        "process; image_topic then holds {camera} in the place of each one's name."),
+    DeclareLaunchArgument(
         'autostart', default_value='', choices=['', 'true', 'false'],
         description='Whether the nodes configure and activate themselves, or wait for `ros2 '
         'lifecycle set` or a lifecycle manager.'),
@@ -105,6 +109,8 @@ def nodes(context: LaunchContext) -> list[Node]:
     if value['keypoints_topic']:
         keypoints = ('keypoints', value['keypoints_topic'])
         made = [_node('act_node', value, act, [keypoints])]
+    elif value['cameras']:
+        return _several_cameras(value, pose | act)
     elif value['layout'] == 'single_process':
         keypoints = ('keypoints', 'pipeline_node/keypoints')
         made = [_node('pipeline_node', value, pose | act | video, [images])]
@@ -116,6 +122,30 @@ def nodes(context: LaunchContext) -> list[Node]:
         camera = value['image_topic'].rpartition('/')
         made.append(_node('markers_node', value, {}, [
             keypoints, ('camera_info', ''.join(camera[:2]) + 'camera_info')]))
+    return made
+
+
+def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[Node]:
+    """Return a pipeline_node for all cameras and, if wanted, markers of each in its namespace."""
+    cameras, topic = value['cameras'].replace(' ', '').split(','), value['image_topic']
+    topic = '{camera}/image' if topic == 'image' else topic
+    for reason, is_wrong in (
+            ('layout must be single_process', value['layout'] != 'single_process'),
+            ('image_topic must hold {camera}', '{camera}' not in topic),
+            ('a video is one camera: leave out either', bool(value['video']))):
+        if is_wrong:
+            raise ValueError(f'cameras: {reason}')
+    topics = {camera: topic.replace('{camera}', camera) for camera in cameras}
+    made = [_node('pipeline_node', value, {**parameters, 'cameras': value['cameras']}, [
+        (f'{camera}/image', images) for camera, images in topics.items()])]
+    if value['markers'] == 'true':
+        space = f'/{value["namespace"].strip("/")}'.rstrip('/')
+        for camera, images in topics.items():
+            folder = images.rpartition('/')[0]
+            made.append(_node('markers_node', {**value, 'namespace': f'{space}/{camera}'}, {}, [
+                ('keypoints', f'{space}/pipeline_node/{camera}/keypoints'),
+                ('camera_info', f'{folder if folder.startswith("/") else f"{space}/{folder}"}'
+                                '/camera_info')]))
     return made
 
 
@@ -146,7 +176,9 @@ def _node(
     """Return a node with the parameter file and, over it, the parameters that are not empty."""
     given = {
         # Declared a string, for YAML would read the camera '0' as a number.
-        key: text == 'true' if key in FLAGS else ParameterValue(text, value_type=str)
+        key: text == 'true' if key in FLAGS else
+        text.replace(' ', '').split(',') if key == 'cameras' else
+        ParameterValue(text, value_type=str)
         for key, text in {**parameters, 'use_sim_time': value['use_sim_time']}.items() if text
     }
     # A node-named section of a file wins over an unnamed one, whichever comes last. launch_ros

@@ -127,6 +127,27 @@ def test_markers_are_of_the_layouts_keypoints(
     assert f'keypoints:={keypoints}' in words and 'camera_info:=camera_info' in words
 
 
+def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
+    """One pipeline, the images of each, and markers in each one's namespace."""
+    made = commands(act_launch, layout='single_process', cameras='front, rear',
+                    image_topic='/{camera}_camera/image_raw')
+    words, given = made['pipeline_node']
+    assert list(made) == ['pipeline_node'] and given == {'cameras': ['front', 'rear']}
+    for camera in ('front', 'rear'):
+        assert f'{camera}/image:=/{camera}_camera/image_raw' in words
+    words, _ = commands(act_launch, layout='single_process', cameras='front', markers='true',
+                        namespace='robot')['markers_node']
+    assert '__ns:=/robot/front' in words
+    assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words
+    assert 'camera_info:=/robot/front/camera_info' in words
+    for arguments, reason in (
+            ({'layout': 'two_nodes'}, 'single_process'), ({'image_topic': '/cam'}, 'image_topic'),
+            ({'video': 'clip.mp4'}, 'video')):
+        with pytest.raises(ValueError, match=reason):
+            commands(act_launch, **{
+                'layout': 'single_process', 'cameras': 'front,rear', **arguments})
+
+
 def test_topics_connect(act_launch: ModuleType) -> None:
     """Images go where the caller says, keypoints from pose_node to act_node."""
     made = commands(act_launch, image_topic='/camera/image_raw', video='clip.mp4')

@@ -337,3 +337,14 @@ def test_other_networks_are_refused(tiny_bundle: Path) -> None:
 def test_threshold_must_be_a_score(threshold: float) -> None:
     with pytest.raises(ValueError, match=r'score_threshold must lie in \[0, 1\]'):
         create_estimator(score_threshold=threshold)
+
+
+def test_another_camera_shares_the_network_and_no_memory(clip: list[np.ndarray]) -> None:
+    """What one camera has seen does not change what is found in the images of the other."""
+    alone, front = (create_estimator('movenet_lightning', score_threshold=0.0) for _ in range(2))
+    rear = front.for_another_camera()
+    assert vars(rear)['_network'] is vars(front)['_network']
+    for image in clip[:10]:
+        expected, [found] = alone.estimate(image), front.estimate(image)
+        np.testing.assert_array_equal(found.keypoints, expected[0].keypoints)
+        rear.estimate(np.ascontiguousarray(image[::-1, ::-1]))

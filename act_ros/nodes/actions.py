@@ -14,7 +14,7 @@ from act_ros.msg import ActionArray, ActionLabels
 from act_ros.nodes.conversions import actions_to_msg, to_nanoseconds
 from act_ros.nodes.managed import USER_ERRORS, ManagedNode
 from act_ros.nodes.options import ActOptions
-from act_ros.nodes.topics import LATCHED, LEVEL, THROTTLE, DropLog
+from act_ros.nodes.topics import LATCHED, LEVEL, THROTTLE, DropLog, topic_of
 from act_ros.person import Person
 from act_ros.recognizer import Action, ActionRecognizer, WindowOptions
 from act_ros.srv import LoadBundle
@@ -31,9 +31,9 @@ class ActionModel:
         node.create_service(LoadBundle, '~/load_bundle', self._load)
         self._announce()
 
-    def output(self, health: Health) -> ActionOutput:
+    def output(self, health: Health, camera: str = '') -> ActionOutput:
         """Return a recognizer with this model, and its topic ``actions``."""
-        made = ActionOutput(self._node, self.classifier, health)
+        made = ActionOutput(self._node, self.classifier, health, camera)
         self._outputs.append(made)
         return made
 
@@ -75,13 +75,15 @@ class ActionModel:
 class ActionOutput:
     """A recognizer with its topic ``actions``."""
 
-    def __init__(self, node: ManagedNode, classifier: ActClassifier, health: Health) -> None:
+    def __init__(
+        self, node: ManagedNode, classifier: ActClassifier, health: Health, camera: str,
+    ) -> None:
         self._node, self.health = node, health
         self._recognizer = ActionRecognizer(classifier)
-        self._drop_log = DropLog(node, self._recognizer.drops)
+        self._drop_log = DropLog(node, self._recognizer.drops, camera)
         health.watch(self._recognizer.drops)
         self.adjust(classifier)
-        self._publisher = node.create_publisher(ActionArray, 'actions', LEVEL)
+        self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
 
     def adjust(self, classifier: ActClassifier) -> None:
         """Go on with a model and the node's parameters; ValueError where they do not fit."""

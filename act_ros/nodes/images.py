@@ -19,7 +19,7 @@ from act_ros.health import Health
 from act_ros.images import UnknownEncodingError, decode_compressed, decode_raw
 from act_ros.nodes.managed import ManagedNode
 from act_ros.nodes.options import ImageOptions, VideoOptions
-from act_ros.nodes.topics import THROTTLE, DropLog, SilenceLog
+from act_ros.nodes.topics import THROTTLE, DropLog, SilenceLog, topic_of
 from act_ros.video import VideoSource
 
 
@@ -70,13 +70,13 @@ class ImageInput:
 
     def __init__(
         self, node: ManagedNode, health: Health,
-        on_image: Callable[[Header, np.ndarray], None],
+        on_image: Callable[[Header, np.ndarray], None], camera: str = '',
     ) -> None:
         self._node, self._health, self._on_image = node, health, on_image
         self._drops: Counter[str] = Counter()
-        self._drop_log = DropLog(node, self._drops)
+        self._drop_log = DropLog(node, self._drops, camera)
         options = node.parameters(ImageOptions)
-        topic, kind = node.resolve_topic_name('image'), Image
+        topic, kind = node.resolve_topic_name(topic_of(camera, 'image')), Image
         if options.transport == 'compressed':
             topic, kind = compressed_topic(topic), CompressedImage
         self._silence = SilenceLog(node, topic, lambda: node.is_active)

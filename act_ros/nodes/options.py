@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from act_ros.bundle import Bundle
@@ -46,6 +47,31 @@ class ImageOptions(Options):
     max_rate: float = option(
         0.0, 'Most images a second that are looked at, by their stamps; 0 looks at all there is '
         'time for.', low=0.0, high=1000.0)
+
+
+@dataclass(frozen=True)
+class CameraOptions(Options):
+    """Several cameras before one process."""
+
+    cameras: tuple[str, ...] = option(
+        ('',), 'Names of cameras that share the networks: of each, `<name>/image` is looked at and '
+        '`<name>/actions` answers. An empty list (or one empty string) stands for one camera '
+        'without a name: `image` and `actions`.', fixed=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.names
+        if len(set(names)) < len(names):
+            raise ValueError(f'cameras {", ".join(names)} must differ from one another')
+        for name in names:
+            if name and not re.fullmatch(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', name, re.ASCII):
+                raise ValueError(f'cameras: {name!r} cannot be part of a topic name; begin with a '
+                                 'letter, go on with letters, digits and _')
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The cameras; one empty name where there are no several."""
+        return tuple(name for name in self.cameras if name) or ('',)
 
 
 @dataclass(frozen=True)

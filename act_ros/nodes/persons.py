@@ -19,7 +19,7 @@ from act_ros.nodes.conversions import persons_to_msg, to_nanoseconds
 from act_ros.nodes.images import bgr_to_image
 from act_ros.nodes.managed import ManagedNode
 from act_ros.nodes.options import DrawingOptions, ImageOptions, PoseOptions
-from act_ros.nodes.topics import LEVEL, DropLog
+from act_ros.nodes.topics import LEVEL, DropLog, topic_of
 from act_ros.person import Person
 from act_ros.pose import PoseEstimator, create_estimator
 from act_ros.recognizer import Action
@@ -28,28 +28,33 @@ from act_ros.stamps import RateLimit
 from act_ros.tracking import TrackerOptions
 
 
-def load_estimator(node: ManagedNode, health: Health) -> PoseEstimator:
-    """Open the pose network that the node's parameters name."""
+def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
+    """Open the pose network that the node's parameters name, and tell those who report on it."""
     pose = node.parameters(PoseOptions)
     estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
     digest = hashlib.sha256(find_model(pose.model).read_bytes()).hexdigest()
-    health.facts |= {'pose model': estimator.name, 'pose model SHA-256': digest}
+    for health in healths:
+        health.facts |= {'pose model': estimator.name, 'pose model SHA-256': digest}
     return estimator
 
 
 class PersonOutput:
     """A person finder with its topics ``~/keypoints`` and, on demand, ``~/annotated``."""
 
-    def __init__(self, node: ManagedNode, estimator: PoseEstimator, health: Health) -> None:
+    def __init__(
+        self, node: ManagedNode, estimator: PoseEstimator, health: Health, camera: str = '',
+    ) -> None:
         self._node, self._health = node, health
         self._finder = PersonFinder(estimator)
         self._limit = RateLimit()
         self._spared: Counter[str] = Counter()
-        self._drop_log = DropLog(node, self._finder.drops)
+        self._drop_log = DropLog(node, self._finder.drops, camera)
         health.watch(self._finder.drops)
         health.watch(self._spared)
-        self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
-        self._annotated = node.create_publisher(Image, '~/annotated', QoSProfile(depth=5))
+        self._keypoints = node.create_publisher(
+            KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
+        self._annotated = node.create_publisher(
+            Image, topic_of(camera, '~/annotated'), QoSProfile(depth=5))
         self.layout = estimator.layout
         self.adjust()
 

@@ -1,7 +1,8 @@
 """
 pipeline_node: pose_node and act_node in one process, without images over DDS.
 
-Opens a video file or a camera itself (parameter ``source``), or subscribes ``image``. Publishes
+Opens a video file or a camera itself (parameter ``source``), or subscribes ``image``, or the images
+of several cameras (parameter ``cameras``), which take turns at the same networks. Publishes
 ``~/keypoints``, ``actions``, the latched ``~/labels`` and, on demand, ``~/annotated``.
 """
 
@@ -17,6 +18,7 @@ from act_ros.nodes.images import ImageInput, VideoInput
 from act_ros.nodes.managed import ManagedNode, Work
 from act_ros.nodes.options import (
     ActOptions,
+    CameraOptions,
     DrawingOptions,
     ImageOptions,
     PoseOptions,
@@ -25,35 +27,68 @@ from act_ros.nodes.options import (
 )
 from act_ros.nodes.persons import PersonOutput, load_estimator
 from act_ros.nodes.run import run
+from act_ros.pose import PoseEstimator
 from act_ros.recognizer import WindowOptions
 from act_ros.tracking import TrackerOptions
 
 OPTIONS = (
-    ('', StartOptions), ('', VideoOptions), ('', ImageOptions), ('', PoseOptions),
-    ('', ActOptions), ('tracker', TrackerOptions), ('window', WindowOptions),
+    ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', ImageOptions),
+    ('', PoseOptions), ('', ActOptions), ('tracker', TrackerOptions), ('window', WindowOptions),
     ('decision', DecisionOptions), ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
 
 
+class Camera:
+    """The way of one camera's images to actions: who and what is seen by it alone."""
+
+    def __init__(
+        self, node: ManagedNode, name: str, health: Health, estimator: PoseEstimator,
+        model: ActionModel,
+    ) -> None:
+        self._node, self._health = node, health
+        self._actions = model.output(health, name)
+        self.persons = PersonOutput(node, estimator, health, name)
+        if not node.parameters(VideoOptions).source:
+            self._input = ImageInput(node, health, self.process, name)
+
+    def play(self, header: Header, image: np.ndarray) -> None:
+        """Take an image of a video."""
+        self._health.heard()
+        self.process(header, image)
+
+    def process(self, header: Header, image: np.ndarray) -> None:
+        """Answer an image."""
+        with self._node.lock:  # a video plays in a thread of its own
+            persons = self.persons.find(header, image)
+            if persons is None:
+                return
+            actions = self._actions.publish(header, persons, self.persons.layout)
+            self._health.answered(self._node.age(header), len(persons))
+            self.persons.publish(header, image, persons)
+            self.persons.annotate(header, image, persons, actions or ())
+
+
 class PipelineWork(Work):
-    """From a camera to actions in one process."""
+    """From cameras to actions in one process."""
 
     def __init__(self, node: ManagedNode) -> None:
         self._node = node
-        self._health = Health('images')
-        self.health = [self._health]
-        self._persons = PersonOutput(node, load_estimator(node, self._health), self._health)
-        self._model = ActionModel(node)
-        self._actions = self._model.output(self._health)
         self._video: VideoInput | None = None
-        if not node.parameters(VideoOptions).source:
-            self._input = ImageInput(node, self._health, self._process)
+        names = node.parameters(CameraOptions).names
+        if node.parameters(VideoOptions).source and names != ('',):
+            raise ValueError('parameters source and cameras: give one of them')
+        self.health = [Health(name or 'images') for name in names]
+        estimator = load_estimator(node, *self.health)
+        self._model = ActionModel(node)
+        self._cameras = [
+            Camera(node, name, health, estimator.for_another_camera(), self._model)
+            for name, health in zip(names, self.health, strict=True)]
 
     def start(self) -> None:
         """Open the video, if there is one."""
         video = self._node.parameters(VideoOptions)
         if video.source:
-            self._health.source = video.source
-            self._video = VideoInput(self._node, video, self._play)
+            self.health[0].source = video.source
+            self._video = VideoInput(self._node, video, self._cameras[0].play)
             self._video.start()
 
     def stop(self) -> None:
@@ -63,22 +98,9 @@ class PipelineWork(Work):
 
     def adjust(self) -> None:
         """Take over the node's parameters."""
-        self._persons.adjust()
         self._model.adjust()
-
-    def _play(self, header: Header, image: np.ndarray) -> None:
-        self._health.heard()
-        self._process(header, image)
-
-    def _process(self, header: Header, image: np.ndarray) -> None:
-        with self._node.lock:  # a video plays in a thread of its own
-            persons = self._persons.find(header, image)
-            if persons is None:
-                return
-            actions = self._actions.publish(header, persons, self._persons.layout)
-            self._health.answered(self._node.age(header), len(persons))
-            self._persons.publish(header, image, persons)
-            self._persons.annotate(header, image, persons, actions or ())
+        for camera in self._cameras:
+            camera.persons.adjust()
 
 
 class PipelineNode(ManagedNode):

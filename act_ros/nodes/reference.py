@@ -64,17 +64,18 @@ def config() -> str:
 def tables() -> str:
     """Return the README's parameter tables, Markdown."""
     parts = []
-    for node in NODES:
+    for node, groups in NODES.items():
+        lines, known = [f'#### {node}', ''], set[str]()
         if node == 'pipeline_node':
-            parts.append('#### pipeline_node\n\nThe parameters of `pose_node` and `act_node`, and '
-                         '`source`, `loop` and `frame_id` of `video_node`.')
-            continue
-        rows = '\n'.join(
+            known = {name for other in NODES if other != node for name, _ in names_of(NODES[other])}
+            lines += ['The parameters of `pose_node` and `act_node`, `source`, `loop` and '
+                      '`frame_id` of `video_node`, and', '']
+        lines += ['| parameter | default | range | live | what it does |', '|---|---|---|---|---|']
+        lines += [
             f'| `{name}` | `{_value(item)}` | {_range(item)} | '
             f'{"" if item.metadata["fixed"] else "yes"} | {item.metadata["doc"]} |'
-            for name, item in names_of(NODES[node]))
-        parts.append(f'#### {node}\n\n| parameter | default | range | live | what it does |\n'
-                     f'|---|---|---|---|---|\n{rows}')
+            for name, item in names_of(groups) if name not in known]
+        parts.append('\n'.join(lines))
     return '\n\n'.join(parts)
 
 

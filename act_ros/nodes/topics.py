@@ -18,11 +18,22 @@ THROTTLE = 5.0
 """Seconds between two warnings of the same kind."""
 
 
+def topic_of(camera: str, name: str) -> str:
+    """
+    Return the topic of one of several cameras; the topic itself where there is but one, ``''``.
+
+    Of the camera front, ``actions`` is ``front/actions`` and ``~/keypoints``
+    ``~/front/keypoints``.
+    """
+    head, slash, tail = name.rpartition('/')
+    return f'{head}{slash}{camera}/{tail}' if camera else name
+
+
 class DropLog:
     """Tells the log what input was not used and why: a new cause at once, more now and then."""
 
-    def __init__(self, node: Node, drops: Counter[str]) -> None:
-        self._node, self._drops = node, drops
+    def __init__(self, node: Node, drops: Counter[str], camera: str = '') -> None:
+        self._node, self._drops, self._about = node, drops, f'{camera}: ' if camera else ''
         self._told: Counter[str] = Counter()
         self._told_at = 0.0
 
@@ -35,7 +46,7 @@ class DropLog:
             return
         self._told, self._told_at = self._drops.copy(), now
         counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
-        self._node.get_logger().warning(f'dropped so far: {counts}')
+        self._node.get_logger().warning(f'{self._about}dropped so far: {counts}')
 
 
 class SilenceLog:

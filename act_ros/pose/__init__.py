@@ -47,6 +47,9 @@ class PoseEstimator(Protocol):
         :raises ValueError: the image has another type or shape, or no pixels.
         """
 
+    def for_another_camera(self) -> PoseEstimator:
+        """Return an estimator that shares the network, and remembers images of its own."""
+
     def reset(self) -> None:
         """Forget earlier images (a new video, a jump in time)."""
 

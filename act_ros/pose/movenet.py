@@ -115,6 +115,10 @@ class MultiPose:
             for points, score, box in zip(keypoints, raw[:, -1], boxes, strict=True)
         ]
 
+    def for_another_camera(self) -> MultiPose:
+        """See ``PoseEstimator.for_another_camera``."""
+        return MultiPose(self._network, self.score_threshold)
+
     def reset(self) -> None:
         """Do nothing: no image is remembered."""
 
@@ -154,6 +158,10 @@ class SinglePose:
         seen = keypoints[scores >= min(_VISIBLE, scores.max()), :2]
         corners = np.stack([seen.min(axis=0), seen.max(axis=0)])
         return [Person(keypoints, score, _boxes(corners[None], image_bgr)[0])]
+
+    def for_another_camera(self) -> SinglePose:
+        """See ``PoseEstimator.for_another_camera``."""
+        return SinglePose(self._network, self.score_threshold)
 
     def reset(self) -> None:
         """Search the next image as a whole."""
