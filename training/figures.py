@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from act_ros.skeletons import get_layout
 
@@ -179,6 +180,9 @@ def draw_latency(path: Path, panels: Mapping[str, Sequence[Bubble]]) -> None:
             axis.annotate(bubble.name, (bubble.milliseconds, bubble.accuracy), (0, 7),
                           textcoords='offset points', fontsize=8, ha='center')
         axis.set_xscale('log')
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter('{x:g}')
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set(xlabel='milliseconds a window', title=title)
         axis.title.set_fontsize(11)
         axis.margins(0.16, 0.12)
