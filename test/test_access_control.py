@@ -103,6 +103,6 @@ def test_the_policy_is_what_the_nodes_do(tmp_path: Path) -> None:
         expected = {node: rights for node, rights in policy().items()
                 if node in {node for node, _ in STARTS}}
         try:
-            made.peer.wait(lambda: listed(graph()) == listed(expected), 'the policy\'s graph', 120)
+            made.peer.wait(lambda: listed(graph()) == listed(expected), "the policy's graph", 120)
         except AssertionError:
             assert listed(graph()) == listed(expected)  # says what differs
