@@ -1,6 +1,7 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
 # make test                           everything that is tested, after its own set-up
 # make lint                           style and types
+# make test-matrix                    the same with other Pythons, ROS, NumPy and TFLite runtimes
 # make audit                          ask for known vulnerabilities of what is installed
 # make build                          the environment and the ROS package, nothing more
 # make clean                          remove what these have made
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint audit build clean
+.PHONY: demo test test-matrix lint audit build clean
 
 VENV := $(CURDIR)/.venv
 OUTPUT ?= demo_output
@@ -50,6 +51,9 @@ demo: build
 
 test: build $(MARKS)/$(ROS)-test
 	$(VENV)/bin/python -m pytest test $(PYTEST_ARGS)
+
+test-matrix: $(MARKS)/$(ROS)-venv
+	$(VENV)/bin/python .ci/matrix.py $(MATRIX_ARGS)
 
 lint: $(MARKS)/$(ROS)-test
 	$(VENV)/bin/python -m ruff check .
