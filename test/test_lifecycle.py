@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.duration import Duration
 from robot import frame, walker
-from ros_harness import ROOT, Bench, Process, bench
+from ros_harness import ROOT, Bench, Process, bench, free_domain
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -218,3 +221,52 @@ def test_the_pipeline_closes_its_video_while_inactive(robot: Bench, tmp_path: Pa
         assert str(short) not in [str(file.readlink()) for file in descriptors.iterdir()
                                   if file.is_symlink()]
     assert node.process.stop() == 0
+
+
+ODD = """
+import rclpy
+from lifecycle_msgs.msg import State
+from std_msgs.msg import Header
+
+from act_ros.health import HealthOptions
+from act_ros.nodes.managed import ERROR, SUCCESS, ManagedNode, Work
+from act_ros.nodes.options import StartOptions
+
+tries = []
+
+class Odd(Work):
+    def __init__(self, node):
+        node.create_publisher(Header, 'odd', 1)
+        tries.append(len(tries))
+        if len(tries) == 1:
+            raise KeyError('nobody thought of this')
+
+    def start(self):
+        if len(tries) == 2:
+            raise KeyError('nor of this')
+
+rclpy.init()
+node = ManagedNode('odd', (('', StartOptions), ('diagnostics', HealthOptions)), Odd)
+topics = lambda: [publisher.topic_name for publisher in node.publishers]
+state = lambda: node._state_machine.current_state[0]
+before = topics()
+assert node.trigger_configure() == ERROR and 'nobody' in node._reports()['life cycle'].message
+assert state() == State.PRIMARY_STATE_UNCONFIGURED and topics() == before
+assert node.trigger_configure() == SUCCESS and topics() == [*before, '/odd']
+assert node.trigger_activate() == ERROR and not node.is_active
+assert state() == State.PRIMARY_STATE_UNCONFIGURED and topics() == before
+assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
+assert node.is_active and node._reports()['life cycle'].message == 'active'
+node.destroy_node()
+rclpy.shutdown()
+"""
+
+
+def test_an_error_nobody_foresaw_leaves_an_unconfigured_node(tmp_path: Path) -> None:
+    """Error processing gives back what there was; the traceback is in the log."""
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(free_domain()), 'PYTHONPATH': str(ROOT),
+                   'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    done = subprocess.run([sys.executable, '-c', ODD], cwd=tmp_path, env=environment, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count('Traceback') == 2 and 'nobody thought of this' in done.stdout

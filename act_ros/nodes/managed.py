@@ -7,14 +7,11 @@ out, cleanup gives everything back. See the design article on managed nodes, des
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
@@ -23,6 +20,7 @@ from std_msgs.msg import Header
 from act_ros.health import Health, HealthOptions, Level, Report
 from act_ros.nodes.conversions import to_nanoseconds
 from act_ros.nodes.diagnostics import Diagnostics
+from act_ros.nodes.entities import Entities, Gate
 from act_ros.nodes.options import StartOptions
 from act_ros.nodes.parameters import Groups, Parameters
 
@@ -54,18 +52,6 @@ class Work:
         """Take over the node's parameters, some of which have changed."""
 
 
-class Gate(MutuallyExclusiveCallbackGroup):
-    """Subscriptions whose messages are not even taken from the middleware while it is closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.is_open = False
-
-    def can_execute(self, entity: Any) -> bool:
-        """Tell the executor whether to look for messages."""
-        return self.is_open and bool(super().can_execute(entity))
-
-
 class ManagedNode(LifecycleNode):
     """
     A lifecycle node around some work.
@@ -86,7 +72,7 @@ class ManagedNode(LifecycleNode):
         self._diagnostics = Diagnostics(self, self._reports)
         self._gate, self._is_starting = Gate(), False
         self._make_work, self._work = make_work, Work()
-        self._entities: list[tuple[Any, Callable[[Any], bool]]] = []
+        self._entities = Entities(self)
         change_state = self._service_change_state.callback
 
         def change_if_possible(request: Any, response: Any) -> Any:
@@ -160,7 +146,10 @@ class ManagedNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give everything back, so that configure may be tried again."""
-        return self.on_shutdown(state)
+        failure = self._failure
+        result = self.on_shutdown(state)
+        self._failure = failure
+        return result
 
     def destroy_node(self) -> None:
         """Stop, then destroy; raises what ended the work, if that was an error."""
@@ -184,11 +173,8 @@ class ManagedNode(LifecycleNode):
 
     def _configure(self) -> None:
         self.parameters.is_locked = True
-        before = {id(entity) for entity, _ in self._all_entities()}
-        try:
+        with self._entities.record():
             self._work = self._make_work(self)
-        finally:
-            self._entities = [made for made in self._all_entities() if id(made[0]) not in before]
 
     def _adjust(self) -> None:
         with self.lock:
@@ -205,28 +191,12 @@ class ManagedNode(LifecycleNode):
                 reports |= {health.name: health.report(options) for health in self._work.health}
         return reports
 
-    def _all_entities(self) -> list[tuple[Any, Callable[[Any], bool]]]:
-        """Return all there is on the node, each with what destroys it."""
-        return [(entity, destroy) for entities, destroy in (
-            (self.subscriptions, self.destroy_subscription), (self.timers, self.destroy_timer),
-            (self.services, self.destroy_service), (self.publishers, self.destroy_publisher),
-        ) for entity in entities]
-
     def _start(self) -> None:
         if not self._is_starting:
-            self._forget_messages()
+            self._gate.forget_messages(self)  # they came while the node was inactive
         self._work.start()
         for health in self._work.health:
             health.begin()
-
-    def _forget_messages(self) -> None:
-        """Take what waits in the subscriptions' queues: it came while the node was inactive."""
-        for subscription in self.subscriptions:
-            if subscription.callback_group is self._gate:
-                with subscription.handle:
-                    while subscription.handle.take_message(
-                            subscription.msg_type, subscription.raw):
-                        pass
 
     def _stop(self) -> None:
         if self.is_active:
@@ -234,13 +204,6 @@ class ManagedNode(LifecycleNode):
             self._work.stop()
 
     def _release(self) -> None:
-        for entity, destroy in self._entities:
-            destroy(entity)
-            if isinstance(entity, Subscription):  # the executor still holds it, and so the models
-                entity.callback = lambda _: None
-        self._entities, self._work = [], Work()
+        self._work = Work()
+        self._entities.destroy()
         self.parameters.is_locked = False
-        gc.collect()
-        # The models are freed, but glibc keeps the memory for itself.
-        if trim := getattr(ctypes.CDLL(None), 'malloc_trim', None):
-            trim(0)
