@@ -56,8 +56,8 @@ def extract_features(
     # Joints first, (K, ..., T, 2): each joint is then one block of memory.
     joint_axis = keypoints.ndim - 2
     others = (*range(joint_axis), joint_axis + 1)
-    points = np.ascontiguousarray(
-        keypoints[..., :2].transpose(joint_axis, *others), np.float64)
+    kind = np.float64 if keypoints.dtype == np.float64 else np.float32
+    points = np.ascontiguousarray(keypoints[..., :2].transpose(joint_axis, *others), kind)
     if not isfinite(points.sum()):  # much cheaper than to look at each
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first (act_ros.window)')
@@ -74,8 +74,7 @@ def extract_features(
     pose -= neck
     pose /= np.maximum(torso, 1.0)[..., None]
 
-    features = np.empty((*pose.shape[1:-1], len(joints), CHANNELS),
-                        np.float64 if keypoints.dtype == np.float64 else np.float32)
+    features = np.empty((*pose.shape[1:-1], len(joints), CHANNELS), kind)
     by_joint = features.transpose(joint_axis, *others)
     by_joint[..., :2] = pose
     by_joint[..., 0, 2:] = pose[..., 0, :]

@@ -147,44 +147,60 @@ def resample(
     :param keypoints: (S, K, C) of N sequences, one after another; the last channel is the score.
     :param offsets: (N + 1,) sequence i is ``keypoints[offsets[i]:offsets[i + 1]]``, never empty.
     :param queries: (N, T) seconds, or (1, T) for the same times in every sequence.
-    :returns: (N, T, K, C) float32, finite where the input is; a view of memory joint by joint.
+    :returns: (N, T, K, C) float32, finite where the input is.
     """
-    samples, joints, channels = keypoints.shape
+    keypoints = _bridge_unseen(times, keypoints, offsets, min_score)
     begin, last = offsets[:-1, None], offsets[1:, None] - 1
     queries = np.minimum(np.maximum(queries, times[begin]), times[last])  # (N, T)
     frame = _last_at_or_before(times, offsets, queries)
+    following = np.minimum(frame + 1, last)
 
-    # All (joint, frame) pairs in one row, joint by joint, and the places in it that were seen. Of
-    # these, the first ``count`` are at or before a place, so the nearest on either side are next
-    # to each other.
-    seen = (keypoints[..., -1].T >= min_score).ravel()
-    row = np.arange(0, joints * samples, samples)[:, None, None]
-    place = row + frame  # (K, N, T), as everything from here on
-    count = seen.cumsum().take(place)
-    known = np.concatenate(([-1], seen.nonzero()[0], [seen.size]))
-    before, after = known.take(count), known[1:].take(count)
-    has_before, has_after = before >= row + begin, after <= row + last
-    if not (has_before.all() and has_after.all()):
-        guess = ~(has_before | has_after)
-        before = np.where(has_before, before, np.where(guess, place, after))
-        after = np.where(has_after, after, before)
-        after[guess] = (row + np.minimum(frame + 1, last))[guess]
-    before -= row
-    after -= row
-
-    start_time = times.take(before)
-    span = times.take(after)
-    span -= start_time
+    start_time = times.take(frame)
     # Where a pose is held, start and end are the same and any weight will do.
-    weight = ((queries - start_time) / np.maximum(span, 1e-9)).astype(np.float32)[..., None]
-    joint = np.arange(joints)[:, None, None]
-    by_place = keypoints.reshape(-1, channels)
-    start = by_place.take(before * joints + joint, axis=0)
-    result = by_place.take(after * joints + joint, axis=0)
+    span = np.maximum(times.take(following) - start_time, 1e-9)
+    weight = ((queries - start_time) / span).astype(np.float32)[..., None]
+    poses = keypoints.reshape(len(keypoints), -1)
+    start, result = poses.take(frame, axis=0), poses.take(following, axis=0)
     result -= start
     result *= weight
     result += start
-    return result.transpose(1, 2, 0, 3)
+    return result.reshape(*frame.shape, *keypoints.shape[1:])
+
+
+def _bridge_unseen(
+    times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, min_score: float,
+) -> np.ndarray:
+    """Return the keypoints (S, K, C) with joints that were not seen interpolated in time."""
+    samples, joints, channels = keypoints.shape
+    # All (joint, frame) pairs in one row, joint by joint: of the places that were seen the first
+    # ``count`` lie before a place, so the nearest on either side are next to each other.
+    seen = (keypoints[..., -1].T >= min_score).ravel()
+    missing = (~seen).nonzero()[0]
+    if len(missing) == 0:
+        return keypoints
+    known = np.concatenate(([-1], seen.nonzero()[0], [seen.size]))
+    count = seen.cumsum().take(missing)
+    before, after = known.take(count), known[1:].take(count)
+    joint, frame = np.divmod(missing, samples)
+    sequence = offsets.searchsorted(frame, side='right')
+    start_of_row = missing - frame
+    has_before = before >= start_of_row + offsets.take(sequence - 1)
+    has_after = after < start_of_row + offsets.take(sequence)
+    before = np.where(has_before, before, np.where(has_after, after, missing)) - start_of_row
+    after = np.where(has_after, after - start_of_row, before)
+
+    start_time = times.take(before)
+    span = np.maximum(times.take(after) - start_time, 1e-9)
+    weight = ((times.take(frame) - start_time) / span).astype(np.float32)[:, None]
+    by_place = keypoints.reshape(-1, channels)
+    start = by_place.take(before * joints + joint, axis=0)
+    bridged = by_place.take(after * joints + joint, axis=0)
+    bridged -= start
+    bridged *= weight
+    bridged += start
+    keypoints = keypoints.copy()
+    keypoints.reshape(-1, channels)[frame * joints + joint] = bridged
+    return keypoints
 
 
 def _last_at_or_before(
