@@ -96,6 +96,8 @@ class Health:
         self.name, self.source = name, source
         self.facts: dict[str, str] = {}
         """What is in use, such as the model; part of every report."""
+        self.pause = 0.0
+        """Seconds between two answers where their rate is limited."""
         self._clock, self._begin = clock, clock()
         self._input, self._ages = Recent(), Recent()
         self._times: dict[str, Recent] = {}
@@ -167,7 +169,7 @@ class Health:
         if silence > options.max_silence:
             return Level.WARN, f'nothing on {self.source} for {silence:.1f} s'
         unanswered = now - max(self._ages.last, self._begin)
-        if unanswered > options.max_silence:
+        if unanswered > options.max_silence + self.pause:
             why = f': {self._error}' if now - self._failed < _MEMORY else ''
             return Level.WARN, f'no answer for {unanswered:.1f} s, though input comes{why}'
         ages = self._ages.values

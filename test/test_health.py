@@ -83,6 +83,8 @@ def test_input_without_answers(health: Health, watch: Watch) -> None:
     assert report.level is Level.WARN
     assert report.message == 'no answer for 5.0 s, though input comes: image cut off'
     assert report.values['last error'] == 'image cut off (0 s ago)'
+    health.pause = 10.0
+    assert told(health).message == 'image cut off', 'a limited rate is no silence'
 
 
 def test_stale_answers(health: Health, watch: Watch) -> None:

@@ -63,7 +63,8 @@ class PersonOutput:
         parameters = self._node.parameters
         self._finder.reconfigure(
             parameters(PoseOptions).score_threshold, parameters(TrackerOptions))
-        self._limit.rate = parameters(ImageOptions).max_rate
+        rate = self._limit.rate = parameters(ImageOptions).max_rate
+        self._health.pause = 1.0 / rate if rate else 0.0
         self._drawing = parameters(DrawingOptions)
 
     def find(self, header: Header, image: np.ndarray) -> list[Person] | None:
