@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import socket
@@ -11,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 import rclpy
 from rclpy.context import Context
@@ -23,16 +25,36 @@ ROOT = Path(__file__).resolve().parents[1]
 START_LIMIT = 40.0
 
 
+_claims: dict[int, IO[str]] = {}
+
+
 def free_domain() -> int:
-    """Return a ROS domain whose first discovery port nobody on this machine listens to."""
-    for domain in range(1 + os.getpid() % 80, 101):
+    """
+    Return a ROS domain whose first discovery port nobody on this machine listens to.
+
+    It is claimed until this process ends, or until ``give_back``: another run of the tests at the
+    same time, which looks before anybody listens, takes another one.
+    """
+    for domain in sorted(range(1, 101), key=lambda number: (number - os.getpid()) % 100):
+        try:
+            claim = open(Path(gettempdir(), f'act_ros_domain_{domain}'), 'w')
+        except OSError:  # another user's
+            continue
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 probe.bind(('', 7400 + 250 * domain + 10))
-                return domain
             except OSError:
+                claim.close()
                 continue
+        _claims[domain] = claim
+        return domain
     raise RuntimeError('no free ROS domain')
+
+
+def give_back(domain: int) -> None:
+    """Let others have a domain."""
+    _claims.pop(domain).close()
 
 
 class Peer:
@@ -200,6 +222,7 @@ class Bench:
                 process.popen.kill()
                 process.popen.wait(10)
         self.peer.close()
+        give_back(self.domain)
 
 
 @contextmanager
