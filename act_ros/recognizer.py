@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 
 import numpy as np
 
@@ -41,9 +41,8 @@ class WindowOptions(Options):
         2.0, 'Seconds a person who is out of sight is still reported, as LOST from max_gap on.',
         low=0.0, high=60.0)
     max_rate: float = option(
-        0.0, 'How often a second a person is classified at most; in the frames between, the last '
-        'answer stands. 0 takes the rate of the model, whose windows hardly change in less.',
-        low=0.0, high=1000.0)
+        10.0, 'How often a second a person is classified at most; in the frames between, the last '
+        'answer stands. 0 classifies in every frame.', low=0.0, high=1000.0)
     max_persons: int = option(
         64, 'Most persons handled at once; further ones are dropped, lowest score first.',
         low=1, high=1000)
@@ -113,6 +112,7 @@ class ActionRecognizer:
         self._layout = ''
         self._order = StampOrder(0.0)
         self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
+        self._due = 0
         self.reconfigure(classifier, window, decision, labels)
 
     def reset(self) -> None:
@@ -286,7 +286,7 @@ class ActionRecognizer:
         self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
         self._threshold = decision.threshold or bundle.unknown_threshold
         self._order.tolerance = window.max_gap
-        self._period, self._due = round(NANOSECONDS / (window.max_rate or bundle.frame_rate)), 0
+        self._period = round(NANOSECONDS / (window.max_rate or inf))
         for subject in self._subjects.values():
             subject.window = subject.window.refilled(
                 bundle.num_frames, bundle.frame_rate, window.max_gap)
