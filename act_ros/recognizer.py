@@ -282,6 +282,9 @@ class ActionRecognizer:
             extract_features(np.zeros((1, joints, 2)), self._layout, bundle.layout)
         answers = [(label, not labels or label in labels) for label in classifier.labels]
         is_other = answers != self._answers
+        if self._answers and (window, decision, answers, bundle) != (
+                self._window, self._decision, self._answers, self.classifier.bundle):
+            self._due = 0  # what was changed shows in the next frame
         self.classifier, self._window, self._decision = classifier, window, decision
         self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
         self._threshold = decision.threshold or bundle.unknown_threshold

@@ -24,6 +24,7 @@ from act_ros.bags import POSES, Bag, project_types
 from act_ros.bundle import load_bundle
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
+from act_ros.recognizer import WindowOptions
 from act_ros.resources import find_model
 from act_ros.runtime import load_interpreter, runtime_name
 from act_ros.window import NANOSECONDS
@@ -104,7 +105,7 @@ def _floor(bag: Path, bundle: str, people: int) -> tuple[float, float]:
     interpreter.resize_tensor_input(source, shape)
     interpreter.allocate_tensors()
     windows = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    for _ in range(round(seconds * min(RATE, model.frame_rate))):
+    for _ in range(round(seconds * min(RATE, WindowOptions().max_rate))):
         interpreter.set_tensor(source, windows)
         interpreter.invoke()
     return middle - begin, time.process_time() - middle

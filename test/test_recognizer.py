@@ -419,13 +419,13 @@ def test_classifies_no_more_often_than_asked(
 def test_options_change_while_people_are_watched(classifier: ActClassifier) -> None:
     frames = film(lambda t: [someone(t)], seconds=4.0)
     recognizer = ActionRecognizer(classifier)
-    before = play(recognizer, frames[:59])[-1][0]
+    before = play(recognizer, frames[:60])[-1][0]
     recognizer.reconfigure(classifier, None, DecisionOptions(threshold=1.0, hysteresis=0.0))
-    [strict] = play(recognizer, frames[59:61])[-1]
+    [strict] = play(recognizer, frames[60:61])[0]
     assert (before.status, strict.status) == (Status.RECOGNIZED, Status.UNKNOWN)
     assert strict.frames == 30
     recognizer.reconfigure(classifier)
-    [again] = play(recognizer, frames[61:65])[-1]  # at the next window that is classified
+    [again] = play(recognizer, frames[61:62])[0]
     assert (again.status, again.label) == (Status.RECOGNIZED, 'walk')
     recognizer.reconfigure(classifier, WindowOptions(max_gap=0.1))
     [after] = play(recognizer, frames[70:71])[0]
