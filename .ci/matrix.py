@@ -59,9 +59,10 @@ def requirements(combination: Combination) -> list[str]:
     needed = {*packaging.ROBOT, *packaging.EXTRAS['build'], *packaging.EXTRAS['behaviours'],
               *packaging.EXTRAS['evaluation'], *packaging.EXTRAS['test']}
     needed = {item for item in needed if not item.startswith(('numpy', 'mpose', 'mypy', 'ruff'))}
-    if combination.ros != 'jazzy':  # the pins are those of Jazzy, and one package is no more
+    if combination.ros != 'jazzy':  # the pins are those of Jazzy
         needed = {re.sub(r'ros-jazzy-([\w-]+).*', rf'ros-{combination.ros}-\1', item)
                   for item in needed if 'python-cmake-module' not in item}
+        needed.add(f'ros-{combination.ros}-ament-cmake-ros-core')  # took that one's place
     # The tests make their models with the schema that comes with LiteRT.
     runtime = {TFLITE} if combination.runtime == TFLITE else set()
     return sorted(needed | runtime | {f'numpy{combination.numpy}'})

@@ -65,13 +65,14 @@ class ManagedNode(LifecycleNode):
         self, name: str, groups: Groups, make_work: Callable[[ManagedNode], Work],
     ) -> None:
         super().__init__(name)
+        # First of all: newer versions of rclpy destroy a node, too, whose parameters were refused.
+        self._gate, self._is_starting = Gate(), False
+        self._make_work, self._work = make_work, Work()
         # Models and topics may be changed, but not under the work that uses them.
         self.parameters = Parameters(self, groups, self._adjust, is_managed=True)
         self.lock = threading.RLock()
         self._failure = ''
         self._diagnostics = Diagnostics(self, self._reports)
-        self._gate, self._is_starting = Gate(), False
-        self._make_work, self._work = make_work, Work()
         self._entities = Entities(self)
         change_state = self._service_change_state.callback
 
