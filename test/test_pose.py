@@ -190,13 +190,14 @@ def test_crop_follows_the_person(clip: list[np.ndarray], lightning: PoseEstimato
         person, = lightning.estimate(image)
         _check(person, image)
         followed.append(person.score)
-    assert min(followed[1:]) > 0.5
     forgetful = create_estimator('movenet_lightning', score_threshold=0.0)
     whole: list[float] = []
     for image in clip[:40:5]:
         forgetful.reset()
         whole.append(forgetful.estimate(image)[0].score)
-    assert max(whole) < 0.4  # the man takes a tenth of the width
+    # The man takes a tenth of the width. The scores are the decoder's and the runtime's, too.
+    assert min(followed[1:]) > max(whole)
+    assert np.median(followed) > np.median(whole) + 0.2
 
 
 def test_single_and_multi_pose_agree(
@@ -211,7 +212,8 @@ def test_single_and_multi_pose_agree(
     assert np.median(distance) < 15  # the man is 220 pixels tall
 
 
-def test_other_image_size_starts_anew(clip: list[np.ndarray], lightning: PoseEstimator) -> None:
+def test_other_image_size_starts_anew(clip: list[np.ndarray]) -> None:
+    lightning = create_estimator('movenet_lightning', score_threshold=0.0)
     for image in clip[:5]:
         lightning.estimate(image)
     half = cv2.resize(clip[5], (320, 240))

@@ -75,6 +75,7 @@ def test_without_any_runtime_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _block(monkeypatch, *runtime.RUNTIME_NAMES)
+    monkeypatch.delenv(runtime.RUNTIME_VARIABLE, raising=False)
     with pytest.raises(ModelError, match='pip install ai-edge-litert') as caught:
         load_interpreter(MODEL)
     for name in runtime.RUNTIME_NAMES:
