@@ -55,7 +55,8 @@ def test_bytes_and_path_are_the_same_model() -> None:
 
 
 def _block(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Make the import of runtimes fail as if they were not installed."""
+    """Make the import of runtimes fail as if they were not installed, and none be preferred."""
+    monkeypatch.delenv(runtime.RUNTIME_VARIABLE, raising=False)
     for name in names:
         monkeypatch.setitem(sys.modules, runtime._MODULES[name][0], None)
 
@@ -75,7 +76,6 @@ def test_without_any_runtime_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _block(monkeypatch, *runtime.RUNTIME_NAMES)
-    monkeypatch.delenv(runtime.RUNTIME_VARIABLE, raising=False)
     with pytest.raises(ModelError, match='pip install ai-edge-litert') as caught:
         load_interpreter(MODEL)
     for name in runtime.RUNTIME_NAMES:
