@@ -56,8 +56,9 @@ def extract_features(
     # Joints first, (K, ..., T, 2): each joint is then one block of memory.
     joint_axis = keypoints.ndim - 2
     others = (*range(joint_axis), joint_axis + 1)
-    kind = np.float64 if keypoints.dtype == np.float64 else np.float32
-    points = np.ascontiguousarray(keypoints[..., :2].transpose(joint_axis, *others), kind)
+    kind = np.dtype(np.float64 if keypoints.dtype == np.float64 else np.float32)
+    points: np.ndarray = np.ascontiguousarray(
+        keypoints[..., :2].transpose(joint_axis, *others), kind)
     if not isfinite(points.sum()):  # much cheaper than to look at each
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first (act_ros.window)')
@@ -65,7 +66,7 @@ def extract_features(
     joints = get_layout(output_layout or _OUTPUT_LAYOUT.get(layout, layout)).joints
     *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
     neck, mid_hip = _mean(points, neck_of), _mean(points, mid_hip_of)
-    pose = points.take([indices[0] for indices in sources], axis=0)
+    pose: np.ndarray = points.take([indices[0] for indices in sources], axis=0)
     for joint, indices in enumerate(sources):
         if len(indices) > 1:
             pose[joint] = _mean(points, indices)

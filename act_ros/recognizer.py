@@ -113,6 +113,8 @@ class ActionRecognizer:
         self._order = StampOrder(0.0)
         self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
         self._due = 0
+        self.classifier = classifier
+        self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
         self.reconfigure(classifier, window, decision, labels)
 
     def reset(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from synthetic import LABELS, SECOND, bundle_of, person, pose, stamps, tiny_model
 
 from act_ros.bundle import save_bundle
-from act_ros.classifier import ActClassifier
+from act_ros.classifier import ActClassifier, Prediction
 from act_ros.decision import DecisionOptions, Status
 from act_ros.person import Person
 from act_ros.recognizer import Action, ActionRecognizer, WindowOptions
@@ -398,9 +398,13 @@ def test_classifies_no_more_often_than_asked(
     """In the frames between, the last answer stands, and the level is told all the same."""
     stamps_of_invokes: list[int] = []
     recognizer = ActionRecognizer(classifier, WindowOptions(max_rate=max_rate))
-    predict = classifier.predict
-    monkeypatch.setattr(classifier, 'predict', lambda *a: (stamps_of_invokes.append(now),
-                                                           predict(*a))[1])
+    predict, now = classifier.predict, 0
+
+    def noted(keypoints: np.ndarray, layout: str) -> Prediction:
+        stamps_of_invokes.append(now)
+        return predict(keypoints, layout)
+
+    monkeypatch.setattr(classifier, 'predict', noted)
     before: Action | None = None
     for now, persons in film(lambda t: [someone(t)], camera, 6.0, jitter):
         answer = recognizer.update(now, persons, 'coco17')
