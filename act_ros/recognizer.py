@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import isfinite
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from act_ros.features import extract_features
 from act_ros.options import Options, option
 from act_ros.person import Person
 from act_ros.skeletons import get_layout
-from act_ros.stamps import Arrival, StampOrder
+from act_ros.stamps import Arrival, RateLimit, StampOrder
 from act_ros.window import NANOSECONDS, PoseWindow, sample_windows
 
 
@@ -90,6 +90,11 @@ class _Subject:
     box: np.ndarray = field(default_factory=lambda: np.zeros(4, np.float32))
     attention: np.ndarray = field(default_factory=lambda: _NOTHING)
 
+    def show_window(self, frames: int) -> None:
+        """Report the window as it is now: the one that is classified, or the one that fills."""
+        self.frames, self.end = frames, self.window.newest
+        self.start = self.end - self.window.span
+
 
 class ActionRecognizer:
     """
@@ -112,7 +117,7 @@ class ActionRecognizer:
         self._layout = ''
         self._order = StampOrder(0.0)
         self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
-        self._due = 0
+        self._limit = RateLimit()
         self.classifier = classifier
         self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
         self.reconfigure(classifier, window, decision, labels)
@@ -120,7 +125,7 @@ class ActionRecognizer:
     def reset(self) -> None:
         """Forget everybody."""
         self._subjects.clear()
-        self._due = 0
+        self._limit = RateLimit(self._window.max_rate)
 
     def update(self, stamp: int, persons: Sequence[Person], layout: str) -> list[Action] | None:
         """
@@ -217,25 +222,25 @@ class ActionRecognizer:
     def _classify(self, stamp: int) -> None:
         """Classify everybody seen in this frame, all windows of a length in one batch."""
         bundle = self.classifier.bundle
-        # A quarter of a period of grace: jitter must not cost a whole frame.
-        is_due = stamp >= self._due - self._period // 4
         batches: dict[int, list[_Subject]] = {}
         for subject in self._subjects.values():
-            if subject.seen != stamp or not (is_due or subject.filter.probabilities is None):
+            if subject.seen != stamp:
                 continue
-            subject.end, span = subject.window.newest, subject.window.span
-            subject.start = subject.end - span
-            subject.frames = min(
-                int(span / NANOSECONDS * bundle.frame_rate + 0.5) + 1, bundle.num_frames)
-            if is_due and subject.frames >= bundle.min_frames:
-                batches.setdefault(subject.frames, []).append(subject)
-        if batches:
-            self._due = max(self._due, stamp - self._period) + self._period
+            # Half a period of grace: jitter must not cost a whole frame.
+            frames = min(int(subject.window.span / NANOSECONDS * bundle.frame_rate + 0.5) + 1,
+                         bundle.num_frames)
+            if subject.filter.probabilities is None:
+                subject.show_window(frames)
+            if frames >= bundle.min_frames:
+                batches.setdefault(frames, []).append(subject)
+        if not batches or not self._limit.lets_through(stamp):
+            return
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
                                        self._window.min_score)
             probabilities, attention = self.classifier.predict(keypoints, self._layout)
             for i, subject in enumerate(subjects):
+                subject.show_window(frames)
                 subject.filter.update(stamp, probabilities[i])
                 if attention is not None:
                     subject.attention = attention[i]
@@ -286,12 +291,12 @@ class ActionRecognizer:
         is_other = answers != self._answers
         if self._answers and (window, decision, answers, bundle) != (
                 self._window, self._decision, self._answers, self.classifier.bundle):
-            self._due = 0  # what was changed shows in the next frame
+            self._limit = RateLimit()  # what was changed shows in the next frame
         self.classifier, self._window, self._decision = classifier, window, decision
         self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
         self._threshold = decision.threshold or bundle.unknown_threshold
         self._order.tolerance = window.max_gap
-        self._period = round(NANOSECONDS / (window.max_rate or inf))
+        self._limit.rate = window.max_rate
         for subject in self._subjects.values():
             subject.window = subject.window.refilled(
                 bundle.num_frames, bundle.frame_rate, window.max_gap)
