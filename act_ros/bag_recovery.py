@@ -9,6 +9,7 @@ https://mcap.dev/spec, https://sqlite.org/fileformat2.html
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,7 +38,7 @@ class Channel(NamedTuple):
     msgcount: int
 
 
-class _Unfinished:
+class _Unfinished(ABC):
     """An unfinished file with what is needed of the interface of `rosbags.rosbag2.Reader`."""
 
     def __init__(self, path: Path) -> None:
@@ -60,9 +61,9 @@ class _Unfinished:
             if self._channels[number] in connections:
                 yield self._channels[number], time, data
 
+    @abstractmethod
     def _messages(self) -> Iterator[tuple[int, int, bytes]]:
         """Yield number of the channel, time and bytes of every message; note the channels."""
-        raise NotImplementedError
 
 
 class UnfinishedMcap(_Unfinished):

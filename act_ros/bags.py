@@ -11,7 +11,6 @@ Messages are taken by the definition that the bag carries; a bag without one, by
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -24,7 +23,7 @@ import numpy as np
 from act_ros.bag_recovery import UnfinishedMcap, UnfinishedSqlite
 from act_ros.images import ImageError, decode_compressed, decode_raw
 from act_ros.person import Person
-from act_ros.resources import find_resource
+from act_ros.resources import file_checksum, find_resource
 from act_ros.window import NANOSECONDS
 
 POSES = 'act_ros/msg/KeypointArray'
@@ -271,15 +270,6 @@ class Bag:
             return error
         return BagError(f'{self.path} is damaged or cut off{where} ({error}); copy it again, or '
                         f'repair it with `ros2 bag reindex`')
-
-
-def file_checksum(path: Path) -> str:
-    """Return a file's SHA-256, read piece by piece."""
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def to_nanoseconds(stamp: Any) -> int:

@@ -7,6 +7,7 @@ from this module outwards, in ``<checkout>/models`` or ``<prefix>/share/act_ros/
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +67,12 @@ def _folders(name: str) -> Iterator[Path]:
         for folder in (parent / name, parent / 'share' / 'act_ros' / name):
             if folder.is_dir():
                 yield folder
+
+
+def file_checksum(path: Path) -> str:
+    """Return a file's SHA-256, read piece by piece."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

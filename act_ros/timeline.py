@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from itertools import groupby
+from itertools import accumulate, groupby, pairwise
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -34,23 +34,6 @@ def _shares() -> tuple[str, ...]:
     return tuple(repr(i / 10_000) for i in range(10_001))
 
 
-_WRITTEN: dict[int, tuple[np.ndarray, str]] = {}
-"""Arrays and their text by their identity: a person's stay the same from window to window."""
-
-
-def _listed(probabilities: np.ndarray) -> str:
-    """Return the JSON list of probabilities (C,)."""
-    array, text = _WRITTEN.get(id(probabilities), (None, ''))
-    if array is not probabilities:
-        shares = _shares()
-        numbers = np.rint(1e4 * probabilities.astype(float)).astype(int).tolist()
-        text = f'[{", ".join([shares[i] for i in numbers])}]'
-        if len(_WRITTEN) > 200:
-            _WRITTEN.clear()
-        _WRITTEN[id(probabilities)] = probabilities, text
-    return text
-
-
 def frame_line(
     stamp: int, actions: Sequence[Action], truths: Sequence[str] = (), more: str = '',
 ) -> str:
@@ -63,8 +46,12 @@ def frame_line(
     :param truths: JSON of what each of them should be, as ``truth``; none: not written.
     :param more: JSON of further members of the object, with a comma before each.
     """
+    shares = _shares()
+    ends = [0, *accumulate(len(action.probabilities) for action in actions)]
+    rounded = np.rint(1e4 * np.concatenate(
+        [np.zeros(0), *(a.probabilities for a in actions)])).astype(int).tolist()
     entries = []
-    for action in actions:
+    for action, (begin, end) in zip(actions, pairwise(ends), strict=True):
         x_min, y_min, x_max, y_max = action.box.tolist()
         entries.append(
             f'{{"person_id": {quoted(action.person_id)}, "label": {quoted(action.label)}, '
@@ -73,7 +60,7 @@ def frame_line(
             f'"window_start": {action.window_start / NANOSECONDS}, '
             f'"window_end": {action.window_end / NANOSECONDS}, "frames": {action.frames}, '
             f'"box": [{x_min:.1f}, {y_min:.1f}, {x_max:.1f}, {y_max:.1f}], '
-            f'"probabilities": {_listed(action.probabilities)}')
+            f'"probabilities": [{", ".join([shares[i] for i in rounded[begin:end]])}]')
     if truths:
         entries = [f'{entry}, "truth": {truth}'
                    for entry, truth in zip(entries, truths, strict=True)]

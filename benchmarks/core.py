@@ -34,7 +34,7 @@ def crowd(count: int, time_s: float, rng: np.random.Generator) -> list[Person]:
 def measure(bundle: str, people: int, frames: int) -> Row:
     """Return the row for a number of people."""
     rng = np.random.default_rng(0)
-    recognizer = ActionRecognizer(ActClassifier(bundle), WindowOptions(max_rate=1000.0))
+    recognizer = ActionRecognizer(ActClassifier(bundle), WindowOptions(max_rate=0.0))
     model = recognizer.classifier.bundle
     shape = (people, model.num_frames, model.num_features)
     features = rng.standard_normal(shape).astype(np.float32)

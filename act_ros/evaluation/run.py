@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from act_ros.bags import Bag, BagError, file_checksum
+from act_ros.bags import Bag, BagError
 from act_ros.bundle import Bundle
 from act_ros.classifier import ActClassifier
 from act_ros.evaluation.report import write_report
@@ -41,7 +41,7 @@ from act_ros.finder import PersonFinder
 from act_ros.labels import UNKNOWN, Label, read_labels
 from act_ros.pose import create_estimator
 from act_ros.recognizer import Action, ActionRecognizer
-from act_ros.resources import find_model
+from act_ros.resources import file_checksum, find_model
 from act_ros.runtime import runtime_name
 from act_ros.timeline import frame_line
 from act_ros.video import AnnotatedVideo

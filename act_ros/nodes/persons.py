@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
@@ -23,7 +22,7 @@ from act_ros.nodes.topics import LEVEL, DropLog, topic_of
 from act_ros.person import Person
 from act_ros.pose import PoseEstimator, create_estimator
 from act_ros.recognizer import Action
-from act_ros.resources import find_model
+from act_ros.resources import file_checksum, find_model
 from act_ros.stamps import RateLimit
 from act_ros.tracking import TrackerOptions
 
@@ -32,7 +31,7 @@ def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
     """Open the pose network that the node's parameters name, and tell those who report on it."""
     pose = node.parameters(PoseOptions)
     estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
-    digest = hashlib.sha256(find_model(pose.model).read_bytes()).hexdigest()
+    digest = file_checksum(find_model(pose.model))
     for health in healths:
         health.facts |= {'pose model': estimator.name, 'pose model SHA-256': digest}
     return estimator
