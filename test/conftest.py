@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def ray_cluster() -> Iterator[str]:
     pytest.importorskip('ray', reason='Ray is optional')
     from ray.cluster_utils import Cluster
 
+    # The jobs are small; what else fills the machine is no reason to end them again and again.
+    os.environ['RAY_memory_monitor_refresh_ms'] = '0'
     for attempt in range(4):
         cluster = Cluster()
         try:
