@@ -8,7 +8,6 @@ and somebody waves; time goes on from test to test.
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import subprocess
 import time
@@ -358,7 +357,5 @@ def test_sigterm_under_load(tmp_path: Path, tiny_bundle: Path) -> None:
             press()
             begin = time.monotonic()
             assert node.stop() == 0, node.log
-            # Where others overload the machine, too, the clock says nothing about the node.
-            if os.getloadavg()[0] < 2 * (os.cpu_count() or 1):
-                assert time.monotonic() - begin < 2.0
+            assert time.monotonic() - begin < 2.0
             assert 'Traceback' not in node.log
