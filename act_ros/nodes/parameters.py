@@ -109,11 +109,9 @@ def descriptor(item: dataclasses.Field[Any], is_managed: bool = False) -> Parame
     if meta['fixed'] and is_managed:
         constraints.append('to be changed only while the node is unconfigured')
     result.additional_constraints = '; '.join(constraints)
-    if choices:
-        pass
-    elif isinstance(item.default, bool) or low is None or high is None:
-        pass
-    elif isinstance(item.default, int):
+    if choices or isinstance(item.default, bool) or low is None or high is None:
+        return result
+    if isinstance(item.default, int):
         result.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
     else:
         result.floating_point_range = [
