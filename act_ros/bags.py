@@ -11,7 +11,6 @@ Messages are taken by the definition that the bag carries; a bag without one, by
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from act_ros.bag_recovery import UnfinishedMcap, UnfinishedSqlite
+from act_ros.cdr import MAX_KEYPOINTS, MAX_PERSONS, Poses, read_poses
 from act_ros.images import ImageError, decode_compressed, decode_raw
 from act_ros.person import Person
 from act_ros.resources import file_checksum, find_resource
@@ -194,17 +194,17 @@ class Bag:
         :raises BagError: as `find_topic` and `messages`.
         """
         name = self.find_topic((POSES,), topic)
-        for _, time, (stamp, layout, size, persons) in self._decoded([name], self._pose_decoder):
-            self.unstamped += not stamp
-            yield PoseFrame(time, stamp or time, layout, persons, size)
+        for _, time, poses in self._decoded([name], self._pose_decoder):
+            self.unstamped += not poses.stamp
+            yield PoseFrame(
+                time, poses.stamp or time, poses.layout, poses.persons, poses.size)
 
-    def _pose_decoder(self, connection: Any) -> Callable[[bytes], _Poses]:
+    def _pose_decoder(self, connection: Any) -> Callable[[bytes], Poses]:
         store, ours = self._store_for(connection), project_types()
-        general = partial(store.deserialize_cdr, typename=POSES)
-        # The same definition as this project's: no detour over a Python object for every joint.
         if store is ours or store.hash_rihs01(POSES) == ours.hash_rihs01(POSES):
-            return lambda data: _read_poses(data) or _convert_poses(general(data))
-        return lambda data: _convert_poses(general(data))
+            return read_poses
+        # Of another version of this project: as its own definition has it.
+        return lambda data: _convert_poses(store.deserialize_cdr(data, POSES))
 
     def images(self, topic: str | None = None) -> Iterator[ImageFrame]:
         """
@@ -314,60 +314,16 @@ def _storage_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in _STORAGES)
 
 
-# Stamp (nanoseconds), layout, width and height, and the persons of a KeypointArray.
-_Poses = tuple[int, str, tuple[int, int], list[Person]]
-
-
-def _convert_poses(message: Any) -> _Poses:
+def _convert_poses(message: Any) -> Poses:
     """Return the content of a decoded KeypointArray."""
-    return (to_nanoseconds(message.header.stamp), message.layout,
-            (message.image_width, message.image_height), [_person(p) for p in message.persons])
+    return Poses(to_nanoseconds(message.header.stamp), message.header.frame_id, message.layout,
+                 (message.image_width, message.image_height),
+                 [_person(p) for p in message.persons[:MAX_PERSONS]])
 
 
 def _person(message: Any) -> Person:
-    keypoints = np.array([(k.x, k.y, k.score) for k in message.keypoints], np.float32)
+    keypoints = np.array(
+        [(k.x, k.y, k.score) for k in message.keypoints[:MAX_KEYPOINTS]], np.float32)
     box = message.box
     return Person(keypoints.reshape(-1, 3), message.score, np.array(
         (box.x_min, box.y_min, box.x_max, box.y_max), np.float32), message.id)
-
-
-_LITTLE_ENDIAN = b'\x00\x01'
-_NUMBER, _TRIPLE, _STAMP, _SCORE_AND_JOINTS = (
-    struct.Struct(form) for form in ('<I', '<III', '<iI', '<f16xI'))
-_JOINT_BYTES = 12
-
-
-def _read_poses(data: bytes) -> _Poses | None:
-    """
-    Return the content of a KeypointArray straight from its bytes, or None if they are big endian.
-
-    OMG CDR, version 1: four bytes of encapsulation; every field of these types is of four bytes,
-    or a string, and begins at a multiple of four.
-    """
-    if data[:2] != _LITTLE_ENDIAN:
-        return None
-    numbers = np.frombuffer(data, '<f4', len(data) // 4 - 1, 4)
-    sec, nanosec = _STAMP.unpack_from(data, 4)
-    _, at = _string(data, 12)  # frame_id
-    layout, at = _string(data, at)
-    width, height, count = _TRIPLE.unpack_from(data, at)
-    at += 12
-    persons = []
-    for _ in range(count):
-        name, at = _string(data, at)
-        score, joints = _SCORE_AND_JOINTS.unpack_from(data, at)
-        first = at // 4  # of the box's numbers
-        at += 24 + _JOINT_BYTES * joints
-        persons.append(Person(
-            numbers[first + 5:at // 4 - 1].reshape(joints, 3), score, numbers[first:first + 4],
-            name))
-    return sec * NANOSECONDS + nanosec, layout, (width, height), persons
-
-
-def _string(data: bytes, at: int) -> tuple[str, int]:
-    """Return the string at a place, and the place of what follows it."""
-    (size,) = _NUMBER.unpack_from(data, at)
-    end = at + 4 + size
-    if end > len(data):
-        raise ValueError('a string goes beyond the end of its message')
-    return bytes(data[at + 4:end - 1]).decode(), (end + 3) & ~3

@@ -202,6 +202,7 @@ def test_corrupt_messages(stream: Stream) -> None:
         stream.robot.keypoints.publish(next(trash))
         answer = stream.ask(begin + i * PERIOD, couple(i / 30))
         assert i < 30 or said(answer) == RIGHT
+    assert 'dropped so far: unreadable message' in stream.robot.node.log
 
 
 def test_act_node_is_killed_and_started_again(tmp_path: Path, tiny_bundle: Path) -> None:

@@ -16,15 +16,15 @@ pytest.importorskip('rclpy')
 
 from rclpy.serialization import deserialize_message, serialize_message
 from robot import frame, walker
+from std_msgs.msg import Header
 from test_fuzz import effort, mutated
 
 from act_ros.captions import caption, colour_of
+from act_ros.cdr import MAX_KEYPOINTS, MAX_PERSONS, read_poses
 from act_ros.classifier import ActClassifier
 from act_ros.drawing import draw
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.nodes.conversions import (
-    MAX_KEYPOINTS,
-    MAX_PERSONS,
     actions_to_msg,
     msg_to_actions,
     msg_to_persons,
@@ -84,15 +84,20 @@ def spoiled(draw_: st.DrawFn) -> KeypointArray:
 
 def answer(recognizer: ActionRecognizer, msg: KeypointArray) -> ActionArray | None:
     """Return what act_node publishes about a message, come through its bytes."""
+    return answer_to_bytes(recognizer, bytes(serialize_message(msg)))
+
+
+def answer_to_bytes(recognizer: ActionRecognizer, data: bytes) -> ActionArray | None:
+    """Return what act_node publishes about the bytes of a message."""
     try:
-        actions = recognizer.update(to_nanoseconds(msg.header.stamp), msg_to_persons(msg),
-                                    msg.layout)
+        poses = read_poses(data)
+        actions = recognizer.update(poses.stamp, poses.persons, poses.layout)
     except ValueError:  # act_node logs it
         return None
     if actions is None:
         return None
     return deserialize_message(
-        bytes(serialize_message(actions_to_msg(actions, 'tiny', msg.header))), ActionArray)
+        bytes(serialize_message(actions_to_msg(actions, 'tiny', Header()))), ActionArray)
 
 
 def is_sound(action: Action) -> bool:
@@ -127,13 +132,41 @@ def test_any_bytes_of_keypoints(classifier: ActClassifier, content: bytes) -> No
     recognizer = ActionRecognizer(classifier)
     for i in range(12):
         answer(recognizer, frame(i, [walker(i)]))
+    reply = answer_to_bytes(recognizer, content)
+    assert reply is None or all(is_sound(action) for action in reply.actions)
+
+
+@given(msg=messages(KeypointArray))
+@effort(1.0)
+def test_bytes_say_what_the_message_says(msg: KeypointArray) -> None:
+    """Read without rclpy's help, nothing is lost or moved."""
+    data = bytes(serialize_message(msg))
+    msg = deserialize_message(data, KeypointArray)  # which ends strings at the first zero
+    poses, persons = read_poses(data), msg_to_persons(msg)
+    assert poses[:4] == (to_nanoseconds(msg.header.stamp), msg.header.frame_id, msg.layout,
+                         (msg.image_width, msg.image_height))
+    assert [p.id for p in poses.persons] == [p.id for p in persons]
+    for mine, theirs in zip(poses.persons, persons, strict=True):
+        np.testing.assert_array_equal(mine.keypoints, theirs.keypoints)
+        np.testing.assert_array_equal(mine.box, theirs.box)
+        np.testing.assert_equal(mine.score, theirs.score)
+
+
+@given(content=mutated(GOOD))
+@effort(0.5)
+def test_what_rclpy_reads_is_read_alike(content: bytes) -> None:
+    """Spoiled bytes are refused or read, never as something else."""
+    try:
+        poses = read_poses(content)
+    except ValueError:
+        return
     try:
         msg = deserialize_message(content, KeypointArray)
-    except Exception as error:
+    except Exception as error:  # such as a string without its last zero
         assert type(error).__name__ == 'RMWError'
         return
-    reply = answer(recognizer, msg)
-    assert reply is None or all(is_sound(action) for action in reply.actions)
+    assert (poses.stamp, poses.layout) == (to_nanoseconds(msg.header.stamp), msg.layout)
+    assert [p.id for p in poses.persons] == [p.id for p in msg.persons]
 
 
 @given(msg=messages(ActionArray), size=st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -153,6 +186,6 @@ def test_a_flood_is_not_looked_at() -> None:
     msg = frame(0, [walker(0)])
     msg.persons[0].keypoints = list(msg.persons[0].keypoints) * 50
     msg.persons = list(msg.persons) * 1500
-    persons = msg_to_persons(msg)
-    assert len(persons) == MAX_PERSONS
-    assert {len(person.keypoints) for person in persons} == {MAX_KEYPOINTS}
+    for persons in (msg_to_persons(msg), read_poses(bytes(serialize_message(msg))).persons):
+        assert len(persons) == MAX_PERSONS
+        assert {len(person.keypoints) for person in persons} == {MAX_KEYPOINTS}

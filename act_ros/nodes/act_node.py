@@ -7,18 +7,22 @@ and the latched ``~/labels``.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from std_msgs.msg import Header
+
+from act_ros.cdr import read_poses
 from act_ros.decision import DecisionOptions
 from act_ros.health import Health, HealthOptions
 from act_ros.msg import KeypointArray
 from act_ros.nodes.actions import ActionModel
-from act_ros.nodes.conversions import msg_to_persons
+from act_ros.nodes.conversions import to_time
 from act_ros.nodes.managed import ManagedNode, Work
 from act_ros.nodes.options import ActOptions, StartOptions
 from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL, SilenceLog
+from act_ros.nodes.topics import LEVEL, DropLog, SilenceLog
 from act_ros.recognizer import WindowOptions
 
 OPTIONS = (
@@ -35,15 +39,24 @@ class ActWork(Work):
         self.health = [self._health]
         self._model = ActionModel(node)
         self._output = self._model.output(self._health)
-        node.subscribe(KeypointArray, 'keypoints', self._act, LEVEL)
+        drops: Counter[str] = Counter()
+        self._drop_log = DropLog(node, drops)
+        self._health.watch(drops)
+        node.subscribe(KeypointArray, 'keypoints', self._act, LEVEL, is_raw=True)
         self._silence = SilenceLog(node, self._health.source, lambda: node.is_active)
 
-    def _act(self, msg: KeypointArray, info: Mapping[str, Any]) -> None:
+    def _act(self, data: bytes, info: Mapping[str, Any]) -> None:
         self._silence.heard()
         self._health.heard(info.get('publication_sequence_number'))
-        actions = self._output.publish(msg.header, msg_to_persons(msg), msg.layout)
+        try:
+            poses = read_poses(data)
+        except ValueError as error:
+            self._drop_log.refuse('unreadable message', error, self._health)
+            return
+        header = Header(stamp=to_time(poses.stamp), frame_id=poses.frame_id)
+        actions = self._output.publish(header, poses.persons, poses.layout)
         if actions is not None:
-            self._health.answered(self._node.age(msg.header), len(msg.persons))
+            self._health.answered(self._node.age(header), len(poses.persons))
 
     def adjust(self) -> None:
         """Take over the node's parameters."""

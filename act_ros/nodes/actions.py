@@ -14,7 +14,7 @@ from act_ros.msg import ActionArray, ActionLabels
 from act_ros.nodes.conversions import actions_to_msg, to_nanoseconds
 from act_ros.nodes.managed import USER_ERRORS, ManagedNode
 from act_ros.nodes.options import ActOptions
-from act_ros.nodes.topics import LATCHED, LEVEL, THROTTLE, DropLog, topic_of
+from act_ros.nodes.topics import LATCHED, LEVEL, DropLog, topic_of
 from act_ros.person import Person
 from act_ros.recognizer import Action, ActionRecognizer, WindowOptions
 from act_ros.srv import LoadBundle
@@ -103,10 +103,8 @@ class ActionOutput:
             with self.health.timed('recognition'):
                 actions = self._recognizer.update(to_nanoseconds(header.stamp), persons, layout)
         except ValueError as error:
-            self._recognizer.drops['unusable keypoints'] += 1
-            self.health.failed(str(error))
-            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
-            actions = None
+            self._drop_log.refuse('unusable keypoints', error, self.health)
+            return None
         self._drop_log.tell()
         if actions is None:
             return None

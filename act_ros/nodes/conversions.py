@@ -8,6 +8,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
+from act_ros.cdr import MAX_KEYPOINTS, MAX_PERSONS
 from act_ros.decision import Status
 from act_ros.msg import Action as ActionMsg
 from act_ros.msg import ActionArray, BoundingBox, Keypoint, KeypointArray, PersonKeypoints
@@ -15,7 +16,6 @@ from act_ros.person import Person
 from act_ros.recognizer import Action
 from act_ros.window import NANOSECONDS
 
-MAX_PERSONS, MAX_KEYPOINTS = 1000, 256
 _STATUSES = {int(status): status for status in Status}
 
 

@@ -92,10 +92,7 @@ class ImageInput:
         try:
             image = image_to_bgr(msg)
         except ValueError as error:
-            self._drops['unreadable image'] += 1
-            self._health.failed(str(error))
-            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
-            self._drop_log.tell()
+            self._drop_log.refuse('unreadable image', error, self._health)
             return
         self._on_image(msg.header, image)
 

@@ -108,13 +108,17 @@ class ManagedNode(LifecycleNode):
 
     def subscribe(
         self, kind: type, topic: str, callback: Callable[..., None], qos: Any,
+        is_raw: bool = False,
     ) -> Subscription:
         """
         Subscribe; only what comes while the node is active reaches the callback.
 
+        If ``is_raw``, it gets the bytes of each message.
+
         The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
         """
-        return self.create_subscription(kind, topic, callback, qos, callback_group=self._gate)
+        return self.create_subscription(
+            kind, topic, callback, qos, callback_group=self._gate, raw=is_raw)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and make everything."""

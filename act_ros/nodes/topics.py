@@ -10,6 +10,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
+from act_ros.health import Health
+
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEVEL = QoSProfile(depth=10)
 """RELIABLE, volatile: keypoints and actions."""
@@ -36,6 +38,13 @@ class DropLog:
         self._node, self._drops, self._about = node, drops, f'{camera}: ' if camera else ''
         self._told: Counter[str] = Counter()
         self._told_at = 0.0
+
+    def refuse(self, cause: str, error: Exception, health: Health) -> None:
+        """Count input that cannot be used, and say why."""
+        self._drops[cause] += 1
+        health.failed(str(error))
+        self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+        self.tell()
 
     def tell(self) -> None:
         """Warn if there is something new to say."""
