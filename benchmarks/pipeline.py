@@ -3,7 +3,9 @@ From camera to ``/actions``: age of an answer, CPU and memory, by layout, rate a
 
 Publishes images of so many walking people at the rate of a camera to nodes in processes of their
 own: pose_node and act_node, or pipeline_node. The age of an answer is the time from publishing an
-image to receiving its actions. The floor is the pose network and the bare invoke of AcT, without
+image to receiving its actions. Where pipeline_node has the camera itself (a video of the same
+images stands in for it), no image goes over DDS, and the age counts from the image's stamp. The
+floor is the pose network and the bare invoke of AcT, without
 ROS, on the same images at the same rate, before and after. The second table is what each node
 costs over its life: starting, active, inactive (life cycle), cleaned up.
 """
@@ -17,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -52,8 +55,10 @@ _WIDTH, _HEIGHT = 160, 240
 class Process:
     """A node in a process of its own, and what it costs."""
 
-    def __init__(self, name: str, threads: int, bundle: str) -> None:
+    def __init__(self, name: str, threads: int, bundle: str, source: str = '') -> None:
         arguments = ['-r', 'keypoints:=pose_node/keypoints', '-p', 'reliability:=reliable']
+        if source:
+            arguments += ['-p', f'source:={source}', '-p', 'loop:=true']
         if name != 'act_node':
             arguments += ['-p', f'num_threads:={threads}']
         if name != 'pose_node':
@@ -100,7 +105,7 @@ class Camera:
         self.node = Node('benchmark')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        self._sent: dict[int, float] = {}
+        self._sent: dict[int, float] | None = {}
         self.ages: list[float] = []
         self.people: list[int] = []
         self.recognized = 0.0
@@ -117,9 +122,13 @@ class Camera:
         self.wait(lambda: self._images.get_subscription_count()
                   and self.node.count_publishers('/actions'))
 
+    def wait_for_recognition(self) -> None:
+        """Spin until somebody's action is recognized."""
+        self.wait(lambda: self.recognized)
+
     def play(self, frames: list[np.ndarray], rate: float, count: int) -> float:
         """Publish so many images, wait for the last answer, and return the seconds that took."""
-        self._sent.clear()
+        sent = self._sent = dict[int, float]()
         self.ages.clear()
         self.people.clear()
         start = time.perf_counter()
@@ -128,16 +137,29 @@ class Camera:
             msg = bgr_to_image(frames[i % len(frames)], Header(stamp=to_time(stamp)))
             while (left := due - time.perf_counter()) > 0:
                 self._executor.spin_once(timeout_sec=left)
-            self._sent[stamp] = time.perf_counter()
+            sent[stamp] = time.perf_counter()
             self._images.publish(msg)
         end = time.perf_counter() + 0.5
         while time.perf_counter() < end:
             self._executor.spin_once(timeout_sec=0.1)
         return end - start
 
+    def watch(self, seconds: float) -> None:
+        """Listen to a node that has a camera of its own."""
+        self._sent = None
+        self.ages.clear()
+        self.people.clear()
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self._executor.spin_once(timeout_sec=0.1)
+
     def _answered(self, msg: ActionArray) -> None:
-        now = time.perf_counter()
-        if sent := self._sent.get(to_nanoseconds(msg.header.stamp)):
+        now, stamp = time.perf_counter(), to_nanoseconds(msg.header.stamp)
+        if self._sent is None:  # a node with its own camera stamps by the wall clock
+            sent: float | None = now - (time.time_ns() - stamp) * 1e-9
+        else:
+            sent = self._sent.get(stamp)
+        if sent:
             self.ages.append(now - sent)
             self.people.append(sum(a.status != Status.LOST for a in msg.actions))
         if not self.recognized and any(a.status == Status.RECOGNIZED for a in msg.actions):
@@ -210,14 +232,52 @@ def measure_ages(
             elapsed = camera.play(frames, rate, count)
             cpu = sum(process.cpu_seconds for process in processes) - before
             floor += bare.measure(frames, people, rate, options.seconds / 4)
-            (age50, age99), (floor50, floor99) = percentiles(camera.ages), percentiles(floor)
-            rows.append({
-                'layout': layout, 'Hz': rate, 'people': people,
-                'found': float(np.mean(camera.people)),
-                'answered': len(camera.ages) / count, 'age p50 ms': age50, 'age p99 ms': age99,
-                'floor p50 ms': floor50, 'floor p99 ms': floor99, 'p50 / floor': age50 / floor50,
-                'CPU share of a core': cpu / elapsed,
-                'private MB': sum(process.memory_mb[1] for process in processes)})
+            memory = sum(process.memory_mb[1] for process in processes)
+            rows.append(age_row(layout, rate, people, camera, count, floor, cpu / elapsed, memory))
+    return rows
+
+
+def age_row(
+    layout: str, rate: float, people: int, camera: Camera, count: int, floor: list[float],
+    cpu: float, memory: float,
+) -> Row:
+    """Return a row of the first table."""
+    (age50, age99), (floor50, floor99) = percentiles(camera.ages), percentiles(floor)
+    return {
+        'layout': layout, 'Hz': rate, 'people': people, 'found': float(np.mean(camera.people)),
+        'answered': len(camera.ages) / count, 'age p50 ms': age50, 'age p99 ms': age99,
+        'floor p50 ms': floor50, 'floor p99 ms': floor99, 'p50 / floor': age50 / floor50,
+        'CPU share of a core': cpu, 'private MB': memory}
+
+
+def measure_own_camera(options: argparse.Namespace) -> list[Row]:
+    """Return the rows of a pipeline_node that opens its camera itself."""
+    rows, bare = [], Floor(options)
+    for people in options.people:
+        frames = walkers(people)
+        for rate in options.rates:
+            floor = bare.measure(frames, people, rate, options.seconds / 4)
+            with TemporaryDirectory() as folder:
+                video = f'{folder}/camera.avi'
+                writer = cv2.VideoWriter(
+                    video, cv2.VideoWriter.fourcc(*'MJPG'), rate, frames[0].shape[1::-1])
+                for frame in frames:
+                    writer.write(frame)
+                writer.release()
+                process, camera = Process(
+                    'pipeline_node', options.threads, options.bundle, video), Camera()
+                try:
+                    camera.wait_for_recognition()
+                    before = process.cpu_seconds
+                    camera.watch(options.seconds)
+                    cpu = (process.cpu_seconds - before) / options.seconds
+                    memory = process.memory_mb[1]
+                finally:
+                    camera.node.destroy_node()
+                    process.stop()
+            floor += bare.measure(frames, people, rate, options.seconds / 4)
+            rows.append(age_row('one process, own camera', rate, people, camera,
+                                round(options.seconds * rate), floor, cpu, memory))
     return rows
 
 
@@ -285,8 +345,9 @@ def main() -> None:
             camera.node.destroy_node()
             for process in processes:
                 process.stop()
+    ages += measure_own_camera(options)
     rclpy.shutdown()
-    show('Age of an answer, from publishing a raw image of 640 x 480', ages)
+    show('Age of an answer, from an image of 640 x 480', ages)
     show('Costs of each node, one person at 30 Hz', costs)
     save(options.json, ages=ages, costs=costs)
 
