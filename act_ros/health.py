@@ -133,6 +133,11 @@ class Health:
         """Note what went wrong."""
         self._error, self._failed = error, self._clock()
 
+    def broke(self, error: Exception) -> None:
+        """Note a frame lost to an error that nobody foresaw."""
+        self._missed['unforeseen error'] += 1
+        self.failed(f'{type(error).__name__}: {error}')
+
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
         """Note how long something takes."""

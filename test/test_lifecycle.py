@@ -224,11 +224,13 @@ def test_the_pipeline_closes_its_video_while_inactive(robot: Bench, tmp_path: Pa
 
 
 ODD = """
+import time
+
 import rclpy
 from lifecycle_msgs.msg import State
 from std_msgs.msg import Header
 
-from act_ros.health import HealthOptions
+from act_ros.health import Health, HealthOptions
 from act_ros.nodes.managed import ERROR, SUCCESS, ManagedNode, Work
 from act_ros.nodes.options import StartOptions
 
@@ -236,7 +238,9 @@ tries = []
 
 class Odd(Work):
     def __init__(self, node):
-        node.create_publisher(Header, 'odd', 1)
+        self.odd, self.heard = node.create_publisher(Header, 'odd', 1), []
+        self.health = [Health('odd')]
+        node.subscribe(Header, 'odd', self.hear, 1)
         tries.append(len(tries))
         if len(tries) == 1:
             raise KeyError('nobody thought of this')
@@ -244,6 +248,11 @@ class Odd(Work):
     def start(self):
         if len(tries) == 2:
             raise KeyError('nor of this')
+
+    def hear(self, msg):
+        self.heard.append(msg)
+        if len(self.heard) == 1:
+            raise KeyError('nor that a frame')
 
 rclpy.init()
 node = ManagedNode('odd', (('', StartOptions), ('diagnostics', HealthOptions)), Odd)
@@ -257,16 +266,23 @@ assert node.trigger_activate() == ERROR and not node.is_active
 assert state() == State.PRIMARY_STATE_UNCONFIGURED and topics() == before
 assert node.trigger_configure() == SUCCESS and node.trigger_activate() == SUCCESS
 assert node.is_active and node._reports()['life cycle'].message == 'active'
+work, end = node._work, time.monotonic() + 20
+while len(work.heard) < 3 and time.monotonic() < end:
+    work.odd.publish(Header())
+    rclpy.spin_once(node, timeout_sec=0.1)
+assert len(work.heard) >= 3 and node.is_active
+values = node._reports()['odd'].values
+assert values['dropped: unforeseen error'] == '1' and 'nor that' in values['last error']
 node.destroy_node()
 rclpy.shutdown()
 """
 
 
-def test_an_error_nobody_foresaw_leaves_an_unconfigured_node(tmp_path: Path) -> None:
-    """Error processing gives back what there was; the traceback is in the log."""
+def test_errors_nobody_foresaw_do_not_end_a_node(tmp_path: Path) -> None:
+    """One in a transition leaves it unconfigured, one in a frame costs that; both are logged."""
     environment = {**os.environ, 'ROS_DOMAIN_ID': str(free_domain()), 'PYTHONPATH': str(ROOT),
                    'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
     done = subprocess.run([sys.executable, '-c', ODD], cwd=tmp_path, env=environment, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count('Traceback') == 2 and 'nobody thought of this' in done.stdout
+    assert done.stdout.count('Traceback') == 3 and 'nobody thought of this' in done.stdout

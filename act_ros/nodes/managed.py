@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 from rclpy.exceptions import ParameterException
@@ -23,6 +24,7 @@ from act_ros.nodes.diagnostics import Diagnostics
 from act_ros.nodes.entities import Entities, Gate
 from act_ros.nodes.options import StartOptions
 from act_ros.nodes.parameters import Groups, Parameters
+from act_ros.nodes.topics import THROTTLE
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
@@ -118,7 +120,22 @@ class ManagedNode(LifecycleNode):
         The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
         """
         return self.create_subscription(
-            kind, topic, callback, qos, callback_group=self._gate, raw=is_raw)
+            kind, topic, self.surviving(callback), qos, callback_group=self._gate, raw=is_raw)
+
+    def surviving(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return a callback whose errors that nobody foresaw cost a frame, but not the node."""
+        @wraps(callback)
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                if not self.context.ok():
+                    raise  # told to stop in the middle of it
+                for health in self._work.health:
+                    health.broke(error)
+                self.get_logger().error(f'a frame is lost: {traceback.format_exc()}',
+                                        throttle_duration_sec=THROTTLE)
+        return call
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and make everything."""

@@ -88,7 +88,8 @@ class PipelineWork(Work):
         video = self._node.parameters(VideoOptions)
         if video.source:
             self.health[0].source = video.source
-            self._video = VideoInput(self._node, video, self._cameras[0].play)
+            self._video = VideoInput(
+                self._node, video, self._node.surviving(self._cameras[0].play))
             self._video.start()
 
     def stop(self) -> None:
