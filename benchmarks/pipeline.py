@@ -5,9 +5,9 @@ Publishes images of so many walking people at the rate of a camera to nodes in p
 own: pose_node and act_node, or pipeline_node. The age of an answer is the time from publishing an
 image to receiving its actions. Where pipeline_node has the camera itself (a video of the same
 images stands in for it), no image goes over DDS, and the age counts from the image's stamp. The
-floor is the pose network and the bare invoke of AcT, without
-ROS, on the same images at the same rate, before and after. The second table is what each node
-costs over its life: starting, active, inactive (life cycle), cleaned up.
+floor is the pose network and the bare invoke of AcT, without ROS, on the same images at the same
+rate, before and after. The second table is what each node costs over its life: starting, active,
+inactive (life cycle), cleaned up. The third is act_node alone with a crowd.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ from std_msgs.msg import Header
 
 from act_ros.classifier import ActClassifier
 from act_ros.decision import Status
-from act_ros.msg import ActionArray
-from act_ros.nodes.conversions import to_nanoseconds, to_time
+from act_ros.msg import ActionArray, KeypointArray
+from act_ros.nodes.conversions import persons_to_msg, to_nanoseconds, to_time
 from act_ros.nodes.images import bgr_to_image
 from act_ros.nodes.topics import LEVEL
 from act_ros.pose import DEFAULT_MODEL, create_estimator
 from act_ros.recognizer import WindowOptions
 from act_ros.resources import find_resource
 from act_ros.stamps import RateLimit
+from benchmarks.core import crowd
 from benchmarks.report import Row, parser, percentiles, save, show
 
 LAYOUTS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
@@ -144,18 +145,19 @@ class Camera:
             self._executor.spin_once(timeout_sec=0.1)
         return end - start
 
-    def watch(self, seconds: float) -> None:
-        """Listen to a node that has a camera of its own."""
+    def watch(self, seconds: float, anew: bool = True) -> None:
+        """Listen for so long to what is published without this camera."""
         self._sent = None
-        self.ages.clear()
-        self.people.clear()
+        if anew:
+            self.ages.clear()
+            self.people.clear()
         end = time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            self._executor.spin_once(timeout_sec=0.1)
+        while (left := end - time.perf_counter()) > 0:
+            self._executor.spin_once(timeout_sec=left)
 
     def _answered(self, msg: ActionArray) -> None:
         now, stamp = time.perf_counter(), to_nanoseconds(msg.header.stamp)
-        if self._sent is None:  # a node with its own camera stamps by the wall clock
+        if self._sent is None:  # stamped by the wall clock
             sent: float | None = now - (time.time_ns() - stamp) * 1e-9
         else:
             sent = self._sent.get(stamp)
@@ -308,6 +310,36 @@ def measure_costs(processes: list[Process], camera: Camera, ready: float) -> lis
                 processes, memory, active, inactive, strict=True)]
 
 
+def measure_crowd(options: argparse.Namespace) -> Row:
+    """Return what act_node costs with thirty people at 30 Hz."""
+    people, rate, rng = 30, 30, np.random.default_rng(0)
+    process, camera = Process('act_node', options.threads, options.bundle), Camera()
+    publisher = camera.node.create_publisher(KeypointArray, 'pose_node/keypoints', LEVEL)
+    try:
+        camera.wait(lambda: publisher.get_subscription_count()
+                    and camera.node.count_publishers('/actions'))
+
+        def play(seconds: float) -> float:
+            """Publish keypoints for so long; return the processor time of the node a second."""
+            before, begin = process.cpu_seconds, time.perf_counter()
+            for i in range(round(seconds * rate)):
+                header = Header(stamp=to_time(time.time_ns()))
+                publisher.publish(persons_to_msg(
+                    crowd(people, i / rate, rng), 'coco17', header, 640, 480))
+                camera.watch(begin + (i + 1) / rate - time.perf_counter(), anew=i == 0)
+            return (process.cpu_seconds - before) / (time.perf_counter() - begin)
+
+        play(2.5)
+        cpu = play(options.seconds)
+        age50, age99 = percentiles(camera.ages)
+        return {'people': people, 'Hz': rate, 'answered': len(camera.ages) / (
+            options.seconds * rate), 'age p50 ms': age50, 'age p99 ms': age99,
+            'CPU share of a core': cpu, 'private MB': process.memory_mb[1]}
+    finally:
+        camera.node.destroy_node()
+        process.stop()
+
+
 def set_up_ros() -> None:
     """Keep to this machine, in a domain of our own, with room for raw images."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
@@ -346,10 +378,12 @@ def main() -> None:
             for process in processes:
                 process.stop()
     ages += measure_own_camera(options)
+    crowds = [measure_crowd(options)]
     rclpy.shutdown()
     show('Age of an answer, from an image of 640 x 480', ages)
     show('Costs of each node, one person at 30 Hz', costs)
-    save(options.json, ages=ages, costs=costs)
+    show('act_node with a crowd', crowds)
+    save(options.json, ages=ages, costs=costs, crowds=crowds)
 
 
 if __name__ == '__main__':
