@@ -53,12 +53,15 @@ def extract_features(
             f'{keypoints.shape[-2]}')
     if keypoints.shape[-3] == 0:
         raise ValueError('keypoints hold no frame')
-    # Joints first, (K, ..., T, 2): each joint is then one block of memory.
+    kind, pair = (np.float64, np.complex128) if keypoints.dtype == np.float64 else (
+        np.float32, np.complex64)
+    # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
     joint_axis = keypoints.ndim - 2
-    others = (*range(joint_axis), joint_axis + 1)
-    kind = np.dtype(np.float64 if keypoints.dtype == np.float64 else np.float32)
+    others = tuple(range(joint_axis))
+    if keypoints.dtype != kind or keypoints.strides[-1] != keypoints.itemsize:
+        keypoints = np.ascontiguousarray(keypoints, kind)
     points: np.ndarray = np.ascontiguousarray(
-        keypoints[..., :2].transpose(joint_axis, *others), kind)
+        keypoints[..., :2].view(pair).transpose(joint_axis, *others, joint_axis + 1)).view(kind)
     if not isfinite(points.sum()):  # much cheaper than to look at each
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first (act_ros.window)')
@@ -75,12 +78,13 @@ def extract_features(
     pose -= neck
     pose /= np.maximum(torso, 1.0)[..., None]
 
-    features = np.empty((*pose.shape[1:-1], len(joints), CHANNELS), kind)
-    by_joint = features.transpose(joint_axis, *others)
-    by_joint[..., :2] = pose
-    by_joint[..., 0, 2:] = pose[..., 0, :]
-    by_joint[..., 1:, 2:] = pose[..., 1:, :] - pose[..., :-1, :]
-    return features.reshape(*features.shape[:-2], len(joints) * CHANNELS)
+    features = np.empty((*pose.shape[1:-1], len(joints), 2), pair)
+    by_joint = features.transpose(joint_axis, *others, joint_axis + 1)  # where, and how fast
+    place: np.ndarray = pose.view(pair)[..., 0]
+    by_joint[..., 0] = place
+    by_joint[..., 0, 1] = place[..., 0]
+    by_joint[..., 1:, 1] = place[..., 1:] - place[..., :-1]
+    return features.view(kind).reshape(*features.shape[:-2], len(joints) * CHANNELS)
 
 
 def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
