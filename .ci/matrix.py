@@ -72,7 +72,7 @@ def run(log: Path, *command: str | Path, **variables: str) -> bool:
     """Run a command in the checkout, its output in a file; tell whether it succeeded."""
     environment = {name: value for name, value in os.environ.items()
                    if name not in ('_ROS_WHEELS_BOOTSTRAP_COMPLETE', 'AMENT_PREFIX_PATH',
-                                   'PYTHONPATH', 'ROS_DISTRO')}
+                                   'LD_LIBRARY_PATH', 'PYTHONPATH', 'ROS_DISTRO')}
     with log.open('ab') as file:
         return subprocess.run(
             list(map(str, command)), env={**environment, **variables}, cwd=log.parent / 'checkout',
@@ -113,6 +113,9 @@ def outcome(combination: Combination, folder: Path, arguments: list[str]) -> str
            'ACT_ROS_RUNTIME': combination.runtime.replace('-', '_')}
     if not run(log, pip, 'install', '--quiet', '--no-build-isolation', '--no-deps', '.', **own):
         return 'FAILED to build'
+    # The tests would skip what they cannot import.
+    if not run(log, prefix / 'bin' / 'python', '-c', 'import rclpy, act_ros.msg', **own):
+        return 'FAILED: ' + log.read_text().strip().splitlines()[-1]
     passed = run(log, prefix / 'bin' / 'python', '-m', 'pytest', '-q', *arguments, **own)
     return ('' if passed else 'FAILED: ') + log.read_text().strip().splitlines()[-1].strip('= ')
 
