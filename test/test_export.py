@@ -16,10 +16,8 @@ tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 from act_ros.classifier import ActClassifier  # noqa: E402
 from act_ros.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train  # noqa: E402
-from training.augmentation import WindowSampler  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
-from training.datasets.skeletons import load_sequences  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.networks import load_network  # noqa: E402
@@ -82,15 +80,14 @@ def test_a_file_that_differs_from_keras_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(('model', 'source_names'), [('mlp', 0.0), ('act_mu', 0.5)])
 def test_an_interrupted_run_ends_as_one_that_was_not(
     tmp_path: Path, people: list[str], monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str], model: str, source_names: float,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Once by the user, once by a full disk: the rest of the run is done by the same command."""
     config = tmp_path / 'run.yaml'
     config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'members': [0], 'epochs': 3,
-                                      'model': model, 'source_names': source_names}))
+                                      'model': 'mlp'}))
     # Compiling for speed takes longer than these few steps.
     monkeypatch.setattr(train.Trainer, '_step', tf.function(train.Trainer._step.python_function))
     weights = {}
@@ -158,27 +155,8 @@ def people(tmp_path: Path) -> list[str]:
         tmp_path / 'a.npz', joints=joints.reshape(-1, 13, 3).astype(np.float32),
         offsets=np.arange(takes + 1) * length, label=label, fps=np.full(takes, 30.0),
         layout=np.array(['mpose13_3d']), actor=np.repeat([f's{i}' for i in range(4)], 6),
-        take=np.array([f't{i}' for i in range(takes)]),
-        source_label=np.tile(['stand', 'wave', 'kick', 'stand', 'wave', 'throw/idle'], 4))
+        take=np.array([f't{i}' for i in range(takes)]))
     return ['--data', str(tmp_path)]
-
-
-def test_a_batch_also_names_actions_as_their_sources_do(tmp_path: Path, people: list[str]) -> None:
-    """What is unknown to the labels has a name of its own; idle parts of anything are one."""
-    config = TrainConfig('x', ('a.npz',), labels=('stand', 'wave'), batch_size=64, mixup=0.3)
-    sequences = load_sequences([tmp_path / 'a.npz'], 2)
-    numbers = train.source_names(sequences)
-    assert sorted(set(numbers)) == [0, 1, 2, 3]
-    sampler = WindowSampler(sequences, 30, 15.0, config.augmentation, unknown_share=0.5)
-    features, target, named = train.make_batch(np.random.default_rng(0), sampler, config, numbers)
-    assert (features.shape[0], target.shape, named.shape) == (64, (64, 3), (64, 4))
-    for distributions in (target, named):
-        np.testing.assert_allclose(distributions.sum(axis=1), 1, rtol=1e-5)
-    of_label = [named[:, np.unique(numbers[sequences.label == c])].sum(axis=1) for c in (0, 1, -1)]
-    np.testing.assert_array_equal(np.argmax(of_label, axis=0), target.argmax(axis=1))
-    alone = train.make_batch(np.random.default_rng(0), sampler, config)
-    assert len(alone) == 2
-    np.testing.assert_array_equal(alone[0], features)
 
 
 def test_one_command_each_from_sequences_to_a_bundle(

@@ -177,8 +177,7 @@ def test_drawn_windows_are_finite_labelled_and_repeatable(tmp_path: Path) -> Non
                                 write(tmp_path / 'b.npz', 1, 'coco17_2d')])
     before = sequences.joints.copy()
     sampler = WindowSampler(sequences, 30, 15.0, Augmentation(), unknown_share=0.5)
-    features, index = sampler.draw(np.random.default_rng(3), 400)
-    label = sampler.sequences.label[index]
+    features, label = sampler.draw(np.random.default_rng(3), 400)
     assert features.shape == (400, 30, 52)
     assert features.dtype == np.float32
     assert np.isfinite(features).all()

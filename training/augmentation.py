@@ -104,13 +104,13 @@ class WindowSampler:
     def draw(
         self, rng: np.random.Generator, count: int, num_frames: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return features (count, T, F) float32, and the sequence (count,) each is of."""
+        """Return features (count, T, F) float32 and labels (count,); T is ``num_frames``."""
         index = np.searchsorted(self._chances, rng.random(count) * self._chances[-1])
         index = np.minimum(index, len(self._chances) - 1)
         windows = self._cut(rng, index, num_frames or self.num_frames)
         keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
                            self.augmentation)
-        return extract_features(keypoints, LAYOUT), index
+        return extract_features(keypoints, LAYOUT), self.sequences.label[index]
 
     def _cut(
         self, rng: np.random.Generator, index: np.ndarray, num_frames: int,

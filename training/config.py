@@ -66,12 +66,6 @@ class TrainConfig:
     """Share of windows of other actions, of which every class shall be equally likely."""
     background: bool = True
     """Learn other actions as one more class, whose probability is shared out in the export."""
-    source_names: float = 0.0
-    """
-    Weight of a second loss, in training alone: the network also names each window's action as its
-    source does, kinds of kicks and all that is unknown to the labels, which teaches it to tell
-    more apart.
-    """
     ignored_actions: tuple[str, ...] = ()
     """Other actions too near to a class to learn or measure rejection from."""
     balance: float = 0.5
@@ -120,8 +114,6 @@ class TrainConfig:
             (self.epochs >= 1 and self.windows_per_epoch >= self.batch_size >= 1,
              'an epoch must have at least one batch'),
             (self.keep == 'last' or not self.final, 'final needs keep: last'),
-            (self.source_names == 0 or self.source_names > 0 and self.model.startswith('act_'),
-             'source_names must not be negative, and needs an AcT'),
             (0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'),
             (2 <= self.min_frames <= self.num_frames,
              '2 <= min_frames <= num_frames must hold'),

@@ -225,7 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
                                 config.augmentation)
-        features, index = sampler.draw(np.random.default_rng(config.seed), 1024)
+        features, label = sampler.draw(np.random.default_rng(config.seed), 1024)
         path = export_bundle(
             members, config, options.output, features, temperature=results['temperature'],
             unknown_threshold=results['unknown_threshold'],
@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
             metrics={name: {k: round(v, 4) for k, v in view.items() if isinstance(v, float)}
                      for name, view in results['views'].items()},
             quantisation=options.quantisation, attention=options.attention, name=options.name,
-            label=sequences.label[index])
+            label=label)
         if options.weights:
             save_weights(members[0], path)
     except (OSError, ValueError, CheckpointError, ExportError) as error:

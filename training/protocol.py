@@ -182,8 +182,7 @@ class FoldTrainer:
         return keras.optimizers.Adam(rate)
 
     def _train_step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        return train_step(
-            self.model, self.optimizer, features, [target], self.config.weight_decay)
+        return train_step(self.model, self.optimizer, features, target, self.config.weight_decay)
 
     def train_epoch(self, epoch: int) -> float:
         """Train once on every sample and return the mean loss; the last batch is filled up."""

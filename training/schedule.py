@@ -12,22 +12,18 @@ from keras import ops
 
 def train_step(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, features: tf.Tensor,
-    targets: Sequence[tf.Tensor], weight_decay: float = 0.0, weights: Sequence[float] = (1.0,),
+    target: tf.Tensor, weight_decay: float = 0.0,
 ) -> tf.Tensor:
     """
-    Take one step towards target distributions (B, C) and return the loss; compile it.
-
-    A network of several outputs has a target for each, and the losses have ``weights``.
+    Take one step towards ``target`` distributions (B, C) and return the loss; compile it.
 
     The weights shrink by ``weight_decay`` in each step, as AdamW has it in the authors' code;
     Keras's own multiplies the decay by the learning rate, which leaves next to nothing of it.
     """
     with tf.GradientTape() as tape:
-        outputs = tf.nest.flatten(model(features, training=True))
-        loss = tf.add_n([
-            weight * tf.reduce_mean(
-                tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
-            for weight, target, logits in zip(weights, targets, outputs, strict=True)])
+        logits = model(features, training=True)
+        loss = tf.reduce_mean(
+            tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
     variables = model.trainable_variables
     gradients = tape.gradient(loss, variables)
     if weight_decay:

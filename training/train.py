@@ -84,14 +84,7 @@ class Trainer:
         self.steps_per_epoch = config.windows_per_epoch // config.batch_size
         self.optimizer = keras.optimizers.Adam(
             learning_rate(config, width, config.epochs * self.steps_per_epoch))
-        self.learner, self.names, self.weights = self.model, None, [1.0]
-        if config.source_names:
-            self.names = source_names(self.train)
-            token = self.model.get_layer('head').input
-            naming = keras.layers.Dense(int(self.names.max()) + 1, name='source_names')(token)
-            self.learner = keras.Model(self.model.input, [self.model.output, naming])
-            self.weights.append(config.source_names)
-        self.optimizer.build(self.learner.trainable_variables)
+        self.optimizer.build(self.model.trainable_variables)
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.augmentation,
             config.unknown_share, config.balance)
@@ -100,16 +93,15 @@ class Trainer:
         self._checkpoint = folder / 'checkpoint.npz'
 
     @tf.function(jit_compile=True)
-    def _step(self, features: tf.Tensor, *targets: tf.Tensor) -> tf.Tensor:
-        return train_step(self.learner, self.optimizer, features, targets,
-                          self.config.weight_decay, self.weights)
+    def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        return train_step(self.model, self.optimizer, features, target, self.config.weight_decay)
 
     def run(self, views: dict[str, ViewedClips] | None = None) -> None:
         """Train to the last epoch, from the last checkpoint if there is one."""
         config = self.config
         if self._checkpoint.is_file():
             arrays = read_arrays(self._checkpoint)
-            restore_state(arrays, self.learner, self.optimizer)
+            restore_state(arrays, self.model, self.optimizer)
             self.epoch, self.best = int(arrays['epoch']), float(arrays['best'])
         start = self.epoch
         if start >= config.epochs:
@@ -132,7 +124,7 @@ class Trainer:
             self.epoch = epoch + 1
             if last or (epoch + 1) % config.validate_every == 0:
                 write_arrays(self._checkpoint, epoch=self.epoch, best=self.best,
-                             **state_arrays(self.learner, self.optimizer))
+                             **state_arrays(self.model, self.optimizer))
         if config.keep == 'last':
             self.save_weights()
 
@@ -162,7 +154,7 @@ class Trainer:
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
 
-    def _batches(self, start: int) -> Iterator[tuple[np.ndarray, ...]]:
+    def _batches(self, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield batches made ahead by a thread; the same for a seed, also after a resume."""
         ready: queue.Queue = queue.Queue(maxsize=8)
 
@@ -173,7 +165,7 @@ class Trainer:
                     config = self.config.at_epoch(epoch)
                     self.sampler.augmentation = config.augmentation
                     for _ in range(self.steps_per_epoch):
-                        ready.put(make_batch(rng, self.sampler, config, self.names))
+                        ready.put(make_batch(rng, self.sampler, config))
             except Exception as error:  # handed to the training loop, which raises it
                 ready.put(error)
 
@@ -185,46 +177,27 @@ class Trainer:
             yield batch
 
 
-def source_names(sequences: Sequences) -> np.ndarray:
-    """Return what its source calls each sequence's action, as a number (N,); idle parts are one."""
-    names = ['idle' if name.endswith('/idle') else name for name in sequences.source_label]
-    return np.unique(names, return_inverse=True)[1]
-
-
 def make_batch(
     rng: np.random.Generator, sampler: WindowSampler, config: TrainConfig,
-    names: np.ndarray | None = None,
-) -> tuple[np.ndarray, ...]:
-    """
-    Return features (B, T, F) and target distributions (B, C): smoothed, unknown = uniform.
-
-    With ``names`` (N,), numbers of the sampler's sequences, a third array has those as targets.
-    """
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (B, T, F) and target distributions (B, C): smoothed, unknown = uniform."""
     frames = config.num_frames
     if rng.random() < config.short_windows:  # two lengths: each is compiled once
         frames = int(rng.choice((config.min_frames, (config.min_frames + frames) // 2)))
-    features, index = sampler.draw(rng, config.batch_size, frames)
-    label = sampler.sequences.label[index]
+    features, label = sampler.draw(rng, config.batch_size, frames)
     smooth = np.full((len(label), 1), config.label_smoothing)
     if not config.background:
         smooth[label == UNKNOWN] = 1.0
     # UNKNOWN is -1: the last output, which is the background if there is one.
-    targets = [_smoothed(label, config.num_outputs, smooth)]
-    if names is not None:
-        targets.append(_smoothed(names[index], names.max() + 1, config.label_smoothing))
+    target = np.eye(config.num_outputs)[label] * (1 - smooth) + smooth / config.num_outputs
     if config.mixup > 0:
         share = rng.beta(config.mixup, config.mixup, (len(label), 1))
         share = np.maximum(share, 1 - share)
         other = rng.permutation(len(label))
-        targets = [share * target + (1 - share) * target[other] for target in targets]
+        target = share * target + (1 - share) * target[other]
         share = share[..., None].astype(np.float32)
         features = share * features + (1 - share) * features[other]
-    return features, *(target.astype(np.float32) for target in targets)
-
-
-def _smoothed(label: np.ndarray, count: int, smooth: np.ndarray | float) -> np.ndarray:
-    """Return distributions (B, count) that leave the share ``smooth`` to all alike."""
-    return np.eye(count)[label] * (1 - smooth) + smooth / count
+    return features, target.astype(np.float32)
 
 
 def predict_logits(
