@@ -74,7 +74,6 @@ class Action:
 # Coordinates beyond any image are as good as NaN.
 _MAX_PIXEL = 1e6
 _NOTHING = np.zeros(0, np.float32)
-_ONES = np.ones(4, np.float32)
 
 
 @dataclass(eq=False)
@@ -182,7 +181,8 @@ class ActionRecognizer:
                 subject.filter.reset(stamp)
                 subject.attention = _NOTHING
             subject.seen = stamp
-            subject.box = person.box if isfinite(person.box.dot(_ONES)) else _box_around(pose)
+            has_box = isfinite(sum(person.box.tolist()))
+            subject.box = person.box if has_box else _box_around(pose)
 
     def _well_formed(self, persons: Sequence[Person], joints: int) -> list[Person]:
         """Return the persons with an id of their own and the layout's keypoints."""
