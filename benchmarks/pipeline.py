@@ -36,13 +36,13 @@ from std_msgs.msg import Header
 from act_ros.classifier import ActClassifier
 from act_ros.decision import Status
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.nodes.conversions import persons_to_msg, to_nanoseconds, to_time
+from act_ros.nodes.conversions import persons_to_msg, to_time
 from act_ros.nodes.images import bgr_to_image
 from act_ros.nodes.topics import LEVEL
 from act_ros.pose import DEFAULT_MODEL, create_estimator
 from act_ros.recognizer import WindowOptions
 from act_ros.resources import find_resource
-from act_ros.stamps import RateLimit
+from act_ros.stamps import RateLimit, to_nanoseconds
 from benchmarks.core import crowd
 from benchmarks.report import Row, parser, percentiles, save, show
 
@@ -106,7 +106,6 @@ class Camera:
         self.node = Node('benchmark')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        self._sent: dict[int, float] | None = {}
         self.ages: list[float] = []
         self.people: list[int] = []
         self.recognized = 0.0
@@ -127,43 +126,35 @@ class Camera:
         """Spin until somebody's action is recognized."""
         self.wait(lambda: self.recognized)
 
-    def play(self, frames: list[np.ndarray], rate: float, count: int) -> float:
-        """Publish so many images, wait for the last answer, and return the seconds that took."""
-        sent = self._sent = dict[int, float]()
+    def begin(self) -> None:
+        """Forget the answers so far."""
         self.ages.clear()
         self.people.clear()
+
+    def play(self, frames: list[np.ndarray], rate: float, count: int) -> float:
+        """Publish so many images, wait for the last answer, and return the seconds that took."""
+        self.begin()
         start = time.perf_counter()
         for i in range(count):
-            due, stamp = start + i / rate, time.time_ns()
-            msg = bgr_to_image(frames[i % len(frames)], Header(stamp=to_time(stamp)))
+            due = start + i / rate
+            msg = bgr_to_image(frames[i % len(frames)], Header())
             while (left := due - time.perf_counter()) > 0:
                 self._executor.spin_once(timeout_sec=left)
-            sent[stamp] = time.perf_counter()
+            msg.header.stamp = to_time(time.time_ns())
             self._images.publish(msg)
-        end = time.perf_counter() + 0.5
-        while time.perf_counter() < end:
-            self._executor.spin_once(timeout_sec=0.1)
-        return end - start
+        self.watch(0.5)
+        return time.perf_counter() - start
 
-    def watch(self, seconds: float, anew: bool = True) -> None:
-        """Listen for so long to what is published without this camera."""
-        self._sent = None
-        if anew:
-            self.ages.clear()
-            self.people.clear()
+    def watch(self, seconds: float) -> None:
+        """Listen for so long."""
         end = time.perf_counter() + seconds
         while (left := end - time.perf_counter()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
     def _answered(self, msg: ActionArray) -> None:
-        now, stamp = time.perf_counter(), to_nanoseconds(msg.header.stamp)
-        if self._sent is None:  # stamped by the wall clock
-            sent: float | None = now - (time.time_ns() - stamp) * 1e-9
-        else:
-            sent = self._sent.get(stamp)
-        if sent:
-            self.ages.append(now - sent)
-            self.people.append(sum(a.status != Status.LOST for a in msg.actions))
+        now = time.perf_counter()
+        self.ages.append((time.time_ns() - to_nanoseconds(msg.header.stamp)) * 1e-9)
+        self.people.append(sum(a.status != Status.LOST for a in msg.actions))
         if not self.recognized and any(a.status == Status.RECOGNIZED for a in msg.actions):
             self.recognized = now
 
@@ -271,6 +262,7 @@ def measure_own_camera(options: argparse.Namespace) -> list[Row]:
                 try:
                     camera.wait_for_recognition()
                     before = process.cpu_seconds
+                    camera.begin()
                     camera.watch(options.seconds)
                     cpu = (process.cpu_seconds - before) / options.seconds
                     memory = process.memory_mb[1]
@@ -321,12 +313,13 @@ def measure_crowd(options: argparse.Namespace) -> Row:
 
         def play(seconds: float) -> float:
             """Publish keypoints for so long; return the processor time of the node a second."""
+            camera.begin()
             before, begin = process.cpu_seconds, time.perf_counter()
             for i in range(round(seconds * rate)):
                 header = Header(stamp=to_time(time.time_ns()))
                 publisher.publish(persons_to_msg(
                     crowd(people, i / rate, rng), 'coco17', header, 640, 480))
-                camera.watch(begin + (i + 1) / rate - time.perf_counter(), anew=i == 0)
+                camera.watch(begin + (i + 1) / rate - time.perf_counter())
             return (process.cpu_seconds - before) / (time.perf_counter() - begin)
 
         play(2.5)
