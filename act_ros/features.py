@@ -58,7 +58,7 @@ def extract_features(
     # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
     joint_axis = keypoints.ndim - 2
     others = tuple(range(joint_axis))
-    if keypoints.dtype != kind or keypoints.strides[-1] != keypoints.itemsize:
+    if keypoints.dtype != kind or keypoints.strides[-1] != keypoints.itemsize:  # y after x
         keypoints = np.ascontiguousarray(keypoints, kind)
     points: np.ndarray = np.ascontiguousarray(
         keypoints[..., :2].view(pair).transpose(joint_axis, *others, joint_axis + 1)).view(kind)

@@ -43,7 +43,8 @@ class DropLog:
         """Count input that cannot be used, and say why."""
         self._drops[cause] += 1
         health.failed(str(error))
-        self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+        self._node.get_logger().error(
+            f'{self._about}{error}', throttle_duration_sec=THROTTLE)
         self.tell()
 
     def tell(self) -> None:
