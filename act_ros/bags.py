@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from act_ros.bag_recovery import UnfinishedMcap, UnfinishedSqlite
-from act_ros.cdr import MAX_KEYPOINTS, MAX_PERSONS, Poses, read_poses
+from act_ros.cdr import Poses, poses_of, read_poses
 from act_ros.images import ImageError, decode_compressed, decode_raw
 from act_ros.person import Person
 from act_ros.resources import file_checksum, find_resource
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS, to_nanoseconds
 
 POSES = 'act_ros/msg/KeypointArray'
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
@@ -204,7 +204,7 @@ class Bag:
         if store is ours or store.hash_rihs01(POSES) == ours.hash_rihs01(POSES):
             return read_poses
         # Of another version of this project: as its own definition has it.
-        return lambda data: _convert_poses(store.deserialize_cdr(data, POSES))
+        return lambda data: poses_of(store.deserialize_cdr(data, POSES))
 
     def images(self, topic: str | None = None) -> Iterator[ImageFrame]:
         """
@@ -272,11 +272,6 @@ class Bag:
                         f'repair it with `ros2 bag reindex`')
 
 
-def to_nanoseconds(stamp: Any) -> int:
-    """Return a builtin_interfaces/Time as integer nanoseconds."""
-    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
-
-
 def project_types() -> Any:
     """Return a rosbags type store with the types of ROS 2 Jazzy and of this project's messages."""
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -312,18 +307,3 @@ def _find_files(path: Path) -> list[Path]:
 
 def _storage_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in _STORAGES)
-
-
-def _convert_poses(message: Any) -> Poses:
-    """Return the content of a decoded KeypointArray."""
-    return Poses(to_nanoseconds(message.header.stamp), message.header.frame_id, message.layout,
-                 (message.image_width, message.image_height),
-                 [_person(p) for p in message.persons[:MAX_PERSONS]])
-
-
-def _person(message: Any) -> Person:
-    keypoints = np.array(
-        [(k.x, k.y, k.score) for k in message.keypoints[:MAX_KEYPOINTS]], np.float32)
-    box = message.box
-    return Person(keypoints.reshape(-1, 3), message.score, np.array(
-        (box.x_min, box.y_min, box.x_max, box.y_max), np.float32), message.id)

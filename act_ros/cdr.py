@@ -1,19 +1,19 @@
 """
-Messages of keypoints straight from their bytes, as DDS and bags carry them.
+Messages of keypoints to core types: of what library decoded them, or straight from their bytes.
 
-Without a Python object for every joint: a tenth of the time, and nobody who floods the topic can
-make more of them than `MAX_PERSONS` times `MAX_KEYPOINTS`.
+DDS and bags carry the same bytes. Read without a Python object for every joint, they cost little,
+and nobody who floods the topic makes more work than `MAX_PERSONS` times `MAX_KEYPOINTS`.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from act_ros.person import Person
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS, to_nanoseconds
 
 MAX_PERSONS, MAX_KEYPOINTS = 1000, 256
 """What is read of a message at most: persons, and keypoints of one."""
@@ -34,6 +34,21 @@ class Poses(NamedTuple):
     layout: str
     size: tuple[int, int]
     persons: list[Person]
+
+
+def poses_of(message: Any) -> Poses:
+    """Return the content of an act_ros/KeypointArray that rclpy or rosbags has decoded."""
+    return Poses(to_nanoseconds(message.header.stamp), message.header.frame_id, message.layout,
+                 (message.image_width, message.image_height),
+                 [_person(person) for person in message.persons[:MAX_PERSONS]])
+
+
+def _person(message: Any) -> Person:
+    joints, box = message.keypoints[:MAX_KEYPOINTS], message.box
+    return Person(
+        id=message.id, score=message.score,
+        keypoints=np.array([(k.x, k.y, k.score) for k in joints], np.float32).reshape(-1, 3),
+        box=np.array((box.x_min, box.y_min, box.x_max, box.y_max), np.float32))
 
 
 def read_poses(data: bytes) -> Poses:

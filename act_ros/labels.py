@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 
 UNKNOWN = 'unknown'
 _REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')

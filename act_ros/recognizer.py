@@ -19,8 +19,8 @@ from act_ros.features import extract_features
 from act_ros.options import Options, option
 from act_ros.person import Person
 from act_ros.skeletons import get_layout
-from act_ros.stamps import Arrival, RateLimit, StampOrder
-from act_ros.window import NANOSECONDS, PoseWindow, sample_windows
+from act_ros.stamps import NANOSECONDS, Arrival, RateLimit, StampOrder
+from act_ros.window import PoseWindow, sample_windows
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
+
+NANOSECONDS = 1_000_000_000
+
+
+def to_nanoseconds(stamp: Any) -> int:
+    """Return a builtin_interfaces/Time, of whatever library, as integer nanoseconds."""
+    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
 class Arrival(Enum):
@@ -29,7 +37,7 @@ class StampOrder:
     def judge(self, stamp: int) -> Arrival:
         """Return what ``stamp`` is, and take it as the newest unless it is LATE."""
         back = 0 if self._newest is None else self._newest - stamp
-        if self._newest is not None and 0 <= back <= round(self.tolerance * 1e9):
+        if self._newest is not None and 0 <= back <= round(self.tolerance * NANOSECONDS):
             return Arrival.LATE
         self._newest = stamp
         return Arrival.JUMP if back > 0 else Arrival.NEW
@@ -46,7 +54,7 @@ class RateLimit:
         """Whether the frame of ``stamp`` (nanoseconds) is within the rate."""
         if not self.rate:
             return True
-        period = round(1e9 / self.rate)
+        period = round(NANOSECONDS / self.rate)
         # A quarter of a period of grace: jitter must not cost a whole frame.
         if self._due - 2 * period < stamp < self._due - period // 4:
             return False

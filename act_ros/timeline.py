@@ -13,7 +13,7 @@ import numpy as np
 
 from act_ros.decision import Status
 from act_ros.recognizer import Action
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 
 _FRAME = 1 / 30  # drawn length in seconds of a segment's last frame
 

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 import numpy as np
 
-NANOSECONDS = 1_000_000_000
+from act_ros.stamps import NANOSECONDS
 
 # Frames closer together than this share of the model's period add nothing and are merged, which
 # bounds the buffer whatever the input rate.

@@ -16,7 +16,7 @@ from act_ros.person import Person
 from act_ros.recognizer import ActionRecognizer, WindowOptions
 from act_ros.resources import find_model
 from act_ros.runtime import load_interpreter, runtime_name
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 from benchmarks.report import Row, parser, percentiles, save, show
 
 

@@ -27,7 +27,7 @@ from act_ros.evaluation.settings import read_settings
 from act_ros.recognizer import WindowOptions
 from act_ros.resources import find_model
 from act_ros.runtime import load_interpreter, runtime_name
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 from benchmarks.core import crowd
 from benchmarks.report import Row, parser, save, show
 

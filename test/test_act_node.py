@@ -21,9 +21,10 @@ from robot import FRAME, START, Robot, frame, walker
 from ros_harness import ROOT, bench
 from synthetic import LABELS
 
+from act_ros.cdr import poses_of
 from act_ros.classifier import ActClassifier
 from act_ros.msg import Action, ActionLabels
-from act_ros.nodes.conversions import actions_to_msg, msg_to_persons
+from act_ros.nodes.conversions import actions_to_msg
 from act_ros.nodes.topics import LATCHED
 from act_ros.person import Person
 from act_ros.recognizer import ActionRecognizer
@@ -43,7 +44,7 @@ def test_answers_every_frame_like_the_core(robot: Robot, tiny_bundle: Path) -> N
     core = ActionRecognizer(ActClassifier(tiny_bundle))
     for i, msg in enumerate(frames):
         answer = robot.ask(msg)
-        actions = core.update(START + i * FRAME, msg_to_persons(msg), msg.layout)
+        actions = core.update(START + i * FRAME, poses_of(msg).persons, msg.layout)
         assert actions is not None
         expected = actions_to_msg(actions, 'tiny', msg.header)
         assert serialize_message(answer) == serialize_message(expected)
@@ -90,7 +91,7 @@ def test_bad_company_changes_nobody_elses_answer(robot: Robot, tiny_bundle: Path
         good = walker(i, 'good')
         company = broken(i)[i - 35][1] if i >= 35 else []
         answer = robot.ask(frame(i, [good, *company]))
-        alone = core.update(START + i * FRAME, msg_to_persons(frame(i, [good])), 'coco17')
+        alone = core.update(START + i * FRAME, poses_of(frame(i, [good])).persons, 'coco17')
         assert alone is not None
         ours = next(a for a in answer.actions if a.person_id == 'good')
         theirs = actions_to_msg(alone, 'tiny', answer.header).actions[0]

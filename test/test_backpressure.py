@@ -15,8 +15,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from act_ros.msg import KeypointArray
-from act_ros.nodes.conversions import to_nanoseconds, to_time
+from act_ros.nodes.conversions import to_time
 from act_ros.nodes.images import bgr_to_image
+from act_ros.stamps import to_nanoseconds
 
 FRAMES = 200
 PIXELS = np.full((48, 64, 3), 127, np.uint8)

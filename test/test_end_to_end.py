@@ -16,8 +16,8 @@ from ros_harness import ROOT, bench
 from sensor_msgs.msg import CompressedImage, Image
 
 from act_ros.msg import Action, ActionArray, KeypointArray
-from act_ros.nodes.conversions import to_nanoseconds
 from act_ros.nodes.images import image_to_bgr
+from act_ros.stamps import to_nanoseconds
 
 CLIP = ROOT / 'media' / 'demo.mp4'
 FRAMES = 230

@@ -21,8 +21,9 @@ from synthetic import SECOND, person, pose, stamps
 from act_ros.bags import Bag
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
-from act_ros.nodes.conversions import msg_to_actions, persons_to_msg, to_nanoseconds, to_time
+from act_ros.nodes.conversions import msg_to_actions, persons_to_msg, to_time
 from act_ros.person import Person
+from act_ros.stamps import to_nanoseconds
 from act_ros.timeline import frame_line
 
 

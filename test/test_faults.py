@@ -28,13 +28,14 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from synthetic import SECOND, person, pose
 
+from act_ros.cdr import poses_of
 from act_ros.classifier import ActClassifier
 from act_ros.msg import Action, ActionArray, KeypointArray
-from act_ros.nodes.conversions import msg_to_persons, persons_to_msg, to_nanoseconds, to_time
+from act_ros.nodes.conversions import persons_to_msg, to_time
 from act_ros.nodes.images import bgr_to_image
 from act_ros.person import Person
 from act_ros.recognizer import ActionRecognizer
-from act_ros.stamps import Arrival, StampOrder
+from act_ros.stamps import Arrival, StampOrder, to_nanoseconds
 
 CLIP = ROOT / 'media' / 'demo.mp4'
 PERIOD = SECOND // 30
@@ -150,7 +151,7 @@ def assert_undisturbed(
     for i in range(frames):
         stamp, good = begin + i * SECOND // 10, couple(i / 10)
         answers.append(stream.ask(stamp, [*good, *next(crowds)]))
-        alone = core.update(stamp, msg_to_persons(stream.message(stamp, good)), 'coco17')
+        alone = core.update(stamp, poses_of(stream.message(stamp, good)).persons, 'coco17')
         ours = {a.person_id: a for a in answers[-1].actions}
         for theirs in alone or ():
             action = ours[theirs.person_id]

@@ -20,18 +20,14 @@ from std_msgs.msg import Header
 from test_fuzz import effort, mutated
 
 from act_ros.captions import caption, colour_of
-from act_ros.cdr import MAX_KEYPOINTS, MAX_PERSONS, read_poses
+from act_ros.cdr import MAX_KEYPOINTS, MAX_PERSONS, poses_of, read_poses
 from act_ros.classifier import ActClassifier
 from act_ros.drawing import draw
 from act_ros.msg import Action, ActionArray, KeypointArray
-from act_ros.nodes.conversions import (
-    actions_to_msg,
-    msg_to_actions,
-    msg_to_persons,
-    to_nanoseconds,
-)
+from act_ros.nodes.conversions import actions_to_msg, msg_to_actions
 from act_ros.recognizer import ActionRecognizer
 from act_ros.skeletons import LAYOUTS
+from act_ros.stamps import to_nanoseconds
 
 _INTEGER = re.compile(r'(u?)int(\d+)')
 _FLOATS = st.sampled_from(
@@ -142,7 +138,7 @@ def test_bytes_say_what_the_message_says(msg: KeypointArray) -> None:
     """Read without rclpy's help, nothing is lost or moved."""
     data = bytes(serialize_message(msg))
     msg = deserialize_message(data, KeypointArray)  # which ends strings at the first zero
-    poses, persons = read_poses(data), msg_to_persons(msg)
+    poses, persons = read_poses(data), poses_of(msg).persons
     assert poses[:4] == (to_nanoseconds(msg.header.stamp), msg.header.frame_id, msg.layout,
                          (msg.image_width, msg.image_height))
     assert [p.id for p in poses.persons] == [p.id for p in persons]
@@ -186,6 +182,6 @@ def test_a_flood_is_not_looked_at() -> None:
     msg = frame(0, [walker(0)])
     msg.persons[0].keypoints = list(msg.persons[0].keypoints) * 50
     msg.persons = list(msg.persons) * 1500
-    for persons in (msg_to_persons(msg), read_poses(bytes(serialize_message(msg))).persons):
+    for persons in (poses_of(msg).persons, read_poses(bytes(serialize_message(msg))).persons):
         assert len(persons) == MAX_PERSONS
         assert {len(person.keypoints) for person in persons} == {MAX_KEYPOINTS}

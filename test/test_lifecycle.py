@@ -26,8 +26,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.nodes.conversions import to_nanoseconds, to_time
+from act_ros.nodes.conversions import to_time
 from act_ros.nodes.images import bgr_to_image
+from act_ros.stamps import to_nanoseconds
 
 CLIP = ROOT / 'media' / 'demo.mp4'
 

@@ -17,10 +17,12 @@ from ros_harness import bench
 from rosgraph_msgs.msg import Clock
 
 from act_ros.behaviours import ActionMonitor
+from act_ros.cdr import poses_of
 from act_ros.classifier import ActClassifier
 from act_ros.msg import Action, ActionArray, KeypointArray
-from act_ros.nodes.conversions import actions_to_msg, msg_to_persons, to_nanoseconds, to_time
+from act_ros.nodes.conversions import actions_to_msg, to_time
 from act_ros.recognizer import ActionRecognizer
+from act_ros.stamps import to_nanoseconds
 
 LENGTH = 210  # frames: seven seconds
 CLOCK = 1 / 40  # seconds of the wall between two messages on /clock, rosbag2's default
@@ -80,7 +82,7 @@ class Player:
         answers = []
         for msg in (self.messages[i] for i in frames):
             stamp = to_nanoseconds(msg.header.stamp)
-            actions = core.update(stamp, msg_to_persons(msg), msg.layout)
+            actions = core.update(stamp, poses_of(msg).persons, msg.layout)
             assert actions is not None
             answers.append(actions_to_msg(actions, 'tiny', msg.header))
         return answers

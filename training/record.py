@@ -33,7 +33,8 @@ from tqdm import tqdm
 from act_ros.bags import IMAGES, POSES, Bag, BagError, PoseFrame
 from act_ros.labels import UNKNOWN as UNKNOWN_LABEL
 from act_ros.labels import Label, LabelError, read_labels
-from act_ros.window import NANOSECONDS, resample
+from act_ros.stamps import NANOSECONDS
+from act_ros.window import resample
 from training.config import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN
 

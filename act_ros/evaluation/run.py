@@ -43,9 +43,9 @@ from act_ros.pose import create_estimator
 from act_ros.recognizer import Action, ActionRecognizer
 from act_ros.resources import file_checksum, find_model
 from act_ros.runtime import runtime_name
+from act_ros.stamps import NANOSECONDS
 from act_ros.timeline import frame_line
 from act_ros.video import AnnotatedVideo
-from act_ros.window import NANOSECONDS
 
 # Frames that go through the network together; more makes it no faster.
 _CHUNK = 16

@@ -18,7 +18,7 @@ import numpy as np
 from act_ros.decision import Status
 from act_ros.labels import UNKNOWN, Label
 from act_ros.recognizer import Action
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 
 NONE = 'none'
 BINS = 15

@@ -18,7 +18,7 @@ from act_ros.evaluation.source import Frame
 from act_ros.labels import Label
 from act_ros.person import Person
 from act_ros.recognizer import Action
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 
 SHOTS = 4
 WORST = 8

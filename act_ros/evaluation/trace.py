@@ -11,7 +11,7 @@ import numpy as np
 from act_ros.decision import Status
 from act_ros.labels import Label
 from act_ros.recognizer import Action
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 
 _COLUMNS = 1500
 _SHORTEST = 0.04  # seconds of a column of probabilities

@@ -11,7 +11,7 @@ import numpy as np
 from act_ros.decision import Status
 from act_ros.labels import Label
 from act_ros.recognizer import Action
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS
 
 # A track that begins this soon after, and this near (in heights of the box) to where a labelled
 # person was last seen, is that person under another id.

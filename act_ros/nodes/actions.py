@@ -11,13 +11,14 @@ from act_ros.classifier import ActClassifier
 from act_ros.decision import DecisionOptions
 from act_ros.health import Health
 from act_ros.msg import ActionArray, ActionLabels
-from act_ros.nodes.conversions import actions_to_msg, to_nanoseconds
+from act_ros.nodes.conversions import actions_to_msg
 from act_ros.nodes.managed import USER_ERRORS, ManagedNode
 from act_ros.nodes.options import ActOptions
 from act_ros.nodes.topics import LATCHED, LEVEL, DropLog, topic_of
 from act_ros.person import Person
 from act_ros.recognizer import Action, ActionRecognizer, WindowOptions
 from act_ros.srv import LoadBundle
+from act_ros.stamps import to_nanoseconds
 
 
 class ActionModel:

@@ -8,20 +8,14 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
-from act_ros.cdr import MAX_KEYPOINTS, MAX_PERSONS
 from act_ros.decision import Status
 from act_ros.msg import Action as ActionMsg
 from act_ros.msg import ActionArray, BoundingBox, Keypoint, KeypointArray, PersonKeypoints
 from act_ros.person import Person
 from act_ros.recognizer import Action
-from act_ros.window import NANOSECONDS
+from act_ros.stamps import NANOSECONDS, to_nanoseconds
 
 _STATUSES = {int(status): status for status in Status}
-
-
-def to_nanoseconds(stamp: Time) -> int:
-    """Return a stamp as integer nanoseconds."""
-    return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
 def to_time(nanoseconds: int) -> Time:
@@ -45,22 +39,6 @@ def persons_to_msg(
             id=person.id, score=person.score, box=_box(person.box),
             keypoints=[Keypoint(x=x, y=y, score=s) for x, y, s in person.keypoints.tolist()],
         ) for person in persons])
-
-
-def msg_to_persons(msg: KeypointArray) -> list[Person]:
-    """
-    Return the persons of a message; nothing but their number is checked here.
-
-    More than `MAX_PERSONS` persons, or `MAX_KEYPOINTS` keypoints of one, are not looked at: who
-    floods the topic shall not take the node's time.
-    """
-    return [Person(
-        id=person.id, score=person.score,
-        keypoints=np.array([(k.x, k.y, k.score) for k in person.keypoints[:MAX_KEYPOINTS]],
-                           np.float32).reshape(-1, 3),
-        box=np.array((person.box.x_min, person.box.y_min, person.box.x_max, person.box.y_max),
-                     np.float32),
-    ) for person in msg.persons[:MAX_PERSONS]]
 
 
 def actions_to_msg(actions: Sequence[Action], model: str, header: Header) -> ActionArray:

@@ -24,11 +24,12 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from act_ros.msg import ActionArray
-from act_ros.nodes.conversions import msg_to_actions, to_nanoseconds
+from act_ros.nodes.conversions import msg_to_actions
 from act_ros.nodes.images import image_to_bgr
 from act_ros.nodes.topics import LEVEL
 from act_ros.pose import DEFAULT_MODEL
 from act_ros.resources import find_resource
+from act_ros.stamps import to_nanoseconds
 from act_ros.timeline import Timeline, table
 from act_ros.video import AnnotatedVideo, VideoError, VideoSource
 

@@ -17,14 +17,15 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
+from act_ros.cdr import poses_of
 from act_ros.msg import KeypointArray
-from act_ros.nodes.conversions import msg_to_persons, to_nanoseconds
 from act_ros.nodes.options import HumansOptions
 from act_ros.nodes.parameters import Parameters
 from act_ros.nodes.run import run
 from act_ros.nodes.topics import LATCHED, LEVEL, THROTTLE, SilenceLog
 from act_ros.person import Person
 from act_ros.skeletons import joint_sources
+from act_ros.stamps import to_nanoseconds
 
 OPTIONS = (('', HumansOptions),)
 # By our names; the index of each is a constant of hri_msgs/Skeleton2D.
@@ -58,7 +59,7 @@ class HumansNode(Node):
         self._silence.heard()
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
-        for person in msg_to_persons(msg):
+        for person in poses_of(msg).persons:
             if not re.fullmatch(r'[A-Za-z]\w*', person.id, re.ASCII):
                 self.get_logger().error(
                     f'id {person.id!r} cannot be part of a topic name: letters, digits and _ only',

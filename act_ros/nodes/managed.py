@@ -19,12 +19,12 @@ from rclpy.subscription import Subscription
 from std_msgs.msg import Header
 
 from act_ros.health import Health, HealthOptions, Level, Report
-from act_ros.nodes.conversions import to_nanoseconds
 from act_ros.nodes.diagnostics import Diagnostics
 from act_ros.nodes.entities import Entities, Gate
 from act_ros.nodes.options import StartOptions
 from act_ros.nodes.parameters import Groups, Parameters
 from act_ros.nodes.topics import THROTTLE
+from act_ros.stamps import to_nanoseconds
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,

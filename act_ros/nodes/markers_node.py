@@ -17,15 +17,17 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from act_ros.captions import caption, colour_of
+from act_ros.cdr import poses_of
 from act_ros.image_plane import ImagePlane
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.nodes.conversions import msg_to_actions, msg_to_persons, to_nanoseconds
+from act_ros.nodes.conversions import msg_to_actions
 from act_ros.nodes.options import MarkerOptions
 from act_ros.nodes.parameters import Parameters
 from act_ros.nodes.run import run
 from act_ros.nodes.topics import LEVEL, THROTTLE, SilenceLog
 from act_ros.person import Person
 from act_ros.skeletons import get_layout
+from act_ros.stamps import to_nanoseconds
 
 OPTIONS = (('', MarkerOptions),)
 
@@ -66,7 +68,7 @@ class MarkersNode(Node):
         plane, captions = self._plane(msg), self._captions(msg)
         # Each message says all there is: whoever is not in it is to disappear.
         markers = [Marker(header=msg.header, action=Marker.DELETEALL)]
-        for number, person in enumerate(msg_to_persons(msg)):
+        for number, person in enumerate(poses_of(msg).persons):
             markers += self._markers(
                 msg.header, number, person, captions.get(person.id, person.id), plane, edges)
         self._publisher.publish(MarkerArray(markers=markers))

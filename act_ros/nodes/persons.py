@@ -14,7 +14,7 @@ from act_ros.drawing import draw
 from act_ros.finder import PersonFinder
 from act_ros.health import Health
 from act_ros.msg import KeypointArray
-from act_ros.nodes.conversions import persons_to_msg, to_nanoseconds
+from act_ros.nodes.conversions import persons_to_msg
 from act_ros.nodes.images import bgr_to_image
 from act_ros.nodes.managed import ManagedNode
 from act_ros.nodes.options import DrawingOptions, ImageOptions, PoseOptions
@@ -23,7 +23,7 @@ from act_ros.person import Person
 from act_ros.pose import PoseEstimator, create_estimator
 from act_ros.recognizer import Action
 from act_ros.resources import file_checksum, find_model
-from act_ros.stamps import RateLimit
+from act_ros.stamps import RateLimit, to_nanoseconds
 from act_ros.tracking import TrackerOptions
 
 
