@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from act_ros.features import NORMALISATION, num_features
+from act_ros.features import MPOSE, NORMALISATIONS, num_features
 from act_ros.skeletons import get_layout
 
 SCHEMA = 1
@@ -55,7 +55,7 @@ class Bundle:
     license: str = ''
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
-    normalisation: str = NORMALISATION
+    normalisation: str = MPOSE
     sha256: str = ''
 
     @property
@@ -69,8 +69,9 @@ class Bundle:
         get_layout(self.layout)
         problems = [problem for ok, problem in (
             (bool(self.name) and '/' not in self.name, 'name must be a plain file name'),
-            (self.normalisation == NORMALISATION,
-             f'normalisation is {self.normalisation!r}, this version knows {NORMALISATION!r}'),
+            (self.normalisation in NORMALISATIONS,
+             f'normalisation is {self.normalisation!r}, this version knows '
+             f'{", ".join(NORMALISATIONS)}'),
             (len(self.labels) >= 2 and all(isinstance(x, str) and x for x in self.labels),
              'labels must be two or more non-empty names'),
             (len(set(self.labels)) == len(self.labels), 'labels must differ from one another'),

@@ -84,7 +84,7 @@ class ActClassifier:
             raise ValueError(
                 f'windows have {frames} frames, model {bundle.name!r} takes '
                 f'{bundle.min_frames} to {bundle.num_frames}')
-        features = extract_features(keypoints, layout, bundle.layout)
+        features = extract_features(keypoints, layout, bundle.layout, bundle.normalisation)
         if len(features) == 0:  # TFLite runs no empty batch
             attention = np.zeros((0, frames), np.float32) if bundle.attention else None
             return Prediction(np.zeros((0, len(self.labels)), np.float32), attention)

@@ -1,8 +1,9 @@
 """
-MPOSE normalisation: poses in pixels become the features that AcT reads.
+Normalisation: poses in pixels become the features that AcT reads.
 
-The one function for training and serving. It equals what the ``mpose`` package does for the
-released MPOSE2021 arrays (reduce, centre and scale, velocities, flatten) and is tested against it.
+The one function for training and serving. As ``mpose-v1`` it equals what the ``mpose`` package does
+for the released MPOSE2021 arrays (reduce, centre and scale, velocities, flatten) and is tested
+against it. ``motion-v1`` differs in the velocities alone.
 """
 
 from __future__ import annotations
@@ -13,11 +14,20 @@ import numpy as np
 
 from act_ros.skeletons import get_layout, joint_sources
 
-NORMALISATION = 'mpose-v1'
-"""Name of this normalisation; a model bundle carries it and is refused under another."""
+MPOSE = 'mpose-v1'
+"""The paper's: velocities are differences of centred poses, so the way of the body is lost."""
+
+MOTION = 'motion-v1'
+"""Velocities are those in the image, for sitting down, a jump and a walk move the whole body; in
+torso lengths in six frames, which makes them as large as x and y: training needs that."""
+
+NORMALISATIONS = (MPOSE, MOTION)
+"""What a model bundle may name; a network is only ever fed with the features it learned from."""
 
 CHANNELS = 4
-"""Features a joint: x, y, vx, vy, all in torso lengths (velocities: torso lengths a frame)."""
+"""Features a joint: x, y, vx, vy, in torso lengths and torso lengths a frame (or six)."""
+
+_MOTION_FRAMES = 6.0
 
 # The layout a model is trained on when it sees poses of the given layout.
 _OUTPUT_LAYOUT = {'coco17': 'mpose13_coco', 'body25': 'mpose13_openpose'}
@@ -30,6 +40,7 @@ def num_features(layout: str) -> int:
 
 def extract_features(
     keypoints: np.ndarray, layout: str, output_layout: str | None = None,
+    normalisation: str = MPOSE,
 ) -> np.ndarray:
     """
     Turn windows of poses into AcT features.
@@ -41,8 +52,12 @@ def extract_features(
     :param output_layout: joints and order of the features; by default the 13-joint MPOSE layout
         that belongs to ``layout``. ``'coco17'`` gives the 68 features of the paper's PoseNet runs.
     :returns: (..., T, F), float64 for float64 input, else float32; joint by joint x, y, vx, vy.
-    :raises ValueError: on a wrong shape, an unknown layout, or values that are not finite.
+    :raises ValueError: on a wrong shape, an unknown layout or normalisation, or values that are not
+        finite.
     """
+    if normalisation not in NORMALISATIONS:
+        raise ValueError(
+            f'unknown normalisation {normalisation!r}; known: {", ".join(NORMALISATIONS)}')
     keypoints = np.asarray(keypoints)
     source = get_layout(layout)
     if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
@@ -74,16 +89,19 @@ def extract_features(
         if len(indices) > 1:
             pose[joint] = _mean(points, indices)
     across = neck - mid_hip
-    torso = np.hypot(across[..., 0], across[..., 1])
+    torso = np.maximum(np.hypot(across[..., 0], across[..., 1]), 1.0)
+    place: np.ndarray = pose.view(pair)[..., 0]
+    moved = place[..., 1:] - place[..., :-1] if normalisation == MOTION else None
     pose -= neck
-    pose /= np.maximum(torso, 1.0)[..., None]
+    pose /= torso[..., None]
 
     features = np.empty((*pose.shape[1:-1], len(joints), 2), pair)
     by_joint = features.transpose(joint_axis, *others, joint_axis + 1)  # where, and how fast
-    place: np.ndarray = pose.view(pair)[..., 0]
     by_joint[..., 0] = place
     by_joint[..., 0, 1] = place[..., 0]
-    by_joint[..., 1:, 1] = place[..., 1:] - place[..., :-1]
+    by_joint[..., 1:, 1] = (
+        place[..., 1:] - place[..., :-1] if moved is None
+        else moved * (_MOTION_FRAMES / torso[..., 1:]))
     return features.view(kind).reshape(*features.shape[:-2], len(joints) * CHANNELS)
 
 

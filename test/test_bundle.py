@@ -175,7 +175,7 @@ def test_unknown_keys(bundle: Path) -> None:
     ('members', 0, 'members must be'),
     ('attention', 1, 'attention must be bool'),
     ('attention', True, '1 outputs, the bundle wants 1 and 2'),
-    ('normalisation', 'mpose-v0', "'mpose-v1'"),
+    ('normalisation', 'mpose-v0', 'mpose-v1, motion-v1'),
     ('training', [], 'training must be dict'),
     ('sha256', '0' * 64, 'SHA-256'),
     ('sha256', '', 'the .yaml says nothing'),

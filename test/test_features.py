@@ -1,4 +1,4 @@
-"""MPOSE normalisation: equal to the mpose package, invariant to place and size, strict on input."""
+"""Normalisation: equal to the mpose package, invariant to place and size, strict on input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import pose
 
-from act_ros.features import extract_features, num_features
+from act_ros.features import MOTION, NORMALISATIONS, extract_features, num_features
 from act_ros.skeletons import LAYOUTS, get_layout
 
 EXTRACTORS = [('openpose', 'body25'), ('posenet', 'coco17'), ('movenet', 'coco17')]
@@ -67,17 +67,22 @@ def test_equals_the_mpose_package(
         features, by_mpose(extractor, keypoints, velocities_first), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize('normalisation', NORMALISATIONS)
 @given(shift=st.tuples(*[st.floats(-5000, 5000)] * 2), zoom=st.floats(0.2, 20))
-def test_neither_place_nor_size_matters(shift: tuple[float, float], zoom: float) -> None:
+def test_neither_place_nor_size_matters(
+    normalisation: str, shift: tuple[float, float], zoom: float,
+) -> None:
     clip = np.stack([pose(t / 30) for t in range(30)]).astype(np.float64)
     moved = clip.copy()
     moved[..., :2] = clip[..., :2] * zoom + shift
     np.testing.assert_allclose(
-        extract_features(moved, 'coco17'), extract_features(clip, 'coco17'), atol=1e-6)
+        extract_features(moved, 'coco17', normalisation=normalisation),
+        extract_features(clip, 'coco17', normalisation=normalisation), atol=1e-6)
 
 
+@pytest.mark.parametrize('normalisation', NORMALISATIONS)
 @pytest.mark.parametrize('layout', ['coco17', 'mpose13_openpose', 'mpose13_coco'])
-def test_a_mirrored_person_has_mirrored_features(layout: str) -> None:
+def test_a_mirrored_person_has_mirrored_features(layout: str, normalisation: str) -> None:
     keypoints = random_poses(layout)
     flipped = keypoints[..., get_layout(layout).mirror, :] * (-1.0, 1.0, 1.0)
     output = get_layout('mpose13_coco' if layout == 'coco17' else layout)
@@ -86,15 +91,41 @@ def test_a_mirrored_person_has_mirrored_features(layout: str) -> None:
         return features.reshape(*features.shape[:-1], len(output.joints), 4)
 
     np.testing.assert_allclose(
-        by_joint(extract_features(flipped, layout)),
-        by_joint(extract_features(keypoints, layout))[..., output.mirror, :] * (-1, 1, -1, 1),
-        atol=1e-9)
+        by_joint(extract_features(flipped, layout, normalisation=normalisation)),
+        by_joint(extract_features(keypoints, layout, normalisation=normalisation))[
+            ..., output.mirror, :] * (-1, 1, -1, 1), atol=1e-9)
 
 
 def test_velocities_are_differences_and_the_first_is_the_pose() -> None:
     features = extract_features(random_poses('coco17'), 'coco17').reshape(4, 30, 13, 4)
     np.testing.assert_array_equal(features[:, 0, :, 2:], features[:, 0, :, :2])
     np.testing.assert_allclose(np.cumsum(features[..., 2:], axis=1), features[..., :2], atol=1e-9)
+
+
+@given(step=st.tuples(*[st.floats(-50, 50)] * 2))
+def test_the_way_of_the_whole_body_is_in_the_velocities(step: tuple[float, float]) -> None:
+    """A person who is carried on moves by that many torso lengths in six frames more."""
+    still = np.stack([pose(t / 30) for t in range(30)]).astype(np.float64)
+    still[..., :2] += 9000  # a face at 0 would count as not detected
+    carried = still.copy()
+    carried[..., :2] += np.arange(30)[:, None, None] * step
+    before, after = (
+        extract_features(x, 'coco17', normalisation=MOTION).reshape(30, 13, 4)
+        for x in (still, carried))
+    shoulders, hips = (still[:, [a, a + 1], :2].mean(axis=1) for a in (5, 11))
+    torso = np.linalg.norm(shoulders - hips, axis=-1)[:, None, None]
+    np.testing.assert_allclose((after - before)[..., :2], 0, atol=1e-9)
+    np.testing.assert_allclose((after - before)[0], 0, atol=1e-9)
+    np.testing.assert_allclose(
+        (after - before)[1:, :, 2:], np.broadcast_to(6 * np.array(step) / torso[1:], (29, 13, 2)),
+        atol=1e-9)
+    np.testing.assert_array_equal(  # all else is the paper's
+        after[..., :2], extract_features(carried, 'coco17').reshape(30, 13, 4)[..., :2])
+
+
+def test_another_normalisation_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown normalisation 'mpose'; known: mpose-v1, motion"):
+        extract_features(random_poses('coco17'), 'coco17', normalisation='mpose')
 
 
 def test_layouts_are_converted_by_joint_name() -> None:

@@ -124,8 +124,8 @@ def test_frames_are_dropped_at_the_right_end() -> None:
         head = features[:, 0, 1]
         return np.eye(3)[np.searchsorted([-1.3, -0.8], head, side='right')[:, None]][:, 0][:, ::-1]
 
-    subject = introspect.Subject('x', LABELS, 'mpose13_coco', 6, 3, 15.0, by_first_frame, None,
-                                 None, [])
+    subject = introspect.Subject('x', LABELS, 'mpose13_coco', 'mpose-v1', 6, 3, 15.0,
+                                 by_first_frame, None, None, [])
     start, end = introspect.frame_dropping(subject, windows)
     assert end == {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0}
     assert start == {0: 1.0, 1: pytest.approx(1 / 3), 2: pytest.approx(1 / 3),
@@ -151,6 +151,9 @@ def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
     features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
     np.testing.assert_array_equal(trainer.model(features),
                                   load_network(run).model(features))
+    with pytest.raises(ValueError, match='as mpose-v1, the configuration wants .* as motion-v1'):
+        Trainer(replace(config, normalisation='motion-v1'), *load_data(config, tmp_path), 0,
+                tmp_path / 'member_1')
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from act_ros.features import extract_features
+from act_ros.features import MOTION, extract_features
 from act_ros.skeletons import get_layout
 from act_ros.window import PoseWindow, sample_windows
 from training import metrics
@@ -27,7 +27,8 @@ from training.augmentation import (
     see_clips,
     set_proportions,
 )
-from training.config import load_config, parse_config
+from training.config import TrainConfig, load_config, parse_config
+from training.data import load_data
 from training.datasets.skeletons import (
     JOINTS,
     DataError,
@@ -206,14 +207,68 @@ def test_limbs_are_stretched_alike_on_both_sides_and_flat_people_narrowed(tmp_pa
     assert (width / height).min() < 0.75 * (width / height).max()
 
 
-def test_sampling_is_balanced_over_classes_and_sources(tmp_path: Path) -> None:
+def test_cameras_follow_people_or_are_carried_by(tmp_path: Path) -> None:
     sequences = load_sequences([write(tmp_path / 'a.npz')])
-    sequences = replace(sequences, label=np.array([0] * 9 + [1, -1, -1]))
+    points = np.repeat(sequences.joints[None, :20], 30, axis=0)
+    points[..., 0] += np.linspace(0, 1, 20)[:, None]  # they walk a metre to the right
+    bodies, deep = np.repeat(measure_bodies(sequences)[:1], 30, axis=0), np.zeros(30, bool)
+    hips = [JOINTS.index('l_hip'), JOINTS.index('r_hip')]
+
+    def way(**options: Any) -> np.ndarray:
+        seen = render(np.random.default_rng(0), points, bodies, deep,
+                      replace(VIEWS['own'], **options))
+        assert np.isfinite(seen).all()
+        middle = seen[:, :, hips, :2].mean(axis=2)
+        return (middle[:, -1] - middle[:, 0]) / np.ptp(seen[..., 1], axis=(1, 2))[:, None]
+
+    assert (way()[:, 0] > 0.4).all()
+    np.testing.assert_allclose(way(followed=1), 0, atol=0.02)
+    still = way(followed=1, moved=1)
+    assert still[:, 0].std() > 3 * still[:, 1].std() > 0.1  # turning more than nodding
+    assert abs(way(followed=0.5)[:, 0]).min() < 0.02 < 0.4 < way(followed=0.5)[:, 0].max()
+
+
+def test_the_sampler_makes_the_features_that_the_bundle_will_name(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    paper, motion = (
+        WindowSampler(sequences, 30, 15.0, Augmentation(), normalisation=name).draw(
+            np.random.default_rng(0), 50)[0].reshape(50, 30, 13, 4)
+        for name in ('mpose-v1', MOTION))
+    np.testing.assert_array_equal(paper[..., :2], motion[..., :2])
+    assert abs(paper - motion)[..., 2:].max() > 0.01
+
+
+def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> None:
+    write(tmp_path / 'a.npz')
+    take = [str(x) for x in load_sequences([tmp_path / 'a.npz']).take]
+    config = TrainConfig(name='x', files=('a.npz',), labels=('still', 'wave', 'more'), folds=2,
+                         members=(0,))
+    before, folds = load_data(config, tmp_path)
+    after, same = load_data(replace(config, relabelled={f'a/{take[4]}': 'more'}), tmp_path)
+    np.testing.assert_array_equal(same, folds)
+    assert after.label[4] == 2
+    np.testing.assert_array_equal(np.delete(after.label, 4), np.delete(before.label, 4))
+    with pytest.raises(DataError, match="no clip is called 'b/\\*'"):
+        load_data(replace(config, relabelled={'b/*': 'more'}), tmp_path)
+    with pytest.raises(ValueError, match='relabelled must give labels'):
+        replace(config, relabelled={'a/*': 'fly'})
+
+
+def test_sampling_is_balanced_within_every_source(tmp_path: Path) -> None:
+    """Also a class that one source alone has is as likely there as the others are."""
+    sequences = replace(
+        load_sequences([write(tmp_path / 'a.npz')]),
+        label=np.array([0] * 4 + [1, -1, -1] + [0] * 3 + [2] * 2),
+        source=np.array(['film'] * 7 + ['depth'] * 5))
     weights = sampling_weights(sequences, unknown_share=0.2, balance=1.0)
     assert weights.sum() == pytest.approx(1)
-    assert weights[10:].sum() == pytest.approx(0.2)
-    assert weights[:9].sum() == pytest.approx(0.4)
-    assert weights[9] == pytest.approx(0.4)
+    assert weights[5:7].sum() == pytest.approx(0.2)
+    for cell in (slice(4), slice(4, 5), slice(7, 10), slice(10, 12)):
+        assert weights[cell].sum() == pytest.approx(0.2)
+    known = np.delete(sampling_weights(sequences, 0.2, 0.0), [5, 6])
+    np.testing.assert_allclose(known, 0.08)
+    half = sampling_weights(sequences, 0.2, 0.5)
+    assert half[:4].sum() == pytest.approx(2 * half[4])
 
 
 def test_clips_are_cut_as_the_live_window_cuts(tmp_path: Path) -> None:
@@ -289,17 +344,12 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\naugmentation: {pitch: [0, 5]}\n')
     assert load_config(path).augmentation.pitch == (0, 5)
-    path.write_text('name: x\nfiles: [a.npz]\nrestart_mixup: 0.2\n')
-    with pytest.raises(ValueError, match='need restarts'):
-        load_config(path)
 
 
-def test_what_a_restart_changes(tmp_path: Path) -> None:
+def test_a_configuration_survives_its_json(tmp_path: Path) -> None:
     path = tmp_path / 'run.yaml'
-    path.write_text('name: x\nfiles: [a.npz]\nepochs: 9\nrestarts: [5]\nrestart_mixup: 0.2\n'
-                    'restart_augmentation: {limbs: 0.1}\n')
+    path.write_text('name: x\nfiles: [a.npz]\naugmentation: {limbs: 0.1, pitch: [0, 5]}\n'
+                    'relabelled: {a/x*: walk}\n')
     config = load_config(path)
-    assert config.at_epoch(4) == config
-    assert config.at_epoch(5).mixup == 0.2
-    assert config.at_epoch(5).augmentation == Augmentation(limbs=0.1)
+    assert config.augmentation == Augmentation(limbs=0.1, pitch=(0.0, 5.0))
     assert parse_config(json.loads(json.dumps(asdict(config)))) == config

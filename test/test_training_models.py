@@ -10,9 +10,11 @@ import pytest
 keras = pytest.importorskip('keras', reason='training needs TensorFlow')
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 
+from training.config import TrainConfig  # noqa: E402
 from training.models import MODELS, build  # noqa: E402
 from training.models.act import HashDropout, TransformerEncoder  # noqa: E402
-from training.schedule import CosineCycles, TransformerSchedule  # noqa: E402
+from training.schedule import TransformerSchedule  # noqa: E402
+from training.train import learning_rate  # noqa: E402
 
 PARAMETERS = [
     ('act_mu', 52, 227_156), ('act_mu', 68, 228_180), ('act_s', 52, 1_040_404),
@@ -110,18 +112,13 @@ def test_schedule_is_the_papers() -> None:
     assert rates[850] == pytest.approx(1e-4)
 
 
-def test_cosine_rises_falls_and_starts_again_at_half() -> None:
-    schedule = CosineCycles(0.01, cycle_steps=(100, 50), warmup_steps=10)
-    rates = np.array([float(schedule(step)) for step in range(150)])
+def test_the_cosine_rises_and_falls_to_nothing() -> None:
+    config = TrainConfig(name='x', files=('x.npz',), schedule='cosine', peak_rate=0.01, warmup=0.1)
+    schedule = learning_rate(config, 64, 100)
+    rates = np.array([float(schedule(step)) for step in range(101)])
     assert rates[0] == 0
     assert rates[5] == pytest.approx(0.005)
-    assert rates[:100].argmax() == 10
+    assert rates.argmax() == 10
     assert rates[10] == pytest.approx(0.01)
     assert rates[55] == pytest.approx(0.005, rel=1e-2)
-    assert (np.diff(rates[10:100]) < 0).all() and rates[99] < 1e-5
-    assert rates[100] == pytest.approx(0.005)
-    assert (np.diff(rates[100:]) < 0).all() and rates[149] < 1e-5
-    again = CosineCycles.from_config(schedule.get_config())
-    assert float(again(30)) == rates[30]
-    with pytest.raises(ValueError, match='warm-up'):
-        CosineCycles(0.01, cycle_steps=(10,), warmup_steps=10)
+    assert (np.diff(rates[10:]) < 0).all() and rates[100] < 1e-5

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from act_ros.features import extract_features
+from act_ros.features import MPOSE, extract_features
 from act_ros.skeletons import get_layout
 from act_ros.window import resample
 from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
@@ -26,6 +26,7 @@ _HIPS = [_J['l_hip'], _J['r_hip']]
 _KNEES = [_J['l_knee'], _J['r_knee']]
 _LIMBS = (('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle'))
 _NEAREST = 1.0  # metres between the camera and the nearest joint
+_DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
 
 _LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
 _LEGS_SWAPPED = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'rl']
@@ -66,6 +67,10 @@ class Augmentation:
     """Tangent of how far the person may be from the optical axis."""
     focal: tuple[float, float] = (150.0, 900.0)
     aspect: float = 0.06
+    followed: float = 0.2
+    """Share of windows whose camera follows the person, who stays where the picture is."""
+    moved: float = 0.3
+    """Share of windows whose camera is carried by: the picture drifts and shakes."""
     noise: tuple[float, float] = (0.003, 0.05)
     bias: float = 0.03
     lost_frames: float = 0.3
@@ -88,14 +93,14 @@ class WindowSampler:
     Draws random augmented windows, balanced over classes and sources.
 
     :param unknown_share: share of windows of other actions, labelled `UNKNOWN`.
-    :param balance: 0 draws every clip alike, 1 every class and every source of it alike.
+    :param balance: 0 draws every clip alike, 1 every class of every source alike.
     """
 
     def __init__(
         self, sequences: Sequences, num_frames: int, frame_rate: float, augmentation: Augmentation,
-        unknown_share: float = 0.2, balance: float = 0.5,
+        unknown_share: float = 0.2, balance: float = 0.5, normalisation: str = MPOSE,
     ) -> None:
-        self.sequences = sequences
+        self.sequences, self.normalisation = sequences, normalisation
         self.num_frames, self.frame_rate = num_frames, frame_rate
         self.augmentation = augmentation
         self._chances = np.cumsum(sampling_weights(sequences, unknown_share, balance))
@@ -110,7 +115,8 @@ class WindowSampler:
         windows = self._cut(rng, index, num_frames or self.num_frames)
         keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
                            self.augmentation)
-        return extract_features(keypoints, LAYOUT), self.sequences.label[index]
+        return (extract_features(keypoints, LAYOUT, normalisation=self.normalisation),
+                self.sequences.label[index])
 
     def _cut(
         self, rng: np.random.Generator, index: np.ndarray, num_frames: int,
@@ -159,12 +165,15 @@ def _lose(
 
 
 def sampling_weights(sequences: Sequences, unknown_share: float, balance: float) -> np.ndarray:
-    """Return each sequence's chance (N,), summing to 1."""
-    weights = np.ones(len(sequences))
-    for values in ([f'{a}|{b}' for a, b in zip(sequences.label, sequences.source, strict=True)],
-                   sequences.label):
-        _, number = np.unique(values, return_inverse=True)
-        weights *= np.bincount(number, weights)[number] ** -balance
+    """
+    Return each sequence's chance (N,), summing to 1.
+
+    Classes that few sources have are not drawn more often for it: a network knows a source by its
+    looks, and would call a walk in a film a run where most windows from films are of runs.
+    """
+    cells = [f'{a}|{b}' for a, b in zip(sequences.label, sequences.source, strict=True)]
+    _, number = np.unique(cells, return_inverse=True)
+    weights = np.bincount(number)[number] ** -float(balance)
     unknown = sequences.label == UNKNOWN
     for mask, share in ((unknown, unknown_share), (~unknown, 1 - unknown_share)):
         if mask.any():
@@ -217,6 +226,7 @@ def render(
     if len(flat) != len(deep):  # the unit of flat sources is arbitrary: give them pixels
         keypoints[flat, ..., :2] *= (
             rng.uniform(60, 300, (flat.sum(), 1, 1, 1)) / _size(keypoints[flat])).astype(np.float32)
+    _move_camera(rng, keypoints, options)
     _distort(rng, keypoints, options)
     _detect(rng, keypoints, options)
     return keypoints
@@ -330,6 +340,23 @@ def _size(keypoints: np.ndarray) -> np.ndarray:
     return np.maximum(spread, 1e-3)[:, None, None, None]
 
 
+def _move_camera(
+    rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation,
+) -> None:
+    """Let some cameras follow the person, and others drift and shake; in place."""
+    count, frames = keypoints.shape[:2]
+    followed = rng.random(count) < options.followed
+    middle = keypoints[followed][:, :, _HIPS + _SHOULDERS, :2].mean(axis=2, keepdims=True)
+    keypoints[followed, ..., :2] -= middle - middle.mean(axis=1, keepdims=True)
+    moved = np.flatnonzero(rng.random(count) < options.moved)
+    each = (len(moved), 1, 2)
+    drift = rng.normal(0, _DRIFT, each) * (1.0, 0.3)  # a robot turns more than it nods
+    turns = np.arange(frames)[:, None] * rng.uniform(0.1, 1.0, each)
+    shake = rng.normal(0, _SHAKE, each) * np.sin(turns + rng.uniform(0, 2 * np.pi, each))
+    way = np.cumsum(drift + shake, axis=1)[:, :, None] * _size(keypoints[moved])
+    keypoints[moved, ..., :2] += way.astype(np.float32)
+
+
 def _distort(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation) -> None:
     """Mirror some of the windows, roll the camera, and change the pixels' aspect; in place."""
     count = len(keypoints)
@@ -367,17 +394,19 @@ VIEWS = {
         raw_body=0, torso_to_thigh=(1.25, 1.25), head_to_torso=(0.42, 0.42),
         hips_to_torso=(0.35, 0.35), shoulder_width=(1, 1), head_forward=0.1, any_yaw=0, yaw=0,
         pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0, focal=(300, 300), aspect=0,
-        noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
+        followed=0, moved=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
     'raw': Augmentation(
         raw_body=1, any_yaw=0, yaw=0, pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0,
-        focal=(300, 300), aspect=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
+        focal=(300, 300), aspect=0, followed=0, moved=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
     'turned': Augmentation(
         raw_body=0, torso_to_thigh=(1.1, 1.4), head_to_torso=(0.35, 0.47), any_yaw=0, yaw=45,
-        pitch=(0, 25), flip=0, roll=2, distance=(2.5, 6), aspect=0.03, noise=(0.01, 0.02),
-        bias=0.02, leg_swaps=0),
+        pitch=(0, 25), flip=0, roll=2, distance=(2.5, 6), aspect=0.03, followed=0, moved=0,
+        noise=(0.01, 0.02), bias=0.02, leg_swaps=0),
 }
+VIEWS['moving'] = replace(VIEWS['turned'], moved=1)
 """Cameras of the evaluation: the source's own with image-like bodies, the same with the tracker's
-bodies, and a turned one with a detector's noise. A clip is seen by one camera throughout."""
+bodies, a turned one with a detector's noise, and that one on a robot that moves. A clip is seen by
+one camera throughout."""
 
 
 def see_clips(sequences: Sequences, view: str, seed: int = 0) -> Sequences:

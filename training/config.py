@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 import yaml
 
+from act_ros.features import MPOSE, NORMALISATIONS
 from training.augmentation import Augmentation
 
 T = TypeVar('T')
@@ -39,6 +40,8 @@ class TrainConfig:
     num_frames: int = 30
     min_frames: int = 15
     frame_rate: float = 15.0
+    normalisation: str = MPOSE
+    """What the features are: one of `act_ros.features.NORMALISATIONS`."""
     seed: int = 0
     folds: int = 4
     members: tuple[int, ...] = (0, 1, 2, 3)
@@ -52,8 +55,6 @@ class TrainConfig:
     label_smoothing: float = 0.1
     schedule: str = 'transformer'
     """Learning rate: 'transformer' as in the paper, or 'cosine' from ``peak_rate`` to 0."""
-    restarts: tuple[int, ...] = ()
-    """Epochs at which the cosine starts again, at half the rate of the time before."""
     peak_rate: float = 2e-3
     warmup: float = 0.4
     drop_at: float = 0.8
@@ -68,6 +69,8 @@ class TrainConfig:
     """Learn other actions as one more class, whose probability is shared out in the export."""
     ignored_actions: tuple[str, ...] = ()
     """Other actions too near to a class to learn or measure rejection from."""
+    relabelled: dict[str, str] = field(default_factory=dict)
+    """Errors of the sources: pattern of ``source/take`` (``*`` and ``?``), and the right label."""
     balance: float = 0.5
     validate_every: int = 10
     keep: str = 'last'
@@ -75,18 +78,6 @@ class TrainConfig:
     start_from: str = ''
     """Fine-tune: folder of a run, or a ``.weights.h5`` file with its bundle beside it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
-    restart_augmentation: Augmentation | None = None
-    """Augmentation from the first of ``restarts`` on; by default it stays the same."""
-    restart_mixup: float | None = None
-    """Mixup from the first of ``restarts`` on; by default it stays the same."""
-
-    def at_epoch(self, epoch: int) -> TrainConfig:
-        """Return the settings that hold in ``epoch`` (from 0), after what restarts change."""
-        if not self.restarts or epoch < self.restarts[0]:
-            return self
-        mixup = self.mixup if self.restart_mixup is None else self.restart_mixup
-        return dataclasses.replace(
-            self, augmentation=self.restart_augmentation or self.augmentation, mixup=mixup)
 
     @property
     def num_members(self) -> int:
@@ -104,10 +95,9 @@ class TrainConfig:
             (self.keep in ('last', 'best'), "keep must be 'last' or 'best'"),
             (self.schedule in ('transformer', 'cosine'),
              "schedule must be 'transformer' or 'cosine'"),
-            (list(self.restarts) == sorted({*self.restarts} & {*range(1, self.epochs)}),
-             'restarts must be ascending epochs before the last'),
-            (bool(self.restarts) or (self.restart_augmentation, self.restart_mixup) == (None, None),
-             'restart_augmentation and restart_mixup need restarts'),
+            (self.normalisation in NORMALISATIONS,
+             f'normalisation must be one of {", ".join(NORMALISATIONS)}'),
+            (set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'),
             (self.folds >= 2, 'folds must be at least 2'),
             (all(0 <= m < self.folds for m in self.members) and self.members,
              'members must be folds, from 0 to folds - 1'),
@@ -131,8 +121,6 @@ def parse_config(values: dict[str, Any]) -> TrainConfig:
     """Make a configuration of plain values, as YAML and JSON have them."""
     values = dict(values)
     values['augmentation'] = make(Augmentation, values.pop('augmentation', {}) or {})
-    if restart := values.pop('restart_augmentation', None):
-        values['restart_augmentation'] = make(Augmentation, restart)
     return make(TrainConfig, values)
 
 

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
 from training.config import TrainConfig
-from training.datasets.skeletons import UNKNOWN, Sequences, assign_folds, load_sequences
+from training.datasets.skeletons import (
+    UNKNOWN,
+    DataError,
+    Sequences,
+    assign_folds,
+    load_sequences,
+)
 
 
 def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
     """Read the files of a configuration: the sequences used, and the fold (N,) of each."""
     sequences = load_sequences([folder / file for file in config.files], len(config.labels),
                                config.labels)
+    _relabel(sequences, config)
     ignored = (sequences.label == UNKNOWN) & np.isin(
         sequences.source_label, config.ignored_actions)
     sequences = sequences.select(~ignored)
     return sequences, assign_folds(sequences, config.folds, config.seed)
+
+
+def _relabel(sequences: Sequences, config: TrainConfig) -> None:
+    """Give sequences the labels that ``config.relabelled`` has for them, in place."""
+    for pattern, label in config.relabelled.items():
+        chosen = [i for i, name in enumerate(zip(sequences.source, sequences.take, strict=True))
+                  if fnmatchcase('/'.join(name), pattern)]
+        if not chosen:
+            raise DataError(f'relabelled: no clip is called {pattern!r}; a pattern is the name of '
+                            f'a file without .npz, a slash, and the take')
+        sequences.label[chosen] = config.labels.index(label)

@@ -46,7 +46,8 @@ class ViewedClips:
     def __init__(self, sequences: Sequences, view: str, config: TrainConfig) -> None:
         seen = see_clips(sequences, view, config.seed)
         windows, self.clip = clip_windows(seen, config.num_frames, config.frame_rate)
-        self.features = extract_features(windows[..., :3][..., [0, 1]], LAYOUT)
+        self.features = extract_features(windows[..., [0, 1]], LAYOUT,
+                                         normalisation=config.normalisation)
         self.label, self.source = sequences.label, sequences.source
 
 

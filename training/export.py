@@ -188,8 +188,9 @@ def export_bundle(
     bundle = Bundle(
         name=name or config.name, labels=config.labels, layout=LAYOUT,
         num_frames=config.num_frames, min_frames=config.min_frames, frame_rate=config.frame_rate,
-        temperature=temperature, unknown_threshold=unknown_threshold, members=len(members),
-        attention=attention, trusted_labels=tuple(trusted_labels), license=license_text,
+        normalisation=config.normalisation, temperature=temperature,
+        unknown_threshold=unknown_threshold, members=len(members), attention=attention,
+        trusted_labels=tuple(trusted_labels), license=license_text,
         training=training or {}, metrics=metrics)
     return save_bundle(directory, bundle, model)
 
@@ -224,7 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
             members.append(model)
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
-                                config.augmentation)
+                                config.augmentation, normalisation=config.normalisation)
         features, label = sampler.draw(np.random.default_rng(config.seed), 1024)
         path = export_bundle(
             members, config, options.output, features, temperature=results['temperature'],

@@ -65,6 +65,7 @@ class Subject:
     name: str
     labels: tuple[str, ...]
     layout: str
+    normalisation: str
     num_frames: int
     min_frames: int
     frame_rate: float
@@ -96,8 +97,8 @@ def of_weights(path: Path, member: int = 0) -> Subject:
 
     position = network.model.get_layer('embedding').position.numpy()
     return Subject(path.name.removesuffix('.weights.h5'), network.labels, network.layout,
-                   network.num_frames, 1, network.frame_rate, network.probabilities, attention,
-                   class_attention, [position])
+                   network.normalisation, network.num_frames, 1, network.frame_rate,
+                   network.probabilities, attention, class_attention, [position])
 
 
 def of_bundle(path: str | Path) -> Subject:
@@ -115,8 +116,8 @@ def of_bundle(path: str | Path) -> Subject:
         return look
 
     return Subject(
-        bundle.name, bundle.labels, bundle.layout, bundle.num_frames, bundle.min_frames,
-        bundle.frame_rate, lambda features: np.concatenate([
+        bundle.name, bundle.labels, bundle.layout, bundle.normalisation, bundle.num_frames,
+        bundle.min_frames, bundle.frame_rate, lambda features: np.concatenate([
             classifier.invoke(np.ascontiguousarray(features[i:i + 256])).probabilities
             for i in range(0, len(features), 256)]),
         None, class_attention if bundle.attention else None, find_positions(path))
@@ -147,7 +148,8 @@ class Windows:
 
     def features(self, subject: Subject, frames: slice = slice(None)) -> np.ndarray:
         """Return the features of some of the frames, as a shorter live window would have them."""
-        return extract_features(self.keypoints[:, frames], LAYOUT, subject.layout)
+        return extract_features(
+            self.keypoints[:, frames], LAYOUT, subject.layout, subject.normalisation)
 
 
 def cut_windows(sequences: Sequences, subject: Subject, limit: int) -> Windows:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from act_ros.bundle import BundleError, load_bundle
-from act_ros.features import CHANNELS, num_features
+from act_ros.features import CHANNELS, MPOSE, num_features
 from act_ros.skeletons import get_layout, joint_sources
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays, write_whole
@@ -36,6 +36,7 @@ class Network:
     layout: str
     num_frames: int
     frame_rate: float
+    normalisation: str = MPOSE
 
     def probabilities(self, features: np.ndarray, batch: int = 1024) -> np.ndarray:
         """Return probabilities (N, C) of features (N, T, F); a background is shared out."""
@@ -67,7 +68,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
         config = read_run(path)
         model = build(config.model, config.num_frames, num_features(LAYOUT), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
-                          config.num_frames, config.frame_rate)
+                          config.num_frames, config.frame_rate, config.normalisation)
     elif path.name.endswith(WEIGHTS):
         weights = path
         try:
@@ -79,7 +80,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
         model = build(kind, bundle.num_frames, bundle.num_features,
                       len(bundle.labels) + background)
         network = Network(model, kind, bundle.labels, background, bundle.layout,
-                          bundle.num_frames, bundle.frame_rate)
+                          bundle.num_frames, bundle.frame_rate, bundle.normalisation)
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')
@@ -124,10 +125,12 @@ def transfer(model: keras.Model, config: TrainConfig) -> list[str]:
         source = load_network(path)
     except ValueError as error:
         raise ValueError(f'start_from: {error}') from error
-    if (source.kind, source.num_frames) != (config.model, config.num_frames):
+    have = source.kind, source.num_frames, source.normalisation
+    want = config.model, config.num_frames, config.normalisation
+    if have != want:
         raise ValueError(
-            f'start_from: {path} is {source.kind} for {source.num_frames} frames, the '
-            f'configuration wants {config.model} for {config.num_frames}')
+            'start_from: {} is {} for {} frames normalised as {}, the configuration wants {} for '
+            '{} frames normalised as {}'.format(path, *have, *want))
     _reorder(source)
     for old, new in zip(source.model.layers[:-1], model.layers[:-1], strict=True):
         for variable, value in zip(new.trainable_variables, old.trainable_variables, strict=True):

@@ -1,9 +1,6 @@
-"""A training step, and learning rates: the paper's (Table II), and one for fewer epochs."""
+"""A training step, and the paper's learning rate (Table II)."""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -60,38 +57,3 @@ class TransformerSchedule(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, float]:
         return {'d_model': self.d_model, 'total_steps': self.total_steps, 'warmup': self.warmup,
                 'drop_at': self.drop_at, 'final': self.final}
-
-
-@keras.saving.register_keras_serializable(package='act')
-class CosineCycles(keras.optimizers.schedules.LearningRateSchedule):
-    """
-    Fall from ``peak`` to 0 along a cosine, and again from half of it in each further cycle.
-
-    Loshchilov and Hutter, "SGDR: Stochastic gradient descent with warm restarts", 2017.
-
-    :param cycle_steps: steps of each cycle.
-    :param warmup_steps: steps in which the first cycle rises from 0.
-    """
-
-    def __init__(self, peak: float, cycle_steps: Sequence[int], warmup_steps: int = 0) -> None:
-        if not cycle_steps or min(cycle_steps) < 1 or not 0 <= warmup_steps < cycle_steps[0]:
-            raise ValueError('each cycle must have a step, and the first more than the warm-up')
-        self.peak, self.warmup_steps = peak, warmup_steps
-        self.cycle_steps = tuple(cycle_steps)
-
-    def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
-        step = ops.cast(step, 'float32')
-        begin, rate = 0.0, 0.0
-        for cycle, steps in enumerate(self.cycle_steps):
-            first = self.warmup_steps if cycle == 0 else 0
-            share = ops.clip((step - begin - first) / (steps - first), 0.0, 1.0)
-            fall = self.peak * 0.5 ** cycle * 0.5 * (1 + ops.cos(math.pi * share))
-            if first:
-                fall = ops.minimum(fall, self.peak * step / first)
-            rate = ops.where(step >= begin, fall, rate)
-            begin += steps
-        return rate
-
-    def get_config(self) -> dict[str, object]:
-        return {'peak': self.peak, 'cycle_steps': self.cycle_steps,
-                'warmup_steps': self.warmup_steps}

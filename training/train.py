@@ -43,7 +43,7 @@ from training.metrics import share_background
 from training.models import build
 from training.models.act import SIZES
 from training.networks import transfer
-from training.schedule import CosineCycles, TransformerSchedule, train_step
+from training.schedule import TransformerSchedule, train_step
 
 
 def learning_rate(
@@ -52,9 +52,9 @@ def learning_rate(
     """Return the schedule that a configuration asks for."""
     if config.schedule == 'transformer':
         return TransformerSchedule(width, steps, config.warmup, config.drop_at, config.final_rate)
-    ends = [steps * epoch // config.epochs for epoch in (*config.restarts, config.epochs)]
-    cycles = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-    return CosineCycles(config.peak_rate, cycles, int(config.warmup * cycles[0]))
+    rise = max(int(config.warmup * steps), 1)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(steps - rise, 1), warmup_target=config.peak_rate, warmup_steps=rise)
 
 
 class Trainer:
@@ -87,7 +87,7 @@ class Trainer:
         self.optimizer.build(self.model.trainable_variables)
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.augmentation,
-            config.unknown_share, config.balance)
+            config.unknown_share, config.balance, config.normalisation)
         self.tensorboard = tf.summary.create_file_writer(str(folder)) if tensorboard else None
         self.epoch, self.best = 0, -1.0
         self._checkpoint = folder / 'checkpoint.npz'
@@ -162,10 +162,8 @@ class Trainer:
             try:
                 for epoch in range(start, self.config.epochs):
                     rng = np.random.default_rng([self.config.seed, self.member, epoch])
-                    config = self.config.at_epoch(epoch)
-                    self.sampler.augmentation = config.augmentation
                     for _ in range(self.steps_per_epoch):
-                        ready.put(make_batch(rng, self.sampler, config))
+                        ready.put(make_batch(rng, self.sampler, self.config))
             except Exception as error:  # handed to the training loop, which raises it
                 ready.put(error)
 
