@@ -12,7 +12,7 @@ from synthetic import LABELS, bundle_of, motion_weights, pose, tiny_model
 
 from act_ros.bundle import save_bundle
 from act_ros.classifier import ActClassifier
-from act_ros.features import extract_features
+from act_ros.features import NORMALISATIONS, extract_features
 from act_ros.skeletons import get_layout
 
 
@@ -48,9 +48,15 @@ def test_a_batch_equals_one_by_one(
     np.testing.assert_array_equal(together, classifier.classify(keypoints, 'coco17'))
 
 
-def test_probabilities_are_the_softmax_of_the_network(classifier: ActClassifier) -> None:
+@pytest.mark.parametrize('normalisation', NORMALISATIONS)
+def test_probabilities_are_the_softmax_of_the_network(
+    tmp_path: Path, normalisation: str,
+) -> None:
+    """A network is fed with the features that its bundle names."""
+    classifier = ActClassifier(
+        save_bundle(tmp_path, bundle_of(normalisation=normalisation), tiny_model()))
     keypoints = np.stack([clip('walk'), clip('standing')])
-    mean = np.abs(extract_features(keypoints, 'coco17')).mean(axis=1)
+    mean = np.abs(extract_features(keypoints, 'coco17', None, normalisation)).mean(axis=1)
     logits = mean @ motion_weights().T + (3.0, 0.0, 0.0)
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(classifier.classify(keypoints, 'coco17'), expected, atol=1e-5)

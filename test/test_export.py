@@ -200,7 +200,8 @@ def test_the_final_member_of_everybody_ships_and_the_others_are_measured(
     """Nobody is left to measure it on; the average of the others can be had, too."""
     config, run_folder = tmp_path / 'run.yaml', tmp_path / 'runs' / 'tiny'
     config.write_text(yaml.safe_dump(
-        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True}))
+        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True,
+         'normalisation': 'motion-v1'}))
     train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
     assert sorted(p.parent.name for p in run_folder.glob('*/held_back.npz')) == [
         'member_0', 'member_1']
@@ -216,6 +217,8 @@ def test_the_final_member_of_everybody_ships_and_the_others_are_measured(
         mean = np.mean([load_network(run_folder, i).probabilities(features) for i in members], 0)
         np.testing.assert_allclose(classifier.invoke(features).probabilities,
                                    softmax(np.log(mean), temperature), atol=1e-3)
+        assert load_network(run_folder).normalisation == 'motion-v1'
+        assert classifier.bundle.normalisation == 'motion-v1'
     config.write_text(config.read_text() + 'keep: best\n')
     with pytest.raises(SystemExit):
         train.main(['--config', str(config), *people])
