@@ -248,6 +248,8 @@ def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> N
     np.testing.assert_array_equal(same, folds)
     assert after.label[4] == 2
     np.testing.assert_array_equal(np.delete(after.label, 4), np.delete(before.label, 4))
+    named, _ = load_data(replace(config, relabelled={'a/dr?nk': 'more'}), tmp_path)
+    np.testing.assert_array_equal(named.label == 2, before.label == -1)
     with pytest.raises(DataError, match="no clip is called 'b/\\*'"):
         load_data(replace(config, relabelled={'b/*': 'more'}), tmp_path)
     with pytest.raises(ValueError, match='relabelled must give labels'):

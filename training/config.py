@@ -70,7 +70,8 @@ class TrainConfig:
     ignored_actions: tuple[str, ...] = ()
     """Other actions too near to a class to learn or measure rejection from."""
     relabelled: dict[str, str] = field(default_factory=dict)
-    """Errors of the sources: pattern of ``source/take`` (``*`` and ``?``), and the right label."""
+    """Other labels than the sources give: pattern of ``source/take`` or ``source/its own label``
+    (``*`` and ``?``), and the right label."""
     balance: float = 0.5
     validate_every: int = 10
     keep: str = 'last'

@@ -31,9 +31,10 @@ def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]
 def _relabel(sequences: Sequences, config: TrainConfig) -> None:
     """Give sequences the labels that ``config.relabelled`` has for them, in place."""
     for pattern, label in config.relabelled.items():
-        chosen = [i for i, name in enumerate(zip(sequences.source, sequences.take, strict=True))
-                  if fnmatchcase('/'.join(name), pattern)]
+        chosen = [i for i, (source, *names) in enumerate(zip(
+            sequences.source, sequences.take, sequences.source_label, strict=True))
+            if any(fnmatchcase(f'{source}/{name}', pattern) for name in names)]
         if not chosen:
             raise DataError(f'relabelled: no clip is called {pattern!r}; a pattern is the name of '
-                            f'a file without .npz, a slash, and the take')
+                            f"a file without .npz, a slash, and a take or the source's own label")
         sequences.label[chosen] = config.labels.index(label)
