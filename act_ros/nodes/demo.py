@@ -26,7 +26,6 @@ from sensor_msgs.msg import Image
 from act_ros.msg import ActionArray
 from act_ros.nodes.conversions import msg_to_actions
 from act_ros.nodes.images import image_to_bgr
-from act_ros.nodes.topics import LEVEL
 from act_ros.pose import DEFAULT_MODEL
 from act_ros.resources import find_resource
 from act_ros.stamps import to_nanoseconds
@@ -50,10 +49,11 @@ class Watcher(Node):
 
             # The video plays as fast as it is answered: its stamps are not of the clock's time.
             BehaviourDemo(self, self._say, max_age=math.inf)
-        # A recorder must not lose a frame to a pause of its own.
-        self.create_subscription(ActionArray, 'actions', self._take, LEVEL)
+        # A recorder must not lose a frame to a pause of its own: the video waits for answers, not
+        # for whoever records them.
+        self.create_subscription(ActionArray, 'actions', self._take, QoSProfile(depth=1000))
         self.create_subscription(
-            Image, 'pose_node/annotated', self._take_image, QoSProfile(depth=30))
+            Image, 'pose_node/annotated', self._take_image, QoSProfile(depth=90))
 
     def is_connected(self) -> bool:
         """Whether everything to be recorded is published."""
