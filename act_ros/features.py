@@ -25,7 +25,7 @@ NORMALISATIONS = (MPOSE, MOTION)
 """What a model bundle may name; a network is only ever fed with the features it learned from."""
 
 CHANNELS = 4
-"""Features a joint: x, y, vx, vy, in torso lengths and torso lengths a frame (or six)."""
+"""Features a joint: x, y in torso lengths, vx, vy in torso lengths a frame (`MOTION`: six)."""
 
 _MOTION_FRAMES = 6.0
 
@@ -51,6 +51,7 @@ def extract_features(
     :param layout: the layout of ``keypoints``.
     :param output_layout: joints and order of the features; by default the 13-joint MPOSE layout
         that belongs to ``layout``. ``'coco17'`` gives the 68 features of the paper's PoseNet runs.
+    :param normalisation: one of `NORMALISATIONS`: that of the network's bundle.
     :returns: (..., T, F), float64 for float64 input, else float32; joint by joint x, y, vx, vy.
     :raises ValueError: on a wrong shape, an unknown layout or normalisation, or values that are not
         finite.

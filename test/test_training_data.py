@@ -177,7 +177,7 @@ def test_drawn_windows_are_finite_labelled_and_repeatable(tmp_path: Path) -> Non
     sequences = load_sequences([write(tmp_path / 'a.npz'),
                                 write(tmp_path / 'b.npz', 1, 'coco17_2d')])
     before = sequences.joints.copy()
-    sampler = WindowSampler(sequences, 30, 15.0, Augmentation(), unknown_share=0.5)
+    sampler = WindowSampler(sequences, 30, 15.0, 'mpose-v1', Augmentation(), unknown_share=0.5)
     features, label = sampler.draw(np.random.default_rng(3), 400)
     assert features.shape == (400, 30, 52)
     assert features.dtype == np.float32
@@ -231,7 +231,7 @@ def test_cameras_follow_people_or_are_carried_by(tmp_path: Path) -> None:
 def test_the_sampler_makes_the_features_that_the_bundle_will_name(tmp_path: Path) -> None:
     sequences = load_sequences([write(tmp_path / 'a.npz')])
     paper, motion = (
-        WindowSampler(sequences, 30, 15.0, Augmentation(), normalisation=name).draw(
+        WindowSampler(sequences, 30, 15.0, name, Augmentation()).draw(
             np.random.default_rng(0), 50)[0].reshape(50, 30, 13, 4)
         for name in ('mpose-v1', MOTION))
     np.testing.assert_array_equal(paper[..., :2], motion[..., :2])

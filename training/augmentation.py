@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from act_ros.features import MPOSE, extract_features
+from act_ros.features import extract_features
 from act_ros.skeletons import get_layout
 from act_ros.window import resample
 from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
@@ -97,8 +97,8 @@ class WindowSampler:
     """
 
     def __init__(
-        self, sequences: Sequences, num_frames: int, frame_rate: float, augmentation: Augmentation,
-        unknown_share: float = 0.2, balance: float = 0.5, normalisation: str = MPOSE,
+        self, sequences: Sequences, num_frames: int, frame_rate: float, normalisation: str,
+        augmentation: Augmentation, unknown_share: float = 0.2, balance: float = 0.5,
     ) -> None:
         self.sequences, self.normalisation = sequences, normalisation
         self.num_frames, self.frame_rate = num_frames, frame_rate

@@ -61,8 +61,6 @@ class TrainConfig:
     final_rate: float = 1e-4
     short_windows: float = 0.25
     """Share of batches whose windows have fewer than ``num_frames``, as when a person appears."""
-    mixup: float = 0.0
-    """Parameter of the Beta distribution that mixes pairs of windows; 0 = none."""
     unknown_share: float = 0.2
     """Share of windows of other actions, of which every class shall be equally likely."""
     background: bool = True

@@ -225,7 +225,7 @@ def main(arguments: list[str] | None = None) -> None:
             members.append(model)
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
-                                config.augmentation, normalisation=config.normalisation)
+                                config.normalisation, config.augmentation)
         features, label = sampler.draw(np.random.default_rng(config.seed), 1024)
         path = export_bundle(
             members, config, options.output, features, temperature=results['temperature'],

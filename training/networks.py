@@ -36,7 +36,7 @@ class Network:
     layout: str
     num_frames: int
     frame_rate: float
-    normalisation: str = MPOSE
+    normalisation: str
 
     def probabilities(self, features: np.ndarray, batch: int = 1024) -> np.ndarray:
         """Return probabilities (N, C) of features (N, T, F); a background is shared out."""
@@ -107,7 +107,8 @@ def _load_fold(path: Path) -> Network:
     except (OSError, IndexError, KeyError, ValueError, CheckpointError) as error:
         raise ValueError(f'{path} is not a fold of training.benchmark ({error})') from error
     labels = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
-    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step)
+    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step,
+                   MPOSE)
 
 
 def transfer(model: keras.Model, config: TrainConfig) -> list[str]:

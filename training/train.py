@@ -86,8 +86,8 @@ class Trainer:
             learning_rate(config, width, config.epochs * self.steps_per_epoch))
         self.optimizer.build(self.model.trainable_variables)
         self.sampler = WindowSampler(
-            self.train, config.num_frames, config.frame_rate, config.augmentation,
-            config.unknown_share, config.balance, config.normalisation)
+            self.train, config.num_frames, config.frame_rate, config.normalisation,
+            config.augmentation, config.unknown_share, config.balance)
         self.tensorboard = tf.summary.create_file_writer(str(folder)) if tensorboard else None
         self.epoch, self.best = 0, -1.0
         self._checkpoint = folder / 'checkpoint.npz'
@@ -188,13 +188,6 @@ def make_batch(
         smooth[label == UNKNOWN] = 1.0
     # UNKNOWN is -1: the last output, which is the background if there is one.
     target = np.eye(config.num_outputs)[label] * (1 - smooth) + smooth / config.num_outputs
-    if config.mixup > 0:
-        share = rng.beta(config.mixup, config.mixup, (len(label), 1))
-        share = np.maximum(share, 1 - share)
-        other = rng.permutation(len(label))
-        target = share * target + (1 - share) * target[other]
-        share = share[..., None].astype(np.float32)
-        features = share * features + (1 - share) * features[other]
     return features, target.astype(np.float32)
 
 
