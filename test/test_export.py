@@ -17,7 +17,8 @@ from act_ros.classifier import ActClassifier  # noqa: E402
 from act_ros.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
-from training.config import TrainConfig  # noqa: E402
+from training.config import TrainConfig, parse_config, read_run  # noqa: E402
+from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.networks import load_network  # noqa: E402
@@ -194,18 +195,23 @@ def test_one_command_each_from_sequences_to_a_bundle(
     assert 'run of other settings' in capsys.readouterr().err
 
 
-def test_the_final_member_of_everybody_ships_and_the_others_are_measured(
-    tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(('taught', 'measured', 'final'), [(0.0, 1, 2), (0.5, 2, 3)])
+def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
+    taught: float, measured: int, final: int, tmp_path: Path, people: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Nobody is left to measure it on; the average of the others can be had, too."""
     config, run_folder = tmp_path / 'run.yaml', tmp_path / 'runs' / 'tiny'
     config.write_text(yaml.safe_dump(
-        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True,
+        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True, 'taught': taught,
          'normalisation': 'motion-v1'}))
     train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
     assert sorted(p.parent.name for p in run_folder.glob('*/held_back.npz')) == [
-        'member_0', 'member_1']
-    for options, members, name in (([], [2], 'tiny'), (['--average'], [0, 1], 'tiny_x2')):
+        f'member_{i}' for i in range(final)]
+    alone = evaluate.load_held_back(run_folder, read_run(run_folder), 'own', average=False)
+    kept = np.load(run_folder / f'member_{measured}' / 'held_back.npz')
+    np.testing.assert_array_equal(alone.log_mean, kept['own_logits'])
+    for options, members, name in (([], [final], 'tiny'), (['--average'], [0, 1], 'tiny_x2')):
         evaluate.main(['--run', str(run_folder), *options])
         temperature = float(re.findall(r'temperature ([\d.]+)', capsys.readouterr().out)[-1])
         export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people,
@@ -223,3 +229,25 @@ def test_the_final_member_of_everybody_ships_and_the_others_are_measured(
     with pytest.raises(SystemExit):
         train.main(['--config', str(config), *people])
     assert 'final needs keep: last' in capsys.readouterr().err
+
+
+def test_pupils_learn_what_the_members_answer(tmp_path: Path, people: list[str]) -> None:
+    """A fold's pupil asks only those who never saw its people, the final network all of them."""
+    config = parse_config({'name': 'tiny', **SETTINGS, 'members': [0, 1, 0, 1], 'final': True,
+                           'taught': 1.0, 'dropout': 0.0})
+    assert config.held_back == (0, 1, 0, 1, 0, 1, -1)
+    assert [config.teachers(i) for i in range(7)] == [
+        [], [], [], [], [0, 2], [1, 3], [0, 1, 2, 3]]
+    data = Path(people[1])
+    with pytest.raises(ValueError, match='member_0.* does not exist'):
+        train.train(config, data, tmp_path, [4])
+    train.train(config, data, tmp_path, [0, 2])
+    pupil = train.Trainer(config, *load_data(config, data), 4, tmp_path / 'tiny' / 'member_4')
+    features, target = train.make_batch(np.random.default_rng(0), pupil.sampler, config)
+    answers = [softmax(load_network(tmp_path / 'tiny', i).model(features).numpy())
+               for i in (0, 2)]
+    expected = tf.nn.softmax_cross_entropy_with_logits(
+        labels=np.mean(answers, axis=0), logits=pupil.model(features))
+    # The labels do not count at all here.
+    loss = pupil._step(features, np.roll(target, 1, axis=1))
+    assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-3)

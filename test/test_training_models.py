@@ -11,9 +11,10 @@ keras = pytest.importorskip('keras', reason='training needs TensorFlow')
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 
 from training.config import TrainConfig  # noqa: E402
+from training.metrics import softmax  # noqa: E402
 from training.models import MODELS, build  # noqa: E402
 from training.models.act import HashDropout, TransformerEncoder  # noqa: E402
-from training.schedule import TransformerSchedule  # noqa: E402
+from training.schedule import TransformerSchedule, train_step  # noqa: E402
 from training.train import learning_rate  # noqa: E402
 
 PARAMETERS = [
@@ -122,3 +123,23 @@ def test_the_cosine_rises_and_falls_to_nothing() -> None:
     assert rates[10] == pytest.approx(0.01)
     assert rates[55] == pytest.approx(0.005, rel=1e-2)
     assert (np.diff(rates[10:]) < 0).all() and rates[100] < 1e-5
+
+
+@pytest.mark.parametrize('sharpness', [0.0, 0.5])
+def test_a_step_takes_the_gradient_uphill_of_the_weights(sharpness: float) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, use_bias=False)])
+    rng = np.random.default_rng(0)
+    features, target = rng.standard_normal((8, 4)), np.eye(3)[rng.integers(0, 3, 8)]
+    kernel = model.get_weights()[0].astype(np.float64)
+
+    def gradient(at: np.ndarray) -> np.ndarray:
+        return features.T @ (softmax(features @ at) - target) / len(features)
+
+    uphill = gradient(kernel) * sharpness / np.linalg.norm(gradient(kernel))
+    expected = kernel - 0.1 * gradient(kernel + uphill)
+    optimizer = keras.optimizers.SGD(0.1)
+    loss = train_step(model, optimizer, features.astype(np.float32), target.astype(np.float32),
+                      sharpness=sharpness)
+    np.testing.assert_allclose(model.get_weights()[0], expected, atol=1e-6)
+    assert float(loss) == pytest.approx(
+        -np.log((softmax(features @ kernel) * target).sum(axis=1)).mean(), rel=1e-5)

@@ -47,11 +47,17 @@ class TrainConfig:
     members: tuple[int, ...] = (0, 1, 2, 3)
     final: bool = False
     """Train one more, of everybody: the one that ships, which nobody is left to measure on."""
+    taught: float = 0.0
+    """How much the final one learns from the members' answers rather than from the labels (Hinton
+    et al., "Distilling the knowledge in a neural network", arXiv 1503.02531). Then each fold gets
+    one more network, made in the same way: taught by those that hold back the same fold."""
     epochs: int = 120
     windows_per_epoch: int = 6144
     batch_size: int = 512
     dropout: float | None = None
     weight_decay: float = 1e-4
+    sharpness: float = 0.0
+    """Sharpness-aware minimisation: how far off the weights the gradient is taken; 0 = not."""
     label_smoothing: float = 0.1
     schedule: str = 'transformer'
     """Learning rate: 'transformer' as in the paper, or 'cosine' from ``peak_rate`` to 0."""
@@ -79,9 +85,17 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
-    def num_members(self) -> int:
-        """Networks to train; the last is the final one, if there shall be one."""
-        return len(self.members) + self.final
+    def held_back(self) -> tuple[int, ...]:
+        """The fold that each network never sees, in the order they are trained; -1: none."""
+        pupils = tuple(sorted(set(self.members))) if self.taught else ()
+        return (*self.members, *pupils, *[-1] * self.final)
+
+    def teachers(self, number: int) -> list[int]:
+        """Return the members that teach the ``number``-th network; none teaches a member."""
+        if not self.taught or number < len(self.members):
+            return []
+        fold = self.held_back[number]
+        return [i for i, other in enumerate(self.members) if fold in (other, -1)]
 
     @property
     def num_outputs(self) -> int:
@@ -103,7 +117,10 @@ class TrainConfig:
             (self.epochs >= 1 and self.windows_per_epoch >= self.batch_size >= 1,
              'an epoch must have at least one batch'),
             (self.keep == 'last' or not self.final, 'final needs keep: last'),
+            (0 <= self.taught <= 1, 'taught must lie in [0, 1]'),
+            (self.final or not self.taught, 'taught needs final: it is the one that is taught'),
             (0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'),
+            (self.sharpness >= 0, 'sharpness must be at least 0'),
             (2 <= self.min_frames <= self.num_frames,
              '2 <= min_frames <= num_frames must hold'),
         ) if not ok]

@@ -93,13 +93,14 @@ def load_held_back(run: Path, config: TrainConfig, view: str, average: bool = Tr
     Collect the members' files of a run; FileNotFoundError names one that is missing.
 
     ``average`` tells whether all members that held back the same people are asked together, or
-    only the first of them.
+    only the last network that did: one made like the final one.
     """
     parts: list[HeldBack] = []
     for fold in sorted(set(config.members)):
         files = []
-        members = [i for i, f in enumerate(config.members) if f == fold]
-        for member in members if average else members[:1]:
+        numbers = [i for i, f in enumerate(config.held_back) if f == fold]
+        members = [i for i in numbers if i < len(config.members)]
+        for member in members if average else numbers[-1:]:
             path = run / f'member_{member}' / 'held_back.npz'
             if not path.is_file():
                 raise FileNotFoundError(
@@ -121,14 +122,16 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
 
     Where a run has a final member, single members tell what it can do, unless the ``average`` is
     asked for; else all that held back the same people are averaged, as they will be in the bundle.
-    Temperature and threshold are fitted on the clips of all views together.
+    Temperature and threshold are fitted on all views together: the one on single windows, since
+    that is what a robot acts on, the other on clips.
     """
     average = average or not config.final
     views = {name: load_held_back(run, config, name, average) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
+    of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
     temperature = float(np.median([
-        fit_temperature(held.log_mean[known[name][held.clip]], held.label[known[name]],
-                        _renumber(held.clip, known[name])) for name, held in views.items()]))
+        fit_temperature(held.log_mean[of_known[name]], held.label[held.clip[of_known[name]]])
+        for name, held in views.items()]))
     answers = {name: held.clips(temperature) for name, held in views.items()}
     confidence = {name: answer.max(axis=-1) for name, answer in answers.items()}
     threshold = unknown_threshold(np.concatenate(
@@ -141,14 +144,13 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
     for name, held in views.items():
         mine, label = known[name], held.label
         windows = softmax(held.log_mean, temperature)
-        of_known = mine[held.clip]
         before = expected_calibration_error(label[mine], held.clips(1.0)[mine])
         results['views'][name] = {
             **summary(label[mine], answers[name][mine]), 'ece_before': before,
             'window_accuracy': float(
-                (windows.argmax(-1) == label[held.clip])[of_known].mean()),
+                (windows.argmax(-1) == label[held.clip])[of_known[name]].mean()),
             'window_ece': expected_calibration_error(
-                label[held.clip][of_known], windows[of_known]),
+                label[held.clip[of_known[name]]], windows[of_known[name]]),
             'unknown_rejected': float((confidence[name][~mine] < threshold).mean()),
             'known_lost': float((confidence[name][mine] < threshold).mean()),
             'sources': {
@@ -218,11 +220,6 @@ def floors(sequences: Sequences, folds: np.ndarray, config: TrainConfig) -> dict
         answer = clip_mean(np.concatenate(votes), test.clip).argmax(axis=-1)
         hits['nearest_neighbour'].append(answer == test.label)
     return {name: float(np.concatenate(parts).mean()) for name, parts in hits.items()}
-
-
-def _renumber(clip: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Number the windows' clips anew after only the ``chosen`` clips are kept."""
-    return (np.cumsum(chosen) - 1)[clip[chosen[clip]]]
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -33,9 +33,8 @@ from training.data import load_data
 from training.datasets.skeletons import UNKNOWN
 from training.evaluate import AVERAGE, evaluate_run
 from training.metrics import share_background, softmax, summary
-from training.models import build
 from training.models.act import forward_with_attention
-from training.networks import save_weights
+from training.networks import load_network, save_weights
 
 QUANTISATIONS = ('float32', 'float16', 'int8')
 
@@ -217,12 +216,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         config = read_run(options.run)
         results = evaluate_run(options.run, config, options.average)
-        members = []
         final = config.final and not options.average
-        for number in [len(config.members)] if final else range(len(config.members)):
-            model = build(config.model, config.num_frames, num_classes=config.num_outputs)
-            model.load_weights(options.run / f'member_{number}' / 'member.weights.h5')
-            members.append(model)
+        members = [load_network(options.run, number).model for number in (
+            [len(config.held_back) - 1] if final else range(len(config.members)))]
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
                                 config.normalisation, config.augmentation)

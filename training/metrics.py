@@ -70,21 +70,15 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / max(len(label), 1))
 
 
-def fit_temperature(
-    logits: np.ndarray, label: np.ndarray, clip: np.ndarray | None = None,
-) -> float:
+def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     """
-    Return the temperature that makes the probabilities of known actions most likely.
+    Return the temperature that makes the labels (M,) most likely, given logits (M, C).
 
-    With ``clip`` the probabilities are averaged over the windows of each clip first, and ``label``
-    is the clips'. Guo et al., "On calibration of modern neural networks", 2017.
+    Guo et al., "On calibration of modern neural networks", 2017.
     """
     def loss(log_temperature: float) -> float:
-        probabilities = softmax(logits, np.exp(log_temperature))
-        if clip is not None:
-            probabilities = clip_mean(probabilities, clip)
-        logs = np.log(probabilities + 1e-12)
-        # One more clip of which every class is equally true: a few clips that are all answered
+        logs = np.log(softmax(logits, np.exp(log_temperature)) + 1e-12)
+        # One more sample of which every class is equally true: a few that are all answered
         # rightly would else call for no doubt at all.
         return -float(logs[np.arange(len(label)), label].sum() + logs.mean()) / (len(label) + 1)
 

@@ -42,7 +42,7 @@ from training.evaluate import ViewedClips, measure
 from training.metrics import share_background
 from training.models import build
 from training.models.act import SIZES
-from training.networks import transfer
+from training.networks import load_network, transfer
 from training.schedule import TransformerSchedule, train_step
 
 
@@ -59,9 +59,9 @@ def learning_rate(
 
 class Trainer:
     """
-    Trains the ``member``-th member: one fold is held back, everything else is seen.
+    Trains the ``member``-th network of a run: one fold is held back, everything else is seen.
 
-    The final member, after all others, holds nobody back.
+    The final one, after all others, holds nobody back.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Trainer:
         folder: Path, tensorboard: bool = False,
     ) -> None:
         self.config, self.member, self.folder = config, member, folder
-        fold = config.members[member] if member < len(config.members) else -1
+        fold = config.held_back[member]
         self.train = sequences.select(folds != fold)
         self.held_back = sequences.select(folds == fold)
         check_disjoint(self.train, self.held_back)
@@ -78,6 +78,7 @@ class Trainer:
         options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
         self.model = build(config.model, config.num_frames, num_classes=config.num_outputs,
                            **options)
+        self.teachers = [load_network(folder.parent, i).model for i in config.teachers(member)]
         if config.start_from:
             transfer(self.model, config)
         width = SIZES[config.model[4:]].d_model if config.model.startswith('act_') else 64
@@ -94,7 +95,12 @@ class Trainer:
 
     @tf.function(jit_compile=True)
     def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        return train_step(self.model, self.optimizer, features, target, self.config.weight_decay)
+        config = self.config
+        if self.teachers:
+            answers = [tf.nn.softmax(teacher(features)) for teacher in self.teachers]
+            target += config.taught * (tf.add_n(answers) / len(answers) - target)
+        return train_step(self.model, self.optimizer, features, target, config.weight_decay,
+                          config.sharpness)
 
     def run(self, views: dict[str, ViewedClips] | None = None) -> None:
         """Train to the last epoch, from the last checkpoint if there is one."""
@@ -137,7 +143,7 @@ class Trainer:
         for name, clips in views.items():
             result = measure(clips, predict_logits(self.model, clips.features, self.config))
             row |= {f'{name}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
-        if not views:  # nobody is held back from the final member
+        if not views:  # nobody is held back from the final one
             return row
         score = float(np.mean([v for k, v in row.items() if k.endswith('_accuracy')]))
         if score > self.best:
@@ -261,7 +267,7 @@ def train(
                          f'remove it')
     settings = json.dumps(asdict(config), indent=1, sort_keys=True)
     write_whole(stored, lambda temporary: temporary.write_text(settings, encoding='utf-8'))
-    for member in members or range(config.num_members):
+    for member in members or range(len(config.held_back)):
         trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
                           tensorboard)
         trainer.run()
