@@ -315,7 +315,9 @@ def test_metrics_of_a_known_case() -> None:
     assert result['ece'] == pytest.approx((0.1 + 0.4 + 0.7) / 4)
     clips = metrics.clip_mean(np.array([[1., 0], [0, 1], [1, 0]]), np.array([0, 0, 1]))
     np.testing.assert_allclose(clips, [[0.5, 0.5], [1.0, 0.0]])
-    assert metrics.unknown_threshold(np.linspace(0, 1, 101)) == pytest.approx(0.05)
+    assert metrics.unknown_threshold(np.linspace(0, 1, 10_001)) == pytest.approx(0.05, abs=1e-3)
+    # Of a few clips all as sure the next may well be less so, and is no unknown for that.
+    assert 0 < metrics.unknown_threshold(np.full(12, 0.8)) < 0.6
 
 
 def test_temperature_is_recovered() -> None:
@@ -325,6 +327,14 @@ def test_temperature_is_recovered() -> None:
     assert metrics.fit_temperature(3 * logits, label) == pytest.approx(3, rel=0.1)
     calibrated = metrics.softmax(3 * logits, metrics.fit_temperature(3 * logits, label))
     assert metrics.expected_calibration_error(label, calibrated) < 0.03
+
+
+def test_windows_of_a_few_clips_count_no_more_than_the_clips() -> None:
+    logits = np.eye(3) * 4
+    of_clips = metrics.fit_temperature(logits, np.arange(3))
+    windows = np.repeat(logits, 25, axis=0), np.repeat(np.arange(3), 25)
+    assert metrics.fit_temperature(*windows, clips=3) == pytest.approx(of_clips, rel=1e-6)
+    assert metrics.fit_temperature(*windows) < of_clips
 
 
 def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:

@@ -130,8 +130,8 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
     known = {name: held.label != UNKNOWN for name, held in views.items()}
     of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
     temperature = float(np.median([
-        fit_temperature(held.log_mean[of_known[name]], held.label[held.clip[of_known[name]]])
-        for name, held in views.items()]))
+        fit_temperature(held.log_mean[of_known[name]], held.label[held.clip[of_known[name]]],
+                        int(known[name].sum())) for name, held in views.items()]))
     answers = {name: held.clips(temperature) for name, held in views.items()}
     confidence = {name: answer.max(axis=-1) for name, answer in answers.items()}
     threshold = unknown_threshold(np.concatenate(

@@ -70,17 +70,22 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / max(len(label), 1))
 
 
-def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, label: np.ndarray, clips: int | None = None) -> float:
     """
     Return the temperature that makes the labels (M,) most likely, given logits (M, C).
 
+    :param clips: how many clips the M are windows of, if they are.
+
     Guo et al., "On calibration of modern neural networks", 2017.
     """
+    count = len(label) if clips is None else clips
+
     def loss(log_temperature: float) -> float:
         logs = np.log(softmax(logits, np.exp(log_temperature)) + 1e-12)
-        # One more sample of which every class is equally true: a few that are all answered
-        # rightly would else call for no doubt at all.
-        return -float(logs[np.arange(len(label)), label].sum() + logs.mean()) / (len(label) + 1)
+        # One more clip of which every class is equally true: a few that are all answered rightly
+        # would else call for no doubt at all.
+        fit = logs[np.arange(len(label)), label].mean()
+        return -float(fit * count + logs.mean()) / (count + 1)
 
     low, high = np.log(0.05), np.log(20.0)
     golden = (5 ** 0.5 - 1) / 2
@@ -94,5 +99,10 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
 
 
 def unknown_threshold(known: np.ndarray, loss: float = 0.05) -> float:
-    """Return the confidence below which the share ``loss`` of known actions lies."""
-    return min(float(np.quantile(known, loss)), 0.99)
+    """
+    Return the confidence below which the share ``loss`` of known actions lies.
+
+    One more is counted that was not recognised at all: a few clips would else set the threshold by
+    the least sure of them, and reject whom they never saw for being a little less sure.
+    """
+    return min(float(np.quantile(np.append(known, 0.0), loss)), 0.99)
