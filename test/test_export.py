@@ -235,7 +235,7 @@ def test_pupils_learn_what_the_members_answer(tmp_path: Path, people: list[str])
     """A fold's pupil asks only those who never saw its people, the final network all of them."""
     config = parse_config({'name': 'tiny', **SETTINGS, 'members': [0, 1, 0, 1], 'final': True,
                            'taught': 1.0, 'dropout': 0.0})
-    assert config.held_back == (0, 1, 0, 1, 0, 1, -1)
+    assert config.held_back_folds == (0, 1, 0, 1, 0, 1, -1)
     assert [config.teachers(i) for i in range(7)] == [
         [], [], [], [], [0, 2], [1, 3], [0, 1, 2, 3]]
     data = Path(people[1])

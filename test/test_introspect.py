@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,27 @@ def test_a_run_gives_every_figure_of_people_it_never_saw(run: Path, tmp_path: Pa
     assert curves['start']['0'] == curves['end']['0']
 
 
+def test_the_final_network_is_looked_at_on_everybody(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_people(tmp_path)
+    folder = tmp_path / 'run'
+    for member in ('member_0', 'member_1'):
+        shutil.copytree(run / 'member_0', folder / member)
+    (folder / 'config.json').write_text(json.dumps(asdict(replace(CONFIG, final=True))))
+    looked_at: list[int] = []
+
+    def count(_: object, windows: introspect.Windows, *__: object) -> list[str]:
+        looked_at.append(len(windows.label))
+        return []
+
+    monkeypatch.setattr(introspect, 'introspect', count)
+    for member in ('0', '1'):
+        introspect.main(['--run', str(folder), '--data', str(tmp_path), '--output',
+                         str(tmp_path / 'out'), '--member', member])
+    assert looked_at[1] == 2 * looked_at[0] > 0  # one held back of two people, or both
+
+
 def test_a_bundle_gives_what_it_lets_see(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
 ) -> None:
@@ -140,8 +162,6 @@ def test_similar_positions_are_similar() -> None:
 
 
 def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     from training.data import load_data
     from training.train import Trainer
 

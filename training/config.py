@@ -85,7 +85,7 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
-    def held_back(self) -> tuple[int, ...]:
+    def held_back_folds(self) -> tuple[int, ...]:
         """The fold that each network never sees, in the order they are trained; -1: none."""
         pupils = tuple(sorted(set(self.members))) if self.taught else ()
         return (*self.members, *pupils, *[-1] * self.final)
@@ -94,7 +94,7 @@ class TrainConfig:
         """Return the members that teach the ``number``-th network; none teaches a member."""
         if not self.taught or number < len(self.members):
             return []
-        fold = self.held_back[number]
+        fold = self.held_back_folds[number]
         return [i for i, other in enumerate(self.members) if fold in (other, -1)]
 
     @property

@@ -88,7 +88,7 @@ class HeldBack:
         return clip_mean(softmax(self.log_mean, temperature), self.clip)
 
 
-def load_held_back(run: Path, config: TrainConfig, view: str, average: bool = True) -> HeldBack:
+def load_held_back(run: Path, config: TrainConfig, view: str, average: bool) -> HeldBack:
     """
     Collect the members' files of a run; FileNotFoundError names one that is missing.
 
@@ -98,7 +98,7 @@ def load_held_back(run: Path, config: TrainConfig, view: str, average: bool = Tr
     parts: list[HeldBack] = []
     for fold in sorted(set(config.members)):
         files = []
-        numbers = [i for i, f in enumerate(config.held_back) if f == fold]
+        numbers = [i for i, f in enumerate(config.held_back_folds) if f == fold]
         members = [i for i in numbers if i < len(config.members)]
         for member in members if average else numbers[-1:]:
             path = run / f'member_{member}' / 'held_back.npz'
@@ -120,8 +120,9 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
     """
     Return everything the bundle and the card need, as plain values.
 
-    Where a run has a final member, single members tell what it can do, unless the ``average`` is
-    asked for; else all that held back the same people are averaged, as they will be in the bundle.
+    Where a run has a final network, single ones made like it tell what it can do, unless the
+    ``average`` is asked for; else all that held back the same people are averaged, as they will be
+    in the bundle.
     Temperature and threshold are fitted on all views together: the one on single windows, since
     that is what a robot acts on, the other on clips.
     """
@@ -142,15 +143,13 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
         'clips': int(known['own'].sum()), 'unknown_clips': int((~known['own']).sum()),
         'people': int(len(np.unique(views['own'].group)))}
     for name, held in views.items():
-        mine, label = known[name], held.label
-        windows = softmax(held.log_mean, temperature)
+        mine, label, asked = known[name], held.label, of_known[name]
+        windows, label_of = softmax(held.log_mean[asked], temperature), label[held.clip[asked]]
         before = expected_calibration_error(label[mine], held.clips(1.0)[mine])
         results['views'][name] = {
             **summary(label[mine], answers[name][mine]), 'ece_before': before,
-            'window_accuracy': float(
-                (windows.argmax(-1) == label[held.clip])[of_known[name]].mean()),
-            'window_ece': expected_calibration_error(
-                label[held.clip[of_known[name]]], windows[of_known[name]]),
+            'window_accuracy': float((windows.argmax(-1) == label_of).mean()),
+            'window_ece': expected_calibration_error(label_of, windows),
             'unknown_rejected': float((confidence[name][~mine] < threshold).mean()),
             'known_lost': float((confidence[name][mine] < threshold).mean()),
             'sources': {

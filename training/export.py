@@ -218,7 +218,7 @@ def main(arguments: list[str] | None = None) -> None:
         results = evaluate_run(options.run, config, options.average)
         final = config.final and not options.average
         members = [load_network(options.run, number).model for number in (
-            [len(config.held_back) - 1] if final else range(len(config.members)))]
+            [len(config.held_back_folds) - 1] if final else range(len(config.members)))]
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
                                 config.normalisation, config.augmentation)

@@ -265,7 +265,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.run and options.data[0].is_dir():
             config = read_run(options.run)
             sequences, folds = load_data(config, options.data[0])
-            if (fold := config.held_back[options.member]) >= 0:  # the final one has seen everybody
+            fold = config.held_back_folds[options.member]
+            if fold >= 0:  # the final network has seen everybody
                 sequences = sequences.select(folds == fold)
         else:
             sequences = load_sequences(options.data, len(subject.labels), subject.labels)

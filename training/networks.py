@@ -107,8 +107,7 @@ def _load_fold(path: Path) -> Network:
     except (OSError, IndexError, KeyError, ValueError, CheckpointError) as error:
         raise ValueError(f'{path} is not a fold of training.benchmark ({error})') from error
     labels = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
-    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step,
-                   MPOSE)
+    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step, MPOSE)
 
 
 def transfer(model: keras.Model, config: TrainConfig) -> list[str]:

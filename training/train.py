@@ -69,7 +69,7 @@ class Trainer:
         folder: Path, tensorboard: bool = False,
     ) -> None:
         self.config, self.member, self.folder = config, member, folder
-        fold = config.held_back[member]
+        fold = config.held_back_folds[member]
         self.train = sequences.select(folds != fold)
         self.held_back = sequences.select(folds == fold)
         check_disjoint(self.train, self.held_back)
@@ -267,7 +267,7 @@ def train(
                          f'remove it')
     settings = json.dumps(asdict(config), indent=1, sort_keys=True)
     write_whole(stored, lambda temporary: temporary.write_text(settings, encoding='utf-8'))
-    for member in members or range(len(config.held_back)):
+    for member in members or range(len(config.held_back_folds)):
         trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
                           tensorboard)
         trainer.run()
