@@ -46,7 +46,7 @@ requirements = cd $(CURDIR) && $(VENV)/bin/python -c \
 	> $@.txt && $(call pip,install -r $@.txt)
 
 demo: build
-	$(VENV)/bin/python -m act_ros.nodes.demo --output "$(OUTPUT)" \
+	$(VENV)/bin/python -m act_ros.demo --output "$(OUTPUT)" \
 		$(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)")
 
 test: build $(MARKS)/$(ROS)-test

@@ -11,12 +11,12 @@ import time
 
 import numpy as np
 
-from act_ros.classifier import ActClassifier
-from act_ros.person import Person
-from act_ros.recognizer import ActionRecognizer, WindowOptions
-from act_ros.resources import find_model
-from act_ros.runtime import load_interpreter, runtime_name
-from act_ros.stamps import NANOSECONDS
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
+from act_ros.core.person import Person
+from act_ros.core.resources import find_model
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.tflite.runtime import load_interpreter, runtime_name
 from benchmarks.report import Row, parser, percentiles, save, show
 
 

@@ -20,14 +20,14 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from tqdm import tqdm
 
-from act_ros.bags import POSES, Bag, project_types
-from act_ros.bundle import load_bundle
+from act_ros.actions.bundle import load_bundle
+from act_ros.actions.recognizer import WindowOptions
+from act_ros.core.resources import find_model
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
-from act_ros.recognizer import WindowOptions
-from act_ros.resources import find_model
-from act_ros.runtime import load_interpreter, runtime_name
-from act_ros.stamps import NANOSECONDS
+from act_ros.recordings.bags import POSES, Bag, project_types
+from act_ros.tflite.runtime import load_interpreter, runtime_name
 from benchmarks.core import crowd
 from benchmarks.report import Row, parser, save, show
 

@@ -33,16 +33,16 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from act_ros.classifier import ActClassifier
-from act_ros.decision import Status
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import WindowOptions
+from act_ros.core.action import Status
+from act_ros.core.resources import find_resource
+from act_ros.core.stamps import RateLimit, to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.nodes.conversions import persons_to_msg, to_time
-from act_ros.nodes.images import bgr_to_image
-from act_ros.nodes.topics import LEVEL
-from act_ros.pose import DEFAULT_MODEL, create_estimator
-from act_ros.recognizer import WindowOptions
-from act_ros.resources import find_resource
-from act_ros.stamps import RateLimit, to_nanoseconds
+from act_ros.persons.models import DEFAULT_MODEL, create_estimator
+from act_ros.ros.conversions import persons_to_msg, to_time
+from act_ros.ros.images import bgr_to_image
+from act_ros.ros.topics import LEVEL
 from benchmarks.core import crowd
 from benchmarks.report import Row, parser, percentiles, save, show
 

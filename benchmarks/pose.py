@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from act_ros.pose import DEFAULT_MODEL, create_estimator
-from act_ros.resources import find_model, find_resource
-from act_ros.runtime import load_interpreter, runtime_name
+from act_ros.core.resources import find_model, find_resource
+from act_ros.persons.models import DEFAULT_MODEL, create_estimator
+from act_ros.tflite.runtime import load_interpreter, runtime_name
 from benchmarks.report import Row, parser, percentiles, save, show
 
 WARM_UP = 10

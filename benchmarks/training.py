@@ -23,9 +23,9 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from benchmarks.report import Row, parser, save, show
-from training.datasets.mpose import MposeSplit
 from training.models.act import SIZES, ActSize, PatchClassEmbedding
-from training.protocol import FoldTrainer, ProtocolConfig, augment
+from training.paper.mpose import MposeSplit
+from training.paper.protocol import FoldTrainer, ProtocolConfig, augment
 from training.schedule import TransformerSchedule
 
 NUM_CLASSES = 20

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from act_ros.bags import IMAGES, POSES, project_types
-from act_ros.person import Person
+from act_ros.core.person import Person
+from act_ros.recordings.bags import IMAGES, POSES, project_types
 
 STORAGES = {'sqlite3': StoragePlugin.SQLITE3, 'mcap': StoragePlugin.MCAP}
 TYPES = project_types()

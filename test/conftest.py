@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from synthetic import bundle_of, tiny_model
 
-from act_ros.bundle import save_bundle
-from act_ros.classifier import ActClassifier
+from act_ros.actions.bundle import save_bundle
+from act_ros.actions.classifier import ActClassifier
 
 settings.register_profile(
     'act_ros', deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

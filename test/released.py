@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from act_ros.skeletons import get_layout
-from training.config import MPOSE_LABELS
-from training.datasets.mpose import LAYOUTS
+from act_ros.core.skeletons import get_layout
+from training.datasets.labels import MPOSE_LABELS
+from training.paper.mpose import LAYOUTS
 
 ACTORS = {'train': ('kth_person01', 'ixmas_alba1', 'isld_zaid'),
           'test': ('kth_person02', 'ixmas_alba2')}

@@ -6,9 +6,9 @@ from ros_harness import Bench, Process
 from std_msgs.msg import Header
 from synthetic import person, pose
 
+from act_ros.core.person import Person
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.nodes.conversions import persons_to_msg, to_time
-from act_ros.person import Person
+from act_ros.ros.conversions import persons_to_msg, to_time
 
 FRAME = 33_333_333
 START = 1_700_000_000_000_000_000

@@ -8,10 +8,10 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as tflite
 
-from act_ros.bundle import Bundle
-from act_ros.features import CHANNELS
-from act_ros.person import Person
-from act_ros.skeletons import LAYOUTS, get_layout
+from act_ros.actions.bundle import Bundle
+from act_ros.actions.features import CHANNELS
+from act_ros.core.person import Person
+from act_ros.core.skeletons import LAYOUTS, get_layout
 
 SECOND = 1_000_000_000
 LABELS = ('standing', 'walk', 'wave')

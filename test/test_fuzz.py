@@ -27,11 +27,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from synthetic import SECOND, bundle_of, person, pose, stamps, tiny_model
 
-from act_ros.bundle import BundleError, load_bundle, save_bundle
-from act_ros.classifier import ActClassifier
-from act_ros.flatbuffer import check_offsets
-from act_ros.images import ImageError, decode_compressed, decode_raw, supported_encodings
-from act_ros.labels import LabelError, read_labels
+from act_ros.actions.bundle import BundleError, load_bundle, save_bundle
+from act_ros.actions.classifier import ActClassifier
+from act_ros.persons.images import ImageError, decode_compressed, decode_raw, supported_encodings
+from act_ros.recordings.labels import LabelError, read_labels
+from act_ros.tflite.flatbuffer import check_offsets
 
 _TEMPORARY = TemporaryDirectory()
 FOLDER = Path(_TEMPORARY.name)  # no fixture: fuzz.py calls the tests without pytest
@@ -226,7 +226,7 @@ def bag(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def reads_or_refuses(path: Path) -> None:
     """Read all that a bag holds, or see it refused by name."""
-    from act_ros.bags import Bag, BagError
+    from act_ros.recordings.bags import Bag, BagError
 
     try:
         with Bag(path) as opened:
@@ -259,7 +259,7 @@ def test_any_message_in_a_bag(data: st.DataObject) -> None:
     from bag_writer import STORAGES, TYPES, keypoint_array
     from rosbags.rosbag2 import Writer
 
-    from act_ros.bags import POSES
+    from act_ros.recordings.bags import POSES
 
     path = FOLDER / 'messages'
     shutil.rmtree(path, ignore_errors=True)

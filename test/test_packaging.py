@@ -60,8 +60,8 @@ def run_sourced(workspace: Path, command: str) -> subprocess.CompletedProcess[st
 def test_messages_of_a_colcon_build_import(workspace: Path) -> None:
     """Messages and Python modules share the name act_ros and both come from the workspace."""
     code = (
-        'import act_ros.features, act_ros.msg as msg; '
-        'print(act_ros.features.__file__, msg.__file__); '
+        'import act_ros.actions.features, act_ros.msg as msg; '
+        'print(act_ros.actions.features.__file__, msg.__file__); '
         'print(msg.ActionArray(actions=[msg.Action(status=msg.Action.LOST)]).actions[0].status)'
     )
     result = run_sourced(workspace, f'python3 -c "{code}"')

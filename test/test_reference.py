@@ -10,15 +10,15 @@ import yaml
 
 pytest.importorskip('rclpy')
 
-from act_ros.nodes import reference
-from act_ros.nodes.parameters import names_of
+from act_ros.ros.parameters import names_of
+from doc import reference
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
 def test_the_parameter_file_is_fresh() -> None:
-    """`python -m act_ros.nodes.reference` would change nothing."""
+    """`python -m doc.reference` would change nothing."""
     assert (ROOT / 'config' / 'act.yaml').read_text(encoding='utf-8') == reference.config()
 
 
@@ -42,7 +42,7 @@ def test_no_parameter_is_declared_twice() -> None:
 
 
 def test_the_readme_tables_are_fresh() -> None:
-    """`python -m act_ros.nodes.reference` would change nothing."""
+    """`python -m doc.reference` would change nothing."""
     assert reference.updated_readme(README) == README
 
 

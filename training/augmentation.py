@@ -3,7 +3,7 @@ From skeleton sequences to what the robot's network sees: windows of poses in pi
 
 3D people get the proportions an image pose network would give them, are looked at by virtual
 cameras, and every pose gets a detector's noise. All of it works on whole batches. Windows are cut
-by `act_ros.window.resample` and turned into features by `act_ros.features`, as live.
+by `act_ros.actions.window` and turned into features by `act_ros.actions.features`, as live.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from act_ros.features import extract_features
-from act_ros.skeletons import get_layout
-from act_ros.window import resample
+from act_ros.actions.features import extract_features
+from act_ros.actions.window import resample
+from act_ros.core.skeletons import get_layout
 from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
 
 LAYOUT = 'mpose13_coco'

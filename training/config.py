@@ -11,17 +11,11 @@ from typing import Any, TypeVar, cast
 
 import yaml
 
-from act_ros.features import MPOSE, NORMALISATIONS
+from act_ros.actions.features import MPOSE, NORMALISATIONS
 from training.augmentation import Augmentation
+from training.datasets.labels import MPOSE_LABELS
 
 T = TypeVar('T')
-
-MPOSE_LABELS = (
-    'standing', 'check-watch', 'cross-arms', 'scratch-head', 'sit-down', 'get-up', 'turn', 'walk',
-    'wave1', 'box', 'kick', 'point', 'pick-up', 'bend', 'hands-clap', 'wave2', 'jog', 'jump',
-    'pjump', 'run')
-"""The 20 classes of MPOSE2021, in order."""
-
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -41,7 +35,7 @@ class TrainConfig:
     min_frames: int = 15
     frame_rate: float = 15.0
     normalisation: str = MPOSE
-    """What the features are: one of `act_ros.features.NORMALISATIONS`."""
+    """What the features are: one of `act_ros.actions.features.NORMALISATIONS`."""
     seed: int = 0
     folds: int = 4
     members: tuple[int, ...] = (0, 1, 2, 3)

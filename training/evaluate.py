@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from act_ros.classifier import ActClassifier
-from act_ros.features import extract_features
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.features import extract_features
 from training.augmentation import LAYOUT, VIEWS, clip_windows, see_clips
 from training.config import TrainConfig, read_run
 from training.data import load_data

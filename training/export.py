@@ -23,9 +23,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from act_ros.bundle import Bundle, save_bundle
-from act_ros.features import num_features
-from act_ros.runtime import load_interpreter
+from act_ros.actions.bundle import Bundle, save_bundle
+from act_ros.actions.features import num_features
+from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
 from training.checkpoint import CheckpointError
 from training.config import TrainConfig, read_run

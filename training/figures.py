@@ -17,7 +17,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from act_ros.skeletons import get_layout
+from act_ros.core.skeletons import get_layout
 
 _LEFT, _RIGHT, _MIDDLE = '#d1495b', '#2e6f95', '#444444'
 

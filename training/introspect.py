@@ -12,9 +12,9 @@ What a network looks at: the paper's Figures 6 to 9, from any network and sequen
 ==========================  =======================================================================
 
 A run's folder gives all of them, of the people its member never saw. So does a ``.weights.h5``
-file with its bundle beside it, or a fold of `training.benchmark`. A bundle alone hides its inner
-layers: no Figure 6, Figure 7 only if it has the attention output, Figure 8 down to its shortest
-window.
+file with its bundle beside it, or a fold of `training.paper.benchmark`. A bundle alone hides its
+inner layers: no Figure 6, Figure 7 only if it has the attention output, Figure 8 down to its
+shortest window.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import numpy as np
 from tqdm import tqdm
 
-from act_ros.bundle import load_bundle
-from act_ros.classifier import ActClassifier
-from act_ros.features import extract_features
-from act_ros.resources import find_model
-from act_ros.runtime import load_interpreter
+from act_ros.actions.bundle import load_bundle
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.features import extract_features
+from act_ros.core.resources import find_model
+from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT, clip_windows, see_clips
 from training.config import read_run
 from training.data import load_data

@@ -9,15 +9,16 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from act_ros.bundle import BundleError, load_bundle
-from act_ros.features import CHANNELS, MPOSE, num_features
-from act_ros.skeletons import get_layout, joint_sources
+from act_ros.actions.bundle import BundleError, load_bundle
+from act_ros.actions.features import CHANNELS, MPOSE, num_features
+from act_ros.core.skeletons import get_layout, joint_sources
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays, write_whole
-from training.config import MPOSE_LABELS, TrainConfig, read_run
-from training.datasets.mpose import PAPER_LAYOUTS
+from training.config import TrainConfig, read_run
+from training.datasets.labels import MPOSE_LABELS
 from training.metrics import share_background, softmax
 from training.models import build
+from training.paper.mpose import PAPER_LAYOUTS
 
 WEIGHTS = '.weights.h5'
 
@@ -56,8 +57,8 @@ def load_network(path: str | Path, member: int = 0) -> Network:
     """
     Load a member of a run, a fold of a benchmark, or weights with their bundle beside them.
 
-    :param path: the folder of a run, a ``fold_<i>.npz`` of `training.benchmark`, or a
-        ``.weights.h5`` file as `training.import_weights` and `training.export` write it.
+    :param path: the folder of a run, a ``fold_<i>.npz`` of `training.paper.benchmark`, or a
+        ``.weights.h5`` file as `training.paper.import_weights` and `training.export` write it.
     :raises ValueError: there are no such weights, or they cannot be read.
     """
     path = Path(path)
@@ -105,7 +106,7 @@ def _load_fold(path: Path) -> Network:
         model = build(kind, num_frames, num_features(layout), classes)
         model.set_weights([arrays[f'weight_{i}'] for i in range(len(model.weights))])
     except (OSError, IndexError, KeyError, ValueError, CheckpointError) as error:
-        raise ValueError(f'{path} is not a fold of training.benchmark ({error})') from error
+        raise ValueError(f'{path} is not a fold of training.paper.benchmark ({error})') from error
     labels = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
     return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step, MPOSE)
 

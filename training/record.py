@@ -30,12 +30,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from act_ros.bags import IMAGES, POSES, Bag, BagError, PoseFrame
-from act_ros.labels import UNKNOWN as UNKNOWN_LABEL
-from act_ros.labels import Label, LabelError, read_labels
-from act_ros.stamps import NANOSECONDS
-from act_ros.window import resample
-from training.config import MPOSE_LABELS
+from act_ros.actions.window import resample
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.recordings.bags import IMAGES, POSES, Bag, BagError, PoseFrame
+from act_ros.recordings.labels import UNKNOWN as UNKNOWN_LABEL
+from act_ros.recordings.labels import Label, LabelError, read_labels
+from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN
 
 MAX_GAP = 0.5
@@ -73,8 +73,8 @@ def find_persons(
 
 
 def _look(bag: Bag, topic: str, pose_model: str, num_threads: int) -> Iterator[PoseFrame]:
-    from act_ros.finder import PersonFinder
-    from act_ros.pose import create_estimator
+    from act_ros.persons.finder import PersonFinder
+    from act_ros.persons.models import create_estimator
 
     finder = PersonFinder(create_estimator(pose_model, num_threads))
     for time, stamp, image in bag.images(topic):

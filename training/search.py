@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from training.benchmark_report import scores
 from training.cluster import ClusterError, run_jobs
 from training.config import read_yaml, refuse_unknown
-from training.datasets.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.datasets.skeletons import DataError
 from training.metrics import softmax
 from training.models import MODELS
-from training.protocol import FoldTrainer, ProtocolConfig, load_protocol, start_afresh
+from training.paper.benchmark_report import scores
+from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
+from training.paper.protocol import FoldTrainer, ProtocolConfig, load_protocol, start_afresh
 
 if TYPE_CHECKING:
     import optuna

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from act_ros.decision import Status
+from act_ros.core.action import Status
 from act_ros.evaluation.report import (
     label_colours,
     number,
@@ -19,7 +19,7 @@ from act_ros.evaluation.report import (
     write_page,
 )
 from act_ros.evaluation.scores import NONE
-from act_ros.labels import UNKNOWN
+from act_ros.recordings.labels import UNKNOWN
 
 # Moments of difference closer together than this (seconds) are one.
 _GAP = 0.5

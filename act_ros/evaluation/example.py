@@ -15,10 +15,10 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from tqdm import tqdm
 
-from act_ros.bags import IMAGES, project_types
-from act_ros.resources import find_resource
-from act_ros.stamps import NANOSECONDS
-from act_ros.video import VideoSource
+from act_ros.core.resources import find_resource
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.persons.video import VideoSource
+from act_ros.recordings.bags import IMAGES, project_types
 
 # A stamp like a robot's: 2023-11-14, 22:13:20 UTC.
 _START = 1_700_000_000 * NANOSECONDS

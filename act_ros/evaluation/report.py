@@ -8,10 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from act_ros.core.skeletons import get_layout
 from act_ros.evaluation.scores import BINS, NONE, Segment
 from act_ros.evaluation.thumbnails import SHAPE, Gallery, Shot
-from act_ros.labels import UNKNOWN
-from act_ros.skeletons import get_layout
+from act_ros.recordings.labels import UNKNOWN
 
 # Colour-blind-safe first (Okabe and Ito), then tones apart from them.
 _COLOURS = (

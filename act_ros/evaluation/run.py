@@ -21,9 +21,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from act_ros.bags import Bag, BagError
-from act_ros.bundle import Bundle
-from act_ros.classifier import ActClassifier
+from act_ros.actions.bundle import Bundle
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer
+from act_ros.core.action import Action
+from act_ros.core.resources import file_checksum, find_model
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.report import write_report
 from act_ros.evaluation.scores import Scores, rounded
 from act_ros.evaluation.settings import Settings
@@ -37,15 +40,13 @@ from act_ros.evaluation.source import (
 from act_ros.evaluation.thumbnails import Gallery, annotated
 from act_ros.evaluation.trace import Trace
 from act_ros.evaluation.truth import Truth
-from act_ros.finder import PersonFinder
-from act_ros.labels import UNKNOWN, Label, read_labels
-from act_ros.pose import create_estimator
-from act_ros.recognizer import Action, ActionRecognizer
-from act_ros.resources import file_checksum, find_model
-from act_ros.runtime import runtime_name
-from act_ros.stamps import NANOSECONDS
-from act_ros.timeline import frame_line
-from act_ros.video import AnnotatedVideo
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import create_estimator
+from act_ros.pictures.timeline import frame_line
+from act_ros.pictures.video import AnnotatedVideo
+from act_ros.recordings.bags import Bag, BagError
+from act_ros.recordings.labels import UNKNOWN, Label, read_labels
+from act_ros.tflite.runtime import runtime_name
 
 # Frames that go through the network together; more makes it no faster.
 _CHUNK = 16

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.decision import Status
-from act_ros.labels import UNKNOWN, Label
-from act_ros.recognizer import Action
-from act_ros.stamps import NANOSECONDS
+from act_ros.core.action import Action, Status
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.recordings.labels import UNKNOWN, Label
 
 NONE = 'none'
 BINS = 15

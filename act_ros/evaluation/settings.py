@@ -11,11 +11,12 @@ from typing import Any, TypeVar
 
 import yaml
 
-from act_ros.decision import DecisionOptions
-from act_ros.nodes.options import ActOptions, PoseOptions
-from act_ros.options import Options
-from act_ros.recognizer import WindowOptions
-from act_ros.tracking import TrackerOptions
+from act_ros.actions.classifier import ActOptions
+from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.recognizer import WindowOptions
+from act_ros.core.options import Options
+from act_ros.persons.models import PoseOptions
+from act_ros.persons.tracker import TrackerOptions
 
 T = TypeVar('T', bound=Options)
 _KINDS: dict[type, tuple[type, ...]] = {

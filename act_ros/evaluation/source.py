@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.bags import IMAGES, POSES, Bag, BagError, ImageFrame
-from act_ros.decision import Status
-from act_ros.person import Person
-from act_ros.recognizer import Action
-from act_ros.stamps import to_nanoseconds
+from act_ros.core.action import Action, Status
+from act_ros.core.person import Person
+from act_ros.core.stamps import to_nanoseconds
+from act_ros.recordings.bags import IMAGES, POSES, Bag, BagError, ImageFrame
 
 ACTIONS, LABELS = 'act_ros/msg/ActionArray', 'act_ros/msg/ActionLabels'
 KINDS: dict[str, tuple[str, ...]] = {

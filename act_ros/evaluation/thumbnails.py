@@ -10,15 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from act_ros.bags import Bag, BagError
-from act_ros.decision import Status
-from act_ros.drawing import draw
+from act_ros.core.action import Action, Status
+from act_ros.core.person import Person
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.scores import Scores, Segment, answer_of
 from act_ros.evaluation.source import Frame
-from act_ros.labels import Label
-from act_ros.person import Person
-from act_ros.recognizer import Action
-from act_ros.stamps import NANOSECONDS
+from act_ros.pictures.drawing import draw
+from act_ros.recordings.bags import Bag, BagError
+from act_ros.recordings.labels import Label
 
 SHOTS = 4
 WORST = 8

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.decision import Status
-from act_ros.labels import Label
-from act_ros.recognizer import Action
-from act_ros.stamps import NANOSECONDS
+from act_ros.core.action import Action, Status
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.recordings.labels import Label
 
 _COLUMNS = 1500
 _SHORTEST = 0.04  # seconds of a column of probabilities

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from act_ros.decision import Status
-from act_ros.labels import Label
-from act_ros.recognizer import Action
-from act_ros.stamps import NANOSECONDS
+from act_ros.core.action import Action, Status
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.recordings.labels import Label
 
 # A track that begins this soon after, and this near (in heights of the box) to where a labelled
 # person was last seen, is that person under another id.

@@ -13,17 +13,18 @@ from typing import Any
 
 from std_msgs.msg import Header
 
-from act_ros.cdr import read_poses
-from act_ros.decision import DecisionOptions
-from act_ros.health import Health, HealthOptions
+from act_ros.actions.classifier import ActOptions
+from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.recognizer import WindowOptions
+from act_ros.core.cdr import read_poses
 from act_ros.msg import KeypointArray
-from act_ros.nodes.actions import ActionModel
-from act_ros.nodes.conversions import to_time
-from act_ros.nodes.managed import ManagedNode, Work
-from act_ros.nodes.options import ActOptions, StartOptions
-from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL, DropLog, SilenceLog
-from act_ros.recognizer import WindowOptions
+from act_ros.ros.actions import ActionModel
+from act_ros.ros.conversions import to_time
+from act_ros.ros.health import Health, HealthOptions
+from act_ros.ros.managed import ManagedNode, Work
+from act_ros.ros.options import StartOptions
+from act_ros.ros.run import run
+from act_ros.ros.topics import LEVEL, DropLog, SilenceLog
 
 OPTIONS = (
     ('', StartOptions), ('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions),

@@ -17,15 +17,15 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
-from act_ros.cdr import poses_of
+from act_ros.core.cdr import poses_of
+from act_ros.core.person import Person
+from act_ros.core.skeletons import joint_sources
+from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import KeypointArray
-from act_ros.nodes.options import HumansOptions
-from act_ros.nodes.parameters import Parameters
-from act_ros.nodes.run import run
-from act_ros.nodes.topics import LATCHED, LEVEL, THROTTLE, SilenceLog
-from act_ros.person import Person
-from act_ros.skeletons import joint_sources
-from act_ros.stamps import to_nanoseconds
+from act_ros.ros.options import HumansOptions
+from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
+from act_ros.ros.topics import LATCHED, LEVEL, THROTTLE, SilenceLog
 
 OPTIONS = (('', HumansOptions),)
 # By our names; the index of each is a constant of hri_msgs/Skeleton2D.

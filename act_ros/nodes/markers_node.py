@@ -16,18 +16,18 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from act_ros.captions import caption, colour_of
-from act_ros.cdr import poses_of
-from act_ros.image_plane import ImagePlane
+from act_ros.core.cdr import poses_of
+from act_ros.core.person import Person
+from act_ros.core.skeletons import get_layout
+from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.nodes.conversions import msg_to_actions
-from act_ros.nodes.options import MarkerOptions
-from act_ros.nodes.parameters import Parameters
-from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL, THROTTLE, SilenceLog
-from act_ros.person import Person
-from act_ros.skeletons import get_layout
-from act_ros.stamps import to_nanoseconds
+from act_ros.pictures.captions import caption, colour_of
+from act_ros.pictures.image_plane import ImagePlane
+from act_ros.ros.conversions import msg_to_actions
+from act_ros.ros.options import MarkerOptions
+from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
+from act_ros.ros.topics import LEVEL, THROTTLE, SilenceLog
 
 OPTIONS = (('', MarkerOptions),)
 

@@ -11,25 +11,25 @@ from __future__ import annotations
 import numpy as np
 from std_msgs.msg import Header
 
-from act_ros.decision import DecisionOptions
-from act_ros.health import Health, HealthOptions
-from act_ros.nodes.actions import ActionModel
-from act_ros.nodes.images import ImageInput, VideoInput
-from act_ros.nodes.managed import ManagedNode, Work
-from act_ros.nodes.options import (
-    ActOptions,
+from act_ros.actions.classifier import ActOptions
+from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.recognizer import WindowOptions
+from act_ros.persons.estimator import PoseEstimator
+from act_ros.persons.models import PoseOptions
+from act_ros.persons.tracker import TrackerOptions
+from act_ros.ros.actions import ActionModel
+from act_ros.ros.health import Health, HealthOptions
+from act_ros.ros.images import ImageInput, VideoInput
+from act_ros.ros.managed import ManagedNode, Work
+from act_ros.ros.options import (
     CameraOptions,
     DrawingOptions,
     ImageOptions,
-    PoseOptions,
     StartOptions,
     VideoOptions,
 )
-from act_ros.nodes.persons import PersonOutput, load_estimator
-from act_ros.nodes.run import run
-from act_ros.pose import PoseEstimator
-from act_ros.recognizer import WindowOptions
-from act_ros.tracking import TrackerOptions
+from act_ros.ros.persons import PersonOutput, load_estimator
+from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', ImageOptions),

@@ -10,15 +10,16 @@ from __future__ import annotations
 import numpy as np
 from std_msgs.msg import Header
 
-from act_ros.health import Health, HealthOptions
 from act_ros.msg import ActionArray
-from act_ros.nodes.conversions import msg_to_actions
-from act_ros.nodes.images import ImageInput
-from act_ros.nodes.managed import ManagedNode, Work
-from act_ros.nodes.options import DrawingOptions, ImageOptions, PoseOptions, StartOptions
-from act_ros.nodes.persons import PersonOutput, load_estimator
-from act_ros.nodes.run import run
-from act_ros.tracking import TrackerOptions
+from act_ros.persons.models import PoseOptions
+from act_ros.persons.tracker import TrackerOptions
+from act_ros.ros.conversions import msg_to_actions
+from act_ros.ros.health import Health, HealthOptions
+from act_ros.ros.images import ImageInput
+from act_ros.ros.managed import ManagedNode, Work
+from act_ros.ros.options import DrawingOptions, ImageOptions, StartOptions
+from act_ros.ros.persons import PersonOutput, load_estimator
+from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', PoseOptions), ('', ImageOptions), ('tracker', TrackerOptions),

@@ -18,13 +18,13 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray
-from act_ros.nodes.images import VideoInput, bgr_to_image, compressed_topic
-from act_ros.nodes.options import PublishOptions, VideoOptions
-from act_ros.nodes.parameters import Parameters
-from act_ros.nodes.run import run
-from act_ros.nodes.topics import LEVEL
-from act_ros.stamps import to_nanoseconds
+from act_ros.ros.images import VideoInput, bgr_to_image, compressed_topic
+from act_ros.ros.options import PublishOptions, VideoOptions
+from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
+from act_ros.ros.topics import LEVEL
 
 OPTIONS = (('', VideoOptions), ('', PublishOptions))
 # When nobody answers a frame in time, 'consumed' goes on without: a dropped frame is no deadlock.

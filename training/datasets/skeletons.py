@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from act_ros.skeletons import get_layout, joint_sources
+from act_ros.core.skeletons import get_layout, joint_sources
 
 JOINTS = get_layout('mpose13_coco').joints
 """The 13 joints of `Sequences.joints`, in order."""

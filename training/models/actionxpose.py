@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from act_ros.features import CHANNELS
+from act_ros.actions.features import CHANNELS
 from training.models.mlstm_fcn import lstm_beside_convolutions
 
 # Keeps the square root's slope finite where two joints coincide; far below any real distance.

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from act_ros.features import num_features as features_of
-from act_ros.skeletons import get_layout
+from act_ros.actions.features import num_features as features_of
+from act_ros.core.skeletons import get_layout
 
 _LAYOUTS = ('mpose13_coco', 'coco17')
 

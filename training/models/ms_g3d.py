@@ -19,7 +19,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from act_ros.features import CHANNELS
+from act_ros.actions.features import CHANNELS
 from training.models.blocks import batch_norm, temporal_windows
 from training.models.graph import bones, disentangled_scales, layout_of
 

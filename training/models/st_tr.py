@@ -26,7 +26,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from act_ros.features import CHANNELS
+from act_ros.actions.features import CHANNELS
 from training.models.blocks import batch_norm, temporal_windows
 from training.models.graph import layout_of, partitions
 

@@ -1,0 +1,181 @@
+"""
+The model bundle: a ``.tflite`` file and the ``.yaml`` beside it that says how to use it.
+
+Everything serving must know travels with the weights and is checked at load; a mismatch is an
+error at start, never a wrong answer later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import reprlib
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from act_ros.actions.features import MPOSE, NORMALISATIONS, num_features
+from act_ros.core.skeletons import get_layout
+
+SCHEMA = 1
+_LARGEST_CARD = 1 << 20
+
+
+class BundleError(ValueError):
+    """A model bundle that cannot be used; the message says which file, why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """
+    What a model bundle says of itself.
+
+    The network reads features (N, T, F) of ``layout`` at ``frame_rate`` Hz, with T from
+    ``min_frames`` to ``num_frames``, and gives logits (N, C) in the order of ``labels``;
+    probabilities are ``softmax(logits / temperature)``. An ensemble (``members`` > 1) gives the
+    logarithm of its averaged probabilities. Below ``unknown_threshold`` an answer is unknown.
+    ``trusted_labels`` are the labels whose results were measured on enough people.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    layout: str
+    num_frames: int
+    min_frames: int
+    frame_rate: float
+    temperature: float
+    unknown_threshold: float
+    members: int = 1
+    attention: bool = False
+    trusted_labels: tuple[str, ...] = ()
+    license: str = ''
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    normalisation: str = MPOSE
+    sha256: str = ''
+
+    @property
+    def num_features(self) -> int:
+        """Features F a frame."""
+        return num_features(self.layout)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'labels', tuple(self.labels))
+        object.__setattr__(self, 'trusted_labels', tuple(self.trusted_labels))
+        get_layout(self.layout)
+        problems = [problem for ok, problem in (
+            (bool(self.name) and '/' not in self.name, 'name must be a plain file name'),
+            (self.normalisation in NORMALISATIONS,
+             f'normalisation is {self.normalisation!r}, this version knows '
+             f'{", ".join(NORMALISATIONS)}'),
+            (len(self.labels) >= 2 and all(isinstance(x, str) and x for x in self.labels),
+             'labels must be two or more non-empty names'),
+            (len(set(self.labels)) == len(self.labels), 'labels must differ from one another'),
+            (set(self.trusted_labels) <= set(self.labels), 'trusted_labels must be labels'),
+            (2 <= self.min_frames <= self.num_frames <= 1000,
+             '2 <= min_frames <= num_frames <= 1000 must hold'),
+            (1.0 <= self.frame_rate <= 240.0, 'frame_rate must lie in [1, 240] Hz'),
+            (0.01 <= self.temperature <= 100.0, 'temperature must lie in [0.01, 100]'),
+            (0.0 <= self.unknown_threshold < 1.0, 'unknown_threshold must lie in [0, 1)'),
+            (self.members >= 1, 'members must be 1 or more'),
+        ) if not ok]
+        if problems:
+            raise ValueError('; '.join(problems))
+
+
+def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
+    """
+    Read ``<name>.yaml`` and ``<name>.tflite``; ``path`` names either.
+
+    :returns: the bundle and the model's bytes, which match its checksum.
+    :raises BundleError: on a missing, unreadable or inconsistent file.
+    """
+    card, model = path.with_suffix('.yaml'), path.with_suffix('.tflite')
+    for file in (card, model):
+        if not file.is_file():
+            raise BundleError(
+                f'model bundle {path}: {file} does not exist; a bundle is a .tflite and a .yaml '
+                f'of the same name side by side')
+    if card.stat().st_size > _LARGEST_CARD:
+        raise BundleError(f'{card} is larger than any description of a model; is it one?')
+    try:
+        values = yaml.safe_load(card.read_text(encoding='utf-8'))
+    # A bad date is a ValueError to PyYAML, an empty number an IndexError, and so on.
+    except Exception as error:
+        raise BundleError(f'{card} is not valid YAML: {error}') from error
+    bundle = _parse(card, values)
+    data = model.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if check_sum and digest != bundle.sha256:
+        raise BundleError(
+            f'{model} does not belong to {card}: its SHA-256 is {digest}, the .yaml says '
+            f'{bundle.sha256 or "nothing"}; copy both files again, or export the model anew')
+    return bundle, data
+
+
+def save_bundle(directory: Path, bundle: Bundle, model: bytes) -> Path:
+    """
+    Write both files of a bundle and return the ``.tflite``'s path.
+
+    Each file is written under a temporary name and then renamed: whatever happens, there is never
+    half a file under the real name.
+    """
+    bundle = dataclasses.replace(bundle, sha256=hashlib.sha256(model).hexdigest())
+    values = {'schema': SCHEMA, **dataclasses.asdict(bundle)}
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    directory.mkdir(parents=True, exist_ok=True)
+    for suffix, content in (('.tflite', model), ('.yaml', text.encode())):
+        _write(directory / (bundle.name + suffix), content)
+    return directory / f'{bundle.name}.tflite'
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _brief(value: Any) -> str:
+    """Return a value for a message, be it nested a million times over."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return f'such {type(value).__name__}'
+
+
+def _parse(card: Path, values: Any) -> Bundle:
+    if not isinstance(values, dict):
+        raise BundleError(f'{card} must be a YAML mapping, not {type(values).__name__}')
+    values = dict(values)
+    schema = values.pop('schema', None)
+    if schema != SCHEMA:
+        raise BundleError(f'{card} has schema {_brief(schema)}, this version reads schema {SCHEMA}')
+    fields = {f.name: f for f in dataclasses.fields(Bundle)}
+    required = {name for name, f in fields.items()
+                if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING}
+    if missing := sorted((required | {'sha256'}) - set(values)):
+        raise BundleError(f'{card} lacks: {", ".join(missing)}')
+    if extra := sorted(str(key) for key in set(values) - set(fields)):
+        raise BundleError(f'{card} has keys this version does not know: {", ".join(extra)}')
+    kinds: dict[str, type | tuple[type, ...]] = {
+        'str': str, 'int': int, 'float': (int, float), 'bool': bool,
+        'tuple[str, ...]': list, 'dict[str, Any]': dict}
+    for key, value in values.items():
+        kind = str(fields[key].type)
+        if not isinstance(value, kinds[kind]) or isinstance(value, bool) != (kind == 'bool'):
+            raise BundleError(f'{card}: {key} must be {kind}, not {_brief(value)}')
+    try:
+        return Bundle(**values)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f'{card}: {error}') from error

@@ -1,0 +1,118 @@
+"""
+Normalisation: poses in pixels become the features that AcT reads.
+
+The one function for training and serving. As ``mpose-v1`` it equals what the ``mpose`` package does
+for the released MPOSE2021 arrays (reduce, centre and scale, velocities, flatten) and is tested
+against it. ``motion-v1`` differs in the velocities alone.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import numpy as np
+
+from act_ros.core.skeletons import get_layout, joint_sources
+
+MPOSE = 'mpose-v1'
+"""The paper's: velocities are differences of centred poses, so the way of the body is lost."""
+
+MOTION = 'motion-v1'
+"""Velocities are those in the image, for sitting down, a jump and a walk move the whole body; in
+torso lengths in six frames, which makes them as large as x and y: training needs that."""
+
+NORMALISATIONS = (MPOSE, MOTION)
+"""What a model bundle may name; a network is only ever fed with the features it learned from."""
+
+CHANNELS = 4
+"""Features a joint: x, y in torso lengths, vx, vy in torso lengths a frame (`MOTION`: six)."""
+
+_MOTION_FRAMES = 6.0
+
+# The layout a model is trained on when it sees poses of the given layout.
+_OUTPUT_LAYOUT = {'coco17': 'mpose13_coco', 'body25': 'mpose13_openpose'}
+
+
+def num_features(layout: str) -> int:
+    """Return the length F of a frame's feature vector in the output layout ``layout``."""
+    return CHANNELS * len(get_layout(layout).joints)
+
+
+def extract_features(
+    keypoints: np.ndarray, layout: str, output_layout: str | None = None,
+    normalisation: str = MPOSE,
+) -> np.ndarray:
+    """
+    Turn windows of poses into AcT features.
+
+    :param keypoints: (..., T, K, 2 or 3) x, y and perhaps score, in pixels. Not coordinates
+        normalised to [0, 1]: a torso below one pixel counts as one pixel long. Zero means
+        "not detected" where a joint is the mean of several, as in OpenPose.
+    :param layout: the layout of ``keypoints``.
+    :param output_layout: joints and order of the features; by default the 13-joint MPOSE layout
+        that belongs to ``layout``. ``'coco17'`` gives the 68 features of the paper's PoseNet runs.
+    :param normalisation: one of `NORMALISATIONS`: that of the network's bundle.
+    :returns: (..., T, F), float64 for float64 input, else float32; joint by joint x, y, vx, vy.
+    :raises ValueError: on a wrong shape, an unknown layout or normalisation, or values that are not
+        finite.
+    """
+    if normalisation not in NORMALISATIONS:
+        raise ValueError(
+            f'unknown normalisation {normalisation!r}; known: {", ".join(NORMALISATIONS)}')
+    keypoints = np.asarray(keypoints)
+    source = get_layout(layout)
+    if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
+        raise ValueError(f'keypoints must be (..., T, K, 2 or 3), not {keypoints.shape}')
+    if keypoints.shape[-2] != len(source.joints):
+        raise ValueError(
+            f'layout {layout!r} has {len(source.joints)} joints, keypoints have '
+            f'{keypoints.shape[-2]}')
+    if keypoints.shape[-3] == 0:
+        raise ValueError('keypoints hold no frame')
+    kind, pair = (np.float64, np.complex128) if keypoints.dtype == np.float64 else (
+        np.float32, np.complex64)
+    # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
+    joint_axis = keypoints.ndim - 2
+    others = tuple(range(joint_axis))
+    if keypoints.dtype != kind or keypoints.strides[-1] != keypoints.itemsize:  # y after x
+        keypoints = np.ascontiguousarray(keypoints, kind)
+    points: np.ndarray = np.ascontiguousarray(
+        keypoints[..., :2].view(pair).transpose(joint_axis, *others, joint_axis + 1)).view(kind)
+    if not isfinite(points.sum()):  # much cheaper than to look at each
+        raise ValueError(
+            'keypoints hold NaN or infinite values; fill missing joints first '
+            '(act_ros.actions.window)')
+
+    joints = get_layout(output_layout or _OUTPUT_LAYOUT.get(layout, layout)).joints
+    *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
+    neck, mid_hip = _mean(points, neck_of), _mean(points, mid_hip_of)
+    pose: np.ndarray = points.take([indices[0] for indices in sources], axis=0)
+    for joint, indices in enumerate(sources):
+        if len(indices) > 1:
+            pose[joint] = _mean(points, indices)
+    across = neck - mid_hip
+    torso = np.maximum(np.hypot(across[..., 0], across[..., 1]), 1.0)
+    place: np.ndarray = pose.view(pair)[..., 0]
+    moved = place[..., 1:] - place[..., :-1] if normalisation == MOTION else None
+    pose -= neck
+    pose /= torso[..., None]
+
+    features = np.empty((*pose.shape[1:-1], len(joints), 2), pair)
+    by_joint = features.transpose(joint_axis, *others, joint_axis + 1)  # where, and how fast
+    by_joint[..., 0] = place
+    by_joint[..., 0, 1] = place[..., 0]
+    by_joint[..., 1:, 1] = (
+        place[..., 1:] - place[..., :-1] if moved is None
+        else moved * (_MOTION_FRAMES / torso[..., 1:]))
+    return features.view(kind).reshape(*features.shape[:-2], len(joints) * CHANNELS)
+
+
+def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
+    """Return the mean (..., 2) of some of the points (K, ..., 2)."""
+    if len(indices) == 1:
+        return points[indices[0]]
+    if len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
+        return (points[indices[0]] + points[indices[1]]) / 2
+    # Head and feet: OpenPose writes 0 for what it did not find.
+    group = points.take(indices, axis=0)
+    return group.sum(axis=0) / np.maximum(np.count_nonzero(group, axis=0), 1)

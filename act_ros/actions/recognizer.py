@@ -1,0 +1,297 @@
+"""
+`ActionRecognizer`: stamped persons in, actions out.
+
+Nodes, bag evaluation and demo all call this; it is deterministic and knows no clock but stamps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+
+import numpy as np
+
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.decision import ActionFilter, DecisionOptions
+from act_ros.actions.features import extract_features
+from act_ros.actions.window import PoseWindow, sample_windows
+from act_ros.core.action import Action, Status
+from act_ros.core.options import Options, option
+from act_ros.core.person import Person
+from act_ros.core.skeletons import get_layout
+from act_ros.core.stamps import NANOSECONDS, Arrival, RateLimit, StampOrder
+
+
+@dataclass(frozen=True)
+class WindowOptions(Options):
+    """Options of the windows that are classified."""
+
+    max_gap: float = option(
+        0.5, 'Longest gap in seconds within a window; a person unseen for longer starts a new '
+        'one. Also how far back in time a message may lie and still be merely late.',
+        low=0.05, high=10.0)
+    min_score: float = option(
+        0.2, 'Keypoints below this score count as not seen and are interpolated in time.',
+        low=0.0, high=1.0)
+    min_seen: float = option(
+        0.3, 'Share of keypoints that must be seen for a pose to count at all.',
+        low=0.0, high=1.0)
+    forget_after: float = option(
+        2.0, 'Seconds a person who is out of sight is still reported, as LOST from max_gap on.',
+        low=0.0, high=60.0)
+    max_rate: float = option(
+        10.0, 'How often a second a person is classified at most; in the frames between, the last '
+        'answer stands. 0 classifies in every frame.', low=0.0, high=1000.0)
+    max_persons: int = option(
+        64, 'Most persons handled at once; further ones are dropped, lowest score first.',
+        low=1, high=1000)
+
+
+# Coordinates beyond any image are as good as NaN.
+_MAX_PIXEL = 1e6
+_NOTHING = np.zeros(0, np.float32)
+
+
+@dataclass(eq=False)
+class _Subject:
+    """A person being watched."""
+
+    window: PoseWindow
+    filter: ActionFilter
+    seen: int = 0
+    frames: int = 0
+    start: int = 0
+    end: int = 0
+    box: np.ndarray = field(default_factory=lambda: np.zeros(4, np.float32))
+    attention: np.ndarray = field(default_factory=lambda: _NOTHING)
+
+    def show_window(self, frames: int) -> None:
+        """Report the window as it is now: the one that is classified, or the one that fills."""
+        self.frames, self.end = frames, self.window.newest
+        self.start = self.end - self.window.span
+
+
+class ActionRecognizer:
+    """
+    Watches people and says what each of them does.
+
+    ``drops`` counts input that could not be used, by cause.
+    """
+
+    def __init__(
+        self, classifier: ActClassifier, window: WindowOptions | None = None,
+        decision: DecisionOptions | None = None, labels: Sequence[str] = (),
+    ) -> None:
+        """
+        Take the classifier, the options, and the ``labels`` that may be answered (default: all).
+
+        Raises ValueError for a label that the model does not have.
+        """
+        self.drops: Counter[str] = Counter()
+        self._subjects: dict[str, _Subject] = {}
+        self._layout = ''
+        self._order = StampOrder(0.0)
+        self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
+        self._limit = RateLimit()
+        self.classifier = classifier
+        self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
+        self.reconfigure(classifier, window, decision, labels)
+
+    def reset(self) -> None:
+        """Forget everybody."""
+        self._subjects.clear()
+        self._limit = RateLimit(self._window.max_rate)
+
+    def update(self, stamp: int, persons: Sequence[Person], layout: str) -> list[Action] | None:
+        """
+        Take one frame of tracked persons; call it for every frame, also an empty one.
+
+        :param stamp: the frame's stamp in nanoseconds.
+        :param persons: their poses in pixels, each with its own id.
+        :param layout: the keypoints' layout.
+        :returns: an action for every person seen or lately lost, in the order of first sight;
+            None for a frame that came too late and was dropped.
+        :raises ValueError: on a layout that is unknown or that the model cannot read.
+        """
+        joints = len(get_layout(layout).joints)
+        if layout != self._layout:  # refuse it now, not once the first window is full
+            extract_features(np.zeros((1, joints, 2)), layout, self.classifier.bundle.layout)
+        arrival = self._order.judge(stamp)
+        if arrival is Arrival.LATE:
+            self.drops['late or repeated stamp'] += 1
+            return None
+        if arrival is Arrival.JUMP or layout != self._layout:
+            self.reset()
+            self._layout = layout
+        self._take(stamp, persons, joints)
+        self._forget(stamp)
+        self._classify(stamp)
+        return [self._report(name, subject, stamp) for name, subject in self._subjects.items()]
+
+    def _take(self, stamp: int, persons: Sequence[Person], joints: int) -> None:
+        """Add each usable person's pose to the person's window, and count the unusable."""
+        persons = self._well_formed(persons, joints)
+        if not persons:
+            return
+        keypoints = np.stack([person.keypoints for person in persons])
+        seen, sane = keypoints[..., 2] >= self._window.min_score, None
+        values = keypoints.ravel()
+        with np.errstate(over='ignore'):
+            is_sane = values.dot(values) < _MAX_PIXEL ** 2  # the quickest look; False for NaN
+        if not is_sane:
+            sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)
+            seen &= sane
+        enough = max(self._window.min_seen * joints, 1)
+        usable = [i for i, count in enumerate(seen.sum(axis=-1).tolist()) if count >= enough]
+        self._count('too few keypoints seen', len(persons) - len(usable))
+        surplus = len(usable) - self._window.max_persons
+        if surplus > 0:
+            self._count('too many persons', surplus)
+            surest = np.argsort(np.nan_to_num([-persons[i].score for i in usable]), kind='stable')
+            usable = [usable[k] for k in sorted(surest[:-surplus].tolist())]
+        for i in usable:
+            person = persons[i]
+            pose = keypoints[i] if sane is None else _repaired(keypoints[i], sane[i])
+            subject = self._subjects.get(person.id) or self._add(person.id, joints)
+            if not subject.window.append(stamp, pose):
+                subject.filter.reset(stamp)
+                subject.attention = _NOTHING
+            subject.seen = stamp
+            has_box = isfinite(sum(person.box.tolist()))
+            subject.box = person.box if has_box else _box_around(pose)
+
+    def _well_formed(self, persons: Sequence[Person], joints: int) -> list[Person]:
+        """Return the persons with an id of their own and the layout's keypoints."""
+        known: dict[str, Person] = {}
+        for person in persons:
+            if not person.id:
+                self._count('person without an id')
+            elif person.id in known:
+                self._count('id given twice in a frame')
+            elif person.keypoints.shape != (joints, 3):
+                self._count('wrong number of keypoints')
+            else:
+                known[person.id] = person
+        return list(known.values())
+
+    def _count(self, cause: str, number: int = 1) -> None:
+        if number:
+            self.drops[cause] += number
+
+    def _add(self, person_id: str, joints: int) -> _Subject:
+        """Begin to watch somebody."""
+        if len(self._subjects) >= 2 * self._window.max_persons:
+            # Ids that change with every frame must not pile up until they are forgotten.
+            del self._subjects[min(self._subjects, key=lambda name: self._subjects[name].seen)]
+        bundle = self.classifier.bundle
+        subject = self._subjects[person_id] = _Subject(
+            PoseWindow(bundle.num_frames, bundle.frame_rate, joints, self._window.max_gap),
+            ActionFilter(self._decision, self._threshold, self._allowed))
+        return subject
+
+    def _forget(self, stamp: int) -> None:
+        """Drop those out of sight for long; the others keep their place."""
+        limit = max(self._window.forget_after, self._window.max_gap) * NANOSECONDS
+        self._subjects = {
+            name: s for name, s in self._subjects.items() if stamp - s.seen <= limit}
+
+    def _classify(self, stamp: int) -> None:
+        """Classify everybody seen in this frame, all windows of a length in one batch."""
+        bundle = self.classifier.bundle
+        batches: dict[int, list[_Subject]] = {}
+        for subject in self._subjects.values():
+            if subject.seen != stamp:
+                continue
+            # Half a period of grace: jitter must not cost a whole frame.
+            frames = min(int(subject.window.span / NANOSECONDS * bundle.frame_rate + 0.5) + 1,
+                         bundle.num_frames)
+            if subject.filter.probabilities is None:
+                subject.show_window(frames)
+            if frames >= bundle.min_frames:
+                batches.setdefault(frames, []).append(subject)
+        if not batches or not self._limit.lets_through(stamp):
+            return
+        for frames, subjects in batches.items():
+            keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
+                                       self._window.min_score)
+            probabilities, attention = self.classifier.predict(keypoints, self._layout)
+            for i, subject in enumerate(subjects):
+                subject.show_window(frames)
+                subject.filter.update(stamp, probabilities[i])
+                if attention is not None:
+                    subject.attention = attention[i]
+
+    def _report(self, name: str, subject: _Subject, stamp: int) -> Action:
+        decision, gap = subject.filter, (stamp - subject.seen) / NANOSECONDS
+        is_lost = gap > self._window.max_gap
+        since = subject.seen if is_lost else decision.since
+        label_id = decision.label_id
+        return Action(
+            person_id=name,
+            status=Status.LOST if is_lost else decision.status,
+            label=self.classifier.labels[label_id] if label_id >= 0 else '',
+            label_id=label_id,
+            confidence=decision.confidence,
+            probabilities=_NOTHING if decision.probabilities is None else decision.probabilities,
+            duration=(stamp - since) / NANOSECONDS,
+            window_start=subject.start,
+            window_end=subject.end,
+            frames=subject.frames,
+            box=subject.box,
+            attention=subject.attention,
+        )
+
+    def reconfigure(
+        self, classifier: ActClassifier, window: WindowOptions | None = None,
+        decision: DecisionOptions | None = None, labels: Sequence[str] = (),
+    ) -> None:
+        """
+        Go on with another classifier or other options; arguments as those of the constructor.
+
+        Nobody's poses are forgotten: the window of a model of another length or rate is filled from
+        those at hand, and the last answer stands until it is full enough. Where the labels are not
+        the same ones, answers begin anew.
+
+        :raises ValueError: the model lacks a label or cannot read the layout; nothing is changed.
+        """
+        bundle, window, decision = (
+            classifier.bundle, window or WindowOptions(), decision or DecisionOptions())
+        if unknown := sorted(set(labels) - set(classifier.labels)):
+            raise ValueError(
+                f'labels {", ".join(unknown)} are not among those of model '
+                f'{bundle.name!r}: {", ".join(classifier.labels)}')
+        if self._layout:
+            joints = len(get_layout(self._layout).joints)
+            extract_features(np.zeros((1, joints, 2)), self._layout, bundle.layout)
+        answers = [(label, not labels or label in labels) for label in classifier.labels]
+        is_other = answers != self._answers
+        if self._answers and (window, decision, answers, bundle) != (
+                self._window, self._decision, self._answers, self.classifier.bundle):
+            self._limit = RateLimit()  # what was changed shows in the next frame
+        self.classifier, self._window, self._decision = classifier, window, decision
+        self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
+        self._threshold = decision.threshold or bundle.unknown_threshold
+        self._order.tolerance = window.max_gap
+        self._limit.rate = window.max_rate
+        for subject in self._subjects.values():
+            subject.window = subject.window.refilled(
+                bundle.num_frames, bundle.frame_rate, window.max_gap)
+            if is_other:
+                subject.filter = ActionFilter(decision, self._threshold, self._allowed)
+                subject.filter.reset(subject.seen)
+                subject.attention = _NOTHING
+            else:
+                subject.filter.adjust(decision, self._threshold)
+
+
+def _repaired(keypoints: np.ndarray, sane: np.ndarray) -> np.ndarray:
+    """Return keypoints (K, 3) with joints that are not ``sane`` put, unseen, amid the others."""
+    middle = np.append(keypoints[sane, :2].mean(axis=0), 0.0)
+    return np.where(sane[:, None], keypoints, middle)
+
+
+def _box_around(keypoints: np.ndarray) -> np.ndarray:
+    """Return the box (4,) around keypoints (K, 3)."""
+    return np.concatenate((keypoints[:, :2].min(axis=0), keypoints[:, :2].max(axis=0)))

@@ -1,0 +1,49 @@
+"""
+Human pose estimation: an image in, people with keypoints out.
+
+Estimators stand behind the small ``PoseEstimator`` protocol; the ones of this package run MoveNet
+on a TFLite runtime. They see single images: who is who over time is the tracker's business.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from act_ros.core.person import Person
+
+
+class PoseEstimator(Protocol):
+    """What the rest of the project expects of a pose network."""
+
+    score_threshold: float
+    """People with a lower score are dropped; may be changed from image to image."""
+
+    @property
+    def name(self) -> str:
+        """Model name, for logs and messages."""
+
+    @property
+    def layout(self) -> str:
+        """Keypoint layout of every ``Person``, a name known to ``act_ros.core.skeletons``."""
+
+    @property
+    def max_persons(self) -> int:
+        """Most people that one image can yield."""
+
+    def estimate(self, image_bgr: np.ndarray) -> list[Person]:
+        """
+        Find people, best score first.
+
+        :param image_bgr: uint8 (H, W, 3), channels blue, green, red; any H, W > 0.
+        :returns: people with 17 keypoints (for ``coco17``) in pixels of the image. A guessed joint
+            may lie outside of the image, a box never does.
+        :raises ValueError: the image has another type or shape, or no pixels.
+        """
+
+    def for_another_camera(self) -> PoseEstimator:
+        """Return an estimator that shares the network, and remembers images of its own."""
+
+    def reset(self) -> None:
+        """Forget earlier images (a new video, a jump in time)."""

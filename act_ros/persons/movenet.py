@@ -1,0 +1,208 @@
+"""
+MoveNet on a TFLite runtime: MultiPose for up to six people, Lightning and Thunder for one.
+
+The networks take RGB values 0..255 and answer with 17 COCO keypoints as fractions of their input
+(model cards of MoveNet.MultiPose and MoveNet.SinglePose). Input sizes are static.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from act_ros.core.person import Person
+from act_ros.persons.estimator import PoseEstimator
+from act_ros.persons.letterbox import Letterbox, Region, check_image
+from act_ros.tflite.runtime import Interpreter, ModelError, load_interpreter
+
+NUM_KEYPOINTS = 17
+_MULTIPOSE_COLUMNS = NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the person
+_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP = 5, 6, 11, 12  # COCO order
+_TORSO = (_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP)
+
+_VISIBLE = 0.2
+"""Keypoint score from which MoveNet's authors take a joint as seen."""
+_TORSO_MARGIN = 1.9
+"""The next crop reaches this many times as far from the hips as the farthest torso joint ..."""
+_BODY_MARGIN = 1.2
+"""... and this many times as far as the farthest joint that is seen."""
+
+
+def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2) -> PoseEstimator:
+    """
+    Open a MoveNet file; the shape of its output tells which kind it is.
+
+    Parameters and errors as ``act_ros.persons.estimator.create_estimator``.
+    """
+    if not 0.0 <= score_threshold <= 1.0:
+        raise ValueError(f'score_threshold must lie in [0, 1], not {score_threshold}')
+    network = _Network(path, num_threads)
+    if network.output_shape[2:] == (_MULTIPOSE_COLUMNS,):
+        return MultiPose(network, score_threshold)
+    if network.output_shape[1:] == (1, NUM_KEYPOINTS, 3):
+        return SinglePose(network, score_threshold)
+    raise ModelError(
+        f'model {path} is no MoveNet: its output {network.output_shape} is neither '
+        f'[1, people, {_MULTIPOSE_COLUMNS}] nor [1, 1, {NUM_KEYPOINTS}, 3]'
+    )
+
+
+class _Network:
+    """A MoveNet file with its interpreter and its letterbox."""
+
+    def __init__(self, path: Path, num_threads: int) -> None:
+        self.name = path.stem
+        self._interpreter: Interpreter = load_interpreter(path, num_threads)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        shape = tuple(int(size) for size in inputs[0]['shape'])
+        if len(inputs) != 1 or len(outputs) != 1 or len(shape) != 4 or shape[3] != 3:
+            raise ModelError(f'model {path} is no MoveNet: it must map one image to one tensor')
+        if min(shape[1:3]) < 2:
+            raise ModelError(
+                f'model {path} leaves its input size open; convert it with a fixed size '
+                '(training/convert_movenet.py --size 192x256)'
+            )
+        self._input, self._output = inputs[0]['index'], outputs[0]['index']
+        self.output_shape = tuple(int(size) for size in outputs[0]['shape'])
+        self.letterbox = Letterbox(shape[1], shape[2], inputs[0]['dtype'])
+
+    def run(self, image_bgr: np.ndarray, region: Region | None = None) -> np.ndarray:
+        """Invoke the network on an image or a region of it; the raw output, without its batch."""
+        self._interpreter.set_tensor(self._input, self.letterbox.fill(image_bgr, region))
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output)[0]
+
+    def keypoints(self, raw: np.ndarray) -> np.ndarray:
+        """Raw keypoints (..., 17, 3) as y, x, score -> (..., 17, 3) as x px, y px, score."""
+        keypoints = np.empty(raw.shape, np.float32)
+        keypoints[..., :2] = self.letterbox.to_source(raw[..., 1::-1])
+        keypoints[..., 2] = raw[..., 2]
+        return keypoints
+
+
+class MultiPose:
+    """
+    MoveNet MultiPose: all people (up to six) in one pass.
+
+    Each image stands alone, and the order of people is by score: it says nothing about identity.
+    """
+
+    layout = 'coco17'
+
+    def __init__(self, network: _Network, score_threshold: float) -> None:
+        self._network = network
+        self.score_threshold = score_threshold
+        self.name = network.name
+        self.max_persons = network.output_shape[1]
+
+    def estimate(self, image_bgr: np.ndarray) -> list[Person]:
+        """See ``PoseEstimator.estimate``."""
+        check_image(image_bgr)
+        raw = self._network.run(image_bgr)
+        raw = raw[raw[:, -1] >= self.score_threshold]
+        raw = raw[np.argsort(-raw[:, -1], kind='stable')]
+        keypoints = self._network.keypoints(
+            raw[:, : NUM_KEYPOINTS * 3].reshape(-1, NUM_KEYPOINTS, 3)
+        )
+        # y_min, x_min, y_max, x_max -> two corners x, y
+        corners = self._network.letterbox.to_source(raw[:, -5:-1].reshape(-1, 2, 2)[..., ::-1])
+        boxes = _boxes(corners, image_bgr)
+        return [
+            Person(points, float(score), box)
+            for points, score, box in zip(keypoints, raw[:, -1], boxes, strict=True)
+        ]
+
+    def for_another_camera(self) -> MultiPose:
+        """See ``PoseEstimator.for_another_camera``."""
+        return MultiPose(self._network, self.score_threshold)
+
+    def reset(self) -> None:
+        """Do nothing: no image is remembered."""
+
+
+class SinglePose:
+    """
+    MoveNet Lightning or Thunder: one person, followed by a crop.
+
+    The network is precise when the person fills its input. So the pose of one image chooses the
+    square of the next: centred on the hips, wide enough for torso and body to move. While no torso
+    is seen, the whole image is searched.
+    """
+
+    layout = 'coco17'
+    max_persons = 1
+
+    def __init__(self, network: _Network, score_threshold: float) -> None:
+        self._network = network
+        self.score_threshold = score_threshold
+        self._region: Region | None = None
+        self._image_shape: tuple[int, ...] = ()
+        self.name = network.name
+
+    def estimate(self, image_bgr: np.ndarray) -> list[Person]:
+        """See ``PoseEstimator.estimate``; the score is the mean score of the keypoints."""
+        check_image(image_bgr)
+        if image_bgr.shape != self._image_shape:  # another camera or mode: the crop means nothing
+            self.reset()
+            self._image_shape = image_bgr.shape
+        keypoints = self._network.keypoints(self._network.run(image_bgr, self._region)[0])
+        # Also where the pose is too weak to be told: the crop is what makes a small person sure.
+        self._region = follow(keypoints, image_bgr.shape[1], image_bgr.shape[0])
+        scores = keypoints[:, 2]
+        score = float(scores.mean())
+        if score < self.score_threshold:
+            return []
+        seen = keypoints[scores >= min(_VISIBLE, scores.max()), :2]
+        corners = np.stack([seen.min(axis=0), seen.max(axis=0)])
+        return [Person(keypoints, score, _boxes(corners[None], image_bgr)[0])]
+
+    def for_another_camera(self) -> SinglePose:
+        """See ``PoseEstimator.for_another_camera``."""
+        return SinglePose(self._network, self.score_threshold)
+
+    def reset(self) -> None:
+        """Search the next image as a whole."""
+        self._region = None
+
+
+def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
+    """
+    Square in which the person of this image is to be sought in the next one.
+
+    :param keypoints: (17, 3) x px, y px, score of this image.
+    :param width: of the image, pixels.
+    :param height: of the image, pixels.
+    :returns: a square around the hips, or None for the whole image, because the torso is not seen
+        (no shoulder or no hip), the hips are outside or the person fills the image anyway.
+    """
+    seen = keypoints[:, 2] > _VISIBLE
+    if not (seen[_L_SHOULDER] or seen[_R_SHOULDER]) or not (seen[_L_HIP] or seen[_R_HIP]):
+        return None
+    centre = (keypoints[_L_HIP, :2] + keypoints[_R_HIP, :2]) / 2
+    x, y = float(centre[0]), float(centre[1])
+    if not (0 <= x < width and 0 <= y < height):
+        return None
+    distances = np.abs(keypoints[:, :2] - centre).max(axis=1)
+    reach = max(
+        _TORSO_MARGIN * float(distances[list(_TORSO)].max()),
+        _BODY_MARGIN * float(distances[seen].max()),
+    )
+    reach = min(reach, max(x, width - x, y, height - y))  # beyond the image is nothing to see
+    if reach > max(width, height) / 2 or reach < 1:
+        return None
+    return Region(
+        math.floor(x - reach),
+        math.floor(y - reach),
+        math.ceil(x + reach),
+        math.ceil(y + reach),
+    )
+
+
+def _boxes(corners: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Corners (N, 2, 2) x, y -> boxes (N, 4) x_min, y_min, x_max, y_max, cut to the image."""
+    height, width = image.shape[:2]
+    boxes = np.sort(corners, axis=1).reshape(-1, 4)  # a network may well swap two of them
+    return np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)

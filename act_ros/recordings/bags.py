@@ -1,0 +1,309 @@
+"""
+Read ROS 2 bags without ROS: poses and images, one message after another.
+
+    with Bag('recording') as bag:
+        for frame in bag.poses():
+            print(frame.time, [person.id for person in frame.persons])
+
+Bags of both storages (sqlite3, mcap), whole or compressed, are read with the ``rosbags`` package.
+Messages are taken by the definition that the bag carries; a bag without one, by this project's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from act_ros.core.cdr import Poses, poses_of, read_poses
+from act_ros.core.person import Person
+from act_ros.core.resources import file_checksum, find_resource
+from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
+from act_ros.persons.images import ImageError, decode_compressed, decode_raw
+from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
+
+POSES = 'act_ros/msg/KeypointArray'
+IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+_STORAGES = ('.mcap', '.db3')
+
+
+class BagError(ValueError):
+    """A bag that cannot be used; the message says which, why and what to do."""
+
+
+class Topic(NamedTuple):
+    """What a bag holds of a topic."""
+
+    type: str
+    num_messages: int
+
+
+class PoseFrame(NamedTuple):
+    """
+    The persons of one image.
+
+    ``time`` is when the bag recorded it, ``stamp`` when the image was taken: both nanoseconds.
+    ``size`` is the image's width and height; 0 where the message does not say.
+    """
+
+    time: int
+    stamp: int
+    layout: str
+    persons: list[Person]
+    size: tuple[int, int] = (0, 0)
+
+
+class ImageFrame(NamedTuple):
+    """One image, uint8 (H, W, 3) BGR; times as in `PoseFrame`."""
+
+    time: int
+    stamp: int
+    image: np.ndarray
+
+
+class Bag:
+    """
+    An open bag; a context manager.
+
+    ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
+    of the first message and after the last. ``unstamped`` counts the frames read so far whose
+    header's stamp was empty.
+
+    A file that was never finished or is cut off is read as far as it goes; the error that says so
+    comes after its last message.
+
+    :param path: the bag's folder, or a single ``.mcap`` or ``.db3`` file.
+    :raises BagError: no such bag, or one that is damaged or empty.
+    :raises ModuleNotFoundError: the ``rosbags`` package is not installed.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._files = _find_files(self.path)
+        self._stack = ExitStack()
+        self.unstamped = 0
+        self._damage: Exception | None = None
+
+    def __enter__(self) -> Bag:
+        try:
+            from rosbags.rosbag2 import Reader
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                'reading bags needs the rosbags package: pip install rosbags') from error
+        try:
+            self._readers = [self._stack.enter_context(Reader(file)) for file in self._files]
+        except Exception as error:  # rosbags, sqlite and the file system each have their own
+            self._stack.close()
+            self._readers, self._damage = self._recover(Reader, error), error
+        self.topics: dict[str, Topic] = {}
+        for connection in (c for reader in self._readers for c in reader.connections):
+            known = self.topics.get(connection.topic, Topic(connection.msgtype, 0))
+            self.topics[connection.topic] = Topic(
+                known.type, known.num_messages + connection.msgcount)
+        if not any(reader.message_count for reader in self._readers):
+            self._stack.close()
+            if self._damage:
+                raise self._damaged(self._damage)
+            raise BagError(f'{self.path} holds no messages')
+        self.start: int = min(reader.start_time for reader in self._readers)
+        self.end: int = max(reader.end_time for reader in self._readers)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first to the last message."""
+        return (self.end - self.start) / NANOSECONDS
+
+    def find_topic(self, types: Sequence[str], topic: str | None = None) -> str:
+        """
+        Return ``topic`` if the bag has it in one of the types, or without a name the only such.
+
+        :raises BagError: none or several; the message lists what there is.
+        """
+        candidates = [name for name, info in self.topics.items() if info.type in types]
+        wanted = ' or '.join(types)
+        if topic is None:
+            if len(candidates) == 1:
+                return candidates[0]
+            found = f'several topics of {wanted}: {", ".join(candidates)}; name one of them' \
+                if candidates else f'no topic of {wanted}; it holds {self._listing()}'
+            raise BagError(f'{self.path} has {found}')
+        if topic not in self.topics:
+            raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
+        if topic not in candidates:
+            raise BagError(f'{self.path}: {topic!r} is of type {self.topics[topic].type}, not '
+                           f'{wanted}')
+        return topic
+
+    def checksums(self) -> dict[str, str]:
+        """Return the SHA-256 of every file with messages, by name."""
+        folders = [self.path] if self.path.is_dir() else []
+        files = [path for folder in folders for path in folder.iterdir()
+                 if any(s in path.suffixes for s in _STORAGES)] or [self.path]
+        return {path.name: file_checksum(path) for path in sorted(files)}
+
+    def messages(self, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
+        """
+        Yield topic, time of recording (nanoseconds) and message, in the order of recording.
+
+        :raises BagError: an unknown topic or message type, or a bag cut off or damaged.
+        """
+        for topic in topics:
+            if topic not in self.topics:
+                raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
+        return self._decoded(topics, lambda connection: partial(
+            self._store_for(connection).deserialize_cdr, typename=connection.msgtype))
+
+    def _decoded(
+        self, topics: Sequence[str], decoder_for: Callable[[Any], Callable[[bytes], Any]],
+    ) -> Iterator[tuple[str, int, Any]]:
+        """Yield what `messages` does, decoded by what ``decoder_for`` gives for a connection."""
+        decoders: dict[str, Callable[[bytes], Any]] = {}
+        count = 0
+        for reader in self._readers:
+            connections = [c for c in reader.connections if c.topic in topics]
+            if not connections:
+                continue
+            try:
+                for connection in connections:
+                    if connection.msgtype not in decoders:
+                        decoders[connection.msgtype] = decoder_for(connection)
+                for connection, time, data in reader.messages(connections):
+                    yield connection.topic, time, decoders[connection.msgtype](data)
+                    count += 1
+            except Exception as error:
+                raise self._damaged(error, f' after {count} messages') from error
+        if self._damage:
+            raise self._damaged(self._damage, f' after {count} messages')
+        wanted = sum(self.topics[topic].num_messages for topic in topics)
+        if count < wanted:
+            raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
+                           f'{", ".join(topics)}, but has {count}')
+
+    def poses(self, topic: str | None = None) -> Iterator[PoseFrame]:
+        """
+        Yield every frame of a topic of act_ros/KeypointArray, also those without a person.
+
+        :raises BagError: as `find_topic` and `messages`.
+        """
+        name = self.find_topic((POSES,), topic)
+        for _, time, poses in self._decoded([name], self._pose_decoder):
+            self.unstamped += not poses.stamp
+            yield PoseFrame(
+                time, poses.stamp or time, poses.layout, poses.persons, poses.size)
+
+    def _pose_decoder(self, connection: Any) -> Callable[[bytes], Poses]:
+        store, ours = self._store_for(connection), project_types()
+        if store is ours or store.hash_rihs01(POSES) == ours.hash_rihs01(POSES):
+            return read_poses
+        # Of another version of this project: as its own definition has it.
+        return lambda data: poses_of(store.deserialize_cdr(data, POSES))
+
+    def images(self, topic: str | None = None) -> Iterator[ImageFrame]:
+        """
+        Yield every image of a topic of sensor_msgs/Image or CompressedImage.
+
+        :raises BagError: as `find_topic` and `messages`, and for an image that cannot be decoded.
+        """
+        name = self.find_topic(IMAGES, topic)
+        compressed = self.topics[name].type == IMAGES[1]
+        for _, time, message in self.messages([name]):
+            try:
+                image = decode_compressed(message.data) if compressed else decode_raw(
+                    message.data, message.encoding, message.height, message.width, message.step,
+                    bool(message.is_bigendian))
+            except ImageError as error:
+                second = (time - self.start) / NANOSECONDS
+                raise BagError(f'{self.path}: {name} at {second:.3f} s: {error}') from error
+            yield ImageFrame(time, self.stamp_of(message, time), image)
+
+    def stamp_of(self, message: Any, time: int) -> int:
+        """Return the header's stamp, or the time of recording where the driver left it empty."""
+        if stamp := to_nanoseconds(message.header.stamp):
+            return stamp
+        self.unstamped += 1
+        return time
+
+    def _store_for(self, connection: Any) -> Any:
+        """Return the types that decode a connection's messages."""
+        from rosbags.interfaces import MessageDefinitionFormat
+        from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+        if connection.msgdef.format == MessageDefinitionFormat.MSG:
+            store = get_typestore(Stores.EMPTY)
+            store.register(get_types_from_msg(connection.msgdef.data, connection.msgtype))
+        else:
+            store = project_types()
+        if connection.msgtype not in store.types:
+            raise BagError(
+                f'{self.path}: the type {connection.msgtype} of {connection.topic!r} is not '
+                f'known, and the bag carries no definition of it')
+        return store
+
+    def _recover(self, reader: type[Any], error: Exception) -> list[Any]:
+        """Return readers of those files that can be read, or raise BagError."""
+        readers = []
+        for file in _storage_files(self.path) if self.path.is_dir() else [self.path]:
+            try:
+                readers.append(self._stack.enter_context(reader(file)))
+            except Exception:  # as above
+                unfinished = UnfinishedMcap if file.suffix == '.mcap' else UnfinishedSqlite
+                with suppress(Exception):
+                    readers.append(unfinished(file))
+        if not readers:
+            raise self._damaged(error) from error
+        return readers
+
+    def _listing(self) -> str:
+        return ', '.join(f'{name} ({info.type}, {info.num_messages} messages)'
+                         for name, info in sorted(self.topics.items())) or 'no topics'
+
+    def _damaged(self, error: Exception, where: str = '') -> BagError:
+        if isinstance(error, BagError):
+            return error
+        return BagError(f'{self.path} is damaged or cut off{where} ({error}); copy it again, or '
+                        f'repair it with `ros2 bag reindex`')
+
+
+def project_types() -> Any:
+    """Return a rosbags type store with the types of ROS 2 Jazzy and of this project's messages."""
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.ROS2_JAZZY)
+    types: dict[str, Any] = {}
+    for name in ('BoundingBox', 'Keypoint', 'PersonKeypoints', 'KeypointArray', 'Action',
+                 'ActionArray', 'ActionLabels'):
+        text = find_resource(f'msg/{name}.msg').read_text(encoding='utf-8')
+        types.update(get_types_from_msg(text, f'act_ros/msg/{name}'))
+    store.register(types)
+    return store
+
+
+def _find_files(path: Path) -> list[Path]:
+    """Return what rosbags shall open: the folder, or files of one without its metadata."""
+    if not path.exists():
+        raise BagError(f'the bag {path} does not exist')
+    if path.is_file():
+        if path.suffix not in _STORAGES:
+            raise BagError(f'{path} is not a ROS 2 bag: give its folder, or a '
+                           f'{" or ".join(_STORAGES)} file')
+        return [path]
+    if (path / 'metadata.yaml').is_file():
+        return [path]
+    # The recorder writes the metadata when it ends; it may have been killed.
+    files = _storage_files(path)
+    if not files:
+        raise BagError(f'{path} is not a ROS 2 bag: it has neither a metadata.yaml nor '
+                       f'{" or ".join(_STORAGES)} files')
+    return files
+
+
+def _storage_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in _STORAGES)

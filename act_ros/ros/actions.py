@@ -1,0 +1,114 @@
+"""From tracked persons to actions: the model that all cameras of a node share, and its topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from std_msgs.msg import Header
+
+from act_ros.actions.classifier import ActClassifier, ActOptions
+from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
+from act_ros.core.action import Action
+from act_ros.core.person import Person
+from act_ros.core.stamps import to_nanoseconds
+from act_ros.msg import ActionArray, ActionLabels
+from act_ros.ros.conversions import actions_to_msg
+from act_ros.ros.health import Health
+from act_ros.ros.managed import USER_ERRORS, ManagedNode
+from act_ros.ros.topics import LATCHED, LEVEL, DropLog, topic_of
+from act_ros.srv import LoadBundle
+
+
+class ActionModel:
+    """The action model of a node: ``~/labels`` (latched) and the service ``~/load_bundle``."""
+
+    def __init__(self, node: ManagedNode) -> None:
+        self._node, self._outputs = node, list[ActionOutput]()
+        act = node.parameters(ActOptions)
+        self.classifier = ActClassifier(act.bundle, act.act_threads)
+        self._labels = node.create_publisher(ActionLabels, '~/labels', LATCHED)
+        node.create_service(LoadBundle, '~/load_bundle', self._load)
+        self._announce()
+
+    def output(self, health: Health, camera: str = '') -> ActionOutput:
+        """Return a recognizer with this model, and its topic ``actions``."""
+        made = ActionOutput(self._node, self.classifier, health, camera)
+        self._outputs.append(made)
+        return made
+
+    def adjust(self) -> None:
+        """Take over the node's parameters."""
+        for output in self._outputs:
+            output.adjust(self.classifier)
+
+    def _load(self, request: Any, response: Any) -> Any:
+        """Answer `~/load_bundle`."""
+        try:
+            threads = self._node.parameters(ActOptions).act_threads
+            classifier = ActClassifier(request.bundle, threads)
+            with self._node.lock:
+                for output in self._outputs:
+                    output.adjust(classifier)
+                self.classifier = classifier
+            self._node.parameters.overrule('bundle', request.bundle)
+        except USER_ERRORS as error:
+            self.adjust()
+            response.message = f'{self.classifier.bundle.name} stays in use: {error}'
+            for output in self._outputs:
+                output.health.failed(f'cannot load the bundle: {error}')
+            self._node.get_logger().error(f'cannot load the bundle: {error}')
+            return response
+        self._announce()
+        response.success = True
+        response.message = f'{classifier.bundle.name} is in use, SHA-256 {classifier.bundle.sha256}'
+        return response
+
+    def _announce(self) -> None:
+        bundle = self.classifier.bundle
+        self._labels.publish(ActionLabels(model=bundle.name, labels=list(bundle.labels)))
+        self._node.get_logger().info(
+            f'model {bundle.name}: {len(bundle.labels)} actions, {bundle.num_frames} frames at '
+            f'{bundle.frame_rate:g} Hz')
+
+
+class ActionOutput:
+    """A recognizer with its topic ``actions``."""
+
+    def __init__(
+        self, node: ManagedNode, classifier: ActClassifier, health: Health, camera: str,
+    ) -> None:
+        self._node, self.health = node, health
+        self._recognizer = ActionRecognizer(classifier)
+        self._drop_log = DropLog(node, self._recognizer.drops, camera)
+        health.watch(self._recognizer.drops)
+        self.adjust(classifier)
+        self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
+
+    def adjust(self, classifier: ActClassifier) -> None:
+        """Go on with a model and the node's parameters; ValueError where they do not fit."""
+        act = self._node.parameters(ActOptions)
+        self._recognizer.reconfigure(
+            classifier, self._node.parameters(WindowOptions),
+            self._node.parameters(DecisionOptions), act.allowed(classifier.bundle))
+        self.health.facts |= {
+            'action model': classifier.bundle.name,
+            'action model SHA-256': classifier.bundle.sha256}
+
+    def publish(
+        self, header: Header, persons: Sequence[Person], layout: str,
+    ) -> list[Action] | None:
+        """Recognize and publish the actions of one frame of tracked persons; None if unusable."""
+        try:
+            with self.health.timed('recognition'):
+                actions = self._recognizer.update(to_nanoseconds(header.stamp), persons, layout)
+        except ValueError as error:
+            self._drop_log.refuse('unusable keypoints', error, self.health)
+            return None
+        self._drop_log.tell()
+        if actions is None:
+            return None
+        name = self._recognizer.classifier.bundle.name
+        self._publisher.publish(actions_to_msg(actions, name, header))
+        return actions

@@ -1,0 +1,199 @@
+"""
+How a stream of frames fares: rates, ages, times, drops and errors, and whether that is well.
+
+What an operator wants to know of a node that nobody watches; the nodes tell it on ``/diagnostics``
+(REP-107).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+
+from act_ros.core.options import Options, option
+
+_MEMORY = 10.0  # seconds that rates and times are taken over
+_ANOTHER_SENDER = 10_000  # a gap this wide is none: somebody else sends, or anew
+
+
+@dataclass(frozen=True)
+class HealthOptions(Options):
+    """When something is wrong."""
+
+    max_silence: float = option(
+        2.0, 'Seconds without input, or without an answer to it, after which `/diagnostics` warns.',
+        low=0.1, high=3600.0)
+    max_age: float = option(
+        1.0, 'Seconds from the stamp of a frame to its answer from which on `/diagnostics` warns.',
+        low=0.01, high=3600.0)
+
+
+class Level(IntEnum):
+    """How it is; the values are those of diagnostic_msgs/DiagnosticStatus."""
+
+    OK = 0
+    WARN = 1
+    ERROR = 2
+
+
+@dataclass(frozen=True)
+class Report:
+    """How it is at a moment: the level, one line that says why, and all figures as text."""
+
+    level: Level
+    message: str
+    values: dict[str, str]
+
+
+class Recent:
+    """Values of the last ten seconds."""
+
+    def __init__(self) -> None:
+        self._values: deque[tuple[float, float]] = deque()
+        self.last = -np.inf
+        """When the last value came."""
+
+    def add(self, now: float, value: float) -> None:
+        """Take a value that came ``now``."""
+        self._values.append((now, value))
+        self.last = now
+        self.forget(now)
+
+    def forget(self, now: float) -> None:
+        """Drop what is too old."""
+        while self._values and self._values[0][0] < now - _MEMORY:
+            self._values.popleft()
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values (N,), oldest first."""
+        return np.array([value for _, value in self._values])
+
+    def rate(self, now: float, begin: float) -> float:
+        """Return how many values a second came since ``begin``, or lately."""
+        self.forget(now)
+        return len(self._values) / max(min(now - begin, _MEMORY), 1.0)
+
+
+class Health:
+    """
+    Keeps book of one stream of frames.
+
+    :param name: what it is about, such as a camera.
+    :param source: where the frames come from, such as a topic.
+    :param clock: seconds that never go back.
+    """
+
+    def __init__(
+        self, name: str, source: str = '', clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.source = name, source
+        self.facts: dict[str, str] = {}
+        """What is in use, such as the model; part of every report."""
+        self.pause = 0.0
+        """Seconds between two answers where their rate is limited."""
+        self._clock, self._begin = clock, clock()
+        self._input, self._ages = Recent(), Recent()
+        self._times: dict[str, Recent] = {}
+        self._missed: Counter[str] = Counter()
+        self._drops = [self._missed]
+        self._number: int | None = None
+        self._persons = 0
+        self._error, self._failed = '', -np.inf
+
+    def begin(self) -> None:
+        """Note that frames may come from now on: silence counts from here."""
+        self._begin, self._number = self._clock(), None
+
+    def watch(self, drops: Counter[str]) -> None:
+        """Report these counts of frames and persons that were not used, by cause."""
+        self._drops.append(drops)
+
+    def heard(self, number: int | None = None) -> None:
+        """Note that a frame came in; gaps in the numbers that its sender gave are frames missed."""
+        self._input.add(self._clock(), 0.0)
+        if number is not None and self._number is not None:
+            gap = number - self._number - 1
+            if 0 < gap < _ANOTHER_SENDER:
+                self._missed['replaced by a newer one, or lost on the way'] += gap
+        self._number = number
+
+    def answered(self, age: float, persons: int) -> None:
+        """Note an answer, ``age`` seconds after its frame's stamp, and how many it is about."""
+        self._ages.add(self._clock(), age)
+        self._persons = persons
+
+    def failed(self, error: str) -> None:
+        """Note what went wrong."""
+        self._error, self._failed = error, self._clock()
+
+    def broke(self, error: Exception) -> None:
+        """Note a frame lost to an error that nobody foresaw."""
+        self._missed['unforeseen error'] += 1
+        self.failed(f'{type(error).__name__}: {error}')
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Note how long something takes."""
+        start = self._clock()
+        yield
+        now = self._clock()
+        self._times.setdefault(what, Recent()).add(now, now - start)
+
+    def report(self, options: HealthOptions) -> Report:
+        """Return how it is now."""
+        now = self._clock()
+        level, message = self._judge(now, options)
+        values = {
+            'input': self.source,
+            'input rate (Hz)': f'{self._input.rate(now, self._begin):.1f}',
+            'last input (s ago)': _seconds(now - self._input.last),
+            'answer rate (Hz)': f'{self._ages.rate(now, self._begin):.1f}',
+            'last answer (s ago)': _seconds(now - self._ages.last),
+            **_spread('age of answers', self._ages),
+            'persons': str(self._persons),
+        }
+        for what, recent in self._times.items():
+            recent.forget(now)
+            values |= _spread(what, recent)
+        drops = sum(self._drops, Counter())
+        values |= {f'dropped: {cause}': str(count) for cause, count in sorted(drops.items())}
+        values |= self.facts
+        values['last error'] = (
+            f'{self._error} ({now - self._failed:.0f} s ago)' if self._error else 'none')
+        return Report(level, message, values)
+
+    def _judge(self, now: float, options: HealthOptions) -> tuple[Level, str]:
+        silence = now - max(self._input.last, self._begin)
+        if silence > options.max_silence:
+            return Level.WARN, f'nothing on {self.source} for {silence:.1f} s'
+        unanswered = now - max(self._ages.last, self._begin)
+        if unanswered > options.max_silence + self.pause:
+            why = f': {self._error}' if now - self._failed < _MEMORY else ''
+            return Level.WARN, f'no answer for {unanswered:.1f} s, though input comes{why}'
+        ages = self._ages.values
+        if len(ages) and ages[-1] > options.max_age:
+            return Level.WARN, (f'answers are stale: {ages[-1]:.1f} s from stamp to answer; too '
+                                'slow, or stamps of another clock')
+        if now - self._failed < _MEMORY:
+            return Level.WARN, self._error
+        return Level.OK, f'{self._ages.rate(now, self._begin):.0f} answers a second'
+
+
+def _seconds(value: float) -> str:
+    return f'{value:.1f}' if np.isfinite(value) else 'never'
+
+
+def _spread(what: str, recent: Recent) -> dict[str, str]:
+    """Return mean and 99th percentile of times in seconds, as milliseconds."""
+    values = recent.values * 1e3
+    if not len(values):
+        return {f'{what}, mean (ms)': '', f'{what}, p99 (ms)': ''}
+    return {f'{what}, mean (ms)': f'{values.mean():.1f}',
+            f'{what}, p99 (ms)': f'{np.percentile(values, 99):.1f}'}

@@ -1,0 +1,147 @@
+"""Images into nodes: messages, subscriptions and videos."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from act_ros.persons.images import UnknownEncodingError, decode_compressed, decode_raw
+from act_ros.persons.video import VideoSource
+from act_ros.ros.health import Health
+from act_ros.ros.managed import ManagedNode
+from act_ros.ros.options import ImageOptions, VideoOptions
+from act_ros.ros.topics import THROTTLE, DropLog, SilenceLog, topic_of
+
+
+def image_to_bgr(msg: Image | CompressedImage) -> np.ndarray:
+    """
+    Return an image message as uint8 (H, W, 3) BGR, perhaps a read-only view of it.
+
+    Encodings the core does not know are left to cv_bridge. Raises ValueError, saying why, for an
+    image that cannot be read.
+    """
+    if isinstance(msg, CompressedImage):
+        return decode_compressed(msg.data)
+    try:
+        return decode_raw(
+            msg.data, msg.encoding, msg.height, msg.width, msg.step, bool(msg.is_bigendian))
+    except UnknownEncodingError as error:
+        return _by_cv_bridge(msg, error)
+
+
+def _by_cv_bridge(msg: Image, error: UnknownEncodingError) -> np.ndarray:
+    try:
+        from cv_bridge import CvBridge, CvBridgeError
+    except ImportError:
+        raise ValueError(f'{error}; install cv_bridge to read others') from error
+    try:
+        image: np.ndarray = CvBridge().imgmsg_to_cv2(msg, 'bgr8')
+    except (CvBridgeError, RuntimeError, TypeError, KeyError) as reason:
+        raise ValueError(f'{error}; nor does cv_bridge read it: {reason}') from reason
+    return image
+
+
+def bgr_to_image(image: np.ndarray, header: Header) -> Image:
+    """Return a contiguous uint8 (H, W, 3) BGR array as a message."""
+    height, width = image.shape[:2]
+    msg = Image(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
+    # The generated setter looks at every byte of anything but an array.array.
+    msg.data.frombytes(np.ascontiguousarray(image).data)
+    return msg
+
+
+def compressed_topic(topic: str) -> str:
+    """Return where image_transport publishes the compressed images of ``topic``."""
+    return topic if topic.endswith('/compressed') else f'{topic}/compressed'
+
+
+class ImageInput:
+    """Subscribes to images and hands on what can be decoded, the newest first."""
+
+    def __init__(
+        self, node: ManagedNode, health: Health,
+        on_image: Callable[[Header, np.ndarray], None], camera: str = '',
+    ) -> None:
+        self._node, self._health, self._on_image = node, health, on_image
+        self._drops: Counter[str] = Counter()
+        self._drop_log = DropLog(node, self._drops, camera)
+        options = node.parameters(ImageOptions)
+        topic, kind = node.resolve_topic_name(topic_of(camera, 'image')), Image
+        if options.transport == 'compressed':
+            topic, kind = compressed_topic(topic), CompressedImage
+        self._silence = SilenceLog(node, topic, lambda: node.is_active)
+        # Depth 1: while an image is being worked on, newer ones replace each other.
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[options.reliability.upper()])
+        node.subscribe(kind, topic, self._receive, qos)
+        health.source = topic
+        health.watch(self._drops)
+
+    def _receive(self, msg: Image | CompressedImage, info: Mapping[str, Any]) -> None:
+        self._silence.heard()
+        self._health.heard(info.get('publication_sequence_number'))
+        try:
+            image = image_to_bgr(msg)
+        except ValueError as error:
+            self._drop_log.refuse('unreadable image', error, self._health)
+            return
+        self._on_image(msg.header, image)
+
+
+class VideoInput:
+    """
+    Plays a video or a camera in a thread of its own, since reading blocks.
+
+    When the video is over, so is the node: the context shuts down and ``close`` raises what went
+    wrong, if anything did. Not so when it is closed before its end.
+    """
+
+    def __init__(
+        self, node: Node, options: VideoOptions, on_image: Callable[[Header, np.ndarray], None],
+        *, is_realtime: bool = True, before: Callable[[], None] | None = None,
+    ) -> None:
+        """Open the source; ``before`` runs in the thread before the first frame is read."""
+        self._node, self._frame_id, self._on_image = node, options.frame_id, on_image
+        self._is_realtime, self._before = is_realtime, before
+        self._source = VideoSource(options.source, options.loop)
+        self._error: Exception | None = None
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to play."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            if self._before:
+                self._before()
+            start = self._node.get_clock().now()
+            for seconds, image in self._source.play(self._is_realtime):
+                # The frames of a file keep their own even spacing.
+                stamp = start + Duration(nanoseconds=round(seconds * 1e9))
+                self._on_image(Header(stamp=stamp.to_msg(), frame_id=self._frame_id), image)
+            self._node.get_logger().info(f'{self._source.name} has ended')
+        except Exception as error:
+            if rclpy.ok():  # else somebody shut down while a frame was being published
+                self._error = error
+        # After a signal that would take the handler away before it has woken the executor.
+        if not self._is_closed and rclpy.ok():
+            rclpy.try_shutdown()
+
+    def close(self) -> None:
+        """Stop playing; raises what ended the video, if that was an error."""
+        self._is_closed = True
+        self._source.close()
+        self._thread.join(THROTTLE)
+        if self._error:
+            raise self._error

@@ -1,0 +1,231 @@
+"""
+Managed nodes: the life cycle that pose_node, act_node and pipeline_node share.
+
+Configure loads models and makes topics, activate lets images or keypoints in, deactivate shuts them
+out, cleanup gives everything back. See the design article on managed nodes, design.ros2.org.
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from rclpy.exceptions import ParameterException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.subscription import Subscription
+from std_msgs.msg import Header
+
+from act_ros.core.stamps import to_nanoseconds
+from act_ros.ros.diagnostics import Diagnostics
+from act_ros.ros.entities import Entities, Gate
+from act_ros.ros.health import Health, HealthOptions, Level, Report
+from act_ros.ros.options import StartOptions
+from act_ros.ros.parameters import Groups, Parameters
+from act_ros.ros.topics import THROTTLE
+
+SUCCESS, FAILURE, ERROR = (
+    TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
+    TransitionCallbackReturn.ERROR)
+
+USER_ERRORS = (ValueError, OSError, RuntimeError, ParameterException)
+"""What a bad parameter, model or video raises: one clear line, no traceback."""
+
+
+class Work:
+    """
+    What a managed node does; made by configure and dropped by cleanup.
+
+    Its topics and timers are made while it is constructed: cleanup destroys those by itself.
+    """
+
+    health: Sequence[Health] = ()
+    """How each of its streams of frames fares."""
+
+    def start(self) -> None:
+        """Begin; messages come in only afterwards."""
+
+    def stop(self) -> None:
+        """End; no message comes in any more."""
+
+    def adjust(self) -> None:
+        """Take over the node's parameters, some of which have changed."""
+
+
+class ManagedNode(LifecycleNode):
+    """
+    A lifecycle node around some work.
+
+    ``lock`` keeps parameters and models as they are while a frame is worked on in another thread.
+    A transition that fails is told in the log, and may be tried again. Where something unforeseen
+    goes wrong, the node gives everything back and is unconfigured again.
+    """
+
+    def __init__(
+        self, name: str, groups: Groups, make_work: Callable[[ManagedNode], Work],
+    ) -> None:
+        super().__init__(name)
+        # First of all: newer versions of rclpy destroy a node, too, whose parameters were refused.
+        self._gate, self._is_starting = Gate(), False
+        self._make_work, self._work = make_work, Work()
+        # Models and topics may be changed, but not under the work that uses them.
+        self.parameters = Parameters(self, groups, self._adjust, is_managed=True)
+        self.lock = threading.RLock()
+        self._failure = ''
+        self._diagnostics = Diagnostics(self, self._reports)
+        self._entities = Entities(self)
+        change_state = self._service_change_state.callback
+
+        def change_if_possible(request: Any, response: Any) -> Any:
+            """Refuse a transition that the state does not have; rclpy would end the process."""
+            try:
+                return change_state(request, response)
+            except RuntimeError as error:
+                self.get_logger().warning(f'no such transition now: {error}')
+                response.success = False
+                return response
+
+        self._service_change_state.callback = change_if_possible
+
+    def bring_up(self) -> bool:
+        """Configure and activate, unless `autostart` is off; False where that failed."""
+        if not self.parameters(StartOptions).autostart:
+            self.get_logger().info('waits to be configured: autostart is off')
+            return True
+        self._is_starting = True
+        is_up = self.trigger_configure() is SUCCESS and self.trigger_activate() is SUCCESS
+        self._is_starting = False
+        return is_up
+
+    @property
+    def is_active(self) -> bool:
+        """Whether messages come in."""
+        return self._gate.is_open
+
+    def age(self, header: Header) -> float:
+        """Return how many seconds ago, by the node's clock, the stamp of a message was."""
+        return (self.get_clock().now().nanoseconds - to_nanoseconds(header.stamp)) * 1e-9
+
+    def subscribe(
+        self, kind: type, topic: str, callback: Callable[..., None], qos: Any,
+        is_raw: bool = False,
+    ) -> Subscription:
+        """
+        Subscribe; only what comes while the node is active reaches the callback.
+
+        If ``is_raw``, it gets the bytes of each message.
+
+        The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
+        """
+        return self.create_subscription(
+            kind, topic, self.surviving(callback), qos, callback_group=self._gate, raw=is_raw)
+
+    def surviving(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """Return a callback whose errors that nobody foresaw cost a frame, but not the node."""
+        @wraps(callback)
+        def call(*arguments: Any) -> None:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                if not self.context.ok():
+                    raise  # told to stop in the middle of it
+                for health in self._work.health:
+                    health.broke(error)
+                self.get_logger().error(f'a frame is lost: {traceback.format_exc()}',
+                                        throttle_duration_sec=THROTTLE)
+        return call
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load and make everything."""
+        result = self._attempt('configure', self._configure)
+        if result is not SUCCESS:
+            self._release()
+        return result
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let messages in."""
+        result = self._attempt('activate', self._start)
+        self._gate.is_open = result is SUCCESS
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let nothing in any more."""
+        self._attempt('deactivate', self._stop)
+        return SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back."""
+        self._release()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop, and give everything back."""
+        self._attempt('shut down', self._stop)
+        self._release()
+        return SUCCESS
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back, so that configure may be tried again."""
+        failure = self._failure
+        result = self.on_shutdown(state)
+        self._failure = failure
+        return result
+
+    def destroy_node(self) -> None:
+        """Stop, then destroy; raises what ended the work, if that was an error."""
+        try:
+            self._stop()
+        finally:
+            super().destroy_node()
+
+    def _attempt(self, what: str, step: Callable[[], None]) -> TransitionCallbackReturn:
+        """Do a step of the life cycle; tell why it failed."""
+        try:
+            step()
+        except Exception as error:
+            is_foreseen = isinstance(error, USER_ERRORS)
+            self._failure = f'cannot {what}: {error}'
+            self.get_logger().error(
+                self._failure if is_foreseen else f'cannot {what}: {traceback.format_exc()}')
+            return FAILURE if is_foreseen else ERROR
+        self._failure = ''
+        return SUCCESS
+
+    def _configure(self) -> None:
+        self.parameters.is_locked = True
+        with self._entities.record():
+            self._work = self._make_work(self)
+
+    def _adjust(self) -> None:
+        with self.lock:
+            self._work.adjust()
+
+    def _reports(self) -> dict[str, Report]:
+        """Return what `/diagnostics` is to tell."""
+        state = self._state_machine.current_state[1]
+        reports = {'life cycle': Report(
+            Level.ERROR if self._failure else Level.OK, self._failure or state, {'state': state})}
+        if self.is_active:
+            with self.lock:
+                options = self.parameters(HealthOptions)
+                reports |= {health.name: health.report(options) for health in self._work.health}
+        return reports
+
+    def _start(self) -> None:
+        if not self._is_starting:
+            self._gate.forget_messages(self)  # they came while the node was inactive
+        self._work.start()
+        for health in self._work.health:
+            health.begin()
+
+    def _stop(self) -> None:
+        if self.is_active:
+            self._gate.is_open = False
+            self._work.stop()
+
+    def _release(self) -> None:
+        self._work = Work()
+        self._entities.destroy()
+        self.parameters.is_locked = False

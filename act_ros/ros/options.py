@@ -1,0 +1,113 @@
+"""What can be set on each node; `act_ros.ros.parameters` makes ROS parameters of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from act_ros.core.options import Options, option
+
+
+@dataclass(frozen=True)
+class StartOptions(Options):
+    """How a managed node starts."""
+
+    autostart: bool = option(
+        True, 'Configure and activate at start. Otherwise the node waits for `ros2 lifecycle '
+        'set`, or for a lifecycle manager.', fixed=True)
+
+
+@dataclass(frozen=True)
+class ImageOptions(Options):
+    """The image subscription."""
+
+    transport: str = option(
+        'raw', "'raw' subscribes to `image`, 'compressed' to `image/compressed`.",
+        choices=('raw', 'compressed'), fixed=True)
+    reliability: str = option(
+        'best_effort', "'best_effort' takes any camera's images; 'reliable' loses none of a "
+        'publisher that is reliable too, which large raw images need.',
+        choices=('best_effort', 'reliable'), fixed=True)
+    max_rate: float = option(
+        0.0, 'Most images a second that are looked at, by their stamps; 0 looks at all there is '
+        'time for.', low=0.0, high=1000.0)
+
+
+@dataclass(frozen=True)
+class CameraOptions(Options):
+    """Several cameras before one process."""
+
+    cameras: tuple[str, ...] = option(
+        ('',), 'Names of cameras that share the networks: of each, `<name>/image` is looked at and '
+        '`<name>/actions` answers. An empty list (or one empty string) stands for one camera '
+        'without a name: `image` and `actions`.', fixed=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        names = self.names
+        if len(set(names)) < len(names):
+            raise ValueError(f'cameras {", ".join(names)} must differ from one another')
+        for name in names:
+            if name and not re.fullmatch(r'[A-Za-z]\w*(/[A-Za-z]\w*)*', name, re.ASCII):
+                raise ValueError(f'cameras: {name!r} cannot be part of a topic name; begin with a '
+                                 'letter, go on with letters, digits and _')
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The cameras; one empty name where there are no several."""
+        return tuple(name for name in self.cameras if name) or ('',)
+
+
+@dataclass(frozen=True)
+class DrawingOptions(Options):
+    """What is drawn into `~/annotated`."""
+
+    min_score: float = option(
+        0.2, 'Keypoints below this score are not drawn.', low=0.0, high=1.0)
+    captions: bool = option(True, "Write everybody's id and action.")
+
+
+@dataclass(frozen=True)
+class VideoOptions(Options):
+    """A file or a camera as a source of images."""
+
+    source: str = option(
+        '', 'Path of a video, a device number such as 0, or /dev/videoN.', fixed=True)
+    loop: bool = option(False, 'Begin a file again when it ends.', fixed=True)
+    frame_id: str = option('camera', 'frame_id of the images.', fixed=True)
+
+
+@dataclass(frozen=True)
+class PublishOptions(Options):
+    """How video_node publishes."""
+
+    transport: str = option(
+        'raw', "'raw' publishes `image`, 'compressed' JPEG on `image/compressed`.",
+        choices=('raw', 'compressed'), fixed=True)
+    pace: str = option(
+        'realtime', "'realtime' plays a file at its own rate; 'consumed' sends the next frame "
+        'when `actions` has answered the last.', choices=('realtime', 'consumed'), fixed=True)
+    wait: float = option(
+        30.0, 'Longest time in seconds to wait for a subscriber before the first image.',
+        low=0.0, high=3600.0, fixed=True)
+
+
+@dataclass(frozen=True)
+class MarkerOptions(Options):
+    """Where markers stand."""
+
+    distance: float = option(
+        2.0, 'Metres from the camera to the plane of the markers; their size grows with it.',
+        low=0.1, high=100.0)
+    field_of_view: float = option(
+        60.0, 'Horizontal field of view of the camera in degrees, while `camera_info` is not '
+        'published.', low=1.0, high=170.0)
+    min_score: float = option(
+        0.2, 'Keypoints below this score are not shown.', low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class HumansOptions(Options):
+    """What ROS4HRI is told."""
+
+    root: str = option('/humans', 'Namespace of the topics that REP-155 defines.', fixed=True)

@@ -1,0 +1,119 @@
+"""ROS parameters from option classes: names, defaults, ranges and descriptions in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from act_ros.core.options import Options
+
+T = TypeVar('T', bound=Options)
+Groups = Sequence[tuple[str, type[Options]]]
+"""The parameters of a node: option classes, each with what is put before its names."""
+
+
+def names_of(groups: Groups) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Yield every parameter: its full name, such as ``tracker.max_age``, and its option."""
+    for prefix, kind in groups:
+        for item in dataclasses.fields(kind):
+            yield (f'{prefix}.{item.name}' if prefix else item.name), item
+
+
+class Parameters:
+    """
+    The parameters of a node; ``parameters(TrackerOptions)`` are the present ones of a class.
+
+    A set of changes is taken as a whole or, with the reason, refused as a whole. Fixed parameters
+    are read-only; those of a managed node only while ``is_locked``.
+
+    :param changed: called after every change.
+    :raises rclpy.exceptions.InvalidParameterValueException: a value of the wrong type or range.
+    :raises ValueError: a value the option class refuses; names the parameter.
+    """
+
+    def __init__(
+        self, node: Node, groups: Groups, changed: Callable[[], None] = lambda: None, *,
+        is_managed: bool = False,
+    ) -> None:
+        self.is_locked = False
+        self._node, self._groups, self._changed = node, groups, changed
+        self._fixed = {name: bool(item.metadata['fixed']) for name, item in names_of(groups)}
+        for name, item in names_of(groups):
+            default: Any = list(item.default) if isinstance(item.default, tuple) else item.default
+            node.declare_parameter(name, default, descriptor(item, is_managed))
+        self._options = self._made({})
+        node.add_on_set_parameters_callback(self._check)
+        node.add_post_set_parameters_callback(self._take)
+
+    def __call__(self, kind: type[T]) -> T:
+        """Return the values of an option class."""
+        return self._options[kind]  # type: ignore[return-value]
+
+    def overrule(self, name: str, value: Any) -> None:
+        """Set a fixed parameter to what is in use now."""
+        self.is_locked = False
+        try:
+            self._node.set_parameters([Parameter(name, value=value)])
+        finally:
+            self.is_locked = True
+
+    def _made(self, changes: dict[str, Any]) -> dict[type[Options], Options]:
+        """Return all options with some values changed."""
+        made: dict[type[Options], Options] = {}
+        for prefix, kind in self._groups:
+            values: dict[str, Any] = {}
+            for name, item in names_of([(prefix, kind)]):
+                value = changes.get(name, self._node.get_parameter(name).value)
+                values[item.name] = tuple(value) if isinstance(item.default, tuple) else value
+            try:
+                made[kind] = kind(**values)
+            except ValueError as error:
+                raise ValueError(f'parameter {prefix + "." if prefix else ""}{error}') from error
+        return made
+
+    def _check(self, parameters: list[Parameter]) -> SetParametersResult:
+        changes = {parameter.name: parameter.value for parameter in parameters}
+        try:
+            for name in changes:
+                if self.is_locked and self._fixed.get(name):
+                    raise ValueError(f'parameter {name} can be changed only while the node is '
+                                     'unconfigured: deactivate it and clean it up first')
+            self._made(changes)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def _take(self, parameters: list[Parameter]) -> None:
+        if any(parameter.name in self._fixed for parameter in parameters):
+            self._options = self._made({})
+            self._changed()
+
+
+def descriptor(item: dataclasses.Field[Any], is_managed: bool = False) -> ParameterDescriptor:
+    """Return the descriptor of one option, perhaps of a managed node's."""
+    meta = item.metadata
+    low, high, choices = meta['low'], meta['high'], meta['choices']
+    result = ParameterDescriptor(
+        name=item.name, description=meta['doc'], read_only=meta['fixed'] and not is_managed)
+    constraints = ['one of: ' + ', '.join(choices)] if choices else []
+    if meta['fixed'] and is_managed:
+        constraints.append('to be changed only while the node is unconfigured')
+    result.additional_constraints = '; '.join(constraints)
+    if choices or isinstance(item.default, bool) or low is None or high is None:
+        return result
+    if isinstance(item.default, int):
+        result.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
+    else:
+        result.floating_point_range = [
+            FloatingPointRange(from_value=float(low), to_value=float(high))]
+    return result

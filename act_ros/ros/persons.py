@@ -1,0 +1,100 @@
+"""From images to tracked persons: the pose network that all cameras of a node share, and topics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from act_ros.core.action import Action
+from act_ros.core.person import Person
+from act_ros.core.resources import file_checksum, find_model
+from act_ros.core.stamps import RateLimit, to_nanoseconds
+from act_ros.msg import KeypointArray
+from act_ros.persons.estimator import PoseEstimator
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import PoseOptions, create_estimator
+from act_ros.persons.tracker import TrackerOptions
+from act_ros.pictures.drawing import draw
+from act_ros.ros.conversions import persons_to_msg
+from act_ros.ros.health import Health
+from act_ros.ros.images import bgr_to_image
+from act_ros.ros.managed import ManagedNode
+from act_ros.ros.options import DrawingOptions, ImageOptions
+from act_ros.ros.topics import LEVEL, DropLog, topic_of
+
+
+def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
+    """Open the pose network that the node's parameters name, and tell those who report on it."""
+    pose = node.parameters(PoseOptions)
+    estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
+    digest = file_checksum(find_model(pose.model))
+    for health in healths:
+        health.facts |= {'pose model': estimator.name, 'pose model SHA-256': digest}
+    return estimator
+
+
+class PersonOutput:
+    """A person finder with its topics ``~/keypoints`` and, on demand, ``~/annotated``."""
+
+    def __init__(
+        self, node: ManagedNode, estimator: PoseEstimator, health: Health, camera: str = '',
+    ) -> None:
+        self._node, self._health = node, health
+        self._finder = PersonFinder(estimator)
+        self._limit = RateLimit()
+        self._spared: Counter[str] = Counter()
+        self._drop_log = DropLog(node, self._finder.drops, camera)
+        health.watch(self._finder.drops)
+        health.watch(self._spared)
+        self._keypoints = node.create_publisher(
+            KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
+        self._annotated = node.create_publisher(
+            Image, topic_of(camera, '~/annotated'), QoSProfile(depth=5))
+        self.layout = estimator.layout
+        self.adjust()
+
+    def adjust(self) -> None:
+        """Take over the node's parameters."""
+        parameters = self._node.parameters
+        self._finder.reconfigure(
+            parameters(PoseOptions).score_threshold, parameters(TrackerOptions))
+        rate = self._limit.rate = parameters(ImageOptions).max_rate
+        self._health.pause = 1.0 / rate if rate else 0.0
+        self._drawing = parameters(DrawingOptions)
+
+    def find(self, header: Header, image: np.ndarray) -> list[Person] | None:
+        """Return the tracked persons of an image; None if it came too late, or too soon."""
+        stamp = to_nanoseconds(header.stamp)
+        if not self._limit.lets_through(stamp):
+            self._spared['above max_rate'] += 1
+            return None
+        with self._health.timed('pose network and tracker'):
+            persons = self._finder.update(stamp, image)
+        self._drop_log.tell()
+        return persons
+
+    def publish(self, header: Header, image: np.ndarray, persons: Sequence[Person]) -> None:
+        """Publish the keypoints of an image's persons."""
+        height, width = image.shape[:2]
+        self._keypoints.publish(persons_to_msg(persons, self.layout, header, width, height))
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether anybody looks at annotated images."""
+        return bool(self._annotated.get_subscription_count())
+
+    def annotate(
+        self, header: Header, image: np.ndarray, persons: Sequence[Person],
+        actions: Sequence[Action],
+    ) -> None:
+        """Draw and publish, if anybody looks; the image itself is left alone."""
+        if self.is_annotated:
+            image = image.copy()
+            draw(image, persons, self.layout, actions, self._drawing.min_score,
+                 self._drawing.captions)
+            self._annotated.publish(bgr_to_image(image, header))

@@ -1,0 +1,52 @@
+"""Start and stop a node like a good citizen of a robot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
+
+from act_ros.ros.managed import USER_ERRORS, ManagedNode
+
+RCLError = rclpy_implementation.RCLError
+
+
+def run(make_node: Callable[[], Node]) -> None:
+    """
+    Make a node, bring it up and spin it until it is told to stop.
+
+    Exits with 0 on SIGINT and SIGTERM, and with 1 and one clear line where the node cannot start
+    (a bad parameter, model or video).
+    """
+    _init()
+    try:
+        node = make_node()
+        try:
+            if isinstance(node, ManagedNode) and not node.bring_up() and rclpy.ok():
+                sys.exit(1)  # the node has said why
+            rclpy.spin(node)
+        finally:
+            node.destroy_node()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except USER_ERRORS as error:
+        if isinstance(error, RCLError) and not rclpy.ok():
+            return  # told to stop in the middle of something, which then could not publish
+        rclpy.logging.get_logger('act_ros').fatal(str(error))
+        sys.exit(1)
+    finally:
+        rclpy.try_shutdown()
+
+
+def _init() -> None:
+    """Join ROS; a disk that has no room for a log file is no reason not to."""
+    try:
+        rclpy.init()
+    except RCLError as error:
+        rclpy.try_shutdown()
+        rclpy.init()  # does not open the file again
+        rclpy.logging.get_logger('act_ros').error(f'logging to the console alone: {error}')

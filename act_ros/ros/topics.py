@@ -1,0 +1,87 @@
+"""What nodes share: how topics are kept, and what the log is told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+from act_ros.ros.health import Health
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+LEVEL = QoSProfile(depth=10)
+"""RELIABLE, volatile: keypoints and actions."""
+
+THROTTLE = 5.0
+"""Seconds between two warnings of the same kind."""
+
+
+def topic_of(camera: str, name: str) -> str:
+    """
+    Return the topic of one of several cameras; the topic itself where there is but one, ``''``.
+
+    Of the camera front, ``actions`` is ``front/actions`` and ``~/keypoints``
+    ``~/front/keypoints``.
+    """
+    head, slash, tail = name.rpartition('/')
+    return f'{head}{slash}{camera}/{tail}' if camera else name
+
+
+class DropLog:
+    """Tells the log what input was not used and why: a new cause at once, more now and then."""
+
+    def __init__(self, node: Node, drops: Counter[str], camera: str = '') -> None:
+        self._node, self._drops, self._about = node, drops, f'{camera}: ' if camera else ''
+        self._told: Counter[str] = Counter()
+        self._told_at = 0.0
+
+    def refuse(self, cause: str, error: Exception, health: Health) -> None:
+        """Count input that cannot be used, and say why."""
+        self._drops[cause] += 1
+        health.failed(str(error))
+        self._node.get_logger().error(
+            f'{self._about}{error}', throttle_duration_sec=THROTTLE)
+        self.tell()
+
+    def tell(self) -> None:
+        """Warn if there is something new to say."""
+        if self._drops == self._told:
+            return
+        now = time.monotonic()
+        if self._drops.keys() == self._told.keys() and now - self._told_at < THROTTLE:
+            return
+        self._told, self._told_at = self._drops.copy(), now
+        counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
+        self._node.get_logger().warning(f'{self._about}dropped so far: {counts}')
+
+
+class SilenceLog:
+    """Warns while a topic is silent: the first thing an engineer asks for."""
+
+    def __init__(
+        self, node: Node, topic: str, is_listening: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._node, self._topic, self._is_listening = node, topic, is_listening
+        self._heard = False
+        # Steady time: a silent /clock must not silence the warning.
+        node.create_timer(THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def heard(self) -> None:
+        """Note that a message came."""
+        self._heard = True
+
+    def _check(self) -> None:
+        is_listening = self._is_listening()
+        if is_listening and not self._heard:
+            publishers = self._node.get_publishers_info_by_topic(self._topic)
+            state = ', '.join(
+                f'{p.node_name} ({p.qos_profile.reliability.name.lower()}, {p.topic_type})'
+                for p in publishers)
+            self._node.get_logger().warning(
+                f'nothing on {self._topic} for {THROTTLE:.0f} s; publishers: '
+                f'{state or "none; check topic names and remappings"}')
+        self._heard = not is_listening

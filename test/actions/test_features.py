@@ -1,0 +1,194 @@
+"""Normalisation: equal to the mpose package, invariant to place and size, strict on input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic import pose
+
+from act_ros.actions.features import MOTION, NORMALISATIONS, extract_features, num_features
+from act_ros.core.skeletons import LAYOUTS, get_layout
+
+EXTRACTORS = [('openpose', 'body25'), ('posenet', 'coco17'), ('movenet', 'coco17')]
+
+
+def random_poses(layout: str, shape: tuple[int, ...] = (4, 30), seed: int = 0) -> np.ndarray:
+    """
+    Return (*shape, K, 3) float64 poses all over a small image.
+
+    In a large one mpose itself is off by more than 1e-6: it divides by the joint count plus 1e-9.
+    """
+    rng = np.random.default_rng(seed)
+    joints = len(get_layout(layout).joints)
+    return rng.uniform((0.0, 0.0, 0.1), (480.0, 360.0, 1.0), (*shape, joints, 3))
+
+
+def by_mpose(extractor: str, keypoints: np.ndarray, velocities_first: bool) -> np.ndarray:
+    """Return what the mpose package itself makes of (N, 30, K, 3) poses."""
+    mpose: Any = pytest.importorskip('mpose')
+    dataset = mpose.MPOSE.__new__(mpose.MPOSE)  # its constructor downloads the data set
+    dataset.pose_extractor, dataset.split, dataset.config_file = extractor, '1', None
+    dataset.verbose = False
+    dataset.get_config()
+    dataset.set_data_config()
+    nobody = np.zeros(len(keypoints))
+    dataset.load_data(data=(keypoints.copy(), nobody, keypoints.copy(), nobody))
+    dataset.reduce_keypoints()
+    if velocities_first:  # it computes them again after scaling
+        dataset.add_velocities()
+        dataset.scale_and_center()
+    else:
+        dataset.scale_and_center()
+        dataset.add_velocities()
+    dataset.remove_confidence()
+    dataset.flatten_features()
+    np.testing.assert_array_equal(dataset.X_train, dataset.X_test)
+    return dataset.X_train
+
+
+@pytest.mark.parametrize('velocities_first', [False, True])
+@pytest.mark.parametrize(('extractor', 'layout'), EXTRACTORS)
+@settings(max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), missing=st.sampled_from([0.0, 0.2, 1.0]),
+       size=st.sampled_from([1.0, 1e-3]))
+def test_equals_the_mpose_package(
+    extractor: str, layout: str, velocities_first: bool, seed: int, missing: float, size: float,
+) -> None:
+    keypoints = random_poses(layout, (1, 30), seed) * (size, size, 1.0)  # also below one pixel
+    undetected = np.random.default_rng(seed).random(keypoints.shape[:-1]) < missing
+    keypoints[undetected] = 0.0
+    features = extract_features(keypoints, layout)
+    assert features.dtype == np.float64
+    np.testing.assert_allclose(
+        features, by_mpose(extractor, keypoints, velocities_first), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('normalisation', NORMALISATIONS)
+@given(shift=st.tuples(*[st.floats(-5000, 5000)] * 2), zoom=st.floats(0.2, 20))
+def test_neither_place_nor_size_matters(
+    normalisation: str, shift: tuple[float, float], zoom: float,
+) -> None:
+    clip = np.stack([pose(t / 30) for t in range(30)]).astype(np.float64)
+    moved = clip.copy()
+    moved[..., :2] = clip[..., :2] * zoom + shift
+    np.testing.assert_allclose(
+        extract_features(moved, 'coco17', normalisation=normalisation),
+        extract_features(clip, 'coco17', normalisation=normalisation), atol=1e-6)
+
+
+@pytest.mark.parametrize('normalisation', NORMALISATIONS)
+@pytest.mark.parametrize('layout', ['coco17', 'mpose13_openpose', 'mpose13_coco'])
+def test_a_mirrored_person_has_mirrored_features(layout: str, normalisation: str) -> None:
+    keypoints = random_poses(layout)
+    flipped = keypoints[..., get_layout(layout).mirror, :] * (-1.0, 1.0, 1.0)
+    output = get_layout('mpose13_coco' if layout == 'coco17' else layout)
+
+    def by_joint(features: np.ndarray) -> np.ndarray:
+        return features.reshape(*features.shape[:-1], len(output.joints), 4)
+
+    np.testing.assert_allclose(
+        by_joint(extract_features(flipped, layout, normalisation=normalisation)),
+        by_joint(extract_features(keypoints, layout, normalisation=normalisation))[
+            ..., output.mirror, :] * (-1, 1, -1, 1), atol=1e-9)
+
+
+def test_velocities_are_differences_and_the_first_is_the_pose() -> None:
+    features = extract_features(random_poses('coco17'), 'coco17').reshape(4, 30, 13, 4)
+    np.testing.assert_array_equal(features[:, 0, :, 2:], features[:, 0, :, :2])
+    np.testing.assert_allclose(np.cumsum(features[..., 2:], axis=1), features[..., :2], atol=1e-9)
+
+
+@given(step=st.tuples(*[st.floats(-50, 50)] * 2))
+def test_the_way_of_the_whole_body_is_in_the_velocities(step: tuple[float, float]) -> None:
+    """A person who is carried on moves by that many torso lengths in six frames more."""
+    still = np.stack([pose(t / 30) for t in range(30)]).astype(np.float64)
+    still[..., :2] += 9000  # a face at 0 would count as not detected
+    carried = still.copy()
+    carried[..., :2] += np.arange(30)[:, None, None] * step
+    before, after = (
+        extract_features(x, 'coco17', normalisation=MOTION).reshape(30, 13, 4)
+        for x in (still, carried))
+    shoulders, hips = (still[:, [a, a + 1], :2].mean(axis=1) for a in (5, 11))
+    torso = np.linalg.norm(shoulders - hips, axis=-1)[:, None, None]
+    np.testing.assert_allclose((after - before)[..., :2], 0, atol=1e-9)
+    np.testing.assert_allclose((after - before)[0], 0, atol=1e-9)
+    np.testing.assert_allclose(
+        (after - before)[1:, :, 2:], np.broadcast_to(6 * np.array(step) / torso[1:], (29, 13, 2)),
+        atol=1e-9)
+    np.testing.assert_array_equal(  # all else is the paper's
+        after[..., :2], extract_features(carried, 'coco17').reshape(30, 13, 4)[..., :2])
+
+
+def test_another_normalisation_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown normalisation 'mpose'; known: mpose-v1, motion"):
+        extract_features(random_poses('coco17'), 'coco17', normalisation='mpose')
+
+
+def test_layouts_are_converted_by_joint_name() -> None:
+    keypoints = random_poses('mpose13_openpose')
+    features = extract_features(keypoints, 'mpose13_openpose', 'mpose13_coco')
+    own = extract_features(keypoints, 'mpose13_openpose').reshape(4, 30, 13, 4)
+    order = [{'l_ankle': 'l_foot', 'r_ankle': 'r_foot'}.get(joint, joint)
+             for joint in get_layout('mpose13_coco').joints]
+    columns = [get_layout('mpose13_openpose').joints.index(joint) for joint in order]
+    np.testing.assert_allclose(features.reshape(4, 30, 13, 4), own[:, :, columns], atol=1e-12)
+
+
+def test_the_paper_s_feature_counts() -> None:
+    assert num_features('mpose13_coco') == num_features('mpose13_openpose') == 52
+    assert num_features('coco17') == 68
+    assert extract_features(random_poses('coco17'), 'coco17', 'coco17').shape == (4, 30, 68)
+
+
+@given(axes=st.lists(st.integers(0, 3), max_size=2), frames=st.integers(1, 40),
+       channels=st.sampled_from([2, 3]))
+def test_any_leading_axes_and_no_score_needed(
+    axes: list[int], frames: int, channels: int,
+) -> None:
+    keypoints = random_poses('coco17', (*axes, frames)).astype(np.float32)[..., :channels]
+    before = keypoints.copy()
+    features = extract_features(keypoints, 'coco17')
+    assert features.shape == (*axes, frames, 52)
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(keypoints, before)
+    for index in np.ndindex(*axes):
+        np.testing.assert_array_equal(features[index], extract_features(keypoints[index], 'coco17'))
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
+    keypoints = random_poses('coco17')
+    keypoints[2, 7, 3, 1] = value
+    with pytest.raises(ValueError, match='NaN or infinite'):
+        extract_features(keypoints, 'coco17')
+
+
+@pytest.mark.parametrize(('shape', 'layout', 'problem'), [
+    ((30, 16, 3), 'coco17', 'has 17 joints, keypoints have 16'),
+    ((30, 17, 3), 'body25', 'has 25 joints, keypoints have 17'),
+    ((30, 17, 4), 'coco17', 'must be'),
+    ((17, 3), 'coco17', 'must be'),
+    ((0,), 'coco17', 'must be'),
+    ((2, 0, 17, 3), 'coco17', 'no frame'),
+    ((30, 17, 3), 'coco18', 'unknown keypoint layout'),
+])
+def test_wrong_shapes_and_layouts_are_named(
+    shape: tuple[int, ...], layout: str, problem: str,
+) -> None:
+    with pytest.raises(ValueError, match=problem):
+        extract_features(np.ones(shape), layout)
+
+
+def test_features_that_a_layout_cannot_give_are_refused() -> None:
+    with pytest.raises(ValueError, match="no joint 'nose'"):
+        extract_features(random_poses('mpose13_coco'), 'mpose13_coco', 'coco17')
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_a_person_all_in_one_point_stays_finite(layout: str) -> None:
+    assert np.isfinite(extract_features(np.zeros((30, len(get_layout(layout).joints), 2)),
+                                        layout)).all()

@@ -1,0 +1,65 @@
+"""Keypoint layouts: joint names carry everything else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from act_ros.core.skeletons import LAYOUTS, get_layout, joint_sources
+
+SIZES = {'coco17': 17, 'body25': 25, 'mpose13_openpose': 13, 'mpose13_coco': 13}
+
+
+def test_the_layouts_have_their_published_sizes() -> None:
+    assert {name: len(layout.joints) for name, layout in LAYOUTS.items()} == SIZES
+    assert all(layout.name == name for name, layout in LAYOUTS.items())
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_joints_differ_and_every_left_joint_has_its_right_one(name: str) -> None:
+    layout = get_layout(name)
+    assert len(set(layout.joints)) == len(layout.joints)
+    for left, right in layout.pairs:
+        assert layout.joints[left].startswith('l_')
+        assert layout.joints[right] == 'r_' + layout.joints[left][2:]
+    sided = sum(joint.startswith(('l_', 'r_')) for joint in layout.joints)
+    assert 2 * len(layout.pairs) == sided
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_mirror_swaps_left_and_right_and_undoes_itself(name: str) -> None:
+    layout = get_layout(name)
+    for joint, mirrored in zip(layout.joints, layout.mirror, strict=True):
+        swapped = {'l_': 'r_', 'r_': 'l_'}.get(joint[:2], joint[:2]) + joint[2:]
+        assert layout.joints[mirrored] == swapped
+    np.testing.assert_array_equal(layout.mirror[layout.mirror], np.arange(len(layout.joints)))
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_bones_join_the_limbs_on_both_sides(name: str) -> None:
+    layout = get_layout(name)
+    bones = {(layout.joints[a], layout.joints[b]) for a, b in layout.edges}
+    for side in 'lr':
+        assert {(f'{side}_shoulder', f'{side}_elbow'), (f'{side}_elbow', f'{side}_wrist'),
+                (f'{side}_hip', f'{side}_knee')} <= bones
+    mirrored = {frozenset((int(layout.mirror[a]), int(layout.mirror[b]))) for a, b in layout.edges}
+    assert mirrored == {frozenset(edge) for edge in layout.edges}
+
+
+def test_joints_a_layout_lacks_come_from_their_parts() -> None:
+    # As MPOSE2021 reduces BODY_25.
+    head, right, left, neck = joint_sources('body25', ('head', 'r_foot', 'l_foot', 'neck'))
+    assert (set(head), set(right), set(left), neck) == (
+        {0, 15, 16, 17, 18}, {11, 22, 23, 24}, {14, 19, 20, 21}, (1,))
+    assert joint_sources('coco17', ('head', 'neck', 'mid_hip', 'l_foot')) == (
+        (0, 1, 2, 3, 4), (5, 6), (11, 12), (15,))
+
+
+def test_a_joint_that_cannot_be_made_is_named() -> None:
+    with pytest.raises(ValueError, match="'coco17' has no joint 'l_heel'"):
+        joint_sources('coco17', ('nose', 'l_heel'))
+
+
+def test_an_unknown_layout_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="unknown keypoint layout 'kinect'.*coco17, body25"):
+        get_layout('kinect')

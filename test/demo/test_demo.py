@@ -1,0 +1,53 @@
+"""The demo: a real clip through the real nodes, and what a robot would do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import pytest
+
+pytest.importorskip('rclpy')
+
+from ros_harness import ROOT, free_domain
+
+FRAMES = 100  # of the demo clip: one waves, then another comes in
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """Return the beginning of the demo clip."""
+    path, source = tmp_path / 'clip.mp4', cv2.VideoCapture(str(ROOT / 'media/demo.mp4'))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 30.0, (640, 480))
+    for _ in range(FRAMES):
+        ok, image = source.read()
+        assert ok
+        writer.write(image)
+    writer.release()
+    return path
+
+
+@pytest.mark.slow
+def test_the_demo_answers_every_frame_and_says_what_a_robot_would_do(
+    clip: Path, tmp_path: Path,
+) -> None:
+    """The example tree greets who waves, once, on what the nodes really see."""
+    output = tmp_path / 'output'
+    result = subprocess.run(
+        [sys.executable, '-m', 'act_ros.demo', '--video', str(clip), '--output',
+         str(output)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
+    assert result.returncode == 0, result.stdout
+    answers = [json.loads(line) for line in (output / 'actions.jsonl').read_text().splitlines()]
+    assert len(answers) == FRAMES
+    assert all((output / name).stat().st_size for name in ('annotated.mp4', 'timeline.png'))
+    said = [line for line in result.stdout.splitlines() if line.startswith('The robot would')]
+    if find_spec('py_trees'):
+        assert said.count('The robot would greet: somebody waves (p1)') == 1
+    else:
+        assert not said

@@ -1,0 +1,167 @@
+"""act_node over real DDS: keypoints in, actions out."""
+
+from __future__ import annotations
+
+import math
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from rcl_interfaces.srv import DescribeParameters
+from rclpy.serialization import serialize_message
+from robot import FRAME, START, Robot, frame, walker
+from ros_harness import ROOT, bench
+from synthetic import LABELS
+
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer
+from act_ros.core.cdr import poses_of
+from act_ros.core.person import Person
+from act_ros.msg import Action, ActionLabels
+from act_ros.ros.conversions import actions_to_msg
+from act_ros.ros.topics import LATCHED
+
+
+@pytest.fixture
+def robot(tmp_path: Path, tiny_bundle: Path) -> Iterator[Robot]:
+    """Yield a running act_node with the tiny bundle."""
+    with bench(tmp_path) as made:
+        yield Robot(made, made.start('act_node', {'bundle': str(tiny_bundle)}))
+
+
+def test_answers_every_frame_like_the_core(robot: Robot, tiny_bundle: Path) -> None:
+    """Message by message what ActionRecognizer says in this process, also for empty frames."""
+    frames = [frame(i, [walker(i), walker(i, 'p2', 'wave', 120.0)]) for i in range(60)]
+    frames += [frame(i, []) for i in range(60, 75)]
+    core = ActionRecognizer(ActClassifier(tiny_bundle))
+    for i, msg in enumerate(frames):
+        answer = robot.ask(msg)
+        actions = core.update(START + i * FRAME, poses_of(msg).persons, msg.layout)
+        assert actions is not None
+        expected = actions_to_msg(actions, 'tiny', msg.header)
+        assert serialize_message(answer) == serialize_message(expected)
+    at_58 = next(m for m in robot.heard if m.header == frames[58].header)
+    assert {a.person_id: a.label for a in at_58.actions} == {'p1': 'walk', 'p2': 'wave'}
+    assert all(a.status == Action.RECOGNIZED and a.frames == 30 for a in at_58.actions)
+    assert robot.heard[0].actions[0].status == Action.BUFFERING
+    assert len(robot.heard) == len(frames)
+    assert robot.node.stop() == 0
+
+
+def test_labels_are_latched(robot: Robot) -> None:
+    """Who comes late still learns the labels."""
+    heard: list[ActionLabels] = robot.peer.listen(ActionLabels, '/act_node/labels', LATCHED)
+    robot.peer.wait(lambda: bool(heard), 'labels')
+    assert tuple(heard[0].labels) == LABELS and heard[0].model == 'tiny'
+
+
+def broken(index: int) -> list[tuple[str, list[Person]]]:
+    """Return kinds of bad company for one good person, and what the log says of each."""
+    sick = walker(index, 'sick')
+
+    def spoiled(value: float) -> Person:
+        keypoints = sick.keypoints.copy()
+        keypoints[:] = value
+        return Person(keypoints, 0.9, np.full(4, value, np.float32), 'sick')
+
+    return [
+        ('too few keypoints seen', [spoiled(math.nan)]),
+        ('too few keypoints seen', [spoiled(math.inf)]),
+        ('wrong number of keypoints', [Person(sick.keypoints[:5], 0.9, sick.box, 'sick')]),
+        ('wrong number of keypoints', [Person(sick.keypoints[:0], 0.9, sick.box, 'sick')]),
+        ('person without an id', [walker(index, '')]),
+        ('id given twice', [walker(index, 'twin'), walker(index, 'twin')]),
+        ('', [walker(index, f'c{i}', x=10.0 * i) for i in range(50)]),
+    ]
+
+
+def test_bad_company_changes_nobody_elses_answer(robot: Robot, tiny_bundle: Path) -> None:
+    """The good person's answer is that of a run alone, whoever else is in the frame."""
+    core = ActionRecognizer(ActClassifier(tiny_bundle))
+    kinds = broken(0)
+    for i in range(35 + len(kinds)):
+        good = walker(i, 'good')
+        company = broken(i)[i - 35][1] if i >= 35 else []
+        answer = robot.ask(frame(i, [good, *company]))
+        alone = core.update(START + i * FRAME, poses_of(frame(i, [good])).persons, 'coco17')
+        assert alone is not None
+        ours = next(a for a in answer.actions if a.person_id == 'good')
+        theirs = actions_to_msg(alone, 'tiny', answer.header).actions[0]
+        assert (ours.status, ours.label) == (theirs.status, theirs.label)
+        assert np.allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
+    assert len(answer.actions) >= 51
+    assert 'dropped so far' in robot.node.log
+    assert robot.node.is_alive()
+
+
+def test_unknown_layout_late_stamps_and_loops(robot: Robot) -> None:
+    """A layout nobody knows is named, late frames are dropped, a loop starts windows anew."""
+    robot.keypoints.publish(frame(0, [walker(0)], layout='octopus'))
+    robot.peer.wait(lambda: "unknown keypoint layout 'octopus'" in robot.node.log, 'an error')
+    for i in range(1, 40):
+        last = robot.ask(frame(i, [walker(i)]))
+    assert last.actions[0].status == Action.RECOGNIZED
+    robot.keypoints.publish(frame(38, [walker(38)]))
+    robot.keypoints.publish(frame(39, [walker(39)]))
+    robot.ask(frame(40, [walker(40)]))
+    assert len([m for m in robot.heard if m.header == last.header]) == 1
+    back = robot.ask(frame(3, [walker(3)], start=START - 100 * FRAME))
+    assert back.actions[0].status == Action.BUFFERING
+    assert 'late or repeated stamp' in robot.node.log
+
+
+def test_parameters_describe_themselves(robot: Robot) -> None:
+    """`ros2 param describe` tells what a parameter does and its range."""
+    gap, bundle = robot.peer.call(
+        DescribeParameters, '/act_node/describe_parameters',
+        DescribeParameters.Request(names=['window.max_gap', 'bundle'])).descriptors
+    assert 'gap in seconds' in gap.description
+    assert gap.floating_point_range[0].to_value == 10.0
+    assert 'Model bundle' in bundle.description
+
+
+@pytest.mark.parametrize(('parameters', 'message'), [
+    ({'bundle': 'no_such_bundle'}, "no model 'no_such_bundle'"),
+    ({'bundle': '{corrupt}'}, 'does not belong to'),
+    ({'bundle': '{lonely}'}, 'does not exist'),
+    ({'labels': "['walk', 'fly']"}, 'labels fly are not among those of model'),
+    ({'decision.threshold': 1.5}, 'decision.threshold'),
+])
+def test_what_cannot_start_says_why(
+    tmp_path: Path, tiny_bundle: Path, parameters: dict[str, Any], message: str,
+) -> None:
+    """One clear line and exit status 1."""
+    corrupt, lonely = tmp_path / 'corrupt.tflite', tmp_path / 'lonely.tflite'
+    corrupt.write_bytes(tiny_bundle.read_bytes()[:-100])
+    card = tiny_bundle.with_suffix('.yaml').read_text()
+    corrupt.with_suffix('.yaml').write_text(card)
+    lonely.write_bytes(tiny_bundle.read_bytes())
+    with bench(tmp_path) as made:
+        values: dict[str, Any] = {'bundle': str(tiny_bundle), **parameters}
+        values['bundle'] = values['bundle'].format(corrupt=corrupt, lonely=lonely)
+        listed = values.pop('labels', None)
+        node = made.start('act_node', values, raw=['-p', f'labels:={listed}'] if listed else [])
+        assert node.wait() == 1
+        assert message in node.log and 'Traceback' not in node.log
+
+
+def test_ends_with_status_0_on_ctrl_c(robot: Robot) -> None:
+    """SIGINT is not an error."""
+    robot.ask(frame(0, []))
+    assert robot.node.stop(signal.SIGINT) == 0
+    assert 'Traceback' not in robot.node.log
+
+
+def test_imports_neither_opencv_nor_scipy() -> None:
+    """They would cost the node some 70 MB it has no use for."""
+    code = ('import sys, act_ros.nodes.act_node; '
+            'sys.exit(bool({"cv2", "scipy", "matplotlib"} & set(sys.modules)))')
+    assert subprocess.run([sys.executable, '-c', code], cwd=ROOT).returncode == 0

@@ -1,0 +1,129 @@
+"""The whole way: a real video of real people through real nodes, and what /actions says of them."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from ros_harness import ROOT, bench
+from sensor_msgs.msg import CompressedImage, Image
+
+from act_ros.core.stamps import to_nanoseconds
+from act_ros.msg import Action, ActionArray, KeypointArray
+from act_ros.ros.images import image_to_bgr
+
+CLIP = ROOT / 'media' / 'demo.mp4'
+FRAMES = 230
+
+
+def answers(heard: list[ActionArray]) -> dict[str, Counter[str]]:
+    """Return how often each recognized label was given to each person."""
+    people: dict[str, Counter[str]] = {}
+    for msg in heard:
+        for action in msg.actions:
+            if action.status == Action.RECOGNIZED:
+                people.setdefault(action.person_id, Counter())[action.label] += 1
+    return people
+
+
+def is_walking_woman(action: Action) -> bool:
+    """Whether it is the woman in the lower half of the demo clip."""
+    return action.box.y_max > 350
+
+
+def test_the_walking_woman_walks(tmp_path: Path) -> None:
+    """video_node, pose_node and act_node in three processes, every frame of the clip."""
+    with bench(tmp_path) as made:
+        made.start('pose_node', {'reliability': 'reliable'})
+        made.start('act_node', remappings={'keypoints': 'pose_node/keypoints'})
+        heard: list[ActionArray] = made.peer.listen(ActionArray, '/actions')
+        made.peer.wait_for_publisher('/actions')
+        made.peer.wait_for_publisher('/pose_node/keypoints')
+        video = made.start('video_node', {'source': str(CLIP), 'pace': 'consumed'})
+        made.peer.wait(lambda: not video.is_alive(), 'the end of the video', 120)
+        made.peer.wait(lambda: len(heard) >= FRAMES, 'the last answer', 10)
+        assert video.wait() == 0 and 'has ended' in video.log
+
+    assert len(heard) == FRAMES
+    stamps = [to_nanoseconds(m.header.stamp) for m in heard]
+    assert np.allclose(np.diff(stamps), 1e9 / 30, atol=2)
+    walks = Counter(
+        a.label for m in heard for a in m.actions
+        if is_walking_woman(a) and a.status == Action.RECOGNIZED and a.box.x_min < 450)
+    assert walks['walk'] > 60
+    assert walks['walk'] / walks.total() > 0.9, walks
+
+
+def test_pipeline_node_needs_no_images_over_dds(tmp_path: Path) -> None:
+    """One process opens the video itself and answers; the picture comes when it is wanted."""
+    with bench(tmp_path) as made:
+        heard: list[ActionArray] = made.peer.listen(ActionArray, '/actions')
+        poses: list[KeypointArray] = made.peer.listen(KeypointArray, '/pipeline_node/keypoints')
+        drawn: list[Image] = made.peer.listen(Image, '/pipeline_node/annotated')
+        node = made.start('pipeline_node', {'source': str(CLIP), 'loop': True, 'frame_id': 'eye'})
+        made.peer.wait(lambda: 'walk' in {a.label for m in heard for a in m.actions}, 'walk', 60)
+        made.peer.wait(lambda: len(drawn) > 0, 'an annotated image')
+        assert made.peer.node.count_publishers('/image') == 0
+        assert image_to_bgr(drawn[0]).shape == (480, 640, 3)
+        assert heard[0].header.frame_id == 'eye' and poses[0].layout == 'coco17'
+        assert {to_nanoseconds(m.header.stamp) for m in poses[:5]} & {
+            to_nanoseconds(m.header.stamp) for m in heard}
+        assert node.stop() == 0
+        assert 'Traceback' not in node.log
+
+
+def test_pipeline_node_on_an_image_topic(tmp_path: Path) -> None:
+    """It subscribes like pose_node does, compressed images included."""
+    with bench(tmp_path) as made:
+        node = made.start('pipeline_node', {'transport': 'compressed', 'reliability': 'reliable'})
+        heard: list[ActionArray] = made.peer.listen(ActionArray, '/actions')
+        made.peer.wait_for_publisher('/actions')
+        made.start('video_node', {'source': str(CLIP), 'transport': 'compressed',
+                                  'pace': 'consumed'})
+        made.peer.wait(lambda: any(m.actions for m in heard), 'actions', 60)
+        assert node.is_alive()
+
+
+@pytest.mark.parametrize(('node', 'source', 'message'), [
+    ('video_node', '', 'parameter source is empty'),
+    ('video_node', '/no/such/video.mp4', '/no/such/video.mp4 does not exist'),
+    ('video_node', 'text.mp4', 'text.mp4 cannot be opened'),
+    ('video_node', '/dev/video99', 'is it plugged in'),
+    ('pipeline_node', '/dev/video99', 'is it plugged in'),
+    ('pipeline_node', 'text.mp4', 'text.mp4 cannot be opened'),
+])
+def test_what_cannot_be_played(tmp_path: Path, node: str, source: str, message: str) -> None:
+    """No camera, no file, no video: one clear line and exit status 1."""
+    (tmp_path / 'text.mp4').write_text('this is no video')
+    with bench(tmp_path) as made:
+        process = made.start(node, {'source': source})
+        assert process.wait() == 1
+        assert message in process.log and 'Traceback' not in process.log
+
+
+def test_video_node_as_a_camera(tmp_path: Path) -> None:
+    """In real time: evenly stamped at the file's rate, looping, compressed if wanted."""
+    short = tmp_path / 'short.mp4'
+    writer = cv2.VideoWriter(str(short), cv2.VideoWriter.fourcc(*'mp4v'), 20.0, (64, 48))
+    for i in range(10):
+        writer.write(np.full((48, 64, 3), 20 * i, np.uint8))
+    writer.release()
+    with bench(tmp_path) as made:
+        heard: list[CompressedImage] = made.peer.listen(CompressedImage, '/cam/compressed')
+        video = made.start('video_node', {'source': str(short), 'loop': True, 'frame_id': 'front',
+                                          'transport': 'compressed'}, {'image': '/cam'})
+        made.peer.wait(lambda: len(heard) > 25, 'more than the file holds')
+        stamps = np.array([to_nanoseconds(m.header.stamp) for m in heard])
+        periods = np.diff(stamps) / 5e7
+        assert np.allclose(periods, np.round(periods), atol=1e-6) and periods.min() > 0.5
+        assert {m.header.frame_id for m in heard} == {'front'}
+        assert image_to_bgr(heard[0]).shape == (48, 64, 3)
+        assert video.stop(signal.SIGINT) == 0
+        assert 'Traceback' not in video.log

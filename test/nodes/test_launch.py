@@ -1,0 +1,256 @@
+"""The launch file: its arguments, and the real nodes on the real clip."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+launch_pytest = pytest.importorskip('launch_pytest')
+
+import launch  # noqa: E402
+import rclpy  # noqa: E402
+import yaml  # noqa: E402
+from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
+from robot import frame, walker  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from visualization_msgs.msg import MarkerArray  # noqa: E402
+
+from act_ros.msg import ActionArray, KeypointArray  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH_FILE = ROOT / 'launch/act.launch.py'
+PARAMS_FILE = ROOT / 'config/act.yaml'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def installed_package() -> None:
+    """Show launch the package in this environment, and nobody else our topics."""
+    paths = os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    if not any(Path(path, 'share/act_ros/package.xml').is_file() for path in paths if path):
+        if not Path(sys.prefix, 'share/act_ros/package.xml').is_file():
+            pytest.skip('act_ros is not installed')
+        os.environ['AMENT_PREFIX_PATH'] = os.pathsep.join([sys.prefix, *filter(None, paths)])
+    os.environ.setdefault('ROS_DOMAIN_ID', str(1 + os.getpid() % 100))
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+
+
+@pytest.fixture(scope='module')
+def act_launch() -> ModuleType:
+    """Return the launch file as a module."""
+    spec = importlib.util.spec_from_file_location('act_launch', LAUNCH_FILE)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands(act_launch: ModuleType, **arguments: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return every node's command line, and the parameters that it puts over the file's."""
+    context = launch.LaunchContext()
+    for declaration in act_launch.ARGUMENTS:
+        declaration.visit(context)
+    context.launch_configurations.update(params_file=str(PARAMS_FILE), **arguments)
+    result = {}
+    for node in act_launch.nodes(context):
+        node._perform_substitutions(context)
+        # The executable and what launch fills in itself come as it starts the process.
+        words = [launch.utilities.perform_substitutions(context, part) for part in node.cmd[1:]
+                 if not any('LocalSubstitution' in type(item).__name__ for item in part)]
+        files = [words[i + 1] for i, word in enumerate(words) if word == '--params-file']
+        assert files[0] == str(PARAMS_FILE)
+        given: dict[str, Any] = {}
+        for file in files[1:]:
+            # launch_ros writes lists with a tag that ROS passes over.
+            text = Path(file).read_text().replace('!!python/tuple', '')
+            ((name, section),) = yaml.safe_load(text).items()
+            assert name == node.node_name, 'an unnamed section would lose to the file'
+            given |= section['ros__parameters']
+        result[node.node_executable] = (' '.join(words), given)
+    return result
+
+
+def test_empty_arguments_leave_the_parameter_file_alone(act_launch: ModuleType) -> None:
+    """Without arguments nothing is put over the file."""
+    made = commands(act_launch)
+    assert list(made) == ['pose_node', 'act_node']
+    assert [given for _, given in made.values()] == [{}, {}]
+
+
+def test_arguments_reach_their_nodes(act_launch: ModuleType) -> None:
+    """Each argument arrives where it belongs, with the right type."""
+    made = commands(
+        act_launch, video='0', loop='true', transport='compressed', pose_model='movenet_lightning',
+        bundle='act_mu', use_sim_time='false', autostart='false')
+    assert {name: given for name, (_, given) in made.items()} == {
+        'pose_node': {'model': 'movenet_lightning', 'transport': 'compressed',
+                      'reliability': 'reliable', 'autostart': False, 'use_sim_time': False},
+        'act_node': {'bundle': 'act_mu', 'autostart': False, 'use_sim_time': False},
+        'video_node': {'source': '0', 'loop': True, 'transport': 'compressed',
+                       'use_sim_time': False},
+    }
+
+
+def test_single_process_opens_the_video_itself(act_launch: ModuleType) -> None:
+    """One node, and no images over DDS."""
+    made = commands(act_launch, layout='single_process', video='clip.mp4', bundle='other')
+    assert {name: given for name, (_, given) in made.items()} == {
+        'pipeline_node': {'source': 'clip.mp4', 'bundle': 'other'}}
+
+
+def test_keypoints_take_the_place_of_images(act_launch: ModuleType) -> None:
+    """act_node alone, and markers of the same keypoints if they are wanted."""
+    made = commands(act_launch, keypoints_topic='/bag/keypoints')
+    assert list(made) == ['act_node'] and 'keypoints:=/bag/keypoints' in made['act_node'][0]
+    made = commands(act_launch, keypoints_topic='/bag/keypoints', markers='true',
+                    image_topic='/eye/image_raw', use_sim_time='true')
+    assert list(made) == ['act_node', 'markers_node']
+    words, given = made['markers_node']
+    assert 'keypoints:=/bag/keypoints' in words and 'camera_info:=/eye/camera_info' in words
+    assert given == {'use_sim_time': True}
+    with pytest.raises(ValueError, match='keypoints_topic and video'):
+        commands(act_launch, keypoints_topic='/bag/keypoints', video='clip.mp4')
+
+
+@pytest.mark.parametrize(('layout', 'keypoints'), [
+    ('two_nodes', 'pose_node/keypoints'), ('single_process', 'pipeline_node/keypoints')])
+def test_markers_are_of_the_layouts_keypoints(
+    act_launch: ModuleType, layout: str, keypoints: str,
+) -> None:
+    """Whoever publishes them."""
+    words, _ = commands(act_launch, layout=layout, markers='true')['markers_node']
+    assert f'keypoints:={keypoints}' in words and 'camera_info:=camera_info' in words
+
+
+def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
+    """One pipeline, the images of each, and markers in each one's namespace."""
+    made = commands(act_launch, layout='single_process', cameras='front, rear',
+                    image_topic='/{camera}_camera/image_raw')
+    words, given = made['pipeline_node']
+    assert list(made) == ['pipeline_node'] and given == {'cameras': ['front', 'rear']}
+    for camera in ('front', 'rear'):
+        assert f'{camera}/image:=/{camera}_camera/image_raw' in words
+    words, _ = commands(act_launch, layout='single_process', cameras='front', markers='true',
+                        namespace='robot')['markers_node']
+    assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words
+    assert 'camera_info:=/robot/front/camera_info' in words
+    for arguments, reason in (
+            ({'layout': 'two_nodes'}, 'single_process'), ({'image_topic': '/cam'}, 'image_topic'),
+            ({'video': 'clip.mp4'}, 'video')):
+        with pytest.raises(ValueError, match=reason):
+            commands(act_launch, **{
+                'layout': 'single_process', 'cameras': 'front,rear', **arguments})
+
+
+def test_topics_connect(act_launch: ModuleType) -> None:
+    """Images go where the caller says, keypoints from pose_node to act_node."""
+    made = commands(act_launch, image_topic='/camera/image_raw', video='clip.mp4')
+    assert 'image:=/camera/image_raw' in made['pose_node'][0]
+    assert 'image:=/camera/image_raw' in made['video_node'][0]
+    assert 'keypoints:=pose_node/keypoints' in made['act_node'][0]
+
+
+def test_namespaced_arguments_win_over_the_parameter_file(act_launch: ModuleType) -> None:
+    """The section of the overriding parameters names the node in its namespace."""
+    given = commands(act_launch, namespace='robot', bundle='other')['act_node'][1]
+    assert given == {'bundle': 'other'}
+
+
+def test_missing_parameter_file_is_named(act_launch: ModuleType) -> None:
+    """launch itself would only warn and start the nodes with their defaults."""
+    context = launch.LaunchContext()
+    for declaration in act_launch.ARGUMENTS:
+        declaration.visit(context)
+    context.launch_configurations['params_file'] = '/nowhere/act.yaml'
+    with pytest.raises(FileNotFoundError, match='/nowhere/act.yaml'):
+        act_launch.nodes(context)
+
+
+@launch_pytest.fixture(params=['two_nodes', 'single_process'])
+def launched(request: pytest.FixtureRequest, tiny_bundle: Path) -> launch.LaunchDescription:
+    """The launch file on the demo clip, in a namespace."""
+    return launch.LaunchDescription([
+        # First: behind a launch file that fails, launch_pytest would wait for it for ever.
+        launch_pytest.actions.ReadyToTest(),
+        launch.actions.IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
+            launch_arguments={
+                'video': str(ROOT / 'media/demo.mp4'), 'layout': request.param,
+                'namespace': 'robot', 'bundle': str(tiny_bundle), 'loop': 'true',
+            }.items()),
+    ])
+
+
+@pytest.mark.slow
+@pytest.mark.launch(fixture=launched)
+def test_launch_gives_actions_of_the_clip() -> None:
+    """People in the clip reach the actions topic of the launched namespace."""
+    received: list[ActionArray] = []
+    rclpy.init()
+    try:
+        node = rclpy.create_node('listener')
+        node.create_subscription(ActionArray, '/robot/actions', received.append, 10)
+        deadline = time.monotonic() + 60
+        while not any(msg.actions for msg in received) and time.monotonic() < deadline:
+            rclpy.spin_once(node, timeout_sec=0.5)
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+    assert any(msg.actions for msg in received), 'no actions in a minute'
+    assert received[0].model == 'tiny'
+    assert received[0].header.frame_id == 'camera'
+
+
+@launch_pytest.fixture
+def replaying(tiny_bundle: Path) -> launch.LaunchDescription:
+    """The launch file for bags."""
+    return launch.LaunchDescription([
+        launch_pytest.actions.ReadyToTest(),
+        launch.actions.IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(LAUNCH_FILE.with_name('replay.launch.py'))),
+            launch_arguments={
+                'keypoints_topic': '/bag/keypoints', 'namespace': 'robot',
+                'bundle': str(tiny_bundle), 'markers': 'true'}.items()),
+    ])
+
+
+@pytest.mark.slow
+@pytest.mark.launch(fixture=replaying)
+def test_replay_answers_a_bags_keypoints_in_its_time() -> None:
+    """The nodes take the time from /clock, and the bag's keypoints in place of images."""
+    received: list[ActionArray] = []
+    shown: list[MarkerArray] = []
+    rclpy.init()
+    try:
+        node = rclpy.create_node('bag')
+        node.create_subscription(ActionArray, '/robot/actions', received.append, 10)
+        node.create_subscription(
+            MarkerArray, '/robot/markers_node/markers', shown.append, 10)
+        keypoints = node.create_publisher(KeypointArray, '/bag/keypoints', 10)
+        clock = node.create_publisher(Clock, '/clock', 10)
+        deadline, index = time.monotonic() + 60, 0
+        while not (shown and any(msg.actions for msg in received)):
+            assert time.monotonic() < deadline, 'no answers in a minute'
+            msg = frame(index, [walker(index)])
+            clock.publish(Clock(clock=msg.header.stamp))
+            keypoints.publish(msg)
+            rclpy.spin_once(node, timeout_sec=0.1)
+            index += 1
+        for name in ('act_node', 'markers_node'):
+            client = node.create_client(GetParameters, f'/robot/{name}/get_parameters')
+            assert client.wait_for_service(30)
+            future = client.call_async(GetParameters.Request(names=['use_sim_time']))
+            rclpy.spin_until_future_complete(node, future, timeout_sec=30)
+            assert future.result().values[0].bool_value
+        assert clock.get_subscription_count() == 2
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+    assert received[-1].actions[0].person_id == 'p1'

@@ -1,0 +1,200 @@
+"""markers_node over real DDS: people as RViz shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip('rclpy')
+pytest.importorskip('visualization_msgs')
+
+from geometry_msgs.msg import Point
+from rclpy.qos import qos_profile_sensor_data
+from robot import frame, walker
+from ros_harness import ROOT, Peer, Process, bench
+from sensor_msgs.msg import CameraInfo
+from visualization_msgs.msg import Marker, MarkerArray
+
+from act_ros.core.person import Person
+from act_ros.core.skeletons import get_layout
+from act_ros.msg import Action, ActionArray, KeypointArray
+from act_ros.pictures.image_plane import ImagePlane
+
+
+class Viewer:
+    """A running markers_node, and what it is told and shows."""
+
+    def __init__(self, peer: Peer, node: Process) -> None:
+        self.peer, self.node = peer, node
+        self.keypoints = peer.publisher(KeypointArray, '/keypoints')
+        self.actions = peer.publisher(ActionArray, '/actions')
+        self.camera = peer.publisher(CameraInfo, '/camera_info', qos_profile_sensor_data)
+        self.heard: list[MarkerArray] = []
+
+    def look(self) -> None:
+        """Begin to subscribe."""
+        self.heard = self.peer.listen(MarkerArray, '/markers_node/markers')
+        self.peer.wait_for_publisher('/markers_node/markers')
+
+    def show(self, msg: KeypointArray) -> list[Marker]:
+        """Publish keypoints until their markers come, and return those."""
+        def shown() -> bool:
+            return bool(self.heard) and self.heard[-1].markers[0].header == msg.header
+
+        while not shown():  # the node may not have discovered this subscriber yet
+            self.keypoints.publish(msg)
+            self.peer.executor.spin_once(timeout_sec=0.2)
+            assert self.node.is_alive(), self.node.log
+        markers = list(self.heard[-1].markers)
+        assert all(m.header == msg.header for m in markers)
+        assert markers[0].action == Marker.DELETEALL
+        return markers[1:]
+
+
+@pytest.fixture
+def viewer(tmp_path: Path) -> Iterator[Viewer]:
+    """Yield a running markers_node."""
+    with bench(tmp_path) as made:
+        yield Viewer(made.peer, made.start('markers_node', {'distance': 4.0}))
+
+
+def coordinates(points: list[Point]) -> np.ndarray:
+    """Return points as an array (n, 3)."""
+    return np.array([(p.x, p.y, p.z) for p in points], float)
+
+
+def told(msg: KeypointArray, **who: str) -> ActionArray:
+    """Return answers to keypoints: everybody by name is recognized."""
+    return ActionArray(header=msg.header, actions=[
+        Action(person_id=id, status=Action.RECOGNIZED, label=label, confidence=0.93)
+        for id, label in who.items()])
+
+
+def test_people_stand_before_the_camera_with_their_actions(viewer: Viewer) -> None:
+    """Bones, joints and a caption each, where the camera sees them."""
+    viewer.look()
+    msg = frame(0, [walker(0), walker(0, 'p2', 'wave', 120.0)])
+    viewer.show(msg)
+    viewer.actions.publish(told(msg, p1='walk'))
+    frames = (frame(i, [walker(2), walker(2, 'p2', 'wave', 120.0)]) for i in count(1))
+    viewer.peer.wait(lambda: any(
+        m.text == 'p1 walk 93%' for m in viewer.show(next(frames))), 'a caption')
+
+    msg = next(frames)
+    markers = viewer.show(msg)
+    assert [(m.ns, m.id, m.type) for m in markers] == [
+        ('bones', 0, Marker.LINE_LIST), ('joints', 0, Marker.SPHERE_LIST),
+        ('captions', 0, Marker.TEXT_VIEW_FACING), ('bones', 1, Marker.LINE_LIST),
+        ('joints', 1, Marker.SPHERE_LIST), ('captions', 1, Marker.TEXT_VIEW_FACING)]
+    assert [m.text for m in markers if m.text] == ['p1 walk 93%', 'p2']
+    assert all(m.color.a == 1.0 and m.lifetime.sec == 1 for m in markers)
+    assert markers[0].color != markers[3].color
+    # 60 degrees: half of 640 pixels at 4 m is 4 m * tan(30 degrees).
+    metre = 4 * np.tan(np.radians(30)) / 320
+    pixels = walker(2).keypoints[:, :2].astype(float)
+    expected = np.column_stack(((pixels - (320, 240)) * metre, np.full(17, 4.0)))
+    assert np.allclose(coordinates(markers[1].points), expected, atol=1e-5)
+    ends = [i for edge in get_layout('coco17').edges for i in edge]
+    assert np.allclose(coordinates(markers[0].points), expected[ends], atol=1e-5)
+    label = markers[2].pose.position
+    assert label.y < expected[:, 1].min() and label.z == 4.0  # y points down
+
+    # The camera's own calibration, made at twice the size.
+    info = CameraInfo(width=1280, height=960)
+    info.k = np.array([800.0, 0, 660, 0, 900, 500, 0, 0, 1])
+    viewer.camera.publish(info)
+    expected[:, :2] = (pixels - (330, 250)) / (400, 450) * 4
+    viewer.peer.wait(lambda: np.allclose(
+        coordinates(viewer.show(next(frames))[1].points), expected, atol=1e-5), 'the calibration')
+    # Another time (a bag has jumped): its answers are not these people's.
+    assert [m.text for m in viewer.show(frame(900, [walker(900)])) if m.text] == ['p1']
+
+
+def test_what_is_not_seen_is_not_shown(viewer: Viewer) -> None:
+    """Weak and broken keypoints, nobody, and a layout that nobody knows."""
+    viewer.keypoints.publish(frame(0, [walker(0)], layout='octopus'))
+    for _ in range(10):  # until it has long been taken
+        viewer.peer.executor.spin_once(timeout_sec=0.05)
+    viewer.look()
+    sick = walker(1).keypoints.copy()
+    sick[0, 2], sick[1, 0], sick[2, 1] = 0.1, np.nan, np.inf
+    good, spoiled = walker(1, 'p2'), walker(1)
+    empty = Person(np.zeros((0, 3), np.float32), 0.5, spoiled.box, 'p3')
+    markers = viewer.show(frame(1, [
+        Person(sick, 0.9, np.full(4, np.nan, np.float32), 'p1'), good, empty]))
+    assert [(m.ns, m.id) for m in markers] == [
+        (ns, id) for id in (0, 1) for ns in ('bones', 'joints', 'captions')]
+    assert len(markers[1].points) == 14 and len(markers[4].points) == 17
+    assert np.isfinite(coordinates(markers[0].points)).all()
+    assert viewer.show(frame(2, [])) == []
+    # Nobody looked at the first frame, so nothing was made of it.
+    assert 'octopus' not in viewer.node.log
+    viewer.keypoints.publish(frame(3, [walker(3)], layout='octopus'))
+    viewer.peer.wait(lambda: "unknown keypoint layout 'octopus'" in viewer.node.log, 'an error')
+    assert len(viewer.show(frame(4, [walker(4)]))) == 3
+    assert viewer.node.stop() == 0
+
+
+def test_image_plane() -> None:
+    """The image's edges lie at the field of view's, and no calibration is said to be none."""
+    plane = ImagePlane.of_view(640, 480, 90.0)
+    corners = plane.points(np.array([[0, 0], [320, 240], [640, 480]]), 2.0)
+    assert np.allclose(corners, np.array([[-2, -1.5, 2], [0, 0, 2], [2, 1.5, 2]]))
+    assert ImagePlane.of_matrix(np.zeros(9)) is None
+    assert ImagePlane.of_matrix(np.array([500, 0, 320, 0, 510, 240, 0, 0, 1]), 0.5) == ImagePlane(
+        250, 255, 160, 120)
+    assert np.isfinite(ImagePlane.of_view(0, 0, 60.0).points(np.ones((3, 2)), 1.0)).all()
+
+
+def topics_of(tree: Any) -> set[str]:
+    """Return every string in a layout file that is the name of a topic of ours."""
+    if isinstance(tree, dict):
+        return set().union(*map(topics_of, [*tree.keys(), *tree.values()]))
+    if isinstance(tree, list):
+        return set().union(*map(topics_of, tree))
+    nodes = ('/markers_node/', '/pose_node/', '/act_node/', '/actions')
+    return {tree.split('.')[0]} if isinstance(tree, str) and tree.startswith(nodes) else set()
+
+
+@pytest.mark.parametrize('name', ['act.rviz', 'act.foxglove.json'])
+def test_the_layout_files_show_our_topics(name: str) -> None:
+    """They parse, and name topics that the nodes publish."""
+    tree = yaml.safe_load((ROOT / 'config' / name).read_text(encoding='utf-8'))
+    topics = topics_of(tree)
+    assert {'/markers_node/markers', '/pose_node/annotated'} <= topics
+    assert topics <= {'/markers_node/markers', '/pose_node/annotated', '/pose_node/keypoints',
+                      '/act_node/labels', '/actions'}
+
+
+def test_the_rviz_layout_names_the_markers_and_looks_along_the_optical_axis() -> None:
+    manager = yaml.safe_load((ROOT / 'config' / 'act.rviz').read_text())['Visualization Manager']
+    shown = {display['Class']: display for display in manager['Displays']}
+    assert set(shown['rviz_default_plugins/MarkerArray']['Namespaces']) == {
+        'bones', 'joints', 'captions'}
+    # RViz turns a robot's view (along x, z up) by yaw about z, then by pitch about y.
+    view = manager['Views']['Current']
+    yaw, pitch = view['Yaw'], view['Pitch']
+    ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
+    up = np.array([np.cos(yaw) * np.sin(pitch), np.sin(yaw) * np.sin(pitch), np.cos(pitch)])
+    assert np.allclose([ahead, up], [(0, 0, 1), (0, -1, 0)], atol=2e-3)
+    assert abs(pitch) < np.pi / 2 - 0.001 + 1e-6  # RViz cuts off what is steeper
+
+
+def test_the_foxglove_layout_places_every_panel() -> None:
+    tree = json.loads((ROOT / 'config' / 'act.foxglove.json').read_text())
+
+    def panels(place: Any) -> list[str]:
+        return [place] if isinstance(place, str) else [
+            *panels(place['first']), *panels(place['second'])]
+
+    assert sorted(panels(tree['layout'])) == sorted(tree['configById'])
+    camera = tree['configById']['3D!people']['cameraState']
+    # Seen straight from behind: at the very pole the turn about the axis would be undefined.
+    assert 179 < camera['phi'] < 180 and camera['thetaOffset'] == 0

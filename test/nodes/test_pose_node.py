@@ -1,0 +1,228 @@
+"""pose_node over real DDS: images in, keypoints out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from ros_harness import ROOT, Bench, Process, bench
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from act_ros.msg import KeypointArray
+from act_ros.ros.conversions import to_time
+from act_ros.ros.images import bgr_to_image, image_to_bgr
+
+FRAME = 33_333_333
+
+
+def clip(count: int) -> list[np.ndarray]:
+    """Return the first frames of the demo clip, BGR."""
+    capture = cv2.VideoCapture(str(ROOT / 'media' / 'demo.mp4'))
+    return [capture.read()[1] for _ in range(count)]
+
+
+def header(index: int) -> Header:
+    """Return the header of a frame: an odd stamp must come out as it went in."""
+    return Header(stamp=to_time(1_700_000_000_123_456_789 + index * FRAME), frame_id='eye')
+
+
+def encoded(image: np.ndarray, encoding: str, index: int, padding: int = 0) -> Image:
+    """Return a frame in another encoding, its rows padded."""
+    pixels = {
+        'bgr8': lambda: image,
+        'rgb8': lambda: cv2.cvtColor(image, cv2.COLOR_BGR2RGB),
+        'bgra8': lambda: cv2.cvtColor(image, cv2.COLOR_BGR2BGRA),
+        'rgba8': lambda: cv2.cvtColor(image, cv2.COLOR_BGR2RGBA),
+        'mono8': lambda: cv2.cvtColor(image, cv2.COLOR_BGR2GRAY),
+        'yuv422': lambda: _yuv422(image)[..., ::-1],
+        'yuv422_yuy2': lambda: _yuv422(image),
+    }[encoding]()
+    rows = pixels.reshape(image.shape[0], -1)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=77)
+    msg = Image(header=header(index), height=image.shape[0], width=image.shape[1],
+                encoding=encoding, step=rows.shape[1])
+    msg.data.frombytes(np.ascontiguousarray(rows).data)
+    return msg
+
+
+def _yuv422(image: np.ndarray) -> np.ndarray:
+    """Return YUYV (H, W, 2)."""
+    yuv = cv2.cvtColor(image, cv2.COLOR_BGR2YUV)
+    packed = np.empty((*image.shape[:2], 2), np.uint8)
+    packed[..., 0] = yuv[..., 0]
+    packed[:, 0::2, 1] = yuv[:, 0::2, 1]
+    packed[:, 1::2, 1] = yuv[:, 0::2, 2]
+    return packed
+
+
+@pytest.fixture(scope='module')
+def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, Process]]:
+    """Yield a bench with a running pose_node."""
+    with bench(tmp_path_factory.mktemp('pose')) as made:
+        yield made, made.start('pose_node', {'reliability': 'reliable', 'tracker.min_hits': 1})
+
+
+@pytest.fixture(scope='module')
+def images(robot: tuple[Bench, Process]) -> Any:
+    """Return the publisher of images."""
+    return robot[0].peer.publisher(Image, '/image', 5)
+
+
+@pytest.fixture(scope='module')
+def everything(robot: tuple[Bench, Process], images: Any) -> list[KeypointArray]:
+    """Return what pose_node publishes, once it surely knows its audience."""
+    heard = robot[0].peer.listen(KeypointArray, '/pose_node/keypoints')
+
+    def greet(number: int) -> Header:
+        msg = bgr_to_image(np.full((120, 160, 3), 127, np.uint8), header(next(counter)))
+        images.publish(msg)
+        return msg.header
+
+    robot[0].peer.greet(greet, heard)
+    return heard
+
+
+@pytest.fixture
+def keypoints(everything: list[KeypointArray]) -> list[KeypointArray]:
+    """Return what pose_node publishes from here on."""
+    everything.clear()
+    return everything
+
+
+counter = iter(range(1_000_000))
+
+
+def ask(bench_: Bench, images: Any, heard: list[KeypointArray], msg: Image) -> KeypointArray:
+    """Publish an image and return the answer to it."""
+    images.publish(msg)
+    bench_.peer.wait(lambda: any(m.header == msg.header for m in heard), 'keypoints')
+    return next(m for m in heard if m.header == msg.header)
+
+
+@pytest.mark.parametrize('padding', [0, 13])
+@pytest.mark.parametrize(
+    'encoding', ['bgr8', 'rgb8', 'bgra8', 'rgba8', 'mono8', 'yuv422', 'yuv422_yuy2'])
+def test_finds_the_person_in_every_encoding(
+    robot: tuple[Bench, Process], images: Any, keypoints: list[KeypointArray], encoding: str,
+    padding: int,
+) -> None:
+    """The jumping man is where he is, whatever the pixels are made of."""
+    image = clip(12)[-1]
+    answer = ask(robot[0], images, keypoints, encoded(image, encoding, next(counter), padding))
+    assert (answer.layout, answer.image_width, answer.image_height) == ('coco17', 640, 480)
+    assert answer.persons, 'nobody found'
+    man = max(answer.persons, key=lambda p: p.score)
+    assert len(man.keypoints) == 17 and man.id.startswith('p')
+    hips = np.mean([(man.keypoints[i].x, man.keypoints[i].y) for i in (11, 12)], axis=0)
+    assert np.hypot(*(hips - (186, 130))) < 25
+    assert man.box.x_min < hips[0] < man.box.x_max and man.box.y_min < hips[1] < man.box.y_max
+
+
+def test_an_empty_image_gets_an_empty_answer(
+    robot: tuple[Bench, Process], images: Any, keypoints: list[KeypointArray],
+) -> None:
+    """Nobody there is an answer, too."""
+    grey = np.full((120, 160, 3), 127, np.uint8)
+    answer = ask(robot[0], images, keypoints, bgr_to_image(grey, header(next(counter))))
+    assert list(answer.persons) == [] and answer.image_width == 160
+
+
+def test_survives_bad_images(
+    robot: tuple[Bench, Process], images: Any, keypoints: list[KeypointArray],
+) -> None:
+    """Each kind of broken image is named in the log; the next good one is answered."""
+    made, node = robot
+    good = clip(1)[0]
+    cut = encoded(good, 'bgr8', next(counter))
+    cut.data = cut.data[:1000]
+    narrow = encoded(good, 'bgr8', next(counter))
+    narrow.step = 100
+    strange = encoded(good, 'bgr8', next(counter))
+    strange.encoding = 'nonsense9'
+    made.peer.insist(lambda: images.publish(cut), lambda: 'cut off' in node.log, 'a word of it')
+    for msg in (narrow, strange, Image(header=header(next(counter)), encoding='rgb8')):
+        images.publish(msg)
+        made.peer.executor.spin_once(timeout_sec=0.3)
+        answer = ask(made, images, keypoints, encoded(good, 'bgr8', next(counter)))
+        assert answer.image_width == 640
+    assert 'dropped so far: unreadable image' in node.log
+    assert node.is_alive()
+
+
+def test_a_late_image_is_dropped_and_a_jump_back_is_followed(
+    robot: tuple[Bench, Process], images: Any, keypoints: list[KeypointArray],
+) -> None:
+    """Out of order is not answered; a bag that begins again is."""
+    made, _ = robot
+    image = clip(1)[0]
+    at = 500_000 + next(counter)
+    ask(made, images, keypoints, encoded(image, 'bgr8', at))
+    late = encoded(image, 'bgr8', at - 2)
+    images.publish(late)
+    ask(made, images, keypoints, encoded(image, 'bgr8', at + 1))
+    assert not any(m.header == late.header for m in keypoints)
+    ask(made, images, keypoints, encoded(image, 'bgr8', next(counter)))
+
+
+def test_annotated_image_on_demand(
+    robot: tuple[Bench, Process], images: Any, keypoints: list[KeypointArray],
+) -> None:
+    """Whoever subscribes sees the people drawn in."""
+    made, _ = robot
+    drawn = made.peer.listen(Image, '/pose_node/annotated')
+    image = clip(12)[-1]
+
+    def is_drawn() -> bool:
+        ask(made, images, keypoints, encoded(image, 'bgr8', next(counter)))
+        return bool(drawn)
+
+    made.peer.wait(is_drawn, 'an annotated image')
+    changed = np.any(image_to_bgr(drawn[-1]) != image, axis=-1)
+    rows, columns = np.nonzero(changed)
+    assert changed.sum() > 500, 'nothing was drawn'
+    assert columns.max() < 330 and rows.max() < 260, 'drawn where nobody is'
+
+
+def test_compressed_transport(tmp_path: Path) -> None:
+    """JPEG images on <image>/compressed are answered, damaged ones are not fatal."""
+    with bench(tmp_path) as made:
+        node = made.start('pose_node', {'transport': 'compressed', 'tracker.min_hits': 1},
+                          {'image': '/cam/image_raw'})
+        heard = made.peer.listen(KeypointArray, '/pose_node/keypoints')
+        images = made.peer.publisher(CompressedImage, '/cam/image_raw/compressed', 5)
+        made.peer.wait_for_publisher('/pose_node/keypoints')
+        jpeg = cv2.imencode('.jpg', clip(12)[-1])[1].tobytes()
+        damaged = CompressedImage(header=header(0), format='jpeg', data=jpeg[:200])
+        made.peer.insist(lambda: images.publish(damaged),
+                         lambda: 'cannot be decoded' in node.log, 'a word about the damage')
+        whole = CompressedImage(header=header(1), format='jpeg', data=jpeg)
+        made.peer.insist(lambda: images.publish(whole), lambda: bool(heard), 'keypoints')
+        assert heard[0].header == header(1) and len(heard[0].persons) == 1
+        assert node.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(('parameters', 'message'), [
+    ({'model': 'no_such_model'}, "no model 'no_such_model'"),
+    ({'model': '/no/such/file.tflite'}, '/no/such/file.tflite does not exist'),
+    ({'num_threads': 0}, 'num_threads'),
+    ({'tracker.max_age': -1.0}, 'tracker.max_age'),
+    ({'transport': 'pigeon'}, 'must be one of: raw, compressed'),
+    ({'score_threshold': 'high'}, 'score_threshold'),
+])
+def test_a_bad_parameter_is_one_clear_line(
+    tmp_path: Path, parameters: dict[str, Any], message: str,
+) -> None:
+    """The node does not start, and says which parameter and why."""
+    with bench(tmp_path) as made:
+        node = made.start('pose_node', parameters)
+        assert node.wait() == 1
+        assert message in node.log and 'Traceback' not in node.log

@@ -1,0 +1,193 @@
+"""Image buffers: every encoding against plain numpy, padded rows, and data that lies."""
+
+from __future__ import annotations
+
+import array
+import struct
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from act_ros.persons.images import (
+    MAX_PIXELS,
+    ImageError,
+    UnknownEncodingError,
+    decode_compressed,
+    decode_raw,
+    supported_encodings,
+)
+
+BGR = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+ALPHA = np.full((6, 8, 1), 77, np.uint8)
+GREY = BGR[..., 1]
+GREY_BGR = np.stack([GREY] * 3, axis=-1)
+DEEP = GREY.astype(np.uint16) * 256 + BGR[..., 0]  # the upper byte is what counts
+
+# encoding -> rows of bytes as a camera sends them, and the image they hold.
+EXACT: dict[str, tuple[np.ndarray, np.ndarray]] = {
+    'bgr8': (BGR, BGR),
+    '8UC3': (BGR, BGR),
+    'rgb8': (BGR[..., ::-1], BGR),
+    'bgra8': (np.concatenate((BGR, ALPHA), axis=-1), BGR),
+    '8UC4': (np.concatenate((BGR, ALPHA), axis=-1), BGR),
+    'rgba8': (np.concatenate((BGR[..., ::-1], ALPHA), axis=-1), BGR),
+    'mono8': (GREY, GREY_BGR),
+    '8UC1': (GREY, GREY_BGR),
+    'mono16': (DEEP.astype('<u2'), GREY_BGR),
+}
+
+
+def rows_of(image: np.ndarray, padding: int = 0) -> tuple[bytes, int]:
+    """Return an image's bytes with rubbish after each row, and the step."""
+    rows = np.frombuffer(image.tobytes(), np.uint8).reshape(len(image), -1)
+    rubbish = np.full((len(image), padding), 0xAB, np.uint8)
+    return np.concatenate((rows, rubbish), axis=1).tobytes(), rows.shape[1] + padding
+
+
+@pytest.mark.parametrize('padding', [0, 1, 2, 64])
+@pytest.mark.parametrize('encoding', EXACT)
+def test_encodings_with_and_without_padded_rows(encoding: str, padding: int) -> None:
+    source, expected = EXACT[encoding]
+    data, step = rows_of(source, padding)
+    np.testing.assert_array_equal(decode_raw(data, encoding, 6, 8, step), expected)
+
+
+def test_big_endian_mono16() -> None:
+    data, step = rows_of(DEEP.astype('>u2'), 3)
+    image = decode_raw(data, 'mono16', 6, 8, step, is_bigendian=True)
+    np.testing.assert_array_equal(image, GREY_BGR)
+    assert not np.array_equal(decode_raw(data, 'mono16', 6, 8, step), GREY_BGR)
+    data, step = rows_of(BGR)  # single bytes have no order
+    np.testing.assert_array_equal(decode_raw(data, 'bgr8', 6, 8, step, is_bigendian=True), BGR)
+
+
+@pytest.mark.parametrize('padding', [0, 5])
+@pytest.mark.parametrize(('encoding', 'order'), [
+    ('yuv422', 'UYVY'), ('uyvy', 'UYVY'), ('yuv422_yuy2', 'YUYV'), ('yuyv', 'YUYV')])
+def test_yuv422_in_both_orders(encoding: str, order: str, padding: int) -> None:
+    rng = np.random.default_rng(1)
+    luma = rng.integers(60, 180, (6, 8)).astype(np.uint8)
+    chroma = {'U': rng.integers(100, 150, (6, 4)), 'V': rng.integers(100, 150, (6, 4))}
+    packed = np.empty((6, 4, 4), np.uint8)
+    lumas = iter((luma[:, 0::2], luma[:, 1::2]))
+    for i, letter in enumerate(order):
+        packed[..., i] = next(lumas) if letter == 'Y' else chroma[letter]
+    data, step = rows_of(packed, padding)
+    # ITU-R BT.601, limited range.
+    y = 1.164 * (luma.astype(float) - 16)
+    u, v = (np.repeat(chroma[c], 2, axis=1).astype(float) - 128 for c in 'UV')
+    expected = np.stack((y + 2.018 * u, y - 0.813 * v - 0.391 * u, y + 1.596 * v), axis=-1)
+    image = decode_raw(data, encoding, 6, 8, step).astype(float)
+    np.testing.assert_allclose(image, np.clip(expected, 0, 255), atol=1.5)
+
+
+@pytest.mark.parametrize(('pattern', 'colours'), [
+    ('rggb', 'RGGB'), ('bggr', 'BGGR'), ('gbrg', 'GBRG'), ('grbg', 'GRBG')])
+def test_bayer_patterns_are_named_by_their_first_pixels(pattern: str, colours: str) -> None:
+    value = {'B': 200, 'G': 100, 'R': 30}
+    mosaic = np.empty((16, 16), np.uint8)
+    for i, colour in enumerate(colours):
+        mosaic[i // 2::2, i % 2::2] = value[colour]
+    image = decode_raw(mosaic.tobytes(), f'bayer_{pattern}8', 16, 16, 16)
+    np.testing.assert_array_equal(
+        image[4:-4, 4:-4], np.broadcast_to((200, 100, 30), (8, 8, 3)))
+
+
+def test_every_encoding_is_tested() -> None:
+    others = {'yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv', 'bayer_rggb8', 'bayer_bggr8',
+              'bayer_gbrg8', 'bayer_grbg8'}
+    assert set(supported_encodings()) == EXACT.keys() | others
+
+
+@pytest.mark.parametrize('wrap', [
+    bytes, bytearray, memoryview, lambda data: array.array('B', data),
+    lambda data: np.frombuffer(data, np.uint8)])
+def test_any_buffer_will_do_and_bgr_is_not_copied(wrap: Callable[[bytes], bytes]) -> None:
+    buffer = wrap(rows_of(BGR)[0])
+    image = decode_raw(buffer, 'bgr8', 6, 8, 24)
+    np.testing.assert_array_equal(image, BGR)
+    assert np.shares_memory(image, np.frombuffer(buffer, np.uint8))
+
+
+def test_the_last_row_needs_no_padding() -> None:
+    data, step = rows_of(BGR, 10)
+    np.testing.assert_array_equal(decode_raw(data[:-10], 'bgr8', 6, 8, step), BGR)
+
+
+@given(cut=st.integers(1, 24 * 6))
+def test_data_that_is_cut_off(cut: int) -> None:
+    with pytest.raises(ImageError, match='cut off: .* bytes instead of 144'):
+        decode_raw(rows_of(BGR)[0][:-cut], 'bgr8', 6, 8, 24)
+
+
+@pytest.mark.parametrize(('encoding', 'height', 'width', 'step', 'problem'), [
+    ('bgr8', 0, 8, 24, 'no pixels'),
+    ('bgr8', 6, 0, 24, 'no pixels'),
+    ('bgr8', 0, 0, 0, 'no pixels'),
+    ('bgr8', 6, 8, 23, 'step is 23 bytes, but 8 bgr8 pixels need 24'),
+    ('bgr8', 6, 8, 0, 'step is 0'),
+    ('bgr8', 2**31, 2**31, 2**32 - 1, 'more than any camera'),
+    ('mono8', 1, MAX_PIXELS + 1, MAX_PIXELS + 1, 'more than any camera'),
+    ('yuv422', 6, 7, 24, 'even width, this one is 7'),
+    ('yuyv', 6, 7, 24, 'even width'),
+    ('32FC1', 6, 8, 32, "unknown image encoding '32FC1'; known: bgr8"),
+    ('', 6, 8, 24, "unknown image encoding ''"),
+])
+def test_headers_that_cannot_be_true(
+    encoding: str, height: int, width: int, step: int, problem: str,
+) -> None:
+    with pytest.raises(ImageError, match=problem) as caught:
+        decode_raw(rows_of(BGR)[0], encoding, height, width, step)
+    assert isinstance(caught.value, UnknownEncodingError) == ('unknown' in problem)
+
+
+@given(st.binary(max_size=200), st.sampled_from(supported_encodings()), st.integers(0, 9),
+       st.integers(0, 9), st.integers(0, 40), st.booleans())
+def test_a_header_with_any_numbers_gives_an_image_or_an_error(
+    data: bytes, encoding: str, height: int, width: int, step: int, is_bigendian: bool,
+) -> None:
+    try:
+        image = decode_raw(data, encoding, height, width, step, is_bigendian)
+    except ImageError:
+        return
+    assert (image.shape, image.dtype) == ((height, width, 3), np.uint8)
+
+
+def test_png_and_jpeg() -> None:
+    np.testing.assert_array_equal(decode_compressed(cv2.imencode('.png', BGR)[1].tobytes()), BGR)
+    flat = np.full((16, 16, 3), (40, 90, 160), np.uint8)
+    jpeg = decode_compressed(array.array('B', cv2.imencode('.jpg', flat)[1].tobytes()))
+    np.testing.assert_allclose(jpeg.astype(int), flat, atol=4)
+    grey = decode_compressed(cv2.imencode('.png', GREY)[1])
+    np.testing.assert_array_equal(grey, GREY_BGR)
+
+
+@pytest.mark.parametrize('data', [b'', b'\xff\xd8\xff', b'not an image', bytes(1000)])
+def test_compressed_data_that_is_damaged(data: bytes) -> None:
+    with pytest.raises(ImageError, match=rf'\({len(data)} bytes\) cannot be decoded'):
+        decode_compressed(data)
+
+
+@pytest.mark.parametrize(('kind', 'at'), [('.png', 16), ('.jpg', None)])
+def test_a_compressed_image_that_claims_more_pixels_than_any_camera(
+    kind: str, at: int | None,
+) -> None:
+    """Refused before memory is made ready for them."""
+    data = bytearray(cv2.imencode(kind, BGR)[1].tobytes())
+    claim = struct.pack('>II', 60_000, 60_000) if at else struct.pack('>HH', 60_000, 60_000)
+    at = at or data.index(b'\xff\xc0') + 5
+    data[at:at + len(claim)] = claim
+    with pytest.raises(ImageError, match='claims 60000 x 60000 pixels'):
+        decode_compressed(bytes(data))
+
+
+def test_what_comes_before_the_frame_of_a_jpeg_is_skipped() -> None:
+    """Exif and the like, and bytes that fill up to the next marker."""
+    data = cv2.imencode('.jpg', BGR)[1].tobytes()
+    comment = b'\xff\xff\xff\xfe' + struct.pack('>H', 5002) + bytes(5000)
+    np.testing.assert_array_equal(
+        decode_compressed(data[:2] + comment + data[2:]), decode_compressed(data))

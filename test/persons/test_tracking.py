@@ -1,0 +1,209 @@
+"""Ids stay with the person: through crossings, occlusion and misses, at any frame rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from synthetic import SECOND, person, pose
+
+from act_ros.core.person import Person
+from act_ros.persons.tracker import PoseTracker, TrackerOptions
+
+# Where somebody is at a time in seconds: the neck's x and y, and the torso's length, in pixels.
+Path = Callable[[float], tuple[float, float, float]]
+WALK = 240.0  # pixels a second: 1.2 m/s for a torso of half a metre
+RATES = [5.0, 15.0, 30.0, 60.0]
+
+
+def follow(
+    paths: list[Path], rate: float, seconds: float, tracker: PoseTracker | None = None,
+    is_seen: Callable[[int, float], bool] = lambda who, time: True, seed: int = 0,
+    begin: float = 0.0,
+) -> list[list[str]]:
+    """
+    Track people whose rows come in random order, with 2 px of noise.
+
+    Return for each person the ids of the frames in which they were seen ('' without one).
+    """
+    rng = np.random.default_rng(seed)
+    tracker = tracker or PoseTracker()
+    ids: list[list[str]] = [[] for _ in paths]
+    for time in begin + np.arange(round(seconds * rate) + 1) / rate:
+        people: dict[int, Person] = {}
+        for who in rng.permutation(len(paths)).tolist():
+            if is_seen(who, time):
+                x, y, torso = paths[who](time)
+                keypoints = pose(time + 0.3 * who, x=x, y=y, torso=torso)
+                keypoints[:, :2] += rng.normal(0.0, 2.0, (17, 2))
+                people[who] = person(keypoints, score=rng.uniform(0.5, 0.9))
+        tracked = tracker.update(round(time * SECOND) + SECOND, list(people.values()))
+        names = {id(p.keypoints): p.id for p in tracked}
+        assert len(set(names.values())) == len(tracked)
+        for who, found in people.items():
+            ids[who].append(names.get(id(found.keypoints), ''))
+    return ids
+
+
+def standing_at(x: float, y: float = 200.0) -> Path:
+    """Return the path of somebody who stays."""
+    return lambda time: (x, y, 100.0)
+
+
+def walking(x: float, speed: float, y: float = 200.0, torso: float = 100.0) -> Path:
+    """Return the path of somebody crossing the image."""
+    return lambda time: (x + speed * time, y, torso)
+
+
+def assert_one_id_each(ids: list[list[str]], unnamed: int = 2) -> None:
+    """Check that all got an id of their own after ``unnamed`` frames and kept it."""
+    for names in ids:
+        assert names[:unnamed] == [''] * unnamed
+        assert names[unnamed:] == [names[-1]] * (len(names) - unnamed)
+    assert '' not in {names[-1] for names in ids}
+    assert len({names[-1] for names in ids}) == len(ids)
+
+
+@pytest.mark.parametrize('rate', RATES)
+@pytest.mark.parametrize('speeds', [(WALK, -WALK), (WALK, 0.0), (1.5 * WALK, 0.5 * WALK)])
+@pytest.mark.parametrize('seed', range(3))
+def test_two_people_cross(rate: float, speeds: tuple[float, float], seed: int) -> None:
+    meet = 2.0 + 0.07 * seed  # not always on a frame
+    paths = [walking(640 - speeds[0] * meet, speeds[0]),  # the other is a step further away
+             walking(640 - speeds[1] * meet, speeds[1], 180.0, 80.0)]
+    assert_one_id_each(follow(paths, rate, 4.0, seed=seed))
+
+
+@pytest.mark.parametrize('speed', [0.0, -WALK])
+def test_twins_may_be_taken_for_each_other_only_where_they_coincide(speed: float) -> None:
+    for seed in range(20):
+        meet = 2.0 + 0.07 * seed
+        paths = [walking(640 - WALK * meet, WALK), walking(640 - speed * meet, speed, 210.0)]
+        for names in follow(paths, 5.0, 4.0, seed=seed):
+            apart = [name for i, name in enumerate(names) if i >= 2 and abs(i / 5 - meet) > 0.2]
+            assert len(set(apart)) == 1
+
+
+@pytest.mark.parametrize('rate', RATES)
+@pytest.mark.parametrize('speed', [0.0, WALK])
+def test_half_a_second_of_occlusion(rate: float, speed: float) -> None:
+    ids = follow([walking(100, speed), standing_at(700, 500)], rate, 4.0,
+                 is_seen=lambda who, time: who == 1 or not 1.5 < time < 2.0)
+    assert_one_id_each(ids)
+
+
+@pytest.mark.parametrize('rate', RATES)
+def test_one_person_hides_the_other_while_they_cross(rate: float) -> None:
+    ids = follow([walking(160, WALK, 180.0, 80.0), walking(1120, -WALK)], rate, 4.0,
+                 is_seen=lambda who, time: who == 1 or not 1.8 < time < 2.2)
+    assert_one_id_each(ids)
+
+
+@pytest.mark.parametrize('rate', RATES)
+@pytest.mark.parametrize('seed', range(3))
+def test_every_fourth_detection_missed(rate: float, seed: int) -> None:
+    rng = np.random.default_rng(100 + seed)
+    ids = follow([standing_at(200), walking(400, WALK / 2, 500.0)], rate, 6.0, seed=seed,
+                 is_seen=lambda who, time: time < 0.5 or rng.random() > 0.25)
+    assert_one_id_each(ids)
+
+
+@pytest.mark.parametrize('rate', [5.0, 30.0])
+def test_fifty_people(rate: float) -> None:
+    paths = [walking(150.0 * (i % 10), WALK / 4, 320.0 * (i // 10)) for i in range(50)]
+    assert_one_id_each(follow(paths, rate, 2.0))
+
+
+@pytest.mark.parametrize(('away', 'same'), [(0.9, True), (1.3, False)])
+@pytest.mark.parametrize('empty_frames', [True, False])
+def test_who_stays_away_too_long_comes_back_as_somebody_new(
+    away: float, same: bool, empty_frames: bool,
+) -> None:
+    tracker = PoseTracker(TrackerOptions(max_age=1.0))
+    before = follow([standing_at(300)], 30.0, 1.0, tracker)[0]
+    if empty_frames:
+        follow([standing_at(300)], 30.0, away - 0.1, tracker, lambda who, time: False, begin=1.05)
+    after = follow([standing_at(300)], 30.0, 1.0, tracker, begin=1.0 + away)[0]
+    assert (after[-1] == before[-1]) is same
+    assert after.count('') == (0 if same else 2)
+
+
+def test_ids_are_never_used_again() -> None:
+    tracker, ids = PoseTracker(), []
+    for visit in range(12):
+        if visit == 6:
+            tracker.reset()
+        ids.append(follow([standing_at(300)], 30.0, 0.5, tracker, begin=3.0 * visit)[0][-1])
+    assert ids == [f'p{i}' for i in range(1, 13)]
+
+
+def test_people_come_in_the_order_of_their_ids() -> None:
+    tracker = PoseTracker(TrackerOptions(min_hits=1))
+    people = [person(pose(0.0, x=150.0 * i)) for i in range(12)]
+    assert [p.id for p in tracker.update(0, people)] == [f'p{i}' for i in range(1, 13)]
+    again = tracker.update(SECOND // 30, people[::-1])
+    assert [p.id for p in again] == [f'p{i}' for i in range(1, 13)]
+    assert [p.keypoints is q.keypoints for p, q in zip(again, people, strict=True)] == [True] * 12
+
+
+@pytest.mark.parametrize('frames', [1, 2])
+def test_a_ghost_gets_no_id(frames: int) -> None:
+    ids = follow([standing_at(300), standing_at(800)], 30.0, 2.0,
+                 is_seen=lambda who, time: who == 0 or 1.0 <= time < 1.0 + (frames - 0.5) / 30)
+    assert len(ids[1]) == frames
+    assert set(ids[1]) == {''}
+    assert_one_id_each(ids[:1])
+
+
+def test_a_flickering_ghost_gets_no_id() -> None:
+    ids = follow([standing_at(300)], 30.0, 2.0, is_seen=lambda who, t: round(t * 30) % 3 != 2)
+    assert set(ids[0]) == {''}
+
+
+@pytest.mark.parametrize('later', [0, 10])
+def test_one_person_found_twice_has_one_id(later: int) -> None:
+    tracker, rng, names = PoseTracker(), np.random.default_rng(0), set()
+    for frame in range(40):
+        keypoints = pose(frame / 30)
+        double = keypoints + rng.normal(0.0, 3.0, (17, 3)).astype(np.float32) * (1, 1, 0)
+        people = [person(keypoints, score=0.9)]
+        if frame >= later:
+            people.append(person(double.astype(np.float32), score=0.6))
+        tracked = tracker.update(frame * SECOND // 30, people)
+        assert len(tracked) == (frame >= 2)
+        names |= {p.id for p in tracked}
+    assert names == {'p1'}
+
+
+def test_weak_detections_continue_a_person_but_start_none() -> None:
+    tracker = PoseTracker(TrackerOptions(new_score=0.5))
+    scores = [0.4] * 5 + [0.9] * 3 + [0.3] * 10
+    tracked = [tracker.update(i * SECOND // 30, [person(pose(i / 30), score=score)])
+               for i, score in enumerate(scores)]
+    assert [[p.id for p in people] for people in tracked] == [[]] * 7 + [['p1']] * 11
+
+
+def test_min_hits() -> None:
+    for hits in (1, 5):
+        assert_one_id_each(follow([standing_at(300)], 30.0, 1.0,
+                                  PoseTracker(TrackerOptions(min_hits=hits))), hits - 1)
+
+
+def test_nobody_ever() -> None:
+    tracker = PoseTracker()
+    assert [tracker.update(i, []) for i in range(5)] == [[]] * 5
+
+
+def test_what_comes_out_is_what_went_in_with_an_id() -> None:
+    tracker = PoseTracker(TrackerOptions(min_hits=1))
+    seen = person(pose(0.0), score=0.7)
+    [tracked] = tracker.update(0, [seen])
+    assert tracked.keypoints is seen.keypoints
+    assert tracked.box is seen.box
+    assert (tracked.score, tracked.id, seen.id) == (0.7, 'p1', '')
+
+
+def test_the_same_input_gives_the_same_ids() -> None:
+    paths = [walking(160, WALK), walking(1120, -WALK), standing_at(640)]
+    assert follow(paths, 15.0, 4.0) == follow(paths, 15.0, 4.0)

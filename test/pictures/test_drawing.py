@@ -1,0 +1,119 @@
+"""Drawing: what is seen shows, in its place, and odd input does not stop the picture."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from synthetic import SECOND, person, pose
+
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer
+from act_ros.core.action import Action, Status
+from act_ros.core.skeletons import LAYOUTS
+from act_ros.pictures.captions import caption, colour_of
+from act_ros.pictures.drawing import draw
+
+
+def black(height: int = 480, width: int = 640) -> np.ndarray:
+    """Return an empty image."""
+    return np.zeros((height, width, 3), np.uint8)
+
+
+@pytest.fixture
+def action(classifier: ActClassifier) -> Action:
+    """Return the action of somebody just seen."""
+    answer = ActionRecognizer(classifier).update(SECOND, [person(pose(0.0), 'p1')], 'coco17')
+    assert answer is not None
+    return answer[0]
+
+
+def test_captions(action: Action) -> None:
+    walking = dataclasses.replace(
+        action, status=Status.RECOGNIZED, label='walk', label_id=1, confidence=0.931)
+    assert caption(walking) == 'p1 walk 93%'
+    assert [caption(dataclasses.replace(walking, status=status)) for status in (
+        Status.BUFFERING, Status.UNKNOWN, Status.LOST)] == ['p1 ...', 'p1 ?', 'p1 lost']
+
+
+def test_a_colour_belongs_to_an_id() -> None:
+    assert colour_of('p1') == colour_of('p1') != colour_of('p2')
+    assert len({colour_of(f'p{i}') for i in range(7)}) == 7
+    assert all(0 <= c <= 255 for name in ('', 'anna', '17', 'p³') for c in colour_of(name))
+
+
+def test_joints_and_bones_are_where_they_belong() -> None:
+    image = black()
+    somebody = person(pose(0.0), 'p1')
+    draw(image, [somebody], 'coco17')
+    for x, y in somebody.keypoints[5:, :2].astype(int):
+        assert image[y, x].tolist() == [255, 255, 255]
+    knee, ankle = somebody.keypoints[13, :2], somebody.keypoints[15, :2]
+    x, y = ((knee + ankle) / 2).astype(int)
+    assert image[y, x].tolist() == list(colour_of('p1'))
+    assert not image[:, :200].any() and not image[:, 500:].any()  # a metre away from them
+
+
+def test_joints_not_seen_are_left_out() -> None:
+    keypoints = pose(0.0)
+    keypoints[5:, 2] = 0.1
+    image, other = black(), black()
+    draw(image, [person(keypoints, 'p1')], 'coco17')
+    assert not image[150:].any()
+    draw(other, [person(keypoints, 'p1')], 'coco17', min_score=0.05)
+    assert other[150:].any()
+
+
+def test_the_caption_stands_above_the_person(action: Action) -> None:
+    plain, told, stranger = black(), black(), black()
+    somebody = person(pose(0.0), 'p1')
+    draw(plain, [somebody], 'coco17')
+    draw(told, [somebody], 'coco17', [dataclasses.replace(
+        action, status=Status.RECOGNIZED, label='walk', confidence=0.9)])
+    draw(stranger, [somebody], 'coco17', [dataclasses.replace(action, person_id='p2')])
+    silent = black()
+    draw(silent, [somebody], 'coco17', captions=False)
+    assert np.flatnonzero((plain != silent).any(axis=(1, 2))).max() < 120, 'the caption alone'
+    rows = np.flatnonzero((plain != told).any(axis=(1, 2)))
+    assert len(rows) > 0
+    assert somebody.box[1] - 40 < rows.min() <= rows.max() < somebody.box[1]
+    np.testing.assert_array_equal(plain, stranger)
+
+
+def test_nobody_leaves_the_image_as_it_is() -> None:
+    image = black() + 7
+    draw(image, [], 'coco17')
+    assert (image == 7).all()
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_every_layout(layout: str) -> None:
+    image = black()
+    rng = np.random.default_rng(0)
+    keypoints = rng.uniform(100, 400, (len(LAYOUTS[layout].joints), 3)).astype(np.float32)
+    draw(image, [person(keypoints, 'p1')], layout)
+    assert image.any()
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf, 1e30, -1e30])
+@pytest.mark.parametrize('where', ['keypoints', 'box'])
+def test_numbers_no_image_has(value: float, where: str) -> None:
+    image = black()
+    odd = person(pose(0.0), 'p1')
+    getattr(odd, where)[:2] = value
+    draw(image, [odd, person(pose(0.0, x=500), 'p2')], 'coco17')
+    assert image.any()
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 300), (300, 1), (10, 10), (20, 640), (2160, 3840)])
+@pytest.mark.parametrize('x', [-5000.0, 5.0, 5000.0])
+def test_any_size_of_image(size: tuple[int, int], x: float) -> None:
+    image = black(*size)
+    draw(image, [person(pose(0.0, x=x, y=5.0), 'p1' * 20)], 'coco17')
+    assert image.shape == (*size, 3)
+
+
+def test_an_unknown_layout() -> None:
+    with pytest.raises(ValueError, match='unknown keypoint layout'):
+        draw(black(), [person(pose(0.0))], 'kinect')

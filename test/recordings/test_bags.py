@@ -1,0 +1,215 @@
+"""Bags are read as they were written; what cannot be read says why."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import SECOND, person, pose, stamps
+
+pytest.importorskip('rosbags')
+from bag_writer import TYPES, header, image, keypoint_array, message, write_bag
+from rosbags.rosbag2 import Writer
+
+from act_ros.core.person import Person
+from act_ros.recordings.bags import POSES, Bag, BagError
+
+TOPIC = '/pose_node/keypoints'
+LATENCY = 40_000_000
+
+
+def walk(path: Path, storage: str = 'sqlite3', seconds: float = 2.0) -> Path:
+    """Write a bag of somebody walking; every fifth frame shows nobody."""
+    return write_bag(path, [
+        (TOPIC, stamp + LATENCY, keypoint_array(
+            stamp, [person(pose(stamp / SECOND), 'p1')] if i % 5 else []))
+        for i, stamp in enumerate(stamps(30, seconds))], storage)
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_poses_come_back_as_recorded(tmp_path: Path, storage: str) -> None:
+    with Bag(walk(tmp_path / 'walk', storage)) as bag:
+        frames = list(bag.poses())
+        assert bag.topics[TOPIC] == ('act_ros/msg/KeypointArray', 61)
+        assert bag.duration == pytest.approx(2.0)
+        assert bag.start == frames[0].time
+    assert [f.stamp for f in frames] == stamps(30, 2.0)
+    assert {f.time - f.stamp for f in frames} == {LATENCY}
+    assert [len(f.persons) for f in frames[:6]] == [0, 1, 1, 1, 1, 0]
+    assert frames[7].layout == 'coco17'
+    assert frames[7].persons[0].id == 'p1'
+    np.testing.assert_array_equal(frames[7].persons[0].keypoints, pose(frames[7].stamp / SECOND))
+
+
+def test_images_come_back_and_an_empty_stamp_is_the_time_of_recording(tmp_path: Path) -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    with Bag(write_bag(tmp_path / 'images', [('/image', 5, image(0, pixels))])) as bag:
+        (frame,) = bag.images()
+    np.testing.assert_array_equal(frame.image, pixels)
+    assert (frame.time, frame.stamp) == (5, 5)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    broken = message('sensor_msgs/msg/CompressedImage', header=header(1), format='jpeg',
+                     data=np.zeros(10, np.uint8))
+    with Bag(write_bag(tmp_path / 'images', [('/image/compressed', 1, broken)])) as bag:
+        with pytest.raises(BagError, match=r'/image/compressed at 0.000 s.*cannot be decoded'):
+            list(bag.images())
+
+
+def test_a_missing_topic_lists_what_there_is(tmp_path: Path) -> None:
+    with Bag(walk(tmp_path / 'walk')) as bag:
+        for read in (lambda: bag.find_topic(('act_ros/msg/KeypointArray',), '/other'),
+                     lambda: list(bag.messages(['/other'])), lambda: list(bag.images())):
+            with pytest.raises(BagError, match=f'{TOPIC} .act_ros/msg/KeypointArray, 61 mess'):
+                read()
+        with pytest.raises(BagError, match='is of type act_ros/msg/KeypointArray, not sensor'):
+            list(bag.images(TOPIC))
+
+
+def test_of_several_topics_one_must_be_named(tmp_path: Path) -> None:
+    path = write_bag(tmp_path / 'two', [
+        (topic, 1, keypoint_array(1, [])) for topic in ('/left/keypoints', '/right/keypoints')])
+    with Bag(path) as bag:
+        with pytest.raises(BagError, match='/left/keypoints, /right/keypoints; name one'):
+            list(bag.poses())
+        assert len(list(bag.poses('/left/keypoints'))) == 1
+
+
+def test_a_type_nobody_knows_is_refused(tmp_path: Path) -> None:
+    path = walk(tmp_path / 'walk')
+    with sqlite3.connect(path / 'walk.db3') as database:
+        database.execute('UPDATE topics SET type = "robot_msgs/msg/Thing"')
+        database.execute('DELETE FROM message_definitions')
+    database.close()
+    metadata = path / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace('act_ros/msg/KeypointArray',
+                                                     'robot_msgs/msg/Thing'))
+    with Bag(path) as bag, pytest.raises(BagError, match='type robot_msgs/msg/Thing .*not known'):
+        list(bag.messages([TOPIC]))
+
+
+def test_without_definitions_in_the_bag_the_projects_own_serve(tmp_path: Path) -> None:
+    path = walk(tmp_path / 'walk')
+    with sqlite3.connect(path / 'walk.db3') as database:
+        database.execute('DELETE FROM message_definitions')
+    database.close()
+    with Bag(path) as bag:
+        assert len(list(bag.poses())) == 61
+
+
+@pytest.mark.parametrize(('storage', 'file'), [('sqlite3', 'walk.db3'), ('mcap', 'walk.mcap')])
+@pytest.mark.parametrize('share', [0.0, 0.02, 0.5, 0.9])
+def test_a_bag_cut_off_is_an_error_not_a_short_bag(
+    tmp_path: Path, storage: str, file: str, share: float,
+) -> None:
+    path = walk(tmp_path / 'walk', storage, seconds=10)
+    data = (path / file).read_bytes()
+    (path / file).write_bytes(data[:int(share * len(data))])
+    with pytest.raises(BagError, match=r'walk.*(damaged|cut off)'), Bag(path) as bag:
+        list(bag.poses())
+
+
+@pytest.mark.parametrize('little_endian', [True, False])
+def test_poses_read_from_their_bytes_are_those_of_the_definition(
+    tmp_path: Path, little_endian: bool,
+) -> None:
+    rng = np.random.default_rng(0)
+    arrays = []
+    for count, layout, joints in ((0, '', 0), (1, 'coco17', 17), (3, 'body25', 25), (2, 'é', 0)):
+        people = [Person(rng.normal(size=(joints, 3)).astype(np.float32), float(rng.random()),
+                         rng.normal(size=4).astype(np.float32), 'p' * i) for i in range(count)]
+        arrays.append(keypoint_array(SECOND * (count - 1) + 7, people, layout))
+        arrays[-1].header.frame_id = 'camera'[:count]
+    with Writer(tmp_path / 'bag', version=9) as writer:
+        connection = writer.add_connection(TOPIC, POSES, typestore=TYPES)
+        for i, array in enumerate(arrays):
+            writer.write(connection, i, TYPES.serialize_cdr(
+                array, POSES, little_endian=little_endian))
+    with Bag(tmp_path / 'bag') as bag:
+        messages = [value for _, _, value in bag.messages([TOPIC])]
+        for frame, array in zip(bag.poses(), messages, strict=True):
+            assert frame.stamp == array.header.stamp.sec * SECOND + 7
+            assert (frame.layout, frame.size) == (array.layout, (640, 480))
+            for found, person in zip(frame.persons, array.persons, strict=True):
+                assert (found.id, found.score) == (person.id, person.score)
+                assert found.keypoints.dtype == found.box.dtype == np.float32
+                assert found.keypoints.shape == (len(person.keypoints), 3)
+                np.testing.assert_array_equal(
+                    found.keypoints.ravel(),
+                    [v for k in person.keypoints for v in (k.x, k.y, k.score)])
+                box = person.box
+                np.testing.assert_array_equal(
+                    found.box, (box.x_min, box.y_min, box.x_max, box.y_max))
+
+
+def test_a_message_cut_off_within_is_told(tmp_path: Path) -> None:
+    data = TYPES.serialize_cdr(keypoint_array(1, [person(pose(1.0), 'p1')]), POSES)
+    for size in range(4, len(data) - 1, 7):
+        path = tmp_path / str(size)
+        with Writer(path, version=9) as writer:
+            writer.write(writer.add_connection(TOPIC, POSES, typestore=TYPES), 1, data[:size])
+        with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after 0 mess'):
+            list(bag.poses())
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_a_bag_whose_recorder_was_killed_is_read_without_its_metadata(
+    tmp_path: Path, storage: str,
+) -> None:
+    path = walk(tmp_path / 'walk', storage)
+    (path / 'metadata.yaml').unlink()
+    with Bag(path) as bag:
+        assert len(list(bag.poses())) == 61
+    with Bag(next(path.iterdir())) as bag:
+        assert len(list(bag.poses())) == 61
+
+
+def count_until_damage(path: Path) -> int:
+    """Return how many frames come before the error that tells of their number."""
+    frames = []
+    with Bag(path) as bag:
+        with pytest.raises(BagError) as caught:
+            for frame in bag.poses():
+                frames.append(frame)
+    assert f'damaged or cut off after {len(frames)} messages' in str(caught.value)
+    return len(frames)
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_a_bag_with_half_of_its_metadata_is_read_and_the_damage_told(
+    tmp_path: Path, storage: str,
+) -> None:
+    path = walk(tmp_path / 'walk', storage)
+    metadata = path / 'metadata.yaml'
+    metadata.write_text(metadata.read_text()[:300])
+    assert count_until_damage(path) == 61
+
+
+def test_of_several_files_those_that_are_whole_are_read(tmp_path: Path) -> None:
+    path = walk(tmp_path / 'walk', 'mcap')
+    (path / 'metadata.yaml').unlink()
+    shutil.copy(path / 'walk.mcap', path / 'walk_1.mcap')
+    (path / 'walk_0.mcap').write_bytes(b'not a bag')
+    assert count_until_damage(path) == 122
+
+
+def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
+    (tmp_path / 'notes.txt').write_text('no bag')
+    (tmp_path / 'broken').mkdir()
+    (tmp_path / 'broken' / 'metadata.yaml').write_text('rosbag2_bagfile_information: [')
+    with pytest.raises(BagError, match='does not exist'):
+        Bag(tmp_path / 'nothing')
+    with pytest.raises(BagError, match='is not a ROS 2 bag: give its folder'):
+        Bag(tmp_path / 'notes.txt')
+    with pytest.raises(BagError, match='neither a metadata.yaml'):
+        Bag(tmp_path)
+    with pytest.raises(BagError, match='damaged'), Bag(tmp_path / 'broken'):
+        pass
+    empty = tmp_path / 'empty'
+    shutil.copytree(write_bag(tmp_path / 'one', []), empty)
+    with pytest.raises(BagError, match='no messages'), Bag(empty):
+        pass

@@ -1,0 +1,204 @@
+"""Behaviours on the answers of a real act_node, in simulation time that the test makes."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from rclpy.parameter import Parameter
+from robot import FRAME, START, Robot, frame, walker
+from ros_harness import ROOT, START_LIMIT, bench
+from rosgraph_msgs.msg import Clock
+from synthetic import bundle_of, tiny_model
+
+from act_ros.actions.bundle import save_bundle
+from act_ros.core.person import Person
+from act_ros.msg import Action, ActionArray
+from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsWatching
+from act_ros.ros.conversions import to_time
+
+SECOND = 1_000_000_000
+# What the tiny network takes for these: standing, walk, wave.
+LABELS = ('sit-down', 'run', 'wave1')
+
+
+class Scene:
+    """A running act_node, /clock, and a monitor in a node of its own clock."""
+
+    def __init__(self, robot: Robot) -> None:
+        self.robot, self.peer, self.now = robot, robot.peer, START
+        node = self.peer.node
+        node.set_parameters([Parameter('use_sim_time', value=True)])
+        self.monitor = ActionMonitor(node)
+        self.clock = self.peer.publisher(Clock, '/clock')
+
+    def set_time(self, now: int) -> None:
+        """Let simulation time be ``now``."""
+        self.now = now
+        self.clock.publish(Clock(clock=to_time(now)))
+        self.peer.wait(
+            lambda: self.peer.node.get_clock().now().nanoseconds == now, 'the time')
+
+    def show(self, index: int, persons: list[Person]) -> ActionArray:
+        """Let a frame be seen, and wait until the monitor has heard the answer."""
+        self.set_time(START + index * FRAME)
+        answer = self.robot.ask(frame(index, persons))
+        self.peer.wait(lambda: abs(self.monitor.age) < 1e-6, 'the monitor')
+        return answer
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Yield an act_node that knows sitting, running and waving."""
+    bundle = save_bundle(tmp_path, bundle_of(labels=LABELS), tiny_model())
+    with bench(tmp_path) as made:
+        yield Scene(Robot(made, made.start(
+            'act_node', {'bundle': str(bundle), 'use_sim_time': True,
+                         'decision.threshold': 0.1})))  # from one label straight to another
+
+
+def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
+    """Who does what, for how long and how surely; nobody does anything in stale answers."""
+    monitor = scene.monitor
+    patient = ActionMonitor(scene.peer.node, max_age=math.inf)
+    assert not patient.is_fresh  # nothing is not old, but nothing
+    assert not monitor.is_fresh and monitor.age == math.inf and monitor.doing(LABELS) == []
+
+    for i in range(60):
+        answer = scene.show(i, [walker(i), walker(i, 'p2', 'wave', 120.0)])
+        if answer.actions[0].status == Action.BUFFERING:
+            assert monitor.doing(LABELS) == []
+    runner = answer.actions[0]
+    assert (runner.person_id, runner.label) == ('p1', 'run')
+    for _ in range(2):  # asking changes nothing
+        assert monitor.doing('run') == ['p1'] and monitor.doing('wave1') == ['p2']
+    assert monitor.doing(('run', 'wave1')) == ['p1', 'p2'] and not monitor.doing('sit-down')
+    assert monitor.doing('run', person='p1') and not monitor.doing('run', person='p2')
+    assert monitor.doing('run', confidence=runner.confidence)
+    assert not monitor.doing('run', confidence=runner.confidence + 1e-4)
+    assert monitor.doing('run', seconds=runner.duration)
+    assert not monitor.doing('run', seconds=runner.duration + FRAME / SECOND)
+
+    # From one label to another: each has held for its own time, either for the whole.
+    for i in range(60, 100):
+        answer = scene.show(i, [walker(i, 'p1', 'wave'), walker(i, 'p2', 'wave', 120.0)])
+    waver, steady = answer.actions
+    assert waver.label == steady.label == 'wave1' and waver.duration < 1.0 < steady.duration
+    assert monitor.doing('wave1', seconds=1.0) == ['p2']
+    assert monitor.doing(('run', 'wave1'), seconds=steady.duration - 0.2) == ['p1', 'p2']
+    assert not monitor.doing(('run', 'wave1'), person='p1', seconds=100 * FRAME / SECOND)
+
+    # A pause: time stands still, and so does what is known.
+    scene.clock.publish(Clock(clock=to_time(scene.now)))
+    scene.peer.executor.spin_once(timeout_sec=0.1)
+    assert monitor.doing('wave1') == ['p1', 'p2']
+    # Time goes on, but no answers come; or it jumps back: what is known is of another time.
+    last = scene.now
+    for seconds in (0.9, 1.1, -0.9, -1.1):
+        scene.set_time(last + round(seconds * SECOND))
+        assert monitor.is_fresh == (abs(seconds) < 1.0) == bool(monitor.doing('wave1'))
+        assert monitor.age == pytest.approx(seconds)
+        assert patient.doing('wave1') == ['p1', 'p2']
+
+    # Out of sight: reported, but not as doing anything.
+    for i in range(100, 120):
+        answer = scene.show(i, [])
+    assert [(a.status, a.label) for a in answer.actions] == [
+        (Action.LOST, 'wave1'), (Action.LOST, 'wave1')]
+    assert monitor.is_fresh and monitor.actions == list(answer.actions)
+    assert monitor.doing(LABELS) == []
+
+
+def test_the_example_tree_stops_helps_and_greets(scene: Scene) -> None:
+    """In order of urgency, once for each person, beside the node that runs the same tree."""
+    pytest.importorskip('py_trees')
+    from act_ros.demo.behaviour_demo import make_tree
+
+    said: list[str] = []
+    tree = make_tree(scene.monitor, said.append)
+    tree.tick_once()
+    assert (tree.status.name, tree.children[-1].feedback_message) == (
+        'FAILURE', 'last answer inf s ago')
+    demo = scene.robot.bench.start('behaviour_demo', {'use_sim_time': True})
+    scene.peer.wait(lambda: scene.clock.get_subscription_count() == 3, 'the demo node')
+    scene.peer.wait(lambda: scene.peer.node.count_subscribers('/actions') == 3, 'the demo node')
+
+    index = count()
+
+    def play(least: int, *who: tuple[str, str, float], until: str = '') -> None:
+        """Show frames, and more of them until the demo node, too, has had time to say it."""
+        last = next(index) + least
+        deadline = time.monotonic() + START_LIMIT
+        for i in index:
+            scene.show(i, [walker(i, id, motion, x) for id, motion, x in who])
+            tree.tick_once()
+            if i >= last:
+                if until in demo.log:
+                    break
+                assert time.monotonic() < deadline, f'the demo node never said {until!r}'
+                scene.peer.executor.spin_once(timeout_sec=0.02)
+
+    waver, runner, sitter = ('p1', 'wave', 120.0), ('p2', 'walk', 320.0), ('p3', 'stand', 520.0)
+    play(40, waver, until='greet: somebody waves (p1)')
+    assert said == ['greet: somebody waves (p1)'] and tree.status.name == 'RUNNING'
+    play(50, waver, runner, until='stop: somebody runs (p2)')
+    assert said[1:] == ['stop: somebody runs (p2)']
+    play(30, waver)  # the runner has left
+    assert said[2:] == ['greet: somebody waves (p1)']
+    play(50, waver, sitter, until='help: somebody sits down (p3)')
+    assert said[3:] == ['help: somebody sits down (p3)']
+    play(60)
+    assert [child.status.name for child in tree.children] == ['FAILURE'] * 3 + ['SUCCESS']
+    assert demo.stop() == 0 and 'Traceback' not in demo.log
+
+
+def test_conditions_in_a_tree_of_ones_own(scene: Scene) -> None:
+    """Names, feedback and the blackboard are what a tree's author looks at."""
+    py_trees = pytest.importorskip('py_trees')
+    anybody = IsDoing(scene.monitor, ('run', 'wave1'), seconds=0.1, key='moving')
+    other = IsDoing(scene.monitor, 'run', person='p2', name='p2 flees')
+    watching = IsWatching(scene.monitor)
+    assert (anybody.name, other.name) == ('anybody: run or wave1', 'p2 flees')
+    board = py_trees.blackboard.Client()
+    board.register_key('moving', py_trees.common.Access.READ)
+
+    def tick() -> list[str]:
+        for condition in (anybody, other, watching):
+            condition.tick_once()
+        return [condition.status.name for condition in (anybody, other, watching)]
+
+    assert tick() == ['FAILURE', 'FAILURE', 'FAILURE'] and board.moving == []
+    for i in range(50):
+        scene.show(i, [walker(i)])
+    assert tick() == ['SUCCESS', 'FAILURE', 'SUCCESS'] and board.moving == ['p1']
+    assert anybody.feedback_message == 'p1' and watching.feedback_message == ''
+    scene.set_time(scene.now + 2 * SECOND)
+    assert tick() == ['FAILURE', 'FAILURE', 'FAILURE'] and board.moving == []
+    assert watching.feedback_message == 'last answer 2.0 s ago'
+
+
+def test_without_py_trees_the_monitor_works_and_conditions_say_what_is_missing() -> None:
+    """On a robot that has no behaviour trees, nothing else breaks."""
+    code = (
+        'import sys; sys.modules["py_trees"] = None\n'
+        'import rclpy; from rclpy.node import Node; from act_ros import behaviours\n'
+        'rclpy.init(); monitor = behaviours.ActionMonitor(Node("robot"))\n'
+        'assert monitor.doing("run") == []\n'
+        'for kind in (lambda: behaviours.IsDoing(monitor, "run"),\n'
+        '             lambda: behaviours.IsWatching(monitor)):\n'
+        '    try: kind()\n'
+        '    except ModuleNotFoundError as error: print(error)\n'
+        'rclpy.shutdown()\n')
+    result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True,
+                            capture_output=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count('pip install py_trees') == 2

@@ -1,0 +1,187 @@
+"""Hostile messages: whatever a publisher sends, there is an answer, or the error of its kind."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip('rclpy')
+
+from rclpy.serialization import deserialize_message, serialize_message
+from robot import frame, walker
+from std_msgs.msg import Header
+from test_fuzz import effort, mutated
+
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer
+from act_ros.core.cdr import MAX_KEYPOINTS, MAX_PERSONS, poses_of, read_poses
+from act_ros.core.skeletons import LAYOUTS
+from act_ros.core.stamps import to_nanoseconds
+from act_ros.msg import Action, ActionArray, KeypointArray
+from act_ros.pictures.captions import caption, colour_of
+from act_ros.pictures.drawing import draw
+from act_ros.ros.conversions import actions_to_msg, msg_to_actions
+
+_INTEGER = re.compile(r'(u?)int(\d+)')
+_FLOATS = st.sampled_from(
+    [0.0, -1.0, 0.5, 320.0, 1e30, -3.4e38, float('nan'), float('inf')]) | st.floats(width=32)
+_IDS = st.sampled_from(['p1', 'p2', '', 'p' + '9' * 5000, '\0', 'p\u0663']) | st.text()
+SPECIAL: dict[str, st.SearchStrategy[Any]] = {
+    'layout': st.sampled_from([*LAYOUTS, 'octopus', '']),
+    'id': _IDS, 'person_id': _IDS,
+    'sec': st.sampled_from([-2 ** 31, 0, 2 ** 31 - 1]) | st.integers(-2 ** 31, 2 ** 31 - 1),
+    'nanosec': st.sampled_from([0, 999_999_999, 2 ** 32 - 1]) | st.integers(0, 2 ** 32 - 1),
+}
+"""Fields of which a value taken at random is seldom of interest."""
+
+
+@cache
+def messages(kind: Any) -> st.SearchStrategy[Any]:
+    """Return messages of a type: every value its fields can carry."""
+    fields = {name: SPECIAL.get(name, _field(text))
+              for name, text in kind.get_fields_and_field_types().items()}
+    return st.builds(kind, **fields)
+
+
+def _field(text: str) -> st.SearchStrategy[Any]:
+    if inner := re.fullmatch(r'sequence<(.+)>', text):
+        return st.lists(_field(inner[1]), max_size=18 if 'Keypoint' in text else 4)
+    if number := _INTEGER.fullmatch(text):
+        bits, low = int(number[2]), 0 if number[1] else -(2 ** (int(number[2]) - 1))
+        return st.integers(low, low + 2 ** bits - 1)
+    if text in ('float', 'double'):
+        return _FLOATS
+    if text == 'string':
+        return st.text(max_size=9)
+    package, name = text.split('/')
+    return messages(getattr(import_module(f'{package}.msg'), name))
+
+
+@st.composite
+def spoiled(draw_: st.DrawFn) -> KeypointArray:
+    """Return a frame with the right number of keypoints, some of their values odd."""
+    msg = frame(12, [walker(12, draw_(SPECIAL['id'])) for _ in range(draw_(st.integers(0, 3)))])
+    msg.header.stamp = draw_(st.just(msg.header.stamp) | messages(msg.header.stamp.__class__))
+    for person in msg.persons:
+        for place in draw_(st.lists(st.integers(0, 16), max_size=17)):
+            name = draw_(st.sampled_from(['x', 'y', 'score']))
+            setattr(person.keypoints[place], name, draw_(_FLOATS))
+        if draw_(st.booleans()):
+            person.box, person.score = draw_(messages(person.box.__class__)), draw_(_FLOATS)
+    return msg
+
+
+def answer(recognizer: ActionRecognizer, msg: KeypointArray) -> ActionArray | None:
+    """Return what act_node publishes about a message, come through its bytes."""
+    return answer_to_bytes(recognizer, bytes(serialize_message(msg)))
+
+
+def answer_to_bytes(recognizer: ActionRecognizer, data: bytes) -> ActionArray | None:
+    """Return what act_node publishes about the bytes of a message."""
+    try:
+        poses = read_poses(data)
+        actions = recognizer.update(poses.stamp, poses.persons, poses.layout)
+    except ValueError:  # act_node logs it
+        return None
+    if actions is None:
+        return None
+    return deserialize_message(
+        bytes(serialize_message(actions_to_msg(actions, 'tiny', Header()))), ActionArray)
+
+
+def is_sound(action: Action) -> bool:
+    """Whether a robot can rely on an answer, whatever it was made of."""
+    probabilities = np.array(action.probabilities)
+    return bool(
+        0 <= action.confidence <= 1 + 1e-6 and action.duration >= 0 and action.frames <= 30
+        and np.isfinite([action.box.x_min, action.box.y_min, action.box.x_max,
+                         action.box.y_max]).all()
+        and (not len(probabilities) or abs(probabilities.sum() - 1) < 1e-3))
+
+
+@given(strange=st.lists(messages(KeypointArray) | spoiled(), max_size=5))
+@effort(0.5)
+def test_any_keypoints(classifier: ActClassifier, strange: list[KeypointArray]) -> None:
+    """Strange messages amid a good stream are answered soundly or not at all."""
+    recognizer = ActionRecognizer(classifier)
+    for i in range(12):
+        assert answer(recognizer, frame(i, [walker(i)])) is not None
+    for msg in strange:
+        reply = answer(recognizer, msg)
+        assert reply is None or all(is_sound(action) for action in reply.actions)
+
+
+GOOD = bytes(serialize_message(frame(12, [walker(12), walker(12, 'p2', 'wave', 120.0)])))
+
+
+@given(content=mutated(GOOD))
+@effort(1.0)
+def test_any_bytes_of_keypoints(classifier: ActClassifier, content: bytes) -> None:
+    """What the middleware lets through does not disturb the core."""
+    recognizer = ActionRecognizer(classifier)
+    for i in range(12):
+        answer(recognizer, frame(i, [walker(i)]))
+    reply = answer_to_bytes(recognizer, content)
+    assert reply is None or all(is_sound(action) for action in reply.actions)
+
+
+@given(msg=messages(KeypointArray))
+@effort(1.0)
+def test_bytes_say_what_the_message_says(msg: KeypointArray) -> None:
+    """Read without rclpy's help, nothing is lost or moved."""
+    data = bytes(serialize_message(msg))
+    msg = deserialize_message(data, KeypointArray)  # which ends strings at the first zero
+    poses, persons = read_poses(data), poses_of(msg).persons
+    assert poses[:4] == (to_nanoseconds(msg.header.stamp), msg.header.frame_id, msg.layout,
+                         (msg.image_width, msg.image_height))
+    assert [p.id for p in poses.persons] == [p.id for p in persons]
+    for mine, theirs in zip(poses.persons, persons, strict=True):
+        np.testing.assert_array_equal(mine.keypoints, theirs.keypoints)
+        np.testing.assert_array_equal(mine.box, theirs.box)
+        np.testing.assert_equal(mine.score, theirs.score)
+
+
+@given(content=mutated(GOOD))
+@effort(0.5)
+def test_what_rclpy_reads_is_read_alike(content: bytes) -> None:
+    """Spoiled bytes are refused or read, never as something else."""
+    try:
+        poses = read_poses(content)
+    except ValueError:
+        return
+    try:
+        msg = deserialize_message(content, KeypointArray)
+    except Exception as error:  # such as a string without its last zero
+        assert type(error).__name__ == 'RMWError'
+        return
+    assert (poses.stamp, poses.layout) == (to_nanoseconds(msg.header.stamp), msg.layout)
+    assert [p.id for p in poses.persons] == [p.id for p in msg.persons]
+
+
+@given(msg=messages(ActionArray), size=st.tuples(st.integers(1, 40), st.integers(1, 40)))
+@effort(1.0)
+def test_any_actions_are_drawn(msg: ActionArray, size: tuple[int, int]) -> None:
+    """pose_node draws what comes on `actions`, markers_node shows it."""
+    image = np.zeros((*size, 3), np.uint8)
+    actions = msg_to_actions(msg)
+    persons = [walker(0, action.person_id) for action in actions]
+    draw(image, persons, 'coco17', actions)
+    for action in actions:
+        assert isinstance(caption(action), str) and len(colour_of(action.person_id)) == 3
+
+
+def test_a_flood_is_not_looked_at() -> None:
+    """Of too many persons and keypoints only so many reach the core."""
+    msg = frame(0, [walker(0)])
+    msg.persons[0].keypoints = list(msg.persons[0].keypoints) * 50
+    msg.persons = list(msg.persons) * 1500
+    for persons in (poses_of(msg).persons, read_poses(bytes(serialize_message(msg))).persons):
+        assert len(persons) == MAX_PERSONS
+        assert {len(person.keypoints) for person in persons} == {MAX_KEYPOINTS}

@@ -1,0 +1,130 @@
+"""How a stream of frames fares, by a clock of the test's own."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from act_ros.ros.health import Health, HealthOptions, Level, Report
+
+
+class Watch:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def health(watch: Watch) -> Health:
+    """Return the health of a camera that has just been switched on."""
+    made = Health('front', '/front/image', watch)
+    made.begin()
+    return made
+
+
+def run(health: Health, watch: Watch, seconds: float, age: float = 0.05) -> None:
+    """Let frames come and be answered, twenty a second."""
+    for _ in range(round(seconds * 20)):
+        watch.now += 1 / 20
+        health.heard()
+        health.answered(age, 2)
+
+
+def told(health: Health) -> Report:
+    return health.report(HealthOptions())
+
+
+def test_all_is_well(health: Health, watch: Watch) -> None:
+    health.facts['model'] = 'tiny'
+    run(health, watch, 30.0)
+    report = told(health)
+    assert (report.level, report.message) == (Level.OK, '20 answers a second')
+    assert report.values['input'] == '/front/image'
+    assert float(report.values['input rate (Hz)']) == pytest.approx(20, abs=0.2)
+    assert report.values['age of answers, mean (ms)'] == '50.0'
+    assert report.values['persons'] == '2' and report.values['model'] == 'tiny'
+    assert report.values['last error'] == 'none'
+
+
+def test_silence_is_told_from_the_activation_on(health: Health, watch: Watch) -> None:
+    watch.now += 1.9
+    assert told(health).level is Level.OK
+    watch.now += 0.2
+    assert told(health).level is Level.WARN
+    assert told(health).message == 'nothing on /front/image for 2.1 s'
+    assert told(health).values['last input (s ago)'] == 'never'
+    run(health, watch, 1.0)
+    assert told(health).level is Level.OK
+    watch.now += 60.0
+    report = told(health)
+    assert report.message == 'nothing on /front/image for 60.0 s'
+    assert (report.values['input rate (Hz)'], report.values['last input (s ago)']) == (
+        '0.0', '60.0')
+    health.begin()
+    assert told(health).level is Level.OK
+
+
+def test_input_without_answers(health: Health, watch: Watch) -> None:
+    for _ in range(50):
+        watch.now += 0.1
+        health.heard()
+        health.failed('image cut off')
+    report = told(health)
+    assert report.level is Level.WARN
+    assert report.message == 'no answer for 5.0 s, though input comes: image cut off'
+    assert report.values['last error'] == 'image cut off (0 s ago)'
+    health.pause = 10.0
+    assert told(health).message == 'image cut off', 'a limited rate is no silence'
+
+
+def test_stale_answers(health: Health, watch: Watch) -> None:
+    run(health, watch, 3.0, age=1.5)
+    report = told(health)
+    assert report.level is Level.WARN and report.message.startswith('answers are stale: 1.5 s')
+    assert health.report(HealthOptions(max_age=2.0)).level is Level.OK
+    run(health, watch, 0.1, age=0.1)
+    assert told(health).level is Level.OK
+
+
+def test_an_error_is_a_warning_for_a_while_and_remembered(health: Health, watch: Watch) -> None:
+    run(health, watch, 1.0)
+    health.failed('no such bundle')
+    assert (told(health).level, told(health).message) == (Level.WARN, 'no such bundle')
+    run(health, watch, 20.0)
+    assert told(health).level is Level.OK
+    assert told(health).values['last error'] == 'no such bundle (20 s ago)'
+
+
+def test_times_are_of_the_last_seconds(health: Health, watch: Watch) -> None:
+    for milliseconds in [500] + [10] * 1089 + [20] * 11:
+        with health.timed('network'):
+            watch.now += milliseconds / 1000
+    values = told(health).values
+    assert float(values['network, mean (ms)']) == pytest.approx(10.1, abs=0.1)
+    assert values['network, p99 (ms)'] == '20.0'
+    watch.now += 20.0
+    assert told(health).values['network, mean (ms)'] == ''
+
+
+def test_drops_by_cause_and_gaps_in_the_numbers(health: Health, watch: Watch) -> None:
+    late = Counter({'late or repeated stamp': 3})
+    health.watch(late)
+    health.watch(Counter({'unreadable image': 1, 'late or repeated stamp': 2}))
+    for number in (7, 8, 11, 5, 6, None, 90, 91, 2_000_000, 2_000_001):
+        health.heard(number)
+    health.begin()
+    health.heard(2_000_050)
+    values = told(health).values
+    assert values['dropped: late or repeated stamp'] == '5'
+    assert values['dropped: unreadable image'] == '1'
+    assert values['dropped: replaced by a newer one, or lost on the way'] == '2'

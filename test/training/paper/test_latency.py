@@ -1,0 +1,107 @@
+"""Every network can be exported and timed; tables and plot hold what was measured."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import tiny_model
+
+pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+import cv2
+
+from act_ros.tflite.runtime import load_interpreter
+from training.paper import latency
+from training.paper.latency import Accuracy, Latency, Timing
+
+
+def test_one_command_measures_and_writes_csv_table_and_plot(tmp_path: Path) -> None:
+    latency.main(['--models', 'mlp', 'act_mu', '--threads', '1', '2', '--runs', '5', '--warm-ups',
+                  '1', '--output', str(tmp_path)])
+    with open(tmp_path / 'latency.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(r['model'], r['threads']) for r in rows] == [
+        ('mlp', '1'), ('mlp', '2'), ('act_mu', '1'), ('act_mu', '2')]
+    assert [int(r['parameters']) for r in rows[1:3]] == [1_334_804, 227_156]
+    for row in rows:
+        assert 3.9 < int(row['size_bytes']) / int(row['parameters']) < 5  # four bytes each
+        assert 0 < int(row['memory_bytes']) < 500e6
+        assert 0 < float(row['median_ms']) <= float(row['p95_ms'])
+    assert rows[2]['accuracy'] == '90.86' and rows[2]['accuracy_from'] == 'paper'
+    table = (tmp_path / 'latency.md').read_text()
+    assert '5 runs after 1 warm-ups' in table
+    assert '| act_mu | 227,156 | 0.9' in table and '| 90.86 / 86.86 | paper |' in table
+    image = cv2.imread(str(tmp_path / 'latency.png'))
+    assert image is not None and image.std() > 5
+
+
+@pytest.mark.parametrize('name', ['act_mu', 'conv1d', 'mlstm_fcn'])
+def test_exported_networks_run_on_single_windows(name: str) -> None:
+    content, parameters = latency.export_random(name, num_frames=8)
+    assert parameters > 1e5
+    interpreter = load_interpreter(content)
+    number = interpreter.get_input_details()[0]['index']
+    interpreter.resize_tensor_input(number, (1, 8, 52))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(number, np.ones((1, 8, 52), np.float32))
+    interpreter.invoke()
+    output = interpreter.get_tensor(interpreter.get_output_details()[0]['index'])
+    assert output.shape == (1, 20)
+    assert np.isfinite(output).all()
+
+
+def test_only_the_runs_after_the_warm_ups_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that makes warm-ups take a second and run i take i milliseconds."""
+    spent = iter([1.0, 1.0, 0.001, 0.002, 0.003] * 2)
+    now = [0.0, False]
+
+    def clock() -> float:
+        now[1] = not now[1]
+        if not now[1]:  # every second reading ends an invoke
+            now[0] += next(spent)
+        return now[0]
+
+    monkeypatch.setattr(latency.time, 'perf_counter', clock)
+    _, timings = latency.measure(tiny_model(), (1, 12, 52), (1, 2), warm_ups=2, runs=3)
+    for timing, threads in zip(timings, (1, 2), strict=True):
+        assert timing.threads == threads
+        assert timing.mean == pytest.approx(2) and timing.median == pytest.approx(2)
+        assert timing.std == pytest.approx(np.std([1, 2, 3]))
+
+
+def test_a_network_without_a_known_accuracy_stays_in_the_tables(tmp_path: Path) -> None:
+    timings = [Timing(1, 2.0, 0.1, 1.9, 2.2)]
+    rows = [Latency('s_tr', 1000, 4000, 10 ** 6, timings, None),
+            Latency('act_s', 1000, 4000, 10 ** 6, timings, Accuracy(91.0, 87.0, 'ours.csv'))]
+    assert '| s_tr | 1,000 | 0.00 | 1.0 | 1.90 / 2.20 | - | - |' in latency.as_markdown(rows, 1, 1)
+    assert latency.as_csv(rows).splitlines()[1].endswith(',1.9000,2.2000,,,')
+    latency.plot(tmp_path / 'plot.png', rows)
+    image = cv2.imread(str(tmp_path / 'plot.png'))
+    assert image is not None and image.std() > 1
+
+
+def test_accuracies_of_a_benchmark_take_the_place_of_the_papers(tmp_path: Path) -> None:
+    path = tmp_path / 'results.csv'
+    path.write_text('extractor,split,model,members,accuracy,balanced\n'
+                    'openpose,1,act_mu,1,89.5,85.5\nopenpose,1,act_mu,10,92,89\n'
+                    'openpose,2,act_mu,1,80,80\n')
+    assert latency.read_accuracies(path, 'openpose', 1) == {
+        'act_mu': Accuracy(89.5, 85.5, 'results.csv')}
+    with pytest.raises(ValueError, match='no result of extractor openpose, split 3'):
+        latency.read_accuracies(path, 'openpose', 3)
+    path.write_text('a,b\n1,2\n')
+    with pytest.raises(ValueError, match='not a results file'):
+        latency.read_accuracies(path, 'openpose', 1)
+    with pytest.raises(ValueError, match='not a results file'):
+        latency.read_accuracies(tmp_path / 'nothing.csv', 'openpose', 1)
+
+
+def test_wrong_requests_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    for arguments, message in ((['--models', 'gpt'], 'invalid choice'),
+                               (['--threads', '0'], 'at least 1')):
+        with pytest.raises(SystemExit):
+            latency.main(['--output', str(tmp_path / 'out'), *arguments])
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,253 @@
+"""From sequence files to a bundle: train, evaluate, export, classify; and the export's checks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+keras = pytest.importorskip('keras', reason='training needs TensorFlow')
+tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+
+from act_ros.actions.classifier import ActClassifier  # noqa: E402
+from act_ros.tflite.runtime import load_interpreter  # noqa: E402
+from training import evaluate, export, train  # noqa: E402
+from training.checkpoint import CheckpointError  # noqa: E402
+from training.config import TrainConfig, parse_config, read_run  # noqa: E402
+from training.data import load_data  # noqa: E402
+from training.metrics import softmax  # noqa: E402
+from training.models import build  # noqa: E402
+from training.networks import load_network  # noqa: E402
+
+FEATURES = np.random.default_rng(0).normal(0, 0.5, (20, 12, 52)).astype(np.float32)
+CONFIG = TrainConfig(name='tiny', files=('a.npz',), labels=('one', 'two', 'three'), num_frames=12,
+                     min_frames=6, background=True)
+
+
+def member(seed: int, outputs: int = 4) -> Any:
+    keras.utils.set_random_seed(seed)
+    return build('act_mu', num_frames=12, num_classes=outputs)
+
+
+def run(model: bytes, features: np.ndarray) -> list[np.ndarray]:
+    interpreter = load_interpreter(model, 1)
+    interpreter.resize_tensor_input(interpreter.get_input_details()[0]['index'], features.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]['index'], features)
+    interpreter.invoke()
+    return [interpreter.get_tensor(o['index']) for o in interpreter.get_output_details()]
+
+
+def test_a_single_model_keeps_its_logits_for_any_batch_and_length() -> None:
+    model = member(0, 3)
+    file = export.convert([model])
+    for features in (FEATURES, FEATURES[:1, 4:], FEATURES[:3, 9:]):
+        (logits,) = run(file, features)
+        np.testing.assert_allclose(logits, model(features), atol=1e-4)
+
+
+def test_an_ensemble_averages_probabilities_shares_the_background_and_shows_attention() -> None:
+    models = [member(0), member(1)]
+    logits, attention = run(export.convert(models, attention=True, background=True), FEATURES)
+    mean = np.mean([softmax(m(FEATURES).numpy()) for m in models], axis=0)
+    np.testing.assert_allclose(np.exp(logits), mean[:, :3] + mean[:, 3:] / 3, atol=1e-5)
+    assert attention.shape == (20, 12)
+    np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
+    assert attention.min() >= 0
+
+
+@pytest.mark.parametrize('quantisation', ['float16', 'int8'])
+def test_quantised_files_are_smaller_and_agree(quantisation: str) -> None:
+    models = [member(0, 3)]
+    file = export.convert(models, quantisation)
+    assert len(file) < 0.7 * len(export.convert(models))
+    assert export.check(file, models, FEATURES, quantisation) < export.TOLERANCE[quantisation]
+    label = models[0](FEATURES).numpy().argmax(-1)
+    before, after = export.balanced_accuracies(file, models, FEATURES, label)
+    assert before == 1 and after > 0.8
+
+
+def test_a_file_that_differs_from_keras_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong = export.convert([member(7)], background=True)
+    monkeypatch.setattr(export, 'convert', lambda *_: wrong)
+    with pytest.raises(export.ExportError, match='differs from Keras'):
+        export.export_bundle([member(0)], CONFIG, tmp_path, FEATURES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    tmp_path: Path, people: list[str], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Once by the user, once by a full disk: the rest of the run is done by the same command."""
+    config = tmp_path / 'run.yaml'
+    config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'members': [0], 'epochs': 3,
+                                      'model': 'mlp'}))
+    # Compiling for speed takes longer than these few steps.
+    monkeypatch.setattr(train.Trainer, '_step', tf.function(train.Trainer._step.python_function))
+    weights = {}
+    for name in ('whole', 'broken'):
+        command = ['--config', str(config), '--output', str(tmp_path / name), *people]
+        with monkeypatch.context() as patch:
+            if name == 'broken':
+                patch.setattr(train, 'write_arrays', interrupted_at(
+                    2, train.write_arrays, CheckpointError('cannot write checkpoint.npz')))
+                with pytest.raises(SystemExit):
+                    train.main(command)
+                assert 'cannot write checkpoint.npz' in capsys.readouterr().err
+                patch.setattr(train.Trainer, '_log', interrupted_at(
+                    2, train.Trainer._log, KeyboardInterrupt()))
+                with pytest.raises(KeyboardInterrupt):
+                    train.main(command)
+        train.main(command)
+        weights[name] = load_network(tmp_path / name / 'tiny').model.get_weights()
+        assert not list((tmp_path / name).rglob('*partial*'))
+    for one, other in zip(*weights.values(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def interrupted_at(call: int, function: Any, error: BaseException) -> Any:
+    """Return a function that raises in its n-th call what would have come in between."""
+    calls = []
+
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == call:
+            raise error
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def test_wrong_requests_are_refused() -> None:
+    with pytest.raises(ValueError, match='float16'):
+        export.convert([member(0)], 'int4')
+    with pytest.raises(ValueError, match='no model'):
+        export.convert([])
+
+
+SETTINGS = {
+    'files': ['a.npz'], 'labels': ['stand', 'wave'], 'num_frames': 12, 'min_frames': 6, 'folds': 2,
+    'members': [0, 1], 'epochs': 2, 'windows_per_epoch': 64, 'batch_size': 32,
+    'short_windows': 0.0, 'validate_every': 1}
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> list[str]:
+    """Make four people who stand, wave and do something else; return where, as arguments."""
+    rng = np.random.default_rng(0)
+    length, takes = 40, 24
+    t = np.arange(length) / 30
+    joints = np.zeros((takes, length, 13, 3))
+    joints[..., 0] = np.array([0, 2, 2, 2, -2, -2, -2, 1, 1, 1, -1, -1, -1]) / -10
+    joints[..., 1] = np.array([-7, -5, -2, 0, -5, -2, 0, 0, 4, 8, 0, 4, 8]) / 10
+    joints[..., 2] = 4
+    label = np.tile([0, 1, -1], 8)
+    joints[label == 1, :, 3, 1] -= 0.9 + 0.2 * np.sin(9 * t)
+    joints[label == -1, :, 9, 0] += np.abs(np.sin(5 * t))
+    joints += rng.normal(0, 0.01, joints.shape)
+    np.savez(
+        tmp_path / 'a.npz', joints=joints.reshape(-1, 13, 3).astype(np.float32),
+        offsets=np.arange(takes + 1) * length, label=label, fps=np.full(takes, 30.0),
+        layout=np.array(['mpose13_3d']), actor=np.repeat([f's{i}' for i in range(4)], 6),
+        take=np.array([f't{i}' for i in range(takes)]))
+    return ['--data', str(tmp_path)]
+
+
+def test_one_command_each_from_sequences_to_a_bundle(
+    tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Members hold back different folds, and their average is the bundle."""
+    config = tmp_path / 'run.yaml'
+    config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS}))
+    command = ['--config', str(config), '--output', str(tmp_path / 'runs'), *people]
+    train.main([*command, '--member', '0'])
+    run_folder = tmp_path / 'runs' / 'tiny'
+    with pytest.raises(SystemExit):
+        evaluate.main(['--run', str(run_folder)])
+    assert 'train member 1 first' in capsys.readouterr().err
+    before = (run_folder / 'member_0' / 'member.weights.h5').read_bytes()
+    train.main(command)  # goes on where it stopped: member 0 is done
+    assert (run_folder / 'member_0' / 'member.weights.h5').read_bytes() == before
+
+    card = tmp_path / 'tiny.md'
+    card.write_text(f'head\n{evaluate.BEGIN}\nold\n{evaluate.END}\ntail\n')
+    evaluate.main(['--run', str(run_folder), '--card', str(card)])
+    text = card.read_text()
+    assert text.startswith('head') and text.endswith('tail\n')
+    assert '| wave |' in text and 'old' not in text
+    export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people])
+    classifier = ActClassifier(tmp_path / 'models' / 'tiny.tflite')
+    assert classifier.labels == ('stand', 'wave')
+    assert classifier.bundle.members == 2
+    windows = np.random.default_rng(0).uniform(10, 200, (5, 12, 17, 3)).astype(np.float32)
+    np.testing.assert_allclose(classifier.classify(windows, 'coco17').sum(-1), 1, atol=1e-5)
+
+    config.write_text(config.read_text().replace('epochs: 2', 'epochs: 3'))
+    with pytest.raises(SystemExit):
+        train.main(command)
+    assert 'run of other settings' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('taught', 'measured', 'final'), [(0.0, 1, 2), (0.5, 2, 3)])
+def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
+    taught: float, measured: int, final: int, tmp_path: Path, people: list[str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody is left to measure it on; the average of the others can be had, too."""
+    config, run_folder = tmp_path / 'run.yaml', tmp_path / 'runs' / 'tiny'
+    config.write_text(yaml.safe_dump(
+        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True, 'taught': taught,
+         'normalisation': 'motion-v1'}))
+    train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
+    assert sorted(p.parent.name for p in run_folder.glob('*/held_back.npz')) == [
+        f'member_{i}' for i in range(final)]
+    alone = evaluate.load_held_back(run_folder, read_run(run_folder), 'own', average=False)
+    kept = np.load(run_folder / f'member_{measured}' / 'held_back.npz')
+    np.testing.assert_array_equal(alone.log_mean, kept['own_logits'])
+    for options, members, name in (([], [final], 'tiny'), (['--average'], [0, 1], 'tiny_x2')):
+        evaluate.main(['--run', str(run_folder), *options])
+        temperature = float(re.findall(r'temperature ([\d.]+)', capsys.readouterr().out)[-1])
+        export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people,
+                     '--name', name, *options])
+        classifier = ActClassifier(tmp_path / 'models' / f'{name}.tflite')
+        assert classifier.bundle.members == len(members)
+        assert classifier.bundle.temperature == pytest.approx(temperature, abs=1e-3)
+        features = np.random.default_rng(0).standard_normal((4, 12, 52)).astype(np.float32)
+        mean = np.mean([load_network(run_folder, i).probabilities(features) for i in members], 0)
+        np.testing.assert_allclose(classifier.invoke(features).probabilities,
+                                   softmax(np.log(mean), temperature), atol=1e-3)
+        assert load_network(run_folder).normalisation == 'motion-v1'
+        assert classifier.bundle.normalisation == 'motion-v1'
+    config.write_text(config.read_text() + 'keep: best\n')
+    with pytest.raises(SystemExit):
+        train.main(['--config', str(config), *people])
+    assert 'final needs keep: last' in capsys.readouterr().err
+
+
+def test_pupils_learn_what_the_members_answer(tmp_path: Path, people: list[str]) -> None:
+    """A fold's pupil asks only those who never saw its people, the final network all of them."""
+    config = parse_config({'name': 'tiny', **SETTINGS, 'members': [0, 1, 0, 1], 'final': True,
+                           'taught': 1.0, 'dropout': 0.0})
+    assert config.held_back_folds == (0, 1, 0, 1, 0, 1, -1)
+    assert [config.teachers(i) for i in range(7)] == [
+        [], [], [], [], [0, 2], [1, 3], [0, 1, 2, 3]]
+    data = Path(people[1])
+    with pytest.raises(ValueError, match='member_0.* does not exist'):
+        train.train(config, data, tmp_path, [4])
+    train.train(config, data, tmp_path, [0, 2])
+    pupil = train.Trainer(config, *load_data(config, data), 4, tmp_path / 'tiny' / 'member_4')
+    features, target = train.make_batch(np.random.default_rng(0), pupil.sampler, config)
+    answers = [softmax(load_network(tmp_path / 'tiny', i).model(features).numpy())
+               for i in (0, 2)]
+    expected = tf.nn.softmax_cross_entropy_with_logits(
+        labels=np.mean(answers, axis=0), logits=pupil.model(features))
+    # The labels do not count at all here.
+    loss = pupil._step(features, np.roll(target, 1, axis=1))
+    assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-3)

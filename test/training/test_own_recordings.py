@@ -1,0 +1,244 @@
+"""From a robot's own recordings to a model: the README's tutorial, and what can go wrong."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from synthetic import SECOND, person, pose, stamps
+
+pytest.importorskip('rosbags')
+from bag_writer import image, keypoint_array, write_bag
+
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer
+from act_ros.core.action import Status
+from act_ros.core.person import Person
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import create_estimator
+from act_ros.persons.video import VideoSource
+from act_ros.recordings.labels import LabelError
+from training import record
+from training.datasets.skeletons import load_sequences
+from training.record import Recorder
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / 'README.md'
+TOPIC = '/pose_node/keypoints'
+# What people do in the recordings, and the motion that stands for it.
+PLAN = {0.5: 'standing', 5.0: 'walk', 9.5: 'wave', 14.0: 'idle'}
+
+
+def motion_at(second: float) -> str:
+    return [motion for start, motion in PLAN.items() if second >= start or start == 0.5][-1]
+
+
+def person_at(second: float, size: float = 100.0, seed: int = 0) -> Person:
+    """Return somebody following the plan with great strides; 'idle' is a crouch."""
+    motion = motion_at(second)
+    keypoints = pose(second, motion, torso=size)
+    keypoints += 1.5 * (keypoints - pose(second, 'standing', torso=size)) * (motion == 'walk')
+    if motion == 'idle':
+        keypoints[11:, 1] = keypoints[11:, 1].min() + 0.3 * (
+            keypoints[11:, 1] - keypoints[11:, 1].min())
+    noise = np.random.default_rng([seed, round(second * 1000)]).normal(0, 0.01 * size, (17, 2))
+    keypoints[:, :2] += noise
+    return person(keypoints.astype(np.float32), 'p1')
+
+
+def write_recording(path: Path, size: float = 100.0, seconds: float = 18.5, rate: float = 20,
+                    storage: str = 'sqlite3', others: bool = False) -> Path:
+    """Write a bag of somebody following the plan; perhaps somebody else stands by."""
+    messages = []
+    for stamp in stamps(rate, seconds, jitter=0.1):
+        people = [person_at((stamp - SECOND) / SECOND, size)]
+        if others:
+            people.append(person(pose(0, 'standing', x=500), 'p2'))
+        messages.append((TOPIC, stamp + 30_000_000, keypoint_array(stamp, people)))
+    return write_bag(path, messages, storage)
+
+
+def code_block(language: str) -> str:
+    """Return the tutorial's block in a language."""
+    section = README.read_text(encoding='utf-8').split('## Train on your own actions')[1]
+    section = section.split('\n## ')[0]
+    (block,) = re.findall(rf'```{language}\n(.*?)```', section, re.DOTALL)
+    return '\n'.join(line.strip() if language != 'yaml' else line[3:]
+                     for line in block.splitlines())
+
+
+@pytest.mark.slow
+def test_the_tutorial_leads_from_bags_to_a_model_that_recognises(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+    from training.train import Trainer
+
+    # Compiling for speed takes longer than these few steps.
+    monkeypatch.setattr(Trainer, '_step', tf.function(Trainer._step.python_function))
+    monkeypatch.chdir(tmp_path)
+    Path('models').mkdir()
+    for shipped in ROOT.glob('models/act_mu.*'):
+        shutil.copy(shipped, 'models')
+    write_recording(tmp_path / 'anna', 100)
+    write_recording(tmp_path / 'ben', 130, storage='mcap')
+    labels = code_block('csv')
+    Path('anna.csv').write_text(labels)
+    Path('ben.csv').write_text(labels.replace('anna', 'ben'))
+    # The same settings, but seconds of training instead of minutes.
+    Path('gestures.yaml').write_text(yaml.safe_dump({
+        **yaml.safe_load(code_block('yaml')), 'members': [0], 'epochs': 4, 'windows_per_epoch': 640,
+        'batch_size': 32, 'short_windows': 0.0, 'validate_every': 4}))
+    commands = code_block('bash').splitlines()
+    assert [shlex.split(command)[:2] for command in commands] == [['python', '-m']] * 4
+    for command in commands:
+        _, _, module, *arguments = shlex.split(command)
+        import_module(module).main(arguments)
+
+    classifier = ActClassifier(tmp_path / 'models' / 'gestures.tflite')
+    assert classifier.labels == ('standing', 'walk', 'salute')
+    recognizer = ActionRecognizer(classifier)
+    answers: dict[str, list[str]] = {}
+    for stamp in stamps(15, 13.5):  # a third person, at another rate
+        second = (stamp - SECOND) / SECOND
+        actions = recognizer.update(stamp, [person_at(second, 80, seed=1)], 'coco17')
+        since = max((start for start in PLAN if start <= second), default=0)
+        if actions and actions[0].status is Status.RECOGNIZED and second > since + 2.5:
+            answers.setdefault(motion_at(second), []).append(actions[0].label)
+    assert set(answers) == {'standing', 'walk', 'wave'}
+    for motion, label in (('standing', 'standing'), ('walk', 'walk'), ('wave', 'salute')):
+        assert max(set(answers[motion]), key=answers[motion].count) == label
+
+
+def sequences_of(tmp_path: Path, bag: Path, labels: str) -> Recorder:
+    """Return what a recording with these labels gives."""
+    (tmp_path / 'labels.csv').write_text('start,end,label,person,actor\n' + labels)
+    recorder = Recorder()
+    recorder.add(bag, tmp_path / 'labels.csv')
+    return recorder
+
+
+def test_sequences_are_what_was_recorded_at_its_own_rate(tmp_path: Path) -> None:
+    bag = write_recording(tmp_path / 'anna', seconds=10, rate=20)
+    recorder = sequences_of(tmp_path, bag, '1,3,standing,,\n5,8,salute,p1,ben\n'
+                                           '9,9.9,unknown,,\n')
+    recorder.save(tmp_path / 'anna.npz')
+    with np.load(tmp_path / 'anna.npz') as file:
+        assert file['layout'] == ['coco17_2d']
+        assert file['label'].tolist() == [0, 20, -1]
+        assert file['labels'][20] == 'salute'
+        assert file['actor'].tolist() == ['anna', 'ben', 'anna']
+        assert file['take'].tolist() == ['anna-2#0', 'anna-3#0', 'anna-4#0']
+        np.testing.assert_allclose(file['fps'], 20, rtol=0.05)
+        np.testing.assert_allclose(np.diff(file['offsets']) / file['fps'], [2, 3, 0.9], atol=0.15)
+        middle = file['joints'][10]  # half a second into a second of standing
+    # Labels go by the time of recording, poses by the time of the image.
+    np.testing.assert_allclose(middle, person_at(1.5).keypoints, atol=5)
+
+    loaded = load_sequences([tmp_path / 'anna.npz'], 2, ('salute', 'standing'))
+    assert loaded.label.tolist() == [1, 0, -1]
+    loaded = load_sequences([tmp_path / 'anna.npz'], 1, ('salute',))
+    assert loaded.label.tolist() == [-1, 0, -1]  # what the model has no class for is unknown
+
+
+def test_a_gap_cuts_a_sequence_in_two(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'gap', [
+        (TOPIC, stamp, keypoint_array(stamp, [person_at(0.5)] if not 30 <= i < 45 else []))
+        for i, stamp in enumerate(stamps(20, 5))])
+    recorder = sequences_of(tmp_path, bag, '0,5,standing,,\n')
+    recorder.save(tmp_path / 'gap.npz')
+    with np.load(tmp_path / 'gap.npz') as file:
+        assert np.diff(file['offsets']).tolist() == [30, 55]
+        assert file['take'].tolist() == ['gap-2#0', 'gap-2#1']
+
+
+def test_people_are_found_in_images_as_pose_node_finds_them(tmp_path: Path) -> None:
+    video = VideoSource(str(ROOT / 'media' / 'demo.mp4'))
+    frames = [(SECOND + round(seconds * SECOND), pixels) for _, (seconds, pixels) in zip(
+        range(20), video.play(realtime=False), strict=False)]
+    bag = write_bag(tmp_path / 'images', [
+        ('/image', stamp, image(stamp, pixels)) for stamp, pixels in frames])
+    recorder = sequences_of(tmp_path, bag, '0,10,walk,p1,\n')
+    recorder.save(tmp_path / 'images.npz')
+
+    finder = PersonFinder(create_estimator())
+    expected = [person.keypoints for stamp, pixels in frames
+                for person in finder.update(stamp, pixels) or () if person.id == 'p1']
+    with np.load(tmp_path / 'images.npz') as file:
+        assert len(file['joints']) == len(expected) > 10
+        np.testing.assert_allclose(file['joints'], expected, atol=1)
+
+
+@pytest.mark.parametrize(('labels', 'message'), [
+    ('0.5,3,walk,,\n', r'labels.csv line 2: several people were seen \(p1 for 2.\d s, p2 for'),
+    ('0.5,3,walk,p9,\n', r"'p9' was not seen then; p1 for 2.\d s, p2 for 2.\d s was"),
+    ('0.5,0.7,walk,p1,\n', 'p1 was never seen for 0.4 s without a gap'),
+    ('90,99,walk,p1,\n', r'90 to 99 lies outside of the bag, which lasts 4.\d s'),
+    ('3,1,walk,p1,\n', 'end must be after start'),
+    ('1,soon,walk,p1,\n', "'soon' is neither a number of seconds nor an ISO 8601 time"),
+    ('1,3,,p1,\n', 'the label is empty'),
+    ('1,3,walk,p1,\n2,4,run,p1,\n', 'lines 2 and 3 label the same person at the same time'),
+    ('', 'labels nothing'),
+])
+def test_labels_that_do_not_fit_say_where(tmp_path: Path, labels: str, message: str) -> None:
+    bag = write_recording(tmp_path / 'two', seconds=4, others=True)
+    with pytest.raises(LabelError, match=message):
+        sequences_of(tmp_path, bag, labels)
+
+
+def test_wrong_requests_are_refused_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    bag = write_recording(tmp_path / 'anna', seconds=3)
+    (tmp_path / 'good.csv').write_text('start,end,label\n1,2,walk\n')
+    (tmp_path / 'bad.csv').write_text('begin,end,label\n1,2,walk\n')
+    output = tmp_path / 'out' / 'x.npz'
+    for recording, extra, message in (
+            ((bag, 'bad.csv'), [], 'the first line lacks start'),
+            ((bag, 'none.csv'), [], 'cannot read the labels'),
+            ((tmp_path / 'none', 'good.csv'), [], 'does not exist'),
+            ((bag, 'good.csv'), ['--topic', '/image'], f'no topic .*it holds {TOPIC}'),
+            ((bag, 'good.csv'), ['--recording', str(bag), str(tmp_path / 'good.csv')],
+             'two recordings have the same name')):
+        with pytest.raises(SystemExit):
+            record.main(['--recording', str(recording[0]), str(tmp_path / recording[1]),
+                         '--output', str(output), *extra])
+        assert re.search(message, capsys.readouterr().err)
+        assert not output.exists()
+
+
+def test_time_of_day_is_as_good_as_seconds(tmp_path: Path) -> None:
+    begin = 1_777_000_000 * SECOND
+    bag = write_bag(tmp_path / 'clock', [
+        (TOPIC, begin + stamp, keypoint_array(begin + stamp, [person_at(0.5)]))
+        for stamp in stamps(20, 5)])
+    from datetime import datetime, timedelta, timezone
+
+    start = datetime.fromtimestamp(1_777_000_002, timezone(timedelta(hours=2)))
+    recorder = sequences_of(tmp_path, bag, f'{start.isoformat()},'
+                                           f'{(start + timedelta(seconds=2)).isoformat()},walk,,\n')
+    recorder.save(tmp_path / 'clock.npz')
+    with np.load(tmp_path / 'clock.npz') as file:
+        assert len(file['joints']) == 40
+
+
+def test_one_person_is_too_few_to_measure_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+    from training import train
+
+    bag = write_recording(tmp_path / 'anna', seconds=5)
+    sequences_of(tmp_path, bag, '1,4,standing,,\n').save(tmp_path / 'gestures.npz')
+    (tmp_path / 'gestures.yaml').write_text(code_block('yaml'))
+    with pytest.raises(SystemExit):
+        train.main(['--config', str(tmp_path / 'gestures.yaml'), '--data', str(tmp_path),
+                    '--output', str(tmp_path / 'runs')])
+    assert '2 folds need as many people, the data hold 1' in capsys.readouterr().err
+    assert not (tmp_path / 'runs').exists()

@@ -1,0 +1,154 @@
+"""The search of settings: what it may change, that it resumes, prunes, and runs anywhere alike."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from released import write_split
+
+pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+pytest.importorskip('sklearn', reason='training needs scikit-learn')
+optuna = pytest.importorskip('optuna', reason='the search needs Optuna')
+
+from training import search  # noqa: E402
+from training.paper import protocol  # noqa: E402
+from training.paper.protocol import FoldTrainer, ProtocolConfig  # noqa: E402
+from training.search import Search, load_space, run_search  # noqa: E402
+
+CONFIGS = Path(protocol.__file__).parents[1] / 'configs'
+CONFIG = ProtocolConfig(schedule='constant', batch_size=64, xla=False, epochs=3)
+SPACE: search.Space = {
+    'constant_rate': {'low': 1e-4, 'high': 1e-2, 'log': True},
+    'noise': {'low': 0.0, 'high': 0.2, 'step': 0.05},
+    'batch_size': {'low': 32, 'high': 64, 'step': 32},
+    'swap_sides': {'choices': [False, True]}}
+
+
+@pytest.fixture(scope='module')
+def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with split 1."""
+    folder = tmp_path_factory.mktemp('released')
+    write_split(folder)
+    return folder
+
+
+def settings(folder: Path, **changes: Any) -> Search:
+    """Return a short random search whose trials depend on nothing but their number."""
+    return Search(**{'config': CONFIG, 'space': SPACE, 'model': 'mlp', 'sampler': 'random',
+                     'pruner': 'none', 'storage': f'sqlite:///{folder}/search.db', **changes})
+
+
+def outcome(study: Any) -> list[tuple[dict[str, Any], float | None]]:
+    """Return settings and value of every complete trial, by its settings."""
+    done = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+    return sorted(((t.params, t.value) for t in done), key=lambda pair: sorted(pair[0].items()))
+
+
+@pytest.mark.parametrize('name', ['search_official.yaml', 'search_act.yaml'])
+def test_the_spaces_hold_settings_of_the_protocol(name: str) -> None:
+    space = load_space(CONFIGS / name)
+    study = optuna.create_study()
+    for _ in range(5):
+        ProtocolConfig(**search.suggest(study.ask(), space))  # or it would raise
+    assert 'weight_decay' in space
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('nose: {low: 0, high: 1}', 'unknown settings nose; known: .*noise'),
+    ('seed: {choices: [1]}', 'unknown settings seed'),
+    ('noise: 0.1', 'noise must have choices'), ('noise: {low: 0.1}', 'noise must have choices'),
+    ('noise: {low: 2, high: 1}', 'low of noise is above'), ('[]', 'must be a YAML mapping'),
+    ('noise: {choices: 3}', 'choices of noise must be a list'), ('{', 'cannot read')])
+def test_wrong_spaces_are_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / 'space.yaml'
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_space(file)
+
+
+@pytest.fixture(scope='module')
+def whole(
+    tmp_path_factory: pytest.TempPathFactory, released: Path,
+) -> list[tuple[dict[str, Any], float | None]]:
+    """Return the trials of a search in one go."""
+    trials = outcome(run_search(settings(tmp_path_factory.mktemp('whole')), 2, released))
+    assert len(trials) == 2 and trials[0][0] != trials[1][0]
+    return trials
+
+
+def test_ray_gives_the_trials_of_a_sequence(
+    tmp_path: Path, released: Path, ray_cluster: str, whole: list,
+) -> None:
+    assert outcome(run_search(settings(tmp_path), 2, released, ray_cluster, threads=1)) == whole
+
+
+def test_an_interrupted_search_ends_as_one_that_was_not(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch, whole: list,
+) -> None:
+    run, calls = FoldTrainer.run, []
+
+    def interrupted(self: FoldTrainer, *arguments: Any, **options: Any) -> Any:
+        calls.append(self.config)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(FoldTrainer, 'run', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_search(settings(tmp_path), 2, released)
+    study = run_search(settings(tmp_path), 2, released)
+    assert len(calls) == 3 and calls[1] == calls[2]
+    assert outcome(study) == whole
+    assert len(study.trials) == 3  # with the interrupted one
+    run_search(settings(tmp_path), 2, released)
+    assert len(calls) == 3  # nothing was left to do
+
+
+def test_trials_that_lag_behind_are_pruned(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the median of earlier trials as the bar, a trial that learns nothing is ended early."""
+    monkeypatch.setattr(optuna.pruners, 'MedianPruner', partial(
+        optuna.pruners.MedianPruner, n_startup_trials=1))
+    options = settings(tmp_path, pruner='median', space={
+        'constant_rate': {'choices': [0.0, 3e-3]}})
+    study = search.open_study(options)
+    for rate in (3e-3, 0.0):
+        study.enqueue_trial({'constant_rate': rate})
+    study = run_search(options, 2, released)
+    assert [trial.state.name for trial in study.trials] == ['COMPLETE', 'PRUNED']
+    assert 1 <= len(study.trials[1].intermediate_values) < CONFIG.epochs
+    assert '1 trials complete, 1 pruned' in search.describe(study)
+
+
+def test_other_settings_and_unreachable_storage_are_refused(
+    tmp_path: Path, released: Path,
+) -> None:
+    search.open_study(settings(tmp_path))
+    with pytest.raises(ValueError, match="study 'search' of .* has other settings"):
+        search.open_study(settings(tmp_path, fold=1))
+    (tmp_path / 'broken.db').write_bytes(b'not a database at all' * 100)
+    with pytest.raises(ValueError, match=r'cannot use the storage .*broken\.db'):
+        search.open_study(settings(tmp_path, storage=f'sqlite:///{tmp_path}/broken.db'))
+
+
+def test_command_line(
+    tmp_path: Path, released: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, space = tmp_path / 'run.yaml', tmp_path / 'space.yaml'
+    config.write_text(yaml.safe_dump({'epochs': 2, 'batch_size': 64, 'xla': False}))
+    space.write_text(yaml.safe_dump({'noise': {'low': 0.0, 'high': 0.1}}))
+    arguments = ['--config', str(config), '--space', str(space), '--data', str(released),
+                 '--model', 'mlp', '--storage', f'sqlite:///{tmp_path}/new/search.db']
+    search.main([*arguments, '--trials', '2'])
+    table = capsys.readouterr().out
+    assert table.startswith('mlp-space: 2 trials complete, 0 pruned.')
+    assert '| trial | validation balanced % | noise |' in table
+    with pytest.raises(SystemExit) as caught:
+        search.main([*arguments, '--space', str(config)])
+    assert caught.value.code == 2
+    assert 'batch_size must have choices' in capsys.readouterr().err

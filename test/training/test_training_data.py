@@ -1,0 +1,367 @@
+"""Skeleton files, actor-disjoint splits, virtual cameras and windows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from act_ros.actions.features import MOTION, extract_features
+from act_ros.actions.window import PoseWindow, sample_windows
+from act_ros.core.skeletons import get_layout
+from training import metrics
+from training.augmentation import (
+    LAYOUT,
+    VIEWS,
+    Augmentation,
+    WindowSampler,
+    clip_windows,
+    look,
+    measure_bodies,
+    render,
+    sampling_weights,
+    see_clips,
+    set_proportions,
+)
+from training.config import TrainConfig, load_config, parse_config
+from training.data import load_data
+from training.datasets.skeletons import (
+    JOINTS,
+    DataError,
+    assign_folds,
+    check_disjoint,
+    load_sequences,
+)
+
+OPENPOSE = get_layout('mpose13_openpose').joints
+PERSON = {  # metres: x right in the image, y down, z away
+    'head': (0, -0.75, 4), 'l_shoulder': (0.2, -0.5, 4), 'l_elbow': (0.25, -0.2, 4),
+    'l_wrist': (0.25, 0.05, 4), 'l_hip': (0.1, 0, 4), 'l_knee': (0.1, 0.4, 4),
+    'l_foot': (0.1, 0.8, 4), 'r_shoulder': (-0.2, -0.5, 4), 'r_elbow': (-0.25, -0.2, 4),
+    'r_wrist': (-0.25, 0.05, 4), 'r_hip': (-0.1, 0, 4), 'r_knee': (-0.1, 0.4, 4),
+    'r_foot': (-0.1, 0.8, 4)}
+
+
+def write(path: Path, seed: int = 0, layout: str = 'mpose13_3d', **changes: Any) -> Path:
+    """Write twelve sequences of six people, classes 0, 1 and -1, with swinging wrists."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(20, 90, 12)
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    if layout == 'coco17_2d':
+        joints = rng.uniform(10, 60, (offsets[-1], 17, 3))
+        joints[..., 2] = 0.5
+    else:
+        joints = np.repeat(np.array([PERSON[j] for j in OPENPOSE])[None], offsets[-1], axis=0)
+        joints[:, OPENPOSE.index('l_wrist'), 1] += 0.3 * np.sin(np.arange(offsets[-1]) / 5)
+    values: dict[str, Any] = {
+        'joints': joints.astype(np.float32), 'offsets': offsets.astype(np.int64),
+        'label': np.tile([0, 1, -1], 4).astype(np.int8),
+        'source_label': np.tile(['stand', 'wave', 'drink'], 4),
+        'actor': np.repeat([f's{i}' for i in range(6)], 2), 'view': np.full(12, ''),
+        'fps': np.full(12, 30, np.float32), 'take': np.array([f'take{i}' for i in range(12)]),
+        'layout': np.array([layout])}
+    np.savez_compressed(path, **{**values, **changes})
+    return path
+
+
+def test_a_file_is_read_by_joint_name(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz'),
+                                write(tmp_path / 'b.npz', 1, 'coco17_2d')])
+    assert len(sequences) == 24
+    assert sequences.joints.shape == (sequences.offsets[-1], 13, 4)
+    np.testing.assert_allclose(
+        sequences.joints[0, JOINTS.index('r_elbow'), :3], PERSON['r_elbow'])
+    np.testing.assert_allclose(sequences.joints[0, JOINTS.index('l_ankle'), :3], PERSON['l_foot'])
+    assert sequences.flat.tolist() == [False] * 12 + [True] * 12
+    assert (sequences.joints[sequences.offsets[12]:, :, 2] == 0).all()
+    part = sequences.select(np.array([3, 14]))
+    assert part.lengths.tolist() == sequences.lengths[[3, 14]].tolist()
+    np.testing.assert_array_equal(
+        part.joints[:part.lengths[0]],
+        sequences.joints[sequences.offsets[3]:sequences.offsets[4]])
+
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    ({'joints': np.zeros((5, 12, 3), np.float32)}, 'joints must be'),
+    ({'joints': np.zeros((5, 13, 3), np.int32)}, 'floating point'),
+    ({'offsets': np.arange(13, dtype=np.int64)}, 'offsets must ascend'),
+    ({'offsets': np.arange(4, dtype=np.int64)}, '13 integers for 12 labels'),
+    ({'label': np.full(12, 20)}, 'labels must lie'),
+    ({'label': np.zeros(12, np.float32)}, 'label must be integers'),
+    ({'fps': np.zeros(12, np.float32)}, 'fps must be positive'),
+    ({'take': np.full(12, 'same')}, "take 'same' occurs more than once"),
+    ({'layout': np.array(['kinect25'])}, 'kinect25.*mpose13_3d'),
+    ({'actor': np.array(['a'])}, 'actor has 1 entries for 12'),
+])
+def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, changes: dict, message: str) -> None:
+    path = write(tmp_path / 'wrong.npz', **changes)
+    with pytest.raises(DataError, match=f'wrong.npz.*{message}'):
+        load_sequences([path])
+
+
+def test_nan_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / 'nan.npz')
+    values = dict(np.load(path))
+    values['joints'][values['offsets'][7]] = np.nan
+    np.savez(path, **values)
+    with pytest.raises(DataError, match=r'sequence 7 \(take7\) holds NaN'):
+        load_sequences([path])
+    with pytest.raises(DataError, match='absent.npz: no such file'):
+        load_sequences([tmp_path / 'absent.npz'])
+    (tmp_path / 'broken.npz').write_bytes(b'PK\x03\x04 interrupted download')
+    with pytest.raises(DataError, match='broken.npz: is not a readable'):
+        load_sequences([tmp_path / 'broken.npz'])
+    del values['actor']
+    np.savez(path, **values)
+    with pytest.raises(DataError, match='lacks the arrays actor'):
+        load_sequences([path])
+
+
+def test_nobody_is_in_two_folds(tmp_path: Path) -> None:
+    nobody = write(tmp_path / 'films.npz', 1, actor=np.full(12, ''))
+    sequences = load_sequences([write(tmp_path / 'a.npz'), nobody])
+    folds = assign_folds(sequences, 3, seed=0)
+    for group in np.unique(sequences.group):
+        assert len(np.unique(folds[sequences.group == group])) == 1
+    named = sequences.source == 'a'
+    assert set(folds[named]) == {0, 1, 2}
+    # Takes of unknown people that lie side by side may show the same person.
+    stands = (sequences.source == 'films') & (sequences.source_label == 'stand')
+    assert len(np.unique(sequences.group[stands])) == 1
+    check_disjoint(sequences.select(folds == 0), sequences.select(folds == 1))
+    with pytest.raises(DataError, match='both sides'):
+        check_disjoint(sequences, sequences.select(folds == 1))
+
+
+def test_proportions_become_those_asked_for(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    bodies = measure_bodies(sequences)
+    np.testing.assert_allclose(bodies[0], (0.5, 0.4, 0.25, 0.2), atol=1e-4)
+    points = sequences.joints[None, :5, :, :3]
+    wanted = [np.array([x], np.float32) for x in (1.6, 0.42, 0.3)]
+    person = set_proportions(points, bodies[:1], *wanted)[0, 0]
+    joint = {name: person[i] for i, name in enumerate(JOINTS)}
+    neck, hips = ((joint[f'l_{j}'] + joint[f'r_{j}']) / 2 for j in ('shoulder', 'hip'))
+    torso = np.linalg.norm(neck - hips)
+    assert torso / abs(hips[1] - joint['l_knee'][1]) == pytest.approx(1.6, rel=1e-3)
+    assert np.linalg.norm(joint['head'] - neck) / torso == pytest.approx(0.42, rel=1e-3)
+    assert np.linalg.norm(joint['l_hip'] - joint['r_hip']) / torso == pytest.approx(0.3, rel=1e-3)
+
+
+def test_cameras_turn_look_down_and_keep_their_distance() -> None:
+    points = np.array([PERSON[j.replace('ankle', 'foot')] for j in JOINTS], np.float32)
+    points = np.tile(points, (4, 2, 1, 1))
+    zero = np.zeros(4)
+    position = np.tile([0, 0, 4.0], (4, 1))
+    yaw = np.deg2rad([0, 180, 90, 0])
+    pitch = np.deg2rad([0, 0, 0, 30])
+    position[0, 2] = 0.0  # inside the person
+    pixels = look(points, yaw, pitch, position, zero + 400)
+    left, right = JOINTS.index('l_wrist'), JOINTS.index('r_wrist')
+    assert np.isfinite(pixels).all()
+    assert (pixels[0, :, left, 0] > pixels[0, :, right, 0]).all()
+    assert (pixels[1, :, left, 0] < pixels[1, :, right, 0]).all()  # seen from behind
+    np.testing.assert_allclose(pixels[2, :, left, 0], pixels[2, :, right, 0], atol=0.5)
+    # From above the head is nearer than the feet: shoulders look wider beside the knees.
+    widths = [np.ptp(pixels[i, 0, [JOINTS.index('l_shoulder'), JOINTS.index('r_shoulder')], 0])
+              for i in (1, 3)]
+    assert widths[1] > widths[0] * 1.02
+
+
+def test_drawn_windows_are_finite_labelled_and_repeatable(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz'),
+                                write(tmp_path / 'b.npz', 1, 'coco17_2d')])
+    before = sequences.joints.copy()
+    sampler = WindowSampler(sequences, 30, 15.0, 'mpose-v1', Augmentation(), unknown_share=0.5)
+    features, label = sampler.draw(np.random.default_rng(3), 400)
+    assert features.shape == (400, 30, 52)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    assert 0.4 < (label == -1).mean() < 0.6
+    assert set(label) == {-1, 0, 1}
+    again, _ = sampler.draw(np.random.default_rng(3), 400)
+    np.testing.assert_array_equal(features, again)
+    assert sampler.draw(np.random.default_rng(3), 5, 12)[0].shape == (5, 12, 52)
+    np.testing.assert_array_equal(sequences.joints, before)
+
+
+def test_limbs_are_stretched_alike_on_both_sides_and_flat_people_narrowed(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    still = replace(VIEWS['own'], limbs=0.2, flat_turn=60.0)
+    points = np.repeat(sequences.joints[None, :4], 50, axis=0)
+    bodies, deep = np.repeat(measure_bodies(sequences)[:1], 50, axis=0), np.zeros(50, bool)
+    seen = render(np.random.default_rng(0), points, bodies, deep, still)
+    place = {name: seen[:, 0, i, :2] for i, name in enumerate(JOINTS)}
+    length = {bone: np.linalg.norm(place[bone] - place[f'{bone[0]}_{end}'], axis=-1)
+              for bone, end in (('l_knee', 'ankle'), ('r_knee', 'ankle'), ('l_hip', 'knee'))}
+    np.testing.assert_allclose(length['l_knee'], length['r_knee'], rtol=1e-2)
+    assert 0.1 < np.log(length['l_knee']).std() < 0.3
+    assert abs(np.corrcoef(length['l_knee'], length['l_hip'])[0, 1]) < 0.5
+    flat = render(np.random.default_rng(0), points, bodies, ~deep, still)
+    width, height = np.ptp(flat[:, 0, :, 0], axis=1), np.ptp(flat[:, 0, :, 1], axis=1)
+    assert (width / height).min() < 0.75 * (width / height).max()
+
+
+def test_cameras_follow_people_or_are_carried_by(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    points = np.repeat(sequences.joints[None, :20], 30, axis=0)
+    points[..., 0] += np.linspace(0, 1, 20)[:, None]  # they walk a metre to the right
+    bodies, deep = np.repeat(measure_bodies(sequences)[:1], 30, axis=0), np.zeros(30, bool)
+    hips = [JOINTS.index('l_hip'), JOINTS.index('r_hip')]
+
+    def way(**options: Any) -> np.ndarray:
+        seen = render(np.random.default_rng(0), points, bodies, deep,
+                      replace(VIEWS['own'], **options))
+        assert np.isfinite(seen).all()
+        middle = seen[:, :, hips, :2].mean(axis=2)
+        return (middle[:, -1] - middle[:, 0]) / np.ptp(seen[..., 1], axis=(1, 2))[:, None]
+
+    assert (way()[:, 0] > 0.4).all()
+    np.testing.assert_allclose(way(followed=1), 0, atol=0.02)
+    still = way(followed=1, moved=1)
+    assert still[:, 0].std() > 3 * still[:, 1].std() > 0.1  # turning more than nodding
+    assert abs(way(followed=0.5)[:, 0]).min() < 0.02 < 0.4 < way(followed=0.5)[:, 0].max()
+
+
+def test_the_sampler_makes_the_features_that_the_bundle_will_name(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    paper, motion = (
+        WindowSampler(sequences, 30, 15.0, name, Augmentation()).draw(
+            np.random.default_rng(0), 50)[0].reshape(50, 30, 13, 4)
+        for name in ('mpose-v1', MOTION))
+    np.testing.assert_array_equal(paper[..., :2], motion[..., :2])
+    assert abs(paper - motion)[..., 2:].max() > 0.01
+
+
+def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> None:
+    write(tmp_path / 'a.npz')
+    take = [str(x) for x in load_sequences([tmp_path / 'a.npz']).take]
+    config = TrainConfig(name='x', files=('a.npz',), labels=('still', 'wave', 'more'), folds=2,
+                         members=(0,))
+    before, folds = load_data(config, tmp_path)
+    after, same = load_data(replace(config, relabelled={f'a/{take[4]}': 'more'}), tmp_path)
+    np.testing.assert_array_equal(same, folds)
+    assert after.label[4] == 2
+    np.testing.assert_array_equal(np.delete(after.label, 4), np.delete(before.label, 4))
+    named, _ = load_data(replace(config, relabelled={'a/dr?nk': 'more'}), tmp_path)
+    np.testing.assert_array_equal(named.label == 2, before.label == -1)
+    with pytest.raises(DataError, match="no clip is called 'b/\\*'"):
+        load_data(replace(config, relabelled={'b/*': 'more'}), tmp_path)
+    with pytest.raises(ValueError, match='relabelled must give labels'):
+        replace(config, relabelled={'a/*': 'fly'})
+
+
+def test_sampling_is_balanced_within_every_source(tmp_path: Path) -> None:
+    """Also a class that one source alone has is as likely there as the others are."""
+    sequences = replace(
+        load_sequences([write(tmp_path / 'a.npz')]),
+        label=np.array([0] * 4 + [1, -1, -1] + [0] * 3 + [2] * 2),
+        source=np.array(['film'] * 7 + ['depth'] * 5))
+    weights = sampling_weights(sequences, unknown_share=0.2, balance=1.0)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[5:7].sum() == pytest.approx(0.2)
+    for cell in (slice(4), slice(4, 5), slice(7, 10), slice(10, 12)):
+        assert weights[cell].sum() == pytest.approx(0.2)
+    known = np.delete(sampling_weights(sequences, 0.2, 0.0), [5, 6])
+    np.testing.assert_allclose(known, 0.08)
+    half = sampling_weights(sequences, 0.2, 0.5)
+    assert half[:4].sum() == pytest.approx(2 * half[4])
+
+
+def test_clips_are_cut_as_the_live_window_cuts(tmp_path: Path) -> None:
+    """A node that is fed the clip's frames sees, at each window's end, the same window."""
+    sequences = see_clips(load_sequences([write(tmp_path / 'a.npz')]), 'own')
+    windows, clip = clip_windows(sequences, num_frames=10, frame_rate=15.0, stride=1 / 15)
+    assert set(clip) == set(range(12))
+    for i in (0, 5):
+        begin, end = sequences.offsets[i:i + 2]
+        live = PoseWindow(10, 15.0, 13, max_gap=1.0)
+        seen = []
+        for frame in range(begin, end):
+            live.append(round((frame - begin) / 30 * 1e9),
+                        sequences.joints[frame][:, [0, 1, 3]])
+            if live.span >= round(9 / 15 * 1e9):
+                seen.append(sample_windows([live], 10, 15.0, 0.2)[0])
+        expected = np.stack(seen)[::2]
+        mine = windows[clip == i][..., [0, 1, 3]]
+        np.testing.assert_allclose(mine, expected[:len(mine)], rtol=1e-3, atol=0.05)
+
+
+def test_a_clip_is_seen_by_one_camera(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    for view in VIEWS:
+        seen = see_clips(sequences, view)
+        assert np.isfinite(extract_features(seen.joints[None, :, :, :2], LAYOUT)).all()
+        np.testing.assert_array_equal(see_clips(sequences, view).joints, seen.joints)
+    own = see_clips(sequences, 'own').joints
+    still = JOINTS.index('r_knee')
+    a, b = sequences.offsets[:2]
+    assert np.ptp(own[a:b, still, :2], axis=0).max() < 1.0
+
+
+def test_metrics_of_a_known_case() -> None:
+    label = np.array([0, 0, 0, 1])
+    probabilities = np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.3, 0.7, 0], [0.2, 0.8, 0]])
+    result = metrics.summary(label, probabilities)
+    assert result['accuracy'] == pytest.approx(0.75)
+    assert result['balanced_accuracy'] == pytest.approx((2 / 3 + 1) / 2)
+    assert result['macro_f1'] == pytest.approx((0.8 + 2 / 3) / 2)
+    # Each answer has a bin of its own, but for the two of 0.8, both right.
+    assert result['ece'] == pytest.approx((0.1 + 0.4 + 0.7) / 4)
+    clips = metrics.clip_mean(np.array([[1., 0], [0, 1], [1, 0]]), np.array([0, 0, 1]))
+    np.testing.assert_allclose(clips, [[0.5, 0.5], [1.0, 0.0]])
+    assert metrics.unknown_threshold(np.linspace(0, 1, 10_001)) == pytest.approx(0.05, abs=1e-3)
+    # Of a few clips all as sure the next may well be less so, and is no unknown for that.
+    assert 0 < metrics.unknown_threshold(np.full(12, 0.8)) < 0.6
+
+
+def test_temperature_is_recovered() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4000, 5))
+    label = np.array([rng.choice(5, p=p) for p in metrics.softmax(logits)])
+    assert metrics.fit_temperature(3 * logits, label) == pytest.approx(3, rel=0.1)
+    calibrated = metrics.softmax(3 * logits, metrics.fit_temperature(3 * logits, label))
+    assert metrics.expected_calibration_error(label, calibrated) < 0.03
+
+
+def test_windows_of_a_few_clips_count_no_more_than_the_clips() -> None:
+    logits = np.eye(3) * 4
+    of_clips = metrics.fit_temperature(logits, np.arange(3))
+    windows = np.repeat(logits, 25, axis=0), np.repeat(np.arange(3), 25)
+    assert metrics.fit_temperature(*windows, clips=3) == pytest.approx(of_clips, rel=1e-6)
+    assert metrics.fit_temperature(*windows) < of_clips
+
+
+def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
+    logits = np.array([[2.0, 1.0, 0.0, 5.0], [2.0, 1.0, 0.0, -5.0]])
+    shared = metrics.softmax(metrics.share_background(logits, 3))
+    assert (shared.argmax(-1) == 0).all()
+    assert shared[0].max() < 0.4 < shared[1].max()
+    np.testing.assert_allclose(shared.sum(-1), 1)
+    np.testing.assert_array_equal(metrics.share_background(logits, 4), logits)
+
+
+def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'run.yaml'
+    path.write_text('name: x\nfiles: [a.npz]\nepoch: 3\n')
+    with pytest.raises(ValueError, match='run.yaml.*unknown settings epoch'):
+        load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\nfolds: 2\nmembers: [2]\n')
+    with pytest.raises(ValueError, match='members must be folds'):
+        load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\naugmentation: {pitch: [0, 5]}\n')
+    assert load_config(path).augmentation.pitch == (0, 5)
+
+
+def test_a_configuration_survives_its_json(tmp_path: Path) -> None:
+    path = tmp_path / 'run.yaml'
+    path.write_text('name: x\nfiles: [a.npz]\naugmentation: {limbs: 0.1, pitch: [0, 5]}\n'
+                    'relabelled: {a/x*: walk}\n')
+    config = load_config(path)
+    assert config.augmentation == Augmentation(limbs=0.1, pitch=(0.0, 5.0))
+    assert parse_config(json.loads(json.dumps(asdict(config)))) == config

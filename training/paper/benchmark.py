@@ -1,0 +1,147 @@
+"""
+Train and test networks on MPOSE2021 by the paper's protocol: splits x folds x models.
+
+    python -m training.paper.benchmark --config training/configs/mpose_benchmark.yaml
+
+Every fold is a file of its own: an interrupted benchmark goes on where it stopped, also within a
+fold. The tables and figures are made of all folds that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from training.checkpoint import CheckpointError, write_arrays, write_whole
+from training.cluster import ClusterError, run_jobs
+from training.datasets.skeletons import DataError
+from training.models import MODELS
+from training.paper.benchmark_report import write_report
+from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
+from training.paper.protocol import FoldTrainer, ProtocolConfig, load_protocol, start_afresh
+
+Job = tuple[int, str, int]
+"""Split, model, fold."""
+
+# What says which folds are trained, not how.
+_EXTENT = ('extractor', 'splits', 'folds', 'models', 'ensemble_model', 'ensembles')
+
+
+def fold_file(folder: Path, extractor: str, job: Job) -> Path:
+    """Return the file of a fold's result."""
+    split, model, fold = job
+    return folder / extractor / f'split_{split}' / model / f'fold_{fold}.npz'
+
+
+def train_fold(
+    data: MposeSplit, model: str, fold: int, config: ProtocolConfig, checkpoint: Path,
+    threads: int = 0, progress: bool = False, logs: Path | None = None,
+) -> dict[str, np.ndarray]:
+    """
+    Train a network on a fold and return the arrays of its result, see `FoldTrainer.run`.
+
+    :param logs: folder for TensorBoard's logs of loss and validation accuracy.
+    """
+    start_afresh(threads)
+    trainer = FoldTrainer(config, data, model, fold)
+    title = f'split {data.split} {model} fold {fold}' if progress else None
+    if logs is None:
+        return trainer.run(checkpoint, title)
+    import tensorflow as tf  # TensorBoard is optional
+
+    with tf.summary.create_file_writer(str(logs)).as_default():
+        def log(epoch: int, values: dict[str, float]) -> None:
+            for name, value in values.items():
+                if np.isfinite(value):
+                    tf.summary.scalar(name, value, step=epoch)
+        return trainer.run(checkpoint, title, log)
+
+
+def run_benchmark(
+    config: ProtocolConfig, folder: Path, data: str | Path | None = None,
+    address: str | None = None, threads: int = 0, tensorboard: bool = False,
+) -> None:
+    """
+    Train every fold that is not there yet.
+
+    :param folder: of the results; refused (ValueError) if it holds those of other settings.
+    :param data: folder of the data set, by default the cache of the ``mpose`` package.
+    :param address: of a Ray cluster, see `training.cluster.run_jobs`.
+    """
+    _check_settings(folder, config)
+    jobs = [(split, model, fold) for split in config.splits for model in config.models
+            for fold in range(config.folds)]
+    todo = [job for job in jobs if not fold_file(folder, config.extractor, job).is_file()]
+    splits = {split: load_mpose(config.extractor, split, data, config.output_layout,
+                                config.num_classes)
+              for split in sorted({job[0] for job in todo})}
+    calls = []
+    for job in todo:
+        result = fold_file(folder, config.extractor, job).absolute()
+        calls.append((*job, config, result.with_name(f'{result.stem}.checkpoint.npz'), threads,
+                      address is None, result.with_suffix('.logs') if tensorboard else None))
+    bar = tqdm(run_jobs(train_fold, calls, splits, address, threads or 1), initial=len(jobs)
+               - len(todo), total=len(jobs), desc=f'{config.name} {config.extractor}', unit='fold',
+               file=sys.stderr)
+    for call, arrays in bar:
+        write_arrays(fold_file(folder, config.extractor, call[:3]), **arrays)
+        call[4].unlink(missing_ok=True)
+
+
+def _check_settings(folder: Path, config: ProtocolConfig) -> None:
+    """Keep the settings beside the results; refuse to mix results of several."""
+    values = {k: v for k, v in asdict(config).items() if k not in _EXTENT}
+    text = json.dumps(values, indent=1, sort_keys=True) + '\n'
+    path = folder / 'config.json'
+    if path.is_file() and path.read_text(encoding='utf-8') != text:
+        raise ValueError(f'{folder} holds results of other settings (see {path}): choose another '
+                         f'--output, or remove it')
+    if not path.is_file():
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser.add_argument('--config', type=Path, help='YAML file; default: the paper, with AcT-µ',
+                        default=Path(__file__).parents[1] / 'configs' / 'mpose_benchmark.yaml')
+    parser.add_argument('--data', type=Path,
+                        help='folder that holds <extractor>/<split>/; default: ~/.mpose, where the '
+                             'mpose package downloads to')
+    parser.add_argument('--output', type=Path, default=Path('runs'),
+                        help='folder for the results; the benchmark gets one inside')
+    parser.add_argument('--extractor', choices=LAYOUTS, help='instead of the one of the file')
+    parser.add_argument('--models', nargs='+', choices=MODELS, metavar='MODEL',
+                        help='instead of those of the file')
+    parser.add_argument('--splits', nargs='+', type=int, choices=SPLITS, help='likewise')
+    parser.add_argument('--folds', type=int, help='likewise: the first so many')
+    parser.add_argument('--threads', type=int, default=0,
+                        help='CPU threads a fold takes; default: all, with --ray 1')
+    parser.add_argument('--ray', metavar='ADDRESS',
+                        help='train on this Ray cluster: host:port, auto or local')
+    parser.add_argument('--tensorboard', action='store_true', help='write logs for TensorBoard')
+    options = parser.parse_args(arguments)
+    try:
+        config = load_protocol(options.config)
+        extent: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name in ('extractor', 'models', 'splits', 'folds')
+            if (value := getattr(options, name)) is not None}
+        config = replace(config, **extent)
+        folder = options.output / config.name
+        threads = options.threads or (1 if options.ray else 0)
+        run_benchmark(config, folder, options.data, options.ray, threads, options.tensorboard)
+        print(write_report(folder, config))
+    except (ValueError, DataError, CheckpointError, ClusterError) as error:
+        parser.exit(2, f'{parser.prog}: {error}\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,195 @@
+"""Tables and figures of a benchmark, made of the files of its folds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.checkpoint import read_arrays, write_whole
+from training.datasets.labels import MPOSE_LABELS
+from training.metrics import confusion_matrix, softmax
+
+if TYPE_CHECKING:
+    from training.paper.protocol import ProtocolConfig
+
+Row = dict[str, Any]
+Fold = dict[str, np.ndarray]
+
+PAPER = Path(__file__).with_name('paper_results.csv')
+
+
+def scores(label: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
+    """Return accuracy and balanced accuracy in percent."""
+    from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+    answer = probabilities.argmax(axis=-1)
+    return (100 * float(accuracy_score(label, answer)),
+            100 * float(balanced_accuracy_score(label, answer)))
+
+
+def ensemble_probabilities(folds: Iterable[Fold]) -> np.ndarray:
+    """Return the mean (N, C) of the members' probabilities."""
+    return np.mean([softmax(fold['logits'].astype(np.float64)) for fold in folds], axis=0)
+
+
+def read_folds(folder: Path, extractor: str) -> dict[tuple[int, str], list[Fold]]:
+    """Return the folds of every split and model that are there, by fold number."""
+    found: dict[tuple[int, str], list[Fold]] = {}
+    for place in sorted((folder / extractor).glob('split_*/*')):
+        files = sorted(place.glob('fold_?.npz'), key=lambda path: int(path.stem.split('_')[1]))
+        if files:
+            split = int(place.parent.name.split('_')[1])
+            found[split, place.name] = [read_arrays(path) for path in files]
+    return found
+
+
+def paper_results() -> dict[tuple[str, str, int, int], tuple[float, float]]:
+    """Return the paper's accuracy and balanced accuracy by extractor, model, members, split."""
+    return {(row['extractor'], row['model'], int(row['members']), split):
+            (float(row[f'accuracy_{split}']), float(row[f'balanced_{split}']))
+            for row in _paper_rows() for split in (1, 2, 3)}
+
+
+def paper_parameters(extractor: str = 'openpose') -> dict[tuple[str, int], int]:
+    """Return the thousands of parameters that the paper lists, by model and members."""
+    return {(row['model'], int(row['members'])): int(row['parameters'])
+            for row in _paper_rows() if row['extractor'] == extractor}
+
+
+def _paper_rows() -> list[dict[str, str]]:
+    return list(csv.DictReader(line for line in PAPER.read_text(encoding='utf-8').splitlines()
+                               if not line.startswith('#')))
+
+
+def rows_of(
+    folds: dict[tuple[int, str], list[Fold]], extractor: str, ensemble_model: str,
+    ensembles: Iterable[int],
+) -> list[Row]:
+    """
+    Return a row for every split, model and number of members.
+
+    Ensembles are made of disjoint groups of folds; mean and standard deviation (of the population,
+    as the authors') are over folds or groups.
+    """
+    paper, counts = paper_results(), paper_parameters(extractor)
+    rows = []
+    for (split, model), members in folds.items():
+        sizes = [1, *ensembles] if model == ensemble_model else [1]
+        for size in sizes:
+            groups = [members[i:i + size] for i in range(0, len(members) - size + 1, size)]
+            if not groups:
+                continue
+            values = np.array([scores(group[0]['label'], ensemble_probabilities(group))
+                               for group in groups])
+            theirs = paper.get((extractor, model, size, split), (None, None))
+            rows.append({
+                'extractor': extractor, 'split': split, 'model': model, 'members': size,
+                'parameters': size * int(members[0]['parameters']),
+                'paper_parameters': 1000 * counts.get((model, size), 0) or None,
+                'runs': len(groups),
+                'accuracy': values[:, 0].mean(), 'accuracy_std': values[:, 0].std(),
+                'balanced': values[:, 1].mean(), 'balanced_std': values[:, 1].std(),
+                'paper_accuracy': theirs[0], 'paper_balanced': theirs[1]})
+    return sorted(rows, key=lambda row: (row['split'], row['members'], row['parameters']))
+
+
+def as_csv(rows: list[Row]) -> str:
+    """Return the rows as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows({k: f'{v:.3f}' if isinstance(v, float) else v for k, v in row.items()}
+                     for row in rows)
+    return text.getvalue()
+
+
+def as_markdown(rows: list[Row]) -> str:
+    """Return a table: a line a model, our accuracy / balanced accuracy and the paper's a split."""
+    splits = sorted({row['split'] for row in rows})
+    names = list(dict.fromkeys((row['model'], row['members']) for row in rows))
+    cells = {(row['model'], row['members'], row['split']): row for row in rows}
+    lines = [f'MPOSE2021, {rows[0]["extractor"]}: accuracy / balanced accuracy in percent, mean ± '
+             f'standard deviation over the runs (folds, or disjoint groups of folds).', '',
+             '| model | parameters | paper | ' + ' | '.join(
+                 f'split {s} | runs | paper' for s in splits) + ' |',
+             '|---|--:|--:|' + '---|--:|---|' * len(splits)]
+    for model, members in names:
+        found = [cells.get((model, members, split)) for split in splits]
+        title = model if members == 1 else f'{model} ×{members}'
+        row = next(row for row in found if row)
+        theirs = f'{row["paper_parameters"]:,}' if row['paper_parameters'] else '-'
+        lines.append(f'| {title} | {row["parameters"]:,} | {theirs} | '
+                     + ' | '.join(_cell(r) for r in found) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return '- | 0 | -'
+    paper = ('-' if row['paper_accuracy'] is None else
+             f'{row["paper_accuracy"]:.2f} / {row["paper_balanced"]:.2f}')
+    return (f'{row["accuracy"]:.2f} ± {row["accuracy_std"]:.2f} / '
+            f'{row["balanced"]:.2f} ± {row["balanced_std"]:.2f} | {row["runs"]} | {paper}')
+
+
+def plot_curves(path: Path, folds: list[Fold], title: str) -> None:
+    """Draw loss and validation accuracy of every fold over epochs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout='constrained')
+    for axes, name in zip(figure.subplots(1, 2), ('loss', 'validation_accuracy'), strict=True):
+        for fold in folds:
+            epochs = np.arange(1, len(fold[name]) + 1)
+            measured = np.isfinite(fold[name])
+            axes.plot(epochs[measured], fold[name][measured], linewidth=1)
+        axes.set(xlabel='epoch', title=name.replace('_', ' '))
+        axes.grid(alpha=0.3)
+    figure.suptitle(f'{title}, {len(folds)} folds')
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=120))
+
+
+def plot_confusion(path: Path, folds: list[Fold], title: str) -> None:
+    """Draw the confusion matrix of all folds together, in percent of the true class."""
+    from matplotlib.figure import Figure
+
+    classes = folds[0]['logits'].shape[-1]
+    matrix = sum(confusion_matrix(fold['label'], fold['logits'].argmax(-1), classes)
+                 for fold in folds)
+    shares = 100 * matrix / np.maximum(np.sum(matrix, axis=1, keepdims=True), 1)
+    names = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
+    figure = Figure(figsize=(8, 8), layout='constrained')
+    axes = figure.subplots()
+    axes.imshow(shares, cmap='Blues', vmin=0, vmax=100)
+    for i, j in zip(*np.nonzero(shares >= 0.5), strict=True):
+        axes.text(j, i, f'{shares[i, j]:.0f}', ha='center', va='center', fontsize=7,
+                  color='white' if shares[i, j] > 50 else 'black')
+    axes.set_xticks(range(classes), names, rotation=90)
+    axes.set_yticks(range(classes), names)
+    axes.set(xlabel='answer', ylabel='action', title=f'{title}, percent of the action')
+    write_whole(path, lambda temporary: figure.savefig(temporary, dpi=120))
+
+
+def write_report(folder: Path, config: ProtocolConfig) -> str:
+    """
+    Write ``results.csv``, ``results.md`` and each model's figures; return the Markdown table.
+
+    :raises ValueError: when there is no fold yet.
+    """
+    place = folder / config.extractor
+    folds = read_folds(folder, config.extractor)
+    if not folds:
+        raise ValueError(f'{place} holds no fold yet')
+    rows = rows_of(folds, config.extractor, config.ensemble_model, config.ensembles)
+    table = as_markdown(rows)
+    write_whole(place / 'results.csv', lambda path: path.write_text(as_csv(rows), 'utf-8'))
+    write_whole(place / 'results.md', lambda path: path.write_text(table, 'utf-8'))
+    for (split, model), members in folds.items():
+        where, title = place / f'split_{split}' / model, f'{model}, split {split}'
+        plot_curves(where / 'curves.png', members, title)
+        plot_confusion(where / 'confusion.png', members, title)
+    return table

@@ -1,0 +1,382 @@
+"""
+Weights trained on MPOSE2021 become a bundle that the robot runs.
+
+    python -m training.paper.import_weights --h5 AcT_micro_1_0.h5 --size mu \\
+        --layout mpose13_openpose --output models
+    python -m training.paper.import_weights --folds runs/mpose/openpose/split_1/act_mu/fold_*.npz \\
+        --name act_mu_mpose --output models
+
+Reads the Keras ``.h5`` weights that https://github.com/PIC4SeR/AcT writes and offers, or the folds
+of our own `training.paper.benchmark`. Several files become one ensemble. What they do not say has a
+default: the 20 labels of MPOSE2021, its 30 frames a second, and windows of two thirds of their
+length or more, as its clips have. Folds hold validation data, on which temperature and threshold
+are fitted; ``.h5`` files do not: a temperature of 1 and a threshold of 0.5. Beside the bundle
+stands a ``.weights.h5`` file, with which `training.train` can go on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import h5py
+import keras
+import numpy as np
+
+from act_ros.actions.bundle import Bundle, save_bundle
+from act_ros.actions.features import extract_features, num_features
+from act_ros.core.skeletons import LAYOUTS, get_layout
+from training.checkpoint import CheckpointError, read_arrays
+from training.datasets.labels import MPOSE_LABELS
+from training.export import QUANTISATIONS, ExportError, check, convert
+from training.metrics import (
+    expected_calibration_error,
+    fit_temperature,
+    softmax,
+    summary,
+    unknown_threshold,
+)
+from training.models import build
+from training.models.act import SIZES
+from training.networks import MPOSE_RATE, Network, load_network, save_weights
+from training.paper.mpose import load_mpose
+from training.paper.protocol import every_nth_frame
+
+# What an encoder layer holds, in the order in which the authors' code creates it.
+_ENCODER = (('query', 'kernel'), ('query', 'bias'), ('key', 'kernel'), ('key', 'bias'),
+            ('value', 'kernel'), ('value', 'bias'), ('project', 'kernel'), ('project', 'bias'),
+            ('expand', 'kernel'), ('expand', 'bias'), ('contract', 'kernel'), ('contract', 'bias'),
+            ('norm_attention', 'gamma'), ('norm_attention', 'beta'),
+            ('norm_forward', 'gamma'), ('norm_forward', 'beta'))
+
+_EXPECTED = ('the layers of an AcT: dense, patch_class_embedding, transformer_encoder, dense, '
+             'dense')
+
+
+class WeightsError(ValueError):
+    """A weight file that is not what was asked for; the message says which and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class ActWeights:
+    """
+    The arrays of an AcT, d its width, T its frames, C its classes.
+
+    ``projection``, ``head`` and ``logits`` are kernel and bias; ``class_token`` (1, 1, d);
+    ``position`` (T + 1, d); ``encoders`` hold the arrays of each layer by part and name.
+    """
+
+    projection: tuple[np.ndarray, np.ndarray]
+    class_token: np.ndarray
+    position: np.ndarray
+    encoders: list[dict[tuple[str, str], np.ndarray]]
+    head: tuple[np.ndarray, np.ndarray]
+    logits: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def num_frames(self) -> int:
+        """Frames T of the longest window."""
+        return len(self.position) - 1
+
+    @property
+    def num_features(self) -> int:
+        """Features F a frame."""
+        return len(self.projection[0])
+
+    @property
+    def num_classes(self) -> int:
+        """Classes C."""
+        return len(self.logits[1])
+
+
+def read_h5(path: Path, size: str) -> ActWeights:
+    """
+    Read a weight file by structure and order; the numbers in layer names do not matter.
+
+    :param size: ``mu``, ``s``, ``m`` or ``l``.
+    :raises WeightsError: not a Keras weight file, another architecture, another size, or cut off.
+    """
+    try:
+        with h5py.File(path, 'r') as file:
+            root = file['model_weights'] if 'model_weights' in file else file
+            layers = [(name, arrays) for name, arrays in _layers(root) if arrays]
+    except OSError as error:
+        raise WeightsError(f'{path} is not a readable HDF5 file: missing, cut off or of another '
+                           f'format ({error})') from error
+    except (KeyError, RuntimeError) as error:
+        raise WeightsError(f'{path} is not a Keras 2 .h5 weight file, or is cut off: {error}'
+                           ) from error
+    counts = [len(arrays) for _, arrays in layers]
+    found = ', '.join(f'{name} ({len(arrays)} arrays)' for name, arrays in layers) or 'none'
+    if len(layers) != 5 or [counts[i] for i in (0, 1, 3, 4)] != [2] * 4 or counts[2] % 16:
+        raise WeightsError(f'{path} does not have {_EXPECTED}; its layers with weights are: '
+                           f'{found}')
+    first, embedding, encoder, head, logits = (arrays for _, arrays in layers)
+    weights = ActWeights(
+        (first[0], first[1]), *_token_first(embedding),
+        [dict(zip(_ENCODER, encoder[i:i + 16], strict=True)) for i in range(0, len(encoder), 16)],
+        (head[0], head[1]), (logits[0], logits[1]))
+    _check_size(path, weights, size)
+    return weights
+
+
+def _layers(root: h5py.Group) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yield the layers' names and arrays, in order."""
+    for name in _names(root, 'layer_names'):
+        group = root[name]
+        yield name, [np.asarray(group[weight], np.float32)
+                     for weight in _names(group, 'weight_names')]
+
+
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """Return a list of names; Keras cuts long ones into attributes ``name0``, ``name1``, ..."""
+    parts = [attribute] if attribute in group.attrs else []
+    while f'{attribute}{len(parts)}' in group.attrs:
+        parts.append(f'{attribute}{len(parts)}')
+    if not parts:
+        raise KeyError(f'{group.name} has no attribute {attribute}')
+    return [name.decode() if isinstance(name, bytes) else str(name)
+            for part in parts for name in group.attrs[part]]
+
+
+def _token_first(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    token, position = sorted(arrays, key=lambda array: -array.ndim)
+    return token, position
+
+
+def _check_size(path: Path, weights: ActWeights, size: str) -> None:
+    """Hold every array's shape against the size that was asked for."""
+    config = SIZES[size]
+    width, depth = weights.projection[0].shape[-1], len(weights.encoders)
+    if (width, depth) != (config.d_model, config.num_layers):
+        fits = [f'--size {name}' for name, s in SIZES.items()
+                if (s.d_model, s.num_layers) == (width, depth)]
+        raise WeightsError(
+            f'{path} has {depth} encoder layers of width {width}, size {size!r} has '
+            f'{config.num_layers} of {config.d_model}; '
+            + (f'use {fits[0]}' if fits else 'it is none of the known sizes'))
+    vector = {'query': width, 'key': width, 'value': width, 'project': width, 'expand': 4 * width,
+              'contract': width, 'norm_attention': width, 'norm_forward': width}
+    wanted = {'class token': ((1, 1, width), weights.class_token.shape),
+              'position embedding': ((max(weights.num_frames, 1) + 1, width),
+                                     weights.position.shape),
+              'first dense': ((weights.num_features, width), weights.projection[0].shape),
+              'first dense bias': ((width,), weights.projection[1].shape),
+              'head': ((width, config.mlp_head), weights.head[0].shape),
+              'head bias': ((config.mlp_head,), weights.head[1].shape),
+              'last dense': ((config.mlp_head, weights.num_classes), weights.logits[0].shape)}
+    for i, encoder in enumerate(weights.encoders):
+        for (part, kind), array in encoder.items():
+            rows = 4 * width if part == 'contract' else width
+            shape = (rows, vector[part]) if kind == 'kernel' else (vector[part],)
+            wanted[f'encoder layer {i} {part} {kind}'] = shape, array.shape
+    for name, (shape, actual) in wanted.items():
+        if shape != actual:
+            raise WeightsError(f'{path}: the {name} is {actual}, an AcT of size {size!r} has '
+                               f'{shape}')
+    arrays = (*weights.projection, weights.class_token, weights.position, *weights.head,
+              *weights.logits, *(a for e in weights.encoders for a in e.values()))
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise WeightsError(f'{path} holds weights that are not finite')
+
+
+def to_keras(weights: ActWeights, size: str) -> keras.Model:
+    """Return our network with these weights."""
+    model = build(f'act_{size}', weights.num_frames, weights.num_features, weights.num_classes)
+    for name in ('projection', 'head', 'logits'):
+        model.get_layer(name).set_weights(list(getattr(weights, name)))
+    embedding = model.get_layer('embedding')
+    embedding.class_token.assign(weights.class_token)
+    embedding.position.assign(weights.position)
+    for i, arrays in enumerate(weights.encoders):
+        layer = model.get_layer(f'encoder_{i}')
+        for kind in ('kernel', 'bias'):  # ours is one product for all three
+            getattr(layer.qkv, kind).assign(np.concatenate(
+                [arrays[part, kind] for part in ('query', 'key', 'value')], axis=-1))
+            for part in ('project', 'expand', 'contract'):
+                getattr(getattr(layer, part), kind).assign(arrays[part, kind])
+        for part in ('norm_attention', 'norm_forward'):
+            for kind in ('gamma', 'beta'):
+                getattr(getattr(layer, part), kind).assign(arrays[part, kind])
+    return model
+
+
+def import_weights(
+    paths: Sequence[Path], size: str, layout: str, directory: Path, *,
+    labels: Sequence[str] = MPOSE_LABELS, name: str | None = None, frame_rate: float = MPOSE_RATE,
+    min_frames: int | None = None, temperature: float = 1.0, threshold: float = 0.5,
+    license_text: str = '', quantisation: str = 'float32', attention: bool = False,
+) -> Path:
+    """
+    Turn weight files into a bundle and return its path.
+
+    :raises WeightsError: the files do not fit the size, the layout, the labels or each other.
+    """
+    members = [read_h5(path, size) for path in paths]
+    for path, weights in zip(paths, members, strict=True):
+        for what, actual, wanted, source in (
+                ('features a frame', weights.num_features, num_features(layout),
+                 f'layout {layout!r}'),
+                ('classes', weights.num_classes, len(labels), 'the list of labels'),
+                ('frames', weights.num_frames, members[0].num_frames, str(paths[0]))):
+            if actual != wanted:
+                raise WeightsError(f'{path} is for {actual} {what}, {source} has {wanted}')
+    frames = members[0].num_frames
+    return _write(
+        [to_keras(weights, size) for weights in members], directory, quantisation,
+        walking_windows(layout, frames),
+        name=name or paths[0].stem, labels=tuple(labels), layout=layout,
+        num_frames=frames, min_frames=_shortest(min_frames, frames),
+        frame_rate=frame_rate, temperature=temperature, unknown_threshold=threshold,
+        attention=attention, license=license_text or 'that of the weight files',
+        training={'model': f'act_{size}', 'imported_from': [path.name for path in paths],
+                  'calibrated': False})
+
+
+def import_folds(
+    paths: Sequence[Path], directory: Path, *, labels: Sequence[str] = MPOSE_LABELS,
+    name: str | None = None, min_frames: int | None = None, data: Path | None = None,
+    license_text: str = '', quantisation: str = 'float32', attention: bool = False,
+) -> Path:
+    """
+    Turn folds of a split into a bundle, calibrated on their validation data; return its path.
+
+    :param data: folder of the data set, on whose test windows the file is held against Keras.
+    :raises WeightsError: the folds do not fit each other or the labels, or are of a network for
+        one length only.
+    """
+    networks = [load_network(path) for path in paths]
+    first = networks[0]
+    for path, network in zip(paths, networks, strict=True):
+        if not network.kind.startswith('act_'):
+            raise WeightsError(f'{path} is a {network.kind}: bundles take windows of any length, '
+                               f'which only an AcT does')
+        if len(network.labels) != len(labels):
+            raise WeightsError(f'{path} is for {len(network.labels)} classes, the list of labels '
+                               f'has {len(labels)}')
+        if path.absolute().parent != paths[0].absolute().parent:
+            raise WeightsError(f'{path} and {paths[0]} are not of the same split and network')
+    held_back = [read_arrays(path) for path in paths]
+    logits = np.concatenate([fold['validation_logits'] for fold in held_back])
+    label = np.concatenate([fold['validation_label'] for fold in held_back])
+    temperature = fit_temperature(logits, label)
+    answers = softmax(logits, temperature)
+    before, after = (expected_calibration_error(label, x) for x in (softmax(logits), answers))
+    tested = np.mean([softmax(fold['logits'].astype(float)) for fold in held_back], axis=0)
+    frames = first.num_frames
+    return _write(
+        [network.model for network in networks], directory, quantisation,
+        walking_windows(first.layout, frames) if data is None else _test_windows(
+            paths[0], first, data),
+        name=name or f'{first.kind}_mpose', labels=tuple(labels), layout=first.layout,
+        num_frames=frames, min_frames=_shortest(min_frames, frames),
+        frame_rate=first.frame_rate, temperature=temperature, attention=attention,
+        unknown_threshold=unknown_threshold(answers.max(axis=-1)),
+        license=license_text or 'that of MPOSE2021',
+        training={'model': first.kind, 'calibrated': True,
+                  'imported_from': ['/'.join(path.absolute().parts[-4:]) for path in paths]},
+        metrics={'test': {k: round(v, 4)
+                          for k, v in summary(held_back[0]['label'], tested).items()},
+                 'validation': {
+                     **{k: round(v, 4) for k, v in summary(label, answers).items()},
+                     'ece_before': round(before, 4), 'ece': round(after, 4)}})
+
+
+def _shortest(min_frames: int | None, num_frames: int) -> int:
+    """Return the length of the shortest window: the clips of MPOSE2021 have 20 to 30 frames."""
+    return min(max(2, num_frames * 2 // 3) if min_frames is None else min_frames, num_frames)
+
+
+def _test_windows(fold: Path, network: Network, data: Path) -> np.ndarray:
+    """Return windows that ``<extractor>/split_<s>/<model>/fold_<i>.npz`` was tested on."""
+    folder = fold.absolute().parents[1]
+    split = load_mpose(folder.parent.name, int(folder.name.removeprefix('split_')), data,
+                       network.layout, len(network.labels))
+    return every_nth_frame(split.x_test[:256], round(MPOSE_RATE / network.frame_rate))
+
+
+def _write(
+    models: Sequence[keras.Model], directory: Path, quantisation: str, windows: np.ndarray,
+    **description: Any,
+) -> Path:
+    """Convert, check on windows (N, T, F), write a bundle and its weights; return its path."""
+    bundle = Bundle(members=len(models), **description)
+    model = convert(models, quantisation, bundle.attention)
+    worst = check(model, models, windows, quantisation)
+    print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
+          f'Keras {worst:.1e} on {len(windows)} windows')
+    path = save_bundle(directory, bundle, model)
+    save_weights(models[0], path)
+    return path
+
+
+def walking_windows(layout: str, num_frames: int, count: int = 16) -> np.ndarray:
+    """Return features (N, T, F) of made-up bodies in motion, to try a network out."""
+    rng = np.random.default_rng(0)
+    joints = len(get_layout(layout).joints)
+    body = rng.uniform(100, 400, (count, 1, joints, 2))
+    t = np.arange(num_frames)[:, None, None] / num_frames
+    swing = 40 * np.sin(2 * np.pi * (2 * t + rng.random((count, 1, joints, 1))))
+    return extract_features((body + swing).astype(np.float32), layout, layout)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description='Turn weights trained on MPOSE2021 into a model bundle.')
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--h5', type=Path, nargs='+', metavar='FILE',
+                        help="Keras weights of the AcT authors' code; several become an ensemble")
+    source.add_argument('--folds', type=Path, nargs='+', metavar='FILE',
+                        help='fold_<i>.npz of training.paper.benchmark; several become an ensemble')
+    parser.add_argument('--size', choices=SIZES, help='needed with --h5; micro = mu, small = s, '
+                        'base = m, large = l')
+    parser.add_argument('--layout', choices=LAYOUTS,
+                        help='needed with --h5, the joints of the features: mpose13_openpose for '
+                        'OpenPose data, mpose13_coco for 13 joints of PoseNet or MoveNet, coco17 '
+                        'for 17')
+    parser.add_argument('--output', type=Path, required=True, help='folder of the bundle')
+    parser.add_argument('--name', help='name of the bundle; default: that of the first file')
+    parser.add_argument('--labels', nargs='+', default=MPOSE_LABELS, metavar='LABEL',
+                        help='classes in order; default: the 20 of MPOSE2021')
+    parser.add_argument('--data', type=Path, help='with --folds: folder of the data set, to check '
+                        'the bundle on; by default it is checked on made-up bodies in motion')
+    parser.add_argument('--frame-rate', type=float, default=30.0,
+                        help='with --h5: Hz at which the model was trained (MPOSE2021: 30)')
+    parser.add_argument('--min-frames', type=int,
+                        help='shortest window; default: two thirds of the longest')
+    parser.add_argument('--temperature', type=float, default=1.0, help='with --h5')
+    parser.add_argument('--unknown-threshold', type=float, default=0.5,
+                        help='with --h5: probability below which an answer is unknown')
+    parser.add_argument('--license', default='', help="licence of the weights, for the bundle's "
+                        'description')
+    parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
+    parser.add_argument('--attention', action='store_true',
+                        help='add the attention over the frames as second output')
+    options = parser.parse_args(arguments)
+    if options.h5 and not (options.size and options.layout):
+        parser.error('--h5 needs --size and --layout')
+    common = {'name': options.name, 'labels': options.labels, 'min_frames': options.min_frames,
+              'license_text': options.license, 'quantisation': options.quantisation,
+              'attention': options.attention}
+    try:
+        if options.folds:
+            path = import_folds(options.folds, options.output, data=options.data, **common)
+        else:
+            path = import_weights(
+                options.h5, options.size, options.layout, options.output,
+                frame_rate=options.frame_rate, temperature=options.temperature,
+                threshold=options.unknown_threshold, **common)
+    except (OSError, ValueError, CheckpointError, ExportError) as error:
+        parser.error(str(error))
+    print(f'wrote {path} and {path.with_suffix(".yaml")}')
+
+
+if __name__ == '__main__':
+    main()
