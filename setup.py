@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent
 # whose vulnerabilities are known to us; `make audit` asks about what is installed.
 ROBOT = [
     'ai-edge-litert>=1.4',
+    'av>=12.3,<19',
     'numpy>=1.23',
     'opencv-python-headless>=4.8.1.78',
     'PyYAML>=5.4',

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 import setup as packaging  # noqa: E402
 
 LITERT, TFLITE = 'ai-edge-litert', 'tflite-runtime'
-COMPILED = f'numpy,scipy,opencv-python-headless,{LITERT},{TFLITE}'
+COMPILED = f'av,numpy,scipy,opencv-python-headless,{LITERT},{TFLITE}'
 # What depends on Python, NumPy, the runtime or ROS; the rest is the same everywhere.
 TESTS = [f'test/test_{name}.py' for name in (
     'act_node', 'bags', 'bundle', 'classifier', 'decision', 'features', 'fuzz', 'fuzz_messages',

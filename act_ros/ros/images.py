@@ -112,7 +112,8 @@ class VideoInput:
         """Open the source; ``before`` runs in the thread before the first frame is read."""
         self._node, self._frame_id, self._on_image = node, options.frame_id, on_image
         self._is_realtime, self._before = is_realtime, before
-        self._source = VideoSource(options.source, options.loop)
+        self._source = VideoSource(
+            options.source, options.loop, warn=node.get_logger().warning)
         self._error: Exception | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -127,7 +128,7 @@ class VideoInput:
                 self._before()
             start = self._node.get_clock().now()
             for seconds, image in self._source.play(self._is_realtime):
-                # The frames of a file keep their own even spacing.
+                # The frames of a file keep their own times.
                 stamp = start + Duration(nanoseconds=round(seconds * 1e9))
                 self._on_image(Header(stamp=stamp.to_msg(), frame_id=self._frame_id), image)
             self._node.get_logger().info(f'{self._source.name} has ended')

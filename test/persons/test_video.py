@@ -1,17 +1,25 @@
-"""A real video file, played as fast as asked for and in real time; sources that are none."""
+"""Real videos, played as fast as asked for and in real time; cameras; sources that are none."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import cv2
 import numpy as np
 import pytest
 
+from act_ros.persons import video as module
 from act_ros.persons.video import VideoError, VideoSource
 
+av = pytest.importorskip('av')
 FPS, FRAMES = 25.0, 20
 
 
@@ -25,6 +33,21 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer.write(np.full((48, 64, 3), 10 * i, np.uint8))
     writer.release()
     return path
+
+
+def write(path: Path | str, times: Sequence[float], container: str | None = None,
+          **options: str) -> None:
+    """Write H.264 with a frame at each of the times, grey value 5 i, a key frame every five."""
+    with av.open(str(path), 'w', format=container, options=options) as file:
+        stream = file.add_stream('libx264', rate=30, options={'preset': 'ultrafast', 'g': '5'})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for i, seconds in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(
+                np.full((48, 64, 3), 5 * i % 256, np.uint8), format='bgr24')
+            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
 
 
 def number(image: np.ndarray) -> int:
@@ -79,7 +102,7 @@ def test_close_ends_the_play(video: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match='no.mp4 does not exist'):
         VideoSource(str(tmp_path / 'no.mp4'))
-    with pytest.raises(VideoError, match='does not exist'):
+    with pytest.raises(VideoError, match='is no file'):
         VideoSource(str(tmp_path))
     with pytest.raises(VideoError):
         VideoSource('')
@@ -121,3 +144,234 @@ def test_a_video_that_breaks_off_plays_up_to_there_or_says_so(
 def test_a_camera_that_is_not_there(source: str) -> None:
     with pytest.raises(VideoError, match=f'{source} cannot be opened: is it plugged in'):
         VideoSource(source)
+
+
+@pytest.mark.parametrize('source', ['²', '٣'])
+def test_a_digit_that_is_no_device_number(source: str) -> None:
+    with pytest.raises(VideoError, match=f'video {source} does not exist'):
+        VideoSource(source)
+
+
+def test_a_variable_frame_rate_keeps_the_times_of_its_frames(tmp_path: Path) -> None:
+    """Thirty a second, then five: a phone in the dusk."""
+    times = [i / 30 for i in range(15)] + [0.5 + i / 5 for i in range(10)]
+    write(tmp_path / 'dusk.mp4', [5 + t for t in times])
+    source = VideoSource(str(tmp_path / 'dusk.mp4'))
+    played = [t for t, _ in source.play(realtime=False)]
+    np.testing.assert_allclose(played, times, atol=0.001)
+    begin = time.monotonic()
+    for seconds, _ in VideoSource(str(tmp_path / 'dusk.mp4')).play():
+        assert time.monotonic() - begin >= seconds
+    twice = [t for t, _ in islice(
+        VideoSource(str(tmp_path / 'dusk.mp4'), loop=True).play(realtime=False), 50)]
+    np.testing.assert_allclose(np.diff(twice[25:]), np.diff(times), atol=0.001)
+    assert twice[25] > twice[24]
+
+
+def test_a_recording_joined_to_another_goes_on(tmp_path: Path) -> None:
+    """Times that begin anew go on where they were."""
+    for name, begin in (('a.ts', 100), ('b.ts', 2)):
+        write(tmp_path / name, [begin + i / 25 for i in range(10)])
+    joined = tmp_path / 'both.ts'
+    joined.write_bytes((tmp_path / 'a.ts').read_bytes() + (tmp_path / 'b.ts').read_bytes())
+    told: list[str] = []
+    times = [t for t, _ in VideoSource(str(joined), warn=told.append).play(realtime=False)]
+    assert len(times) == 20
+    assert 'the times in' in told[0] and 'jump 1 times' in told[0]
+    np.testing.assert_allclose(np.diff(times), 1 / 25, atol=0.015)
+
+
+def test_a_clip_that_ends_early_is_told(tmp_path: Path) -> None:
+    path = tmp_path / 'part.mp4'
+    write(path, [i / 25 for i in range(100)], movflags='faststart')
+    told: list[str] = []
+    assert len(list(VideoSource(str(path), warn=told.append).play(realtime=False))) == 100
+    assert not told
+    path.write_bytes(path.read_bytes()[:-2500])
+    frames = list(VideoSource(str(path), warn=told.append).play(realtime=False))
+    assert 10 < len(frames) < 100
+    assert f'part.mp4 ends early, after {len(frames)} of 100 frames' in told[-1]
+
+
+def test_damaged_frames_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / 'hole.mp4'
+    write(path, [i / 25 for i in range(100)])
+    data = bytearray(path.read_bytes())
+    begin = data.index(b'mdat') + 1500
+    data[begin:begin + 300] = b'\xff' * 300
+    path.write_bytes(data)
+    told: list[str] = []
+    times = [t for t, _ in VideoSource(str(path), warn=told.append).play(realtime=False)]
+    assert 50 < len(times) < 100 and times[-1] == pytest.approx(99 / 25)
+    assert len(told) == 1 and 'hole.mp4 has ' in told[0] and 'damaged frames' in told[0]
+
+
+def test_a_phone_video_is_upright(tmp_path: Path) -> None:
+    """The phone was held upright: the file says by a matrix how to turn its pictures."""
+    path = tmp_path / 'phone.mp4'
+    write(path, [i / 25 for i in range(5)])
+    data = bytearray(path.read_bytes())
+    one, minus = (1 << 16).to_bytes(4, 'big'), (2**32 - (1 << 16)).to_bytes(4, 'big')
+    at = data.index(b'tkhd') + 4 + 40
+    zero = bytes(4)
+    data[at:at + 36] = b''.join((
+        zero, one, zero, minus, zero, zero, (48 << 16).to_bytes(4, 'big'), zero,
+        (1 << 30).to_bytes(4, 'big')))
+    path.write_bytes(data)
+    _, image = next(VideoSource(str(path)).play())
+    assert image.shape == (64, 48, 3)
+    _, expected = cv2.VideoCapture(str(path)).read()
+    np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.parametrize('name', ['a:b.mp4', 'concat:x.mp4', 'a%03d.mp4', 'é 走.mp4'])
+def test_odd_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(f'file:{tmp_path / name}', [0.0, 0.1])
+    monkeypatch.chdir(tmp_path)
+    assert len(list(VideoSource(name).play(realtime=False))) == 2
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / 'sound.wav'
+    with av.open(str(path), 'w') as file:
+        stream = file.add_stream('pcm_s16le', rate=8000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout='mono')
+        frame.sample_rate = 8000
+        file.mux(stream.encode(frame))
+    with pytest.raises(VideoError, match='there is no picture in it'):
+        VideoSource(str(path))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Serve a folder by HTTP."""
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    handler.log_message = lambda *_: None  # type: ignore[attr-defined]
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as http:
+        threading.Thread(target=http.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{http.server_port}'
+        http.shutdown()
+
+
+@pytest.mark.parametrize('name', ['clip.mp4', 'list.m3u8'])
+def test_an_address_is_played(server: str, tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, [i / 25 for i in range(FRAMES)])
+    source = VideoSource(f'{server}/{name}')
+    assert not source.is_camera
+    times = [t for t, _ in source.play(realtime=False)]
+    np.testing.assert_allclose(times, np.arange(FRAMES) / 25, atol=0.001)
+
+
+def test_an_address_that_does_not_answer(server: str) -> None:
+    with pytest.raises(VideoError, match='no.m3u8 cannot be opened: is the address right'):
+        VideoSource(f'{server}/no.m3u8')
+    with pytest.raises(VideoError, match='^rtsp://127.0.0.1:9/x cannot be opened: is the address') \
+            as caught:
+        VideoSource('rtsp://me:secret@127.0.0.1:9/x')
+    assert 'secret' not in str(caught.value)
+    with pytest.raises(VideoError, match='nonsense://x cannot be opened'):
+        VideoSource('nonsense://x')
+
+
+def test_a_live_address_that_breaks_off_is_taken_up_again(tmp_path: Path) -> None:
+    write(tmp_path / 'live.ts', [i / 25 for i in range(40)])
+    content = (tmp_path / 'live.ts').read_bytes()
+    connections = 0
+
+    class Camera(BaseRequestHandler):
+        def handle(self) -> None:  # and hangs up
+            nonlocal connections
+            connections += 1
+            self.request.sendall(content)
+
+    told: list[str] = []
+    with ThreadingTCPServer(('127.0.0.1', 0), Camera) as tcp:
+        threading.Thread(target=tcp.serve_forever, daemon=True).start()
+        source = VideoSource(f'tcp://127.0.0.1:{tcp.server_address[1]}', warn=told.append)
+        assert source.is_camera
+        times = []
+        for seconds, _ in source.play():
+            times.append(seconds)
+            if connections == 3:
+                source.close()
+        tcp.shutdown()
+    assert connections == 3 and times == sorted(times) and len(set(times)) == len(times)
+    assert not told, 'it was never silent for long'
+
+
+class FakeCamera:
+    """What OpenCV does with a camera, by a script: images, failures, and a device that is gone."""
+
+    script: list[bool] = []
+    present: Callable[[], bool] = staticmethod(lambda: True)
+    opened = 0
+
+    def __init__(self, name: str) -> None:
+        if not type(self).present():
+            raise VideoError(f'{name} cannot be opened')
+        type(self).opened += 1
+        self.fps = 30.0
+
+    def read(self) -> np.ndarray | None:
+        """Return the next image of the script, or None."""
+        time.sleep(0.005)
+        works = type(self).present() and (self.script.pop(0) if self.script else True)
+        return np.zeros((4, 6, 3), np.uint8) if works else None
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeCamera]:
+    """Put a camera where there is none."""
+    class Fake(FakeCamera):
+        script: list[bool] = []
+
+    monkeypatch.setattr(module, '_Device', Fake)
+    return Fake
+
+
+def test_a_camera_that_fails_once_goes_on(fake: type[FakeCamera]) -> None:
+    fake.script[:] = [True, False, True, False, False, True]
+    told: list[str] = []
+    source = VideoSource('0', warn=told.append)
+    assert len(list(islice(source.play(), 10))) == 10
+    assert not fake.script and fake.opened == 1 and not told
+
+
+def test_a_camera_that_is_plugged_in_again_goes_on(
+    fake: type[FakeCamera], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, '_CAMERA_SILENCE', 0.2)
+    told: list[str] = []
+    fake.present = staticmethod(lambda: len(told) != 1)  # gone until its loss is told
+    times: list[float] = []
+    source = VideoSource('0', warn=lambda text: told.append(text))
+    frames = source.play()
+    times += [next(frames)[0] for _ in range(3)]
+    fake.present = staticmethod(lambda: bool(told))
+    times += [next(frames)[0] for _ in range(3)]
+    source.close()
+    assert not list(frames)
+    assert times == sorted(times) and fake.opened == 2
+    assert 'camera 0 sends no images any more' in told[0] and 'is back after' in told[1]
+    assert len(told) == 2
+
+
+def test_a_camera_that_never_sends_anything(
+    fake: type[FakeCamera], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, '_CAMERA_SILENCE', 0.2)
+    fake.script[:] = [False] * 1000
+    with pytest.raises(VideoError, match='camera 0 sends no images; is it unplugged'):
+        next(VideoSource('0').play())
+
+
+def test_a_silent_camera_can_be_closed(fake: type[FakeCamera]) -> None:
+    fake.script[:] = [True] + [False] * 10_000
+    source = VideoSource('0')
+    frames = source.play()
+    next(frames)
+    threading.Timer(0.05, source.close).start()
+    assert list(frames) == []
