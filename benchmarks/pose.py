@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from act_ros.core.resources import find_model, find_resource
-from act_ros.persons.models import DEFAULT_MODEL, create_estimator
+from act_ros.persons.models import DEFAULT_MODEL, MODES, create_estimator
 from act_ros.tflite.runtime import load_interpreter, runtime_name
 from benchmarks.report import Row, parser, percentiles, save, show
 
@@ -68,7 +68,7 @@ def main() -> None:
     arguments.add_argument('--size', type=int, nargs=2, metavar=('WIDTH', 'HEIGHT'),
                            help='scale the clip, 640 by 480, to the images of another camera')
     options = arguments.parse_args()
-    present = sorted(find_model(DEFAULT_MODEL).parent.glob('movenet_*.tflite'))
+    present = sorted(find_model(MODES[DEFAULT_MODEL].find).parent.glob('movenet_*.tflite'))
     models = [find_model(name) for name in options.models] or present
     images = read_clip(WARM_UP + options.frames, tuple(options.size) if options.size else None)
     rows = [measure(model, threads, images) for model in models for threads in (1, 2)]

@@ -25,7 +25,7 @@ from act_ros.actions.bundle import Bundle
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action
-from act_ros.core.resources import file_checksum, find_model
+from act_ros.core.resources import file_checksum
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.report import write_report
 from act_ros.evaluation.scores import Scores, rounded
@@ -41,6 +41,7 @@ from act_ros.evaluation.thumbnails import Gallery, annotated
 from act_ros.evaluation.trace import Trace
 from act_ros.evaluation.truth import Truth
 from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import checksum as pose_checksum
 from act_ros.persons.models import create_estimator
 from act_ros.pictures.timeline import frame_line
 from act_ros.pictures.video import AnnotatedVideo
@@ -212,7 +213,7 @@ class _Engine:
                 create_estimator(pose.model, pose.num_threads, pose.score_threshold),
                 settings.tracker)
             self.description |= {'pose_model': self._finder.estimator.name,
-                                 'pose_sha256': file_checksum(find_model(pose.model))}
+                                 'pose_sha256': pose_checksum(pose.model)}
 
     def run(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield the frames with their people and actions."""

@@ -11,6 +11,7 @@ import numpy as np
 from act_ros.core.person import Person
 from act_ros.core.stamps import Arrival, StampOrder
 from act_ros.persons.estimator import PoseEstimator
+from act_ros.persons.follow import FindAndFollow, Follower
 from act_ros.persons.tracker import PoseTracker, TrackerOptions
 
 
@@ -21,12 +22,21 @@ class PersonFinder:
         self.estimator = estimator
         self.drops: Counter[str] = Counter()
         self._tracker, self._order = PoseTracker(), StampOrder(0.0)
+        self._follower = (Follower(estimator, self._tracker)
+                          if isinstance(estimator, FindAndFollow) else None)
         self.reconfigure(estimator.score_threshold, tracker or TrackerOptions())
 
     def reconfigure(self, score_threshold: float, tracker: TrackerOptions) -> None:
         """Go on with other options; everybody keeps the id."""
         self.estimator.score_threshold = score_threshold
         self._tracker.options, self._order.tolerance = tracker, tracker.max_age
+
+    def reset(self) -> None:
+        """Forget all people; their ids are not used again."""
+        self._tracker.reset()
+        self.estimator.reset()
+        if self._follower:
+            self._follower.reset()
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person] | None:
         """
@@ -41,6 +51,7 @@ class PersonFinder:
             self.drops['late or repeated stamp'] += 1
             return None
         if arrival is Arrival.JUMP:
-            self._tracker.reset()
-            self.estimator.reset()
+            self.reset()
+        if self._follower:
+            return self._follower.update(stamp, image_bgr)
         return self._tracker.update(stamp, self.estimator.estimate(image_bgr))

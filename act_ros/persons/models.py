@@ -1,4 +1,4 @@
-"""The pose networks that can be opened, by name or path."""
+"""The pose networks that can be opened: modes by name, networks by name or path."""
 
 from __future__ import annotations
 
@@ -6,11 +6,28 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from act_ros.core.options import Options, option
-from act_ros.core.resources import find_model
+from act_ros.core.resources import file_checksum, find_model
 from act_ros.persons.estimator import PoseEstimator
-from act_ros.persons.movenet import open_movenet
+from act_ros.persons.follow import FindAndFollow, Schedule
+from act_ros.persons.movenet import MultiPose, SinglePose, open_movenet
 
-DEFAULT_MODEL = 'movenet_multipose_192x256'
+DEFAULT_MODEL = 'balanced'
+_PROPOSAL_SCORE = 0.05
+"""Score from which a person that the network for all people finds is worth a look."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Two networks, and what a frame may cost."""
+
+    find: str
+    look: str
+    schedule: Schedule = Schedule()
+
+
+MODES = {
+    'balanced': Mode('movenet_multipose_192x256', 'movenet_lightning'),
+}
 
 
 @dataclass(frozen=True)
@@ -18,8 +35,8 @@ class PoseOptions(Options):
     """The pose network."""
 
     model: str = option(
-        DEFAULT_MODEL, 'Pose network: the name of one in the models folder, or a path.',
-        fixed=True)
+        DEFAULT_MODEL, 'How people are found: a mode (balanced), or one pose network alone, by its '
+        'name in the models folder or its path.', fixed=True)
     num_threads: int = option(
         1, 'CPU threads of the pose network; more is faster where cores are free.',
         low=1, high=64, fixed=True)
@@ -27,18 +44,32 @@ class PoseOptions(Options):
         0.2, 'Persons found with a lower score are ignored.', low=0.0, high=1.0)
 
 
+def checksum(model: str | Path) -> str:
+    """Return the SHA-256 of a model's file; of a mode those of both its files, with a space."""
+    mode = MODES.get(str(model))
+    names = (mode.find, mode.look) if mode else (model,)
+    return ' '.join(file_checksum(find_model(name)) for name in names)
+
+
 def create_estimator(
     model: str | Path = DEFAULT_MODEL, num_threads: int = 1, score_threshold: float = 0.2
 ) -> PoseEstimator:
     """
-    Open a pose network.
+    Open what finds people in images: the two networks of a mode, or one network alone.
 
-    :param model: path of a ``.tflite`` file or its bare name in the models folder. Its kind
-        (several people or one) shows in its tensors, so any file name will do.
+    :param model: a mode of ``MODES``, or the path of a ``.tflite`` file or its bare name in the
+        models folder. Its kind (several people or one) shows in its tensors, so any file name will
+        do.
     :param num_threads: CPU threads of one inference.
     :param score_threshold: people with a lower score are dropped, in [0, 1].
     :raises FileNotFoundError: there is no such model.
     :raises ModelError: the file is damaged or no MoveNet, or no runtime is installed.
     :raises ValueError: a parameter is out of range.
     """
-    return open_movenet(find_model(model), num_threads, score_threshold)
+    mode = MODES.get(str(model))
+    if mode is None:
+        return open_movenet(find_model(model), num_threads, score_threshold)
+    find = open_movenet(find_model(mode.find), num_threads, _PROPOSAL_SCORE)
+    look = open_movenet(find_model(mode.look), num_threads)
+    assert isinstance(find, MultiPose) and isinstance(look, SinglePose)
+    return FindAndFollow(str(model), find, look, score_threshold, mode.schedule)

@@ -4,13 +4,14 @@ Poses to stable person ids.
 Rows of a pose network are not identities: two people swap rows from frame to frame. Each track
 predicts its pose at constant velocity; detections and tracks are matched one to one (Hungarian
 method) by pose and box overlap, confident detections first, weak ones only to what is left
-(ByteTrack, arXiv 2110.06864). Ids are ``p1``, ``p2``, ... and never used twice.
+(ByteTrack, arXiv 2110.06864). Other clothes forbid a match. Ids are ``p1``, ``p2``, ... and never
+used twice.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from act_ros.core.options import Options, option
 from act_ros.core.person import Person
+from act_ros.persons.clothes import likeness as clothes_likeness
 
 # Width of the pose kernel as a share of the person's size, and how many times wider it gets in a
 # second unseen: loose enough for a punch at 5 fps, tight enough to keep neighbours apart.
@@ -25,9 +27,21 @@ _KERNEL = 0.15
 _KERNEL_GROWTH = 3.0
 # Two detections this alike are one person found twice.
 _DUPLICATE = 0.6
+# So many times in a row, and they are not two people who pass each other; a pose is good for so
+# many nanoseconds for that.
+_MAX_DOUBLED = 8
+_RECENT = 250_000_000
 # Time constant of the velocity estimate in seconds: people who cross at 5 fps must not take over
 # each other's velocity in the one frame in which they coincide.
 _VELOCITY_TIME = 0.3
+# Clothes less alike than this are another person's.
+_OTHER_CLOTHES = 0.5
+# Likeness of pose and place from which on clothes do not matter: light and folds change, too.
+_SURE = 0.6
+# Share of a new look at the clothes that is taken over, and the overlap of boxes from which on
+# they may be the neighbour's.
+_CLOTHES_RATE = 0.1
+_CLOSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -48,15 +62,19 @@ class TrackerOptions(Options):
         'same person.', low=0.01, high=0.9)
 
 
-class _Track:
-    """One person followed through the frames."""
+class Track:
+    """One person followed through the frames; without an ``id`` while on probation."""
 
-    def __init__(self, stamp: int, person: Person) -> None:
+    def __init__(self, stamp: int, person: Person, hits: int) -> None:
         self.id = ''
-        self.hits = 1
+        self.hits = hits
         self.stamp = stamp
         self.person = person
         self.velocity = np.zeros(2)
+        self.clothes: np.ndarray | None = None
+        self.is_missed = False
+        self.doubled = 0
+        self.fit = 0.0
 
     def shift(self, stamp: int) -> np.ndarray:
         """Return how far (2,) the person has moved by ``stamp``."""
@@ -68,6 +86,13 @@ class _Track:
         moved = (_centre(person) - _centre(self.person)) / dt
         self.velocity += (moved - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
         self.stamp, self.person, self.hits = stamp, person, self.hits + 1
+        self.is_missed = False
+
+    def learn(self, clothes: np.ndarray | None) -> None:
+        """Take over a little of how the clothes look now."""
+        if clothes is not None:
+            old = clothes if self.clothes is None else self.clothes
+            self.clothes = old + _CLOTHES_RATE * (clothes - old)
 
 
 class PoseTracker:
@@ -75,12 +100,13 @@ class PoseTracker:
 
     def __init__(self, options: TrackerOptions | None = None) -> None:
         self.options = options or TrackerOptions()
-        self._tracks: list[_Track] = []
+        self.tracks: list[Track] = []
         self._count = 0
+        self._stamp = 0
 
     def reset(self) -> None:
         """Forget all people; their ids are not used again."""
-        self._tracks.clear()
+        self.tracks.clear()
 
     def update(self, stamp: int, persons: Sequence[Person]) -> list[Person]:
         """
@@ -90,35 +116,121 @@ class PoseTracker:
 
         :param stamp: the frame's stamp in nanoseconds, later than the one before.
         """
+        self.assign(stamp, persons)
+        return self.seen(stamp)
+
+    def seen(self, stamp: int) -> list[Person]:
+        """Return the persons with an id that were seen at ``stamp``, in the order of ids."""
+        return [dataclasses.replace(t.person, id=t.id) for t in self.tracks
+                if t.id and t.stamp == stamp]
+
+    def assign(
+        self, stamp: int, persons: Sequence[Person],
+        clothes: Sequence[np.ndarray | None] | None = None,
+        sought: Collection[Track] | None = None, proposed: int = 0,
+    ) -> list[Track | None]:
+        """
+        Give the persons of a frame to the tracks, and return the track of each, or None.
+
+        :param stamp: the frame's stamp in nanoseconds, later than the one before.
+        :param clothes: of each person, where they are seen (`act_ros.persons.clothes`).
+        :param sought: the tracks that were looked for in this frame, without it all: nobody has
+            missed the others.
+        :param proposed: in how many ways each person was already seen before it became one here.
+        """
         options = self.options
         max_age = round(options.max_age * 1e9)
-        self._tracks = [t for t in self._tracks if stamp - t.stamp <= max_age]
-        likeness = _likeness(self._tracks, persons, stamp)
+        is_gap = stamp - self._stamp > max_age
+        self._stamp = stamp
+        self.tracks = [t for t in self.tracks
+                       if stamp - t.stamp <= max_age
+                       or not (is_gap or t.is_missed or sought is None)]
+        clothes = clothes or [None] * len(persons)
+        likeness = _likeness(self.tracks, persons, stamp)
+        likeness *= self._may_be(clothes) | (likeness >= _SURE)
         strong = np.array([p.score >= options.new_score for p in persons], bool)
-        confirmed = np.array([bool(t.id) for t in self._tracks], bool)
+        confirmed = np.array([bool(t.id) for t in self.tracks], bool)
 
         # Known people choose first, among confident detections, then among the rest; what is
         # left may continue a track that is still on probation.
-        free_tracks, free = np.ones(len(self._tracks), bool), np.ones(len(persons), bool)
+        free_tracks, free = np.ones(len(self.tracks), bool), np.ones(len(persons), bool)
+        owners: list[Track | None] = [None] * len(persons)
         for rows, columns in ((confirmed, strong), (confirmed, ~strong), (~confirmed, strong)):
             for t, p in self._match(likeness, rows & free_tracks, columns & free):
-                self._tracks[t].update(stamp, persons[p])
+                owners[p] = self.tracks[t]
                 free_tracks[t] = free[p] = False
+        for p, owner in enumerate(owners):
+            if owner is not None:
+                owner.update(stamp, persons[p])
+                seen = clothes[p]
+                if seen is not None and owner.clothes is not None:
+                    owner.fit = clothes_likeness(owner.clothes, seen)
 
         taken = [p for p, is_free in zip(persons, free, strict=True) if not is_free]
+        for track, is_free in zip(self.tracks, free_tracks, strict=True):
+            if is_free and (sought is None or track in sought):
+                track.is_missed = True
         # A newcomer that fails on probation was a ghost.
-        self._tracks = [t for t, is_free in zip(self._tracks, free_tracks, strict=True)
-                        if t.id or not is_free]
+        self.tracks = [t for t in self.tracks if t.id or not t.is_missed]
+        taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
         for p in np.flatnonzero(free & strong).tolist():
             if all(_pose_likeness(persons[p], other) < _DUPLICATE for other in taken):
-                self._tracks.append(_Track(stamp, persons[p]))
+                track = owners[p] = Track(stamp, persons[p], 1 + proposed)
+                self.tracks.append(track)
                 taken.append(persons[p])
-        for track in self._tracks:
+        for track in self.tracks:
             if not track.id and track.hits >= options.min_hits:
                 self._count += 1
                 track.id = f'p{self._count}'
-        return [dataclasses.replace(t.person, id=t.id) for t in self._tracks
-                if t.id and t.stamp == stamp]
+        self._drop_doubles(stamp)
+        self.tracks.sort(key=lambda track: int(track.id[1:]) if track.id else self._count + 1)
+        self._learn(owners, clothes)
+        return owners
+
+    def match(self, stamp: int, persons: Sequence[Person]) -> list[Track | None]:
+        """Return the track that each person may be, and change nothing."""
+        owners: list[Track | None] = [None] * len(persons)
+        likeness = _likeness(self.tracks, persons, stamp)
+        for t, p in self._match(likeness, np.ones(len(self.tracks), bool),
+                                np.ones(len(persons), bool)):
+            owners[p] = self.tracks[t]
+        return owners
+
+    def _may_be(self, clothes: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Return whether clothes (tracks, persons) allow a match."""
+        allowed = np.ones((len(self.tracks), len(clothes)), bool)
+        for t, track in enumerate(self.tracks):
+            if track.clothes is None:
+                continue
+            for p, seen in enumerate(clothes):
+                if seen is not None:
+                    allowed[t, p] = clothes_likeness(track.clothes, seen) >= _OTHER_CLOTHES
+        return allowed
+
+    def _drop_doubles(self, stamp: int) -> None:
+        """Forget the younger one of two tracks that stay in one pose: they follow one person."""
+        for i, track in enumerate(self.tracks):
+            if track.stamp == stamp:
+                track.doubled = track.doubled + 1 if any(
+                    t.stamp + _RECENT >= stamp and (t.id or not track.id and j < i)
+                    and _pose_likeness(track.person, t.person) >= _DUPLICATE
+                    for j, t in enumerate(self.tracks) if j != i) else 0
+        self.tracks = [t for t in self.tracks if t.id or not t.doubled]
+        doubled = [t for t in self.tracks if t.doubled >= _MAX_DOUBLED]
+        if len(doubled) > 1:  # who is there is told by the clothes, else by who came first
+            stays = max(reversed(doubled), key=lambda t: t.fit)
+            self.tracks = [t for t in self.tracks if t is stays or t not in doubled]
+            stays.doubled = 0
+
+    def _learn(
+        self, owners: Sequence[Track | None], clothes: Sequence[np.ndarray | None],
+    ) -> None:
+        """Learn the clothes of those who stand alone."""
+        for track, seen in zip(owners, clothes, strict=True):
+            if track is not None and seen is not None and all(
+                    overlap(track.person.box, other.person.box) < _CLOSE
+                    for other in self.tracks if other is not track):
+                track.learn(seen)
 
     def _match(
         self, likeness: np.ndarray, rows: np.ndarray, columns: np.ndarray,
@@ -136,7 +248,7 @@ def _centre(person: Person) -> np.ndarray:
     return (person.box[:2] + person.box[2:]) / 2.0
 
 
-def _likeness(tracks: Sequence[_Track], persons: Sequence[Person], stamp: int) -> np.ndarray:
+def _likeness(tracks: Sequence[Track], persons: Sequence[Person], stamp: int) -> np.ndarray:
     """Return the likeness (tracks, persons) in [0, 1] of predicted and detected people."""
     if not tracks or not persons:
         return np.zeros((len(tracks), len(persons)))
@@ -149,7 +261,7 @@ def _likeness(tracks: Sequence[_Track], persons: Sequence[Person], stamp: int) -
     found_boxes = np.stack([p.box for p in persons])
     kernel = _KERNEL * (1 + _KERNEL_GROWTH * unseen)
     pose = _kernel_likeness(points[:, None], found[None], boxes[:, None], kernel[:, None])
-    return (pose + _overlap(boxes[:, None], found_boxes[None])) / 2.0
+    return (pose + overlap(boxes[:, None], found_boxes[None])) / 2.0
 
 
 def _pose_likeness(a: Person, b: Person) -> float:
@@ -167,7 +279,7 @@ def _kernel_likeness(
     return np.sum(weight * alike, axis=-1) / np.sum(weight, axis=-1)
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the intersection over union of boxes (..., 4)."""
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     both = np.prod(np.maximum(size, 0.0), axis=-1)

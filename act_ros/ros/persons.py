@@ -12,12 +12,11 @@ from std_msgs.msg import Header
 
 from act_ros.core.action import Action
 from act_ros.core.person import Person
-from act_ros.core.resources import file_checksum, find_model
 from act_ros.core.stamps import RateLimit, to_nanoseconds
 from act_ros.msg import KeypointArray
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
-from act_ros.persons.models import PoseOptions, create_estimator
+from act_ros.persons.models import PoseOptions, checksum, create_estimator
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.pictures.drawing import draw
 from act_ros.ros.conversions import persons_to_msg
@@ -32,7 +31,7 @@ def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
     """Open the pose network that the node's parameters name, and tell those who report on it."""
     pose = node.parameters(PoseOptions)
     estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
-    digest = file_checksum(find_model(pose.model))
+    digest = checksum(pose.model)
     for health in healths:
         health.facts |= {'pose model': estimator.name, 'pose model SHA-256': digest}
     return estimator

@@ -194,7 +194,7 @@ def test_images_are_looked_at_and_shown(tmp_path: Path) -> None:
     summary = evaluate(Job(tmp_path / 'clip', tmp_path / 'out', tmp_path / 'clip.csv',
                            annotated=tmp_path / 'out.mp4')).summary
     assert summary['bag']['kind'] == 'images' and summary['people'] == 2
-    assert summary['model']['pose_model'] == 'movenet_multipose_192x256'
+    assert summary['model']['pose_model'] == 'balanced'
     assert (tmp_path / 'out' / 'report.html').read_text().count('data:image/jpeg;base64,') >= 2
     capture = cv2.VideoCapture(str(tmp_path / 'out.mp4'))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 35

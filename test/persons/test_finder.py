@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import cv2
 import numpy as np
 import pytest
 from synthetic import SECOND, person, pose
 
 from act_ros.core.person import Person
+from act_ros.core.resources import find_resource
 from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
@@ -70,3 +75,41 @@ def test_options_change_and_everybody_keeps_the_id(finder: PersonFinder) -> None
     assert finder.estimator.score_threshold == 0.5
     assert ids(finder, SECOND + SECOND // 4) == ['p1']
     assert ids(finder, SECOND + SECOND // 4 - SECOND // 3) == [], 'now a jump, and on probation'
+
+
+def test_the_default_follows_everybody_and_says_nothing_of_those_it_did_not_look_at() -> None:
+    """At most three are looked at in an image: all are named, and nobody under two names."""
+    video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
+    finder, seen = PersonFinder(create_estimator()), Counter[str]()
+    for i in range(110):
+        persons = finder.update((i + 30) * SECOND // 30, video.read()[1])
+        assert persons is not None
+        seen.update(p.id for p in persons)
+    video.release()
+    assert set(seen) == {'p1', 'p2'}
+    assert seen['p1'] > 100
+
+
+def test_the_default_finds_nobody_where_nobody_is() -> None:
+    finder, random = PersonFinder(create_estimator()), np.random.default_rng(0)
+    for i in range(1, 60):
+        noise = random.integers(0, 256, (240, 320, 3), np.uint8)
+        assert finder.update(i * SECOND // 10, noise if i % 2 else noise // 64) == []
+
+
+def test_another_image_size_begins_anew() -> None:
+    """No crash, and an id of the other images is never used again."""
+    video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
+    finder = PersonFinder(create_estimator())
+    names: list[set[str]] = []
+    for i in range(60):
+        image = video.read()[1]
+        if i >= 30:
+            image = cv2.resize(image, (320, 240))
+        persons = finder.update((i + 30) * SECOND // 30, image)
+        assert persons is not None
+        names.append({p.id for p in persons})
+    video.release()
+    assert names[29] == {'p1'}
+    assert names[59]
+    assert 'p1' not in set().union(*names[30:])

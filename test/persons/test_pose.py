@@ -34,8 +34,8 @@ def clip() -> list[np.ndarray]:
 
 @pytest.fixture(scope='module')
 def multipose() -> PoseEstimator:
-    """Return the default estimator."""
-    return create_estimator()
+    """Return the estimator for several people."""
+    return create_estimator(MODELS[0])
 
 
 @pytest.fixture(scope='module')
@@ -166,12 +166,12 @@ def test_keypoints_follow_the_image(clip: list[np.ndarray], multipose: PoseEstim
 
 
 def test_threshold_drops_weak_people(clip: list[np.ndarray]) -> None:
-    scores = [p.score for p in create_estimator(score_threshold=0.2).estimate(clip[60])]
+    scores = [p.score for p in create_estimator(MODELS[0], score_threshold=0.2).estimate(clip[60])]
     assert len(scores) == 2
     between = sum(scores) / 2
-    kept = create_estimator(score_threshold=between).estimate(clip[60])
+    kept = create_estimator(MODELS[0], score_threshold=between).estimate(clip[60])
     assert [p.score for p in kept] == [scores[0]]
-    assert len(create_estimator(score_threshold=0.0).estimate(clip[60])) == 6
+    assert len(create_estimator(MODELS[0], score_threshold=0.0).estimate(clip[60])) == 6
 
 
 @pytest.mark.parametrize('model', MODELS)

@@ -120,7 +120,7 @@ def test_pose_node_tells_what_it_looked_at(tmp_path: Path) -> None:
 
         while not values.get('pose network and tracker, mean (ms)'):
             values = operator.wait('pose_node: images', None, '', show)
-        assert values['pose model'] == 'movenet_multipose_192x256'
+        assert values['pose model'] == 'balanced'
         assert len(values['pose model SHA-256']) == 64 and values['persons'] == '0'
         assert int(values['dropped: above max_rate']) > 0
 

@@ -1,0 +1,285 @@
+"""
+Find and follow: one network finds people, another looks closely at each of them.
+
+A network for all people at once finds well and sees badly: small, cut off or turned away they get
+a low score, as do chairs. So it only proposes, in every third frame, and a network for one person
+verifies what is in a square of the image and tells the pose. One person has one source of poses:
+two networks disagree by more than people move, and so do two squares, which is why the square
+stays where it is until the person leaves its middle.
+
+A frame costs a fixed number of looks, and who waited longest is looked at first. Not looked at is
+not the same as not seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from act_ros.core.person import Person
+from act_ros.persons import clothes
+from act_ros.persons.letterbox import Region, check_image
+from act_ros.persons.movenet import MultiPose, SinglePose
+from act_ros.persons.tracker import PoseTracker, Track, overlap
+
+_MARGIN = 1.25
+"""Width of the square around a person, as a multiple of the longer side of the box."""
+_SLIM = 0.7
+_STILL = 0.12
+"""How far the person may move from the middle of the square, as a share of its width."""
+_TIGHT, _WIDE = 0.8, 1.5
+"""The square is also chosen anew where the box fills more, or less, of it than this multiple."""
+_SAME_PLACE = 0.5
+"""Overlap of boxes from which on two of them are one place."""
+_MAX_PAUSE = 16
+"""Most finds for which a place without anybody is left alone."""
+_LOST_INTEREST = 4
+"""Finds without a proposal after which a place without anybody is forgotten."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a frame may cost."""
+
+    find_every: int = 3
+    """Frames from one search of the whole image to the next."""
+    looks: int = 3
+    """Most looks in a frame without a search ..."""
+    looks_with_find: int = 1
+    """... and in one with it."""
+
+
+class FindAndFollow:
+    """
+    Two networks: one proposes all people in an image, one looks at a person in a square of it.
+
+    ``PersonFinder`` follows people with them through a stream of images. A single image is searched
+    by ``estimate``, which looks at every proposal.
+    """
+
+    layout = 'coco17'
+
+    def __init__(
+        self, name: str, find: MultiPose, look: SinglePose, score_threshold: float,
+        schedule: Schedule | None = None,
+    ) -> None:
+        self.name = name
+        self.schedule = schedule or Schedule()
+        self.score_threshold = score_threshold
+        self._find, self._look = find, look
+        self.max_persons = find.max_persons
+
+    def propose(self, image_bgr: np.ndarray) -> list[Person]:
+        """Return what may be people, best score first, and each only once."""
+        kept: list[Person] = []
+        for person in self._find.estimate(image_bgr):
+            sides = person.box[2:] - person.box[:2]
+            if sides.min() >= 2 and all(
+                    overlap(person.box, other.box) < _SAME_PLACE for other in kept):
+                kept.append(person)
+        return kept
+
+    def look(self, image_bgr: np.ndarray, region: Region) -> Person | None:
+        """Return the person in a region of an image, or None."""
+        person = self._look.look(image_bgr, region)
+        return person if person.score >= self.score_threshold else None
+
+    def estimate(self, image_bgr: np.ndarray) -> list[Person]:
+        """See ``PoseEstimator.estimate``; the score is the mean score of the best eight joints."""
+        check_image(image_bgr)
+        found: list[Person] = []
+        for proposal in self.propose(image_bgr):
+            person = self.look(image_bgr, region_around(proposal.box))
+            if person and all(overlap(person.box, other.box) < _SAME_PLACE for other in found):
+                found.append(person)
+        return sorted(found, key=lambda person: -person.score)
+
+    def for_another_camera(self) -> FindAndFollow:
+        """See ``PoseEstimator.for_another_camera``."""
+        return FindAndFollow(
+            self.name, self._find, self._look, self.score_threshold, self.schedule)
+
+    def reset(self) -> None:
+        """Do nothing: people are remembered by ``PersonFinder``."""
+
+
+@dataclass(eq=False)
+class _Place:
+    """A square of the image in which somebody is, or may be."""
+
+    region: Region
+    box: np.ndarray
+    looked: int
+    """Number of the frame in which it was last looked at."""
+    proposed: int
+    """Number of the find in which it was last proposed."""
+    track: Track | None = None
+    refuted: int = 0
+    """How often in a row nobody was seen in it."""
+    again: int = 0
+    """Number of the find from which on it may be looked at."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether somebody is followed here."""
+        return self.track is not None
+
+    def aim(self, box: np.ndarray) -> None:
+        """Look at a box from now on, through the same square as long as that suits."""
+        self.box, self.region = box, hold(self.region, box)
+
+
+class Follower:
+    """Follows people with two networks through the images of one camera."""
+
+    def __init__(self, networks: FindAndFollow, tracker: PoseTracker) -> None:
+        self._networks, self._tracker = networks, tracker
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all people and places."""
+        self._tracker.reset()
+        self._places: list[_Place] = []
+        self._shape: tuple[int, ...] = ()
+        self._frame = self._find = 0
+        self._next_find = 0
+
+    def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
+        """
+        Return those of the tracked persons that were looked at and seen in this image.
+
+        :param stamp: nanoseconds, later than that of the image before.
+        :param image_bgr: uint8 (H, W, 3).
+        :raises ValueError: on an image without pixels or of another type.
+        """
+        check_image(image_bgr)
+        if image_bgr.shape != self._shape:  # another camera or mode: no place means anything
+            self.reset()
+            self._shape = image_bgr.shape
+        schedule = self._networks.schedule
+        self._frame += 1
+        is_find = self._frame >= self._next_find
+        if is_find:
+            self._search(stamp, image_bgr)
+        places = self._choose(schedule.looks_with_find if is_find else schedule.looks)
+        self._look(stamp, image_bgr, places)
+        return self._tracker.seen(stamp)
+
+    def _search(self, stamp: int, image_bgr: np.ndarray) -> None:
+        """Search the whole image for new places, and for those who were lost."""
+        self._find += 1
+        self._next_find = self._frame + self._networks.schedule.find_every
+        proposals = self._networks.propose(image_bgr)
+        tracks = self._tracker.match(stamp, proposals)
+        for proposal, track in zip(proposals, tracks, strict=True):
+            place = next((p for p in self._places if track and p.track is track), None)
+            if place is None:
+                place = self._at(proposal.box)
+            if place is None:
+                self._places.append(_Place(region_around(proposal.box), proposal.box,
+                                           self._frame - 1, self._find))
+                continue
+            place.proposed = self._find
+            if place.refuted or not place.track:  # where it went astray the proposal leads back
+                place.aim(proposal.box)
+                if place.track:
+                    place.again = 0
+            else:  # what the proposal shows of the person, and the pose does not
+                place.aim(_union(proposal.box, place.track.person.box))
+        self._places = [p for p in self._places
+                        if p.is_known or self._find - p.proposed < _LOST_INTEREST]
+
+    def _at(self, box: np.ndarray) -> _Place | None:
+        """Return the place that a box lies in."""
+        best = max(self._places, key=lambda p: float(overlap(p.box, box)), default=None)
+        return best if best and overlap(best.box, box) >= _SAME_PLACE else None
+
+    def _choose(self, count: int) -> list[_Place]:
+        """Return the places to look at: who waited longest, known people first, refuted last."""
+        waiting = [p for p in self._places if p.again <= self._find]
+        waiting.sort(key=lambda p: (p.refuted > 0, p.looked, not p.is_known))
+        return waiting[:count]
+
+    def _look(self, stamp: int, image_bgr: np.ndarray, places: list[_Place]) -> None:
+        """Look at places, and tell the tracker who is there."""
+        found: list[tuple[_Place, Person]] = []
+        sought = {p.track for p in places if p.track}
+        for place in places:
+            place.looked = self._frame
+            person = self._networks.look(image_bgr, place.region)
+            if person is not None:
+                found.append((place, person))
+        persons = [person for _, person in found]
+        seen = [clothes.look(image_bgr, person) for person in persons]
+        place_before = {track: track.person for track in self._tracker.tracks}
+        owners = self._tracker.assign(stamp, persons, seen, sought, proposed=1)
+        place_of = {p.track: p for p in self._places if p.track}
+        seen_places: set[int] = set()
+        for (place, person), owner in zip(found, owners, strict=True):
+            if owner is None:
+                continue
+            home = place_of.get(owner, place)
+            if home.track not in (None, owner):  # the person of another place: a place of its own
+                home = _Place(place.region, person.box, self._frame, self._find)
+                self._places.append(home)
+            place_of[owner] = home
+            before = place_before.get(owner)
+            home.track, home.refuted, home.again, home.looked = owner, 0, 0, self._frame
+            home.aim(person.box if before is None else
+                     _union(home.box + np.tile(_moved(before, person), 2), person.box))
+            seen_places.add(id(home))
+        for place in places:
+            if id(place) not in seen_places:
+                self._refute(place)
+        alive = set(self._tracker.tracks)
+        for place in self._places:
+            if place.track and place.track not in alive:
+                place.track = None
+        self._places = [p for p in self._places if p.is_known or p.proposed]
+
+    def _refute(self, place: _Place) -> None:
+        place.refuted += 1
+        if place.is_known:
+            place.again = self._find + (place.refuted > 2)
+            self._next_find = min(self._next_find, self._frame + 1)
+        else:
+            place.again = self._find + min(2 ** (place.refuted - 1), _MAX_PAUSE)
+
+
+def region_around(box: np.ndarray) -> Region:
+    """Return where to look at the person in a box (4,) of an image's pixels."""
+    x, y = (box[:2] + box[2:]) / 2
+    half_width, half_height = _wanted(box) / 2
+    return Region(math.floor(x - half_width), math.floor(y - half_height),
+                  math.ceil(x + half_width), math.ceil(y + half_height))
+
+
+def _wanted(box: np.ndarray) -> np.ndarray:
+    """Return the width and height (2,) of the region for a box: arms and legs need room."""
+    size = box[2:] - box[:2]
+    return np.maximum(np.maximum(_MARGIN * size, _SLIM * _MARGIN * size.max()), 8.0)
+
+
+def _union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the box (4,) around two."""
+    return np.concatenate((np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])))
+
+
+def _moved(before: Person, now: Person) -> np.ndarray:
+    """Return how far (2,) the joints that are seen in both poses have moved."""
+    weight = np.minimum(before.keypoints[:, 2], now.keypoints[:, 2])
+    shift = now.keypoints[:, :2] - before.keypoints[:, :2]
+    return weight @ shift / max(float(weight.sum()), 1e-6)
+
+
+def hold(region: Region, box: np.ndarray) -> Region:
+    """Return the region itself as long as it suits the box of the person, else a new one."""
+    size = np.array([region.x_max - region.x_min, region.y_max - region.y_min])
+    middle = np.array([region.x_min + region.x_max, region.y_min + region.y_max]) / 2
+    away = np.abs((box[:2] + box[2:]) / 2 - middle)
+    ratio = size / _wanted(box)
+    if (away <= _STILL * size.max()).all() and (_TIGHT <= ratio).all() and (ratio <= _WIDE).all():
+        return region
+    return region_around(box)
