@@ -1,14 +1,17 @@
 """
-The parameter reference, made from the code: ``config/act.yaml`` and the tables of the README.
+The reference, made from the code: parameters from the option classes, messages from their files.
 
-``python -m doc.reference`` writes both anew; a test fails when they are stale.
+``python -m doc.reference`` writes ``config/act.yaml`` and, between their markers, the tables of
+``doc/parameters.md``, ``doc/messages.md`` and the README; a test fails when they are stale.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,17 @@ NODES: dict[str, Groups] = {
     'humans_node': humans_node.OPTIONS,
 }
 
-BEGIN, END = '<!-- parameters: begin -->', '<!-- parameters: end -->'
+_FIELD = re.compile(r'^([\w/\[\]<>=]+)\s+(\w+)\s*(=?)\s*([^#]*?)\s*(?:#\s*(.*))?$')
+
+
+@dataclass(frozen=True)
+class Row:
+    """A field or a constant of a message: its type, name, value (of a constant) and meaning."""
+
+    kind: str
+    name: str
+    value: str
+    meaning: str
 
 
 def _range(item: dataclasses.Field[Any]) -> str:
@@ -61,11 +74,11 @@ def config() -> str:
     return '\n'.join(lines) + '\n'
 
 
-def tables() -> str:
-    """Return the README's parameter tables, Markdown."""
+def parameters() -> str:
+    """Return the tables of parameters, one for each node, Markdown."""
     parts = []
     for node, groups in NODES.items():
-        lines, known = [f'#### {node}', ''], set[str]()
+        lines, known = [f'## {node}', ''], set[str]()
         if node == 'pipeline_node':
             known = {name for other in NODES if other != node for name, _ in names_of(NODES[other])}
             lines += ['The parameters of `pose_node` and `act_node`, `source`, `loop` and '
@@ -79,18 +92,78 @@ def tables() -> str:
     return '\n\n'.join(parts)
 
 
-def updated_readme(text: str) -> str:
-    """Return the README with fresh tables between its markers."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f'{before}{BEGIN}\n\n{tables()}\n\n{END}{after}'
+def interface(text: str) -> tuple[str, list[list[Row]]]:
+    """
+    Read a message or service definition.
+
+    :param text: of a ``.msg`` or ``.srv`` file; a comment explains the field that it stands behind
+        or, without one of its own, the field below.
+    :returns: the comment at the top, and the rows of each part (two for a service).
+    """
+    about, _, rest = text.partition('\n\n')
+    parts: list[list[Row]] = [[]]
+    above: list[str] = []
+    for line in rest.splitlines():
+        if line.startswith('#'):
+            above.append(line.removeprefix('#').strip())
+            continue
+        if line == '---':
+            parts.append([])
+        elif match := _FIELD.match(line):
+            kind, name, equals, value, meaning = match.groups()
+            parts[-1].append(
+                Row(kind, name, value if equals else '', meaning or ' '.join(above)))
+        above = []
+    words = ' '.join(line.removeprefix('#') for line in about.splitlines()).split()
+    return ' '.join(words), parts
+
+
+def message(path: Path) -> str:
+    """Return the section of a message or service: heading, purpose, a table of its fields."""
+    about, parts = interface(path.read_text(encoding='utf-8'))
+    lines = [f'## act_ros/{path.stem}', '', about]
+    for title, rows in zip(('request', 'response') if len(parts) > 1 else ('field',), parts,
+                           strict=True):
+        lines += ['', f'| {title} | meaning |', '|---|---|']
+        lines += [f'| `{row.kind} {row.name}{f" = {row.value}" if row.value else ""}` | '
+                  f'{row.meaning} |' for row in rows]
+    return '\n'.join(lines)
+
+
+def messages() -> str:
+    """Return the sections of all messages and services, Markdown."""
+    paths = [*sorted((ROOT / 'msg').glob('*.msg')), *sorted((ROOT / 'srv').glob('*.srv'))]
+    return '\n\n'.join(message(path) for path in paths)
+
+
+def action() -> str:
+    """Return the table of the message that robots read, for the README."""
+    return message(ROOT / 'msg' / 'Action.msg').partition('\n\n| ')[2].join(('| ', ''))
+
+
+TABLES = {
+    ('doc/parameters.md', 'parameters'): parameters,
+    ('doc/messages.md', 'messages'): messages,
+    ('README.md', 'action'): action,
+}
+"""What is made, by file and by the name of the markers around it."""
+
+
+def updated(text: str, name: str, table: str) -> str:
+    """Return a document with a fresh table between the markers of that name."""
+    begin, end = f'<!-- {name}: begin -->', f'<!-- {name}: end -->'
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f'{before}{begin}\n\n{table}\n\n{end}{after}'
 
 
 def main() -> None:
-    """Write the configuration and the README's tables."""
+    """Write the configuration and the tables."""
     (ROOT / 'config' / 'act.yaml').write_text(config(), encoding='utf-8')
-    readme = ROOT / 'README.md'
-    readme.write_text(updated_readme(readme.read_text(encoding='utf-8')), encoding='utf-8')
+    for (file, name), make in TABLES.items():
+        path = ROOT / file
+        text = path.read_text(encoding='utf-8')
+        path.write_text(updated(text, name, make()), encoding='utf-8')
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """
 Options: settings as dataclass fields that carry their own range and explanation.
 
-A ROS parameter, its descriptor, ``config/act.yaml`` and the README table all come from here.
+A ROS parameter, its descriptor, ``config/act.yaml`` and ``doc/parameters.md`` all come from here.
 """
 
 from __future__ import annotations

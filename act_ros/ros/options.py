@@ -72,8 +72,8 @@ class VideoOptions(Options):
     """A file or a camera as a source of images."""
 
     source: str = option(
-        '', 'Path of a video, an address such as rtsp://camera/stream, a device number such as 0, or '
-        '/dev/videoN.', fixed=True)
+        '', 'Path of a video, an address such as rtsp://camera/stream, a device number such as 0, '
+        'or /dev/videoN.', fixed=True)
     loop: bool = option(False, 'Begin a file again when it ends.', fixed=True)
     frame_id: str = option('camera', 'frame_id of the images.', fixed=True)
 

@@ -1,4 +1,4 @@
-"""From a robot's own recordings to a model: the README's tutorial, and what can go wrong."""
+"""From a robot's own recordings to a model: the tutorial in doc/, and what can go wrong."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from training.datasets.skeletons import load_sequences
 from training.record import Recorder
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / 'README.md'
+TUTORIAL = ROOT / 'doc' / 'training.md'
 TOPIC = '/pose_node/keypoints'
 # What people do in the recordings, and the motion that stands for it.
 PLAN = {0.5: 'standing', 5.0: 'walk', 9.5: 'wave', 14.0: 'idle'}
@@ -66,7 +66,7 @@ def write_recording(path: Path, size: float = 100.0, seconds: float = 18.5, rate
 
 def code_block(language: str) -> str:
     """Return the tutorial's block in a language."""
-    section = README.read_text(encoding='utf-8').split('## Train on your own actions')[1]
+    section = TUTORIAL.read_text(encoding='utf-8').split('## Your own actions')[1]
     section = section.split('\n## ')[0]
     (block,) = re.findall(rf'```{language}\n(.*?)```', section, re.DOTALL)
     return '\n'.join(line.strip() if language != 'yaml' else line[3:]
