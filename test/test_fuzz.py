@@ -29,7 +29,8 @@ from synthetic import SECOND, bundle_of, person, pose, stamps, tiny_model
 
 from act_ros.actions.bundle import BundleError, load_bundle, save_bundle
 from act_ros.actions.classifier import ActClassifier
-from act_ros.persons.images import ImageError, decode_compressed, decode_raw, supported_encodings
+from act_ros.persons.compressed import decode_compressed
+from act_ros.persons.images import ImageError, decode_raw, supported_encodings
 from act_ros.recordings.labels import LabelError, read_labels
 from act_ros.tflite.flatbuffer import check_offsets
 

@@ -7,22 +7,16 @@ and honours rows with padding (``step`` > width x pixel size).
 
 from __future__ import annotations
 
-import struct
 from array import array
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
 
-MAX_PIXELS = 100_000_000
-"""Larger images are refused: no camera sends them, a broken header does."""
+MAX_PIXELS = 25_000_000
+"""Larger images are refused unless asked for: people are found in far smaller ones."""
 
-
-# Where a camera's JPEG has told its size by: Exif and colour profiles come before it.
-_HEADER = 1 << 20
-# Markers of ITU-T T.81, table B.1: those that begin a frame.
-_FRAME_HEADERS = {*range(0xc0, 0xd0)} - {0xc4, 0xc8, 0xcc}
-_BARE = range(0xd0, 0xda)  # those without a length, and no place before a frame
+Buffer: TypeAlias = 'bytes | bytearray | memoryview | array[int] | np.ndarray'
 
 
 class _Encoding(NamedTuple):
@@ -33,8 +27,9 @@ class _Encoding(NamedTuple):
     conversion: int | None
 
 
-# sensor_msgs/image_encodings.hpp. 'yuv422' is UYVY, 'yuv422_yuy2' is YUYV; 'uyvy' and 'yuyv' are
-# their newer names. OpenCV names a Bayer pattern by its second row, ROS by its first.
+# sensor_msgs/image_encodings.hpp and what drivers use besides. 'yuv422' is UYVY, 'yuv422_yuy2' is
+# YUYV; 'uyvy' and 'yuyv' are their newer names. OpenCV names a Bayer pattern by its second row, ROS
+# by its first.
 _ENCODINGS = {
     'bgr8': _Encoding(3, 'u1', None),
     '8UC3': _Encoding(3, 'u1', None),
@@ -44,16 +39,29 @@ _ENCODINGS = {
     'rgba8': _Encoding(4, 'u1', cv2.COLOR_RGBA2BGR),
     'mono8': _Encoding(1, 'u1', cv2.COLOR_GRAY2BGR),
     '8UC1': _Encoding(1, 'u1', cv2.COLOR_GRAY2BGR),
+    'bgr16': _Encoding(3, 'u2', None),
+    'rgb16': _Encoding(3, 'u2', cv2.COLOR_RGB2BGR),
+    'bgra16': _Encoding(4, 'u2', cv2.COLOR_BGRA2BGR),
+    'rgba16': _Encoding(4, 'u2', cv2.COLOR_RGBA2BGR),
     'mono16': _Encoding(1, 'u2', cv2.COLOR_GRAY2BGR),
     'yuv422': _Encoding(2, 'u1', cv2.COLOR_YUV2BGR_UYVY),
     'uyvy': _Encoding(2, 'u1', cv2.COLOR_YUV2BGR_UYVY),
     'yuv422_yuy2': _Encoding(2, 'u1', cv2.COLOR_YUV2BGR_YUYV),
     'yuyv': _Encoding(2, 'u1', cv2.COLOR_YUV2BGR_YUYV),
-    'bayer_rggb8': _Encoding(1, 'u1', cv2.COLOR_BayerRGGB2BGR),
-    'bayer_bggr8': _Encoding(1, 'u1', cv2.COLOR_BayerBGGR2BGR),
-    'bayer_gbrg8': _Encoding(1, 'u1', cv2.COLOR_BayerGBRG2BGR),
-    'bayer_grbg8': _Encoding(1, 'u1', cv2.COLOR_BayerGRBG2BGR),
+    **{f'bayer_{pattern}{bits}': _Encoding(1, f'u{bits // 8}', conversion)
+       for bits in (8, 16) for pattern, conversion in (
+           ('rggb', cv2.COLOR_BayerRGGB2BGR), ('bggr', cv2.COLOR_BayerBGGR2BGR),
+           ('gbrg', cv2.COLOR_BayerGBRG2BGR), ('grbg', cv2.COLOR_BayerGRBG2BGR))},
 }
+# A plane of luma, then chroma of a quarter of the pixels: U and V by turns, V and U, U before V.
+_PLANAR = {
+    'nv12': cv2.COLOR_YUV2BGR_NV12,
+    'nv21': cv2.COLOR_YUV2BGR_NV21,
+    'i420': cv2.COLOR_YUV2BGR_I420,
+}
+_DEPTH = ('16UC1', '32FC1')
+# Bits of a sensor's pixels, in the words of 16 that they come in.
+_SENSOR_BITS = (8, 10, 12, 14, 16)
 
 
 class ImageError(ValueError):
@@ -65,85 +73,93 @@ class UnknownEncodingError(ImageError):
 
 
 def decode_raw(
-    data: bytes | bytearray | memoryview | array[int] | np.ndarray, encoding: str, height: int,
-    width: int, step: int, is_bigendian: bool = False,
+    data: Buffer, encoding: str, height: int, width: int, step: int, is_bigendian: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """
     Return the image as uint8 (H, W, 3) BGR; a read-only view of ``data`` where possible.
 
-    The arguments are the fields of sensor_msgs/Image.
+    The arguments are the fields of sensor_msgs/Image. Pixels of 16 bits are brought to 8 by
+    `to_8_bits`.
 
     :raises UnknownEncodingError: the encoding is not one of `supported_encodings`.
     :raises ImageError: no pixels, too many, rows shorter than their pixels, or too few bytes.
     """
-    try:
-        channels, kind, conversion = _ENCODINGS[encoding]
-    except KeyError:
-        raise UnknownEncodingError(
-            f'unknown image encoding {encoding!r}; known: {", ".join(_ENCODINGS)}') from None
-    dtype = np.dtype(kind).newbyteorder('>' if is_bigendian else '<')
+    if encoding not in supported_encodings():
+        hint = ('it is a depth image: choose the colour topic' if encoding in _DEPTH
+                else f'known: {", ".join(supported_encodings())}')
+        raise UnknownEncodingError(f'unknown image encoding {encoding[:40]!r}; {hint}')
     if height <= 0 or width <= 0:
         raise ImageError(f'the image is {width} x {height}: it has no pixels')
-    if height * width > MAX_PIXELS:
-        raise ImageError(f'the image claims {width} x {height} pixels, more than any camera')
-    row = width * channels * dtype.itemsize
-    if step < row:
-        raise ImageError(f'step is {step} bytes, but {width} {encoding} pixels need {row}')
+    check_size(height, width, max_pixels)
     buffer = np.frombuffer(data, np.uint8)
-    if buffer.size < step * (height - 1) + row:
-        raise ImageError(f'the image is cut off: {buffer.size} bytes instead of {step * height}')
+    if encoding in _PLANAR:
+        return _decode_planar(buffer, encoding, height, width, step)
+    channels, kind, conversion = _ENCODINGS[encoding]
+    dtype = np.dtype(kind).newbyteorder('>' if is_bigendian else '<')
+    row = width * channels * dtype.itemsize
+    _check_buffer(buffer, encoding, width, step, row, step * (height - 1) + row, step * height)
     if channels == 2 and width % 2:
         raise ImageError(f'{encoding} images have an even width, this one is {width} wide')
     image = np.ndarray((height, width, channels), dtype, buffer,
                        strides=(step, channels * dtype.itemsize, dtype.itemsize))
     if dtype.itemsize == 2:
-        image = (image >> 8).astype(np.uint8)
+        image = to_8_bits(image)
     return image if conversion is None else cv2.cvtColor(image, conversion)
+
+
+def _decode_planar(
+    buffer: np.ndarray, encoding: str, height: int, width: int, step: int,
+) -> np.ndarray:
+    """Return an image of 4:2:0 chroma in planes of its own; ``step`` is that of the luma."""
+    if width % 2 or height % 2:
+        raise ImageError(f'{encoding} images have even sides, this one is {width} x {height}')
+    whole = width * height * 3 // 2
+    if step > width and buffer.size == whole:
+        step = width  # some drivers count the chroma in, though rows have no padding
+    pixels, lines = (width, height // 2) if encoding != 'i420' else (width // 2, height)
+    chroma_step = step if encoding != 'i420' else step // 2
+    _check_buffer(buffer, encoding, width, step, width,
+                  step * height + chroma_step * (lines - 1) + pixels, step * height * 3 // 2)
+    if step == width:
+        planes = buffer[:whole].reshape(-1, width)
+    else:
+        luma = np.ndarray((height, width), np.uint8, buffer, strides=(step, 1))
+        chroma = np.ndarray((lines, pixels), np.uint8, buffer, step * height, (chroma_step, 1))
+        planes = np.concatenate((luma, chroma.reshape(-1, width)))
+    return cv2.cvtColor(planes, _PLANAR[encoding])
+
+
+def _check_buffer(
+    buffer: np.ndarray, encoding: str, width: int, step: int, row: int, least: int, whole: int,
+) -> None:
+    """Raise ImageError where rows are shorter than their pixels or bytes are missing."""
+    if step < row:
+        raise ImageError(f'step is {step} bytes, but {width} {encoding} pixels need {row}')
+    if buffer.size < least:
+        raise ImageError(f'the image is cut off: {buffer.size} bytes instead of {whole}')
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Raise ImageError for an image of more pixels than are allowed."""
+    if height * width > max_pixels:
+        raise ImageError(f'the image claims {width} x {height} pixels, more than max_pixels, '
+                         f'{max_pixels}')
+
+
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """
+    Return an image of uint16 as uint8: the upper 8 of as many bits as its sensor has.
+
+    That are the fewest of 8, 10, 12, 14 and 16 which hold its brightest pixel: drivers do not say
+    it, and the upper byte of 10 bits would be black. It depends on this image alone, so an image
+    gives the same answer wherever in a recording the reading begins.
+    """
+    brightest = int(image.max()).bit_length()
+    shift = next(bits for bits in _SENSOR_BITS if bits >= brightest) - 8
+    return (image >> shift).astype(np.uint8)
 
 
 def supported_encodings() -> tuple[str, ...]:
     """Return the encodings `decode_raw` knows."""
-    return tuple(_ENCODINGS)
-
-
-def decode_compressed(
-    data: bytes | bytearray | memoryview | array[int] | np.ndarray,
-) -> np.ndarray:
-    """
-    Return a JPEG or PNG image as uint8 (H, W, 3) BGR.
-
-    :raises ImageError: empty or damaged data, another format, or too many pixels.
-    """
-    buffer = np.frombuffer(data, np.uint8)
-    # Before OpenCV makes room for what a few forged bytes claim.
-    height, width = _claimed_size(bytes(buffer[:_HEADER]))
-    if height * width > MAX_PIXELS:
-        raise ImageError(f'the image claims {width} x {height} pixels, more than any camera')
-    try:
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if height * width else None
-    except cv2.error:
-        image = None
-    if image is None:
-        raise ImageError(f'the compressed image ({buffer.size} bytes) cannot be decoded: it is '
-                         'no whole JPEG or PNG')
-    return image
-
-
-def _claimed_size(head: bytes) -> tuple[int, int]:
-    """Return the height and width that the beginning of a JPEG or PNG file tells, or zeros."""
-    try:
-        if head.startswith(b'\x89PNG\r\n\x1a\n'):
-            width, height = struct.unpack_from('>II', head, 16)
-            return height, width
-        at = 2 if head.startswith(b'\xff\xd8') else len(head)
-        while head[at] == 0xff:
-            kind = head[at + 1]
-            if kind in _FRAME_HEADERS:
-                height, width = struct.unpack_from('>HH', head, at + 5)
-                return height, width
-            if kind < 0xc0 or kind in _BARE:
-                break
-            at += 1 if kind == 0xff else 2 + struct.unpack_from('>H', head, at + 2)[0]
-    except (IndexError, struct.error):
-        pass
-    return 0, 0
+    return (*_ENCODINGS, *_PLANAR)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from act_ros.persons.images import MAX_PIXELS
+from act_ros.persons.images import MAX_PIXELS, ImageError, check_size
 
 if TYPE_CHECKING:
     import av
@@ -282,9 +282,10 @@ class _Film:
         stream = self._container.streams.video[0]
         if stream.codec_context is None:
             raise VideoError(f'{name} cannot be opened: its codec is not known here')
-        if stream.width * stream.height > MAX_PIXELS:
-            raise VideoError(f'{name} claims {stream.width} x {stream.height} pixels, more than '
-                             'any camera')
+        try:
+            check_size(stream.height, stream.width, MAX_PIXELS)
+        except ImageError as error:
+            raise VideoError(f'{name} cannot be opened: {error}') from None
         stream.thread_type = 'AUTO'
         return stream
 

@@ -23,7 +23,8 @@ from act_ros.core.cdr import Poses, poses_of, read_poses
 from act_ros.core.person import Person
 from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
-from act_ros.persons.images import ImageError, decode_compressed, decode_raw
+from act_ros.persons.compressed import decode_compressed
+from act_ros.persons.images import ImageError, decode_raw
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
 
 POSES = 'act_ros/msg/KeypointArray'
@@ -216,9 +217,10 @@ class Bag:
         compressed = self.topics[name].type == IMAGES[1]
         for _, time, message in self.messages([name]):
             try:
-                image = decode_compressed(message.data) if compressed else decode_raw(
-                    message.data, message.encoding, message.height, message.width, message.step,
-                    bool(message.is_bigendian))
+                image = (
+                    decode_compressed(message.data, message.format) if compressed else decode_raw(
+                        message.data, message.encoding, message.height, message.width,
+                        message.step, bool(message.is_bigendian)))
             except ImageError as error:
                 second = (time - self.start) / NANOSECONDS
                 raise BagError(f'{self.path}: {name} at {second:.3f} s: {error}') from error

@@ -15,7 +15,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from act_ros.persons.images import UnknownEncodingError, decode_compressed, decode_raw
+from act_ros.persons.compressed import decode_compressed
+from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError, decode_raw
 from act_ros.persons.video import VideoSource
 from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
@@ -23,7 +24,9 @@ from act_ros.ros.options import ImageOptions, VideoOptions
 from act_ros.ros.topics import THROTTLE, DropLog, SilenceLog, topic_of
 
 
-def image_to_bgr(msg: Image | CompressedImage) -> np.ndarray:
+def image_to_bgr(
+    msg: Image | CompressedImage, max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
     """
     Return an image message as uint8 (H, W, 3) BGR, perhaps a read-only view of it.
 
@@ -31,10 +34,11 @@ def image_to_bgr(msg: Image | CompressedImage) -> np.ndarray:
     image that cannot be read.
     """
     if isinstance(msg, CompressedImage):
-        return decode_compressed(msg.data)
+        return decode_compressed(msg.data, msg.format, max_pixels)
     try:
         return decode_raw(
-            msg.data, msg.encoding, msg.height, msg.width, msg.step, bool(msg.is_bigendian))
+            msg.data, msg.encoding, msg.height, msg.width, msg.step, bool(msg.is_bigendian),
+            max_pixels)
     except UnknownEncodingError as error:
         return _by_cv_bridge(msg, error)
 
@@ -90,7 +94,7 @@ class ImageInput:
         self._silence.heard()
         self._health.heard(info.get('publication_sequence_number'))
         try:
-            image = image_to_bgr(msg)
+            image = image_to_bgr(msg, self._node.parameters(ImageOptions).max_pixels)
         except ValueError as error:
             self._drop_log.refuse('unreadable image', error, self._health)
             return

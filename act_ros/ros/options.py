@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from act_ros.core.options import Options, option
+from act_ros.persons.images import MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class ImageOptions(Options):
     max_rate: float = option(
         0.0, 'Most images a second that are looked at, by their stamps; 0 looks at all there is '
         'time for.', low=0.0, high=1000.0)
+    max_pixels: int = option(
+        MAX_PIXELS, 'Larger images are refused, before memory is made ready for what a few forged '
+        'bytes claim.', low=1, high=1_000_000_000)
 
 
 @dataclass(frozen=True)
