@@ -25,7 +25,7 @@ from tqdm import tqdm
 from benchmarks.report import Row, parser, save, show
 from training.models.act import SIZES, ActSize, PatchClassEmbedding
 from training.paper.mpose import MposeSplit
-from training.paper.protocol import FoldTrainer, ProtocolConfig, augment
+from training.paper.protocol import ProtocolConfig, augment, make_trainer
 from training.schedule import TransformerSchedule
 
 NUM_CLASSES = 20
@@ -73,9 +73,9 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> list[Row]:
     x = rng.standard_normal((len(y), 30, 52))
     features = x.astype(np.float32)
     data = MposeSplit('openpose', 1, 'mpose13_openpose', features, y, features, y)
-    ours = FoldTrainer(config, data, 'act_mu', 0)
-    ours.x_train, ours.y_train = ours.x_train[:count], ours.y_train[:count]
-    ours.steps_per_epoch = steps
+    ours = make_trainer(config, data, 'act_mu', 0)
+    fold = ours.source
+    fold.x_train, fold.y_train, fold.steps = fold.x_train[:count], fold.y_train[:count], steps
 
     usual = {'Keras fit': usual_model(SIZES['mu'], 30, 52),
              'Keras fit, XLA': usual_model(SIZES['mu'], 30, 52)}
@@ -89,15 +89,15 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> list[Row]:
 
     def our_input() -> None:
         for index in rng.permutation(count).reshape(steps, -1):
-            augment(rng, ours.x_train[index], config, ours.layout)
+            augment(rng, fold.x_train[index], config, fold.layout)
 
     def usual_input() -> None:
         for _ in samples:
             pass
 
     runs: dict[tuple[str, str], Callable[[], object]] = {
-        ('ours', 'training'): lambda: ours.train_epoch(0), ('ours', 'input'): our_input,
-        ('Keras fit', 'input'): usual_input}
+        ('ours', 'training'): lambda: ours.train_epoch(ours.batches(end=1)),
+        ('ours', 'input'): our_input, ('Keras fit', 'input'): usual_input}
     for way, model in usual.items():
         runs[way, 'training'] = partial(model.fit, samples, epochs=1, verbose=0)
     seconds: dict[tuple[str, str], list[float]] = {name: [] for name in runs}

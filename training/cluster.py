@@ -6,10 +6,12 @@ import logging
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ('act_ros', 'training')
+
+Job = TypeVar('Job', bound=tuple[Any, ...])
 
 
 class ClusterError(RuntimeError):
@@ -17,9 +19,9 @@ class ClusterError(RuntimeError):
 
 
 def run_jobs(
-    function: Callable[..., Any], jobs: Sequence[tuple[Any, ...]],
-    data: Mapping[Any, Any], address: str | None = None, cpus: int = 1,
-) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    function: Callable[..., Any], jobs: Sequence[Job], data: Mapping[Any, Any],
+    address: str | None = None, cpus: int = 1,
+) -> Iterator[tuple[Job, Any]]:
     """
     Yield every job with its result ``function(data[job[0]], *job[1:])`` as soon as it is there.
 

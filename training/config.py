@@ -1,34 +1,100 @@
-"""The settings of a training run, read from a YAML file and checked."""
+"""The settings of a training, read from a YAML file and checked."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 
 from act_ros.actions.features import MPOSE, NORMALISATIONS
 from training.augmentation import Augmentation
+from training.checkpoint import write_whole
 from training.datasets.labels import MPOSE_LABELS
 
 T = TypeVar('T')
+R = TypeVar('R', bound='Recipe')
+
+SCHEDULES = ('transformer', 'cosine', 'constant')
+
 
 @dataclass(frozen=True)
-class TrainConfig:
+class Recipe:
+    """How a network is trained, whatever it is trained on. The defaults are the paper's."""
+
+    RENAMED: ClassVar[dict[str, str]] = {}
+    """Settings by their former names, which are understood with a warning."""
+
+    name: str
+    seed: int = 0
+    folds: int = 10
+    epochs: int = 350
+    batch_size: int = 512
+    weight_decay: float = 1e-4
+    sharpness: float = 0.0
+    """Sharpness-aware minimisation: how far off the weights the gradient is taken; 0 = not."""
+    label_smoothing: float = 0.1
+    dropout: float | None = None
+    """By default the network's own."""
+    schedule: str = 'transformer'
+    """Learning rate: 'transformer' as in the paper, 'cosine' from ``peak_rate`` to 0, or
+    'constant'."""
+    peak_rate: float = 2e-3
+    constant_rate: float = 3e-4
+    schedule_width: int = 64
+    """d_model in the paper's schedule, for networks that have none."""
+    warmup: float = 0.4
+    drop_at: float = 0.8
+    final_rate: float = 1e-4
+    validate_every: int = 1
+    checkpoint_every: int = 10
+    keep: str = 'best'
+    """Which weights are kept: 'best' by validation accuracy, or 'last'."""
+    xla: bool = True
+    """Compile the training step with XLA: some seconds at first, then about twice as fast."""
+
+    def rules(self) -> Iterator[tuple[object, str]]:
+        """Yield whether each rule is met, and what it says."""
+        yield self.epochs >= 1 and self.batch_size >= 1, 'epochs and batch_size must be positive'
+        yield self.keep in ('best', 'last'), "keep must be 'best' or 'last'"
+        yield self.schedule in SCHEDULES, f'schedule must be one of {", ".join(SCHEDULES)}'
+        yield self.sharpness >= 0, 'sharpness must be at least 0'
+        yield (min(self.validate_every, self.checkpoint_every) >= 1,
+               'validate_every and checkpoint_every must be positive')
+
+    def __post_init__(self) -> None:
+        if problems := [text for met, text in self.rules() if not met]:
+            raise ValueError('; '.join(problems))
+
+    @classmethod
+    def parse(cls: type[R], values: dict[str, Any]) -> R:
+        """Make a configuration of plain values, as YAML and JSON have them."""
+        values = dict(values)
+        for old in set(values) & set(cls.RENAMED):
+            warnings.warn(f'the setting {old!r} is called {cls.RENAMED[old]!r} now', FutureWarning,
+                          stacklevel=2)
+            values[cls.RENAMED[old]] = values.pop(old)
+        return make(cls, values)
+
+
+@dataclass(frozen=True)
+class TrainConfig(Recipe):
     """
-    A training run. The defaults follow Table II of the paper where it has them.
+    A training on sequence files.
 
     ``files`` are names in the data folder. The people are dealt into ``folds``; the run trains one
     model for each entry of ``members``, which never sees the people of the fold it names. Members
     that hold back the same fold differ by their seed and are measured together.
     """
 
-    name: str
-    files: tuple[str, ...]
+    RENAMED: ClassVar[dict[str, str]] = {'taught': 'distillation'}
+
+    files: tuple[str, ...] = ()
     labels: tuple[str, ...] = MPOSE_LABELS
     model: str = 'act_mu'
     num_frames: int = 30
@@ -36,29 +102,17 @@ class TrainConfig:
     frame_rate: float = 15.0
     normalisation: str = MPOSE
     """What the features are: one of `act_ros.actions.features.NORMALISATIONS`."""
-    seed: int = 0
     folds: int = 4
     members: tuple[int, ...] = (0, 1, 2, 3)
     final: bool = False
     """Train one more, of everybody: the one that ships, which nobody is left to measure on."""
-    taught: float = 0.0
-    """How much the final one learns from the members' answers rather than from the labels (Hinton
-    et al., "Distilling the knowledge in a neural network", arXiv 1503.02531). Then each fold gets
-    one more network, made in the same way: taught by those that hold back the same fold."""
+    distillation: float = 0.0
+    """How much the final network, as a student, learns from the members' answers rather than from
+    the labels (Hinton et al., "Distilling the knowledge in a neural network", arXiv 1503.02531).
+    Then each fold gets a student, too, to measure what students can do: its teachers are the
+    members that hold back the same fold."""
     epochs: int = 120
     windows_per_epoch: int = 6144
-    batch_size: int = 512
-    dropout: float | None = None
-    weight_decay: float = 1e-4
-    sharpness: float = 0.0
-    """Sharpness-aware minimisation: how far off the weights the gradient is taken; 0 = not."""
-    label_smoothing: float = 0.1
-    schedule: str = 'transformer'
-    """Learning rate: 'transformer' as in the paper, or 'cosine' from ``peak_rate`` to 0."""
-    peak_rate: float = 2e-3
-    warmup: float = 0.4
-    drop_at: float = 0.8
-    final_rate: float = 1e-4
     short_windows: float = 0.25
     """Share of batches whose windows have fewer than ``num_frames``, as when a person appears."""
     unknown_share: float = 0.2
@@ -73,7 +127,6 @@ class TrainConfig:
     balance: float = 0.5
     validate_every: int = 10
     keep: str = 'last'
-    """Which weights to ship: 'last', or 'best' on the validation people."""
     start_from: str = ''
     """Fine-tune: folder of a run, or a ``.weights.h5`` file with its bundle beside it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -81,12 +134,12 @@ class TrainConfig:
     @property
     def held_back_folds(self) -> tuple[int, ...]:
         """The fold that each network never sees, in the order they are trained; -1: none."""
-        pupils = tuple(sorted(set(self.members))) if self.taught else ()
-        return (*self.members, *pupils, *[-1] * self.final)
+        students = tuple(sorted(set(self.members))) if self.distillation else ()
+        return (*self.members, *students, *[-1] * self.final)
 
     def teachers(self, number: int) -> list[int]:
-        """Return the members that teach the ``number``-th network; none teaches a member."""
-        if not self.taught or number < len(self.members):
+        """Return the members that teach the ``number``-th network; members have no teachers."""
+        if not self.distillation or number < len(self.members):
             return []
         fold = self.held_back_folds[number]
         return [i for i, other in enumerate(self.members) if fold in (other, -1)]
@@ -96,50 +149,66 @@ class TrainConfig:
         """Outputs of the network: the labels, and the background where it is learned."""
         return len(self.labels) + self.background
 
-    def __post_init__(self) -> None:
-        problems = [text for ok, text in (
-            (bool(self.files), 'files must name at least one sequence file'),
-            (self.keep in ('last', 'best'), "keep must be 'last' or 'best'"),
-            (self.schedule in ('transformer', 'cosine'),
-             "schedule must be 'transformer' or 'cosine'"),
-            (self.normalisation in NORMALISATIONS,
-             f'normalisation must be one of {", ".join(NORMALISATIONS)}'),
-            (set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'),
-            (self.folds >= 2, 'folds must be at least 2'),
-            (all(0 <= m < self.folds for m in self.members) and self.members,
-             'members must be folds, from 0 to folds - 1'),
-            (self.epochs >= 1 and self.windows_per_epoch >= self.batch_size >= 1,
-             'an epoch must have at least one batch'),
-            (self.keep == 'last' or not self.final, 'final needs keep: last'),
-            (0 <= self.taught <= 1, 'taught must lie in [0, 1]'),
-            (self.final or not self.taught, 'taught needs final: it is the one that is taught'),
-            (0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'),
-            (self.sharpness >= 0, 'sharpness must be at least 0'),
-            (2 <= self.min_frames <= self.num_frames,
-             '2 <= min_frames <= num_frames must hold'),
-        ) if not ok]
-        if problems:
-            raise ValueError('; '.join(problems))
+    def rules(self) -> Iterator[tuple[object, str]]:
+        """Yield whether each rule is met, and what it says."""
+        yield from super().rules()
+        yield self.files, 'files must name at least one sequence file'
+        yield (self.normalisation in NORMALISATIONS,
+               f'normalisation must be one of {", ".join(NORMALISATIONS)}')
+        yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
+        yield self.folds >= 2, 'folds must be at least 2'
+        yield (self.members and all(0 <= m < self.folds for m in self.members),
+               'members must be folds, from 0 to folds - 1')
+        yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
+        yield self.keep == 'last' or not self.final, 'final needs keep: last'
+        yield 0 <= self.distillation <= 1, 'distillation must lie in [0, 1]'
+        yield (self.final or not self.distillation,
+               'distillation needs final: that network is the student')
+        yield 0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'
+        yield 2 <= self.min_frames <= self.num_frames, '2 <= min_frames <= num_frames must hold'
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> TrainConfig:
+        """Make a configuration of plain values, as YAML and JSON have them."""
+        return super().parse({
+            **values, 'augmentation': make(Augmentation, values.get('augmentation') or {})})
 
 
 def load_config(path: str | Path) -> TrainConfig:
     """Read a configuration; an unknown key or a bad value is a ValueError naming the file."""
-    return read_yaml(path, parse_config)
-
-
-def parse_config(values: dict[str, Any]) -> TrainConfig:
-    """Make a configuration of plain values, as YAML and JSON have them."""
-    values = dict(values)
-    values['augmentation'] = make(Augmentation, values.pop('augmentation', {}) or {})
-    return make(TrainConfig, values)
+    return read_yaml(path, TrainConfig.parse)
 
 
 def read_run(folder: Path) -> TrainConfig:
     """Read the configuration of a training run from its folder; ValueError where it is none."""
     try:
-        return parse_config(json.loads((folder / 'config.json').read_text(encoding='utf-8')))
+        return TrainConfig.parse(json.loads((folder / 'config.json').read_text(encoding='utf-8')))
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f'{folder} is not the folder of a training run ({error})') from error
+
+
+def keep_settings(folder: Path, config: Recipe, extent: Sequence[str] = ()) -> None:
+    """
+    Write the settings beside the results of a folder; those there already must be the same.
+
+    :param extent: settings that say how much is trained, not how: they may differ.
+    :raises ValueError: the folder holds results of other settings; the message names them.
+    """
+    path = folder / 'config.json'
+    if path.is_file():
+        try:
+            stored = type(config).parse(json.loads(path.read_text(encoding='utf-8')))
+            stored = replace(stored, **{name: getattr(config, name) for name in extent})
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(f'{path} is not of a run like this one ({error})') from error
+        others = [name for name in asdict(config) if getattr(stored, name) != getattr(config, name)]
+        if others:
+            raise ValueError(f'{folder} holds results of other settings ({", ".join(others)}): '
+                             f'choose another --output, or remove it')
+        return
+    values = {name: value for name, value in asdict(config).items() if name not in extent}
+    text = json.dumps(values, indent=1, sort_keys=True) + '\n'
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
 
 
 def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
@@ -156,9 +225,9 @@ def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
         raise ValueError(f'{path}: {error}') from error
 
 
-def make(kind: Callable[..., T], values: dict[str, Any]) -> T:
+def make(kind: type[T], values: dict[str, Any]) -> T:
     """Return a dataclass of plain values; ValueError for a setting that it does not have."""
-    refuse_unknown(values, {f.name for f in dataclasses.fields(cast(Any, kind))})
+    refuse_unknown(values, {f.name for f in dataclasses.fields(kind)})  # type: ignore[arg-type]
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 

@@ -198,8 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
     parser.add_argument('--run', type=Path, required=True, help='folder of a training run')
-    parser.add_argument('--data', type=Path, default=Path('../shared/data/skeletons'),
-                        help='folder of the sequence files')
+    parser.add_argument('--data', type=Path, required=True, help='folder of the sequence files')
     parser.add_argument('--output', type=Path, default=Path('models'), help='folder of the bundle')
     parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
     parser.add_argument('--attention', action='store_true',

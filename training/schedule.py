@@ -1,10 +1,12 @@
-"""A training step, and the paper's learning rate (Table II)."""
+"""A training step, and the learning rates; the paper's is in its Table II."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 from keras import ops
+
+from training.config import Recipe
 
 
 def train_step(
@@ -44,6 +46,20 @@ def train_step(
             variable.assign(variable * (1 - weight_decay))
     optimizer.apply(gradients, variables)
     return loss
+
+
+def learning_rate(
+    recipe: Recipe, d_model: int, total_steps: int,
+) -> keras.optimizers.schedules.LearningRateSchedule | float:
+    """Return the learning rate that a recipe asks for; only the paper's depends on d_model."""
+    if recipe.schedule == 'constant':
+        return recipe.constant_rate
+    if recipe.schedule == 'transformer':
+        return TransformerSchedule(d_model, total_steps, recipe.warmup, recipe.drop_at,
+                                   recipe.final_rate)
+    rise = max(int(recipe.warmup * total_steps), 1)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(total_steps - rise, 1), warmup_target=recipe.peak_rate, warmup_steps=rise)
 
 
 @keras.saving.register_keras_serializable(package='act')

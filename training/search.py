@@ -28,7 +28,8 @@ from training.metrics import softmax
 from training.models import MODELS
 from training.paper.benchmark_report import scores
 from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
-from training.paper.protocol import FoldTrainer, ProtocolConfig, load_protocol, start_afresh
+from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
+from training.trainer import start_afresh
 
 if TYPE_CHECKING:
     import optuna
@@ -172,17 +173,15 @@ def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool
 
     def objective(trial: optuna.Trial) -> float:
         config = replace(search.config, **suggest(trial, search.space))
-        trainer = FoldTrainer(config, data, search.model, search.fold)
 
         def report(epoch: int, values: dict[str, float]) -> None:
-            accuracy = values['validation_accuracy']
-            if accuracy == accuracy:  # measured in this epoch
-                trial.report(accuracy, epoch)
+            if 'validation_accuracy' in values:
+                trial.report(values['validation_accuracy'], epoch)
                 if trial.should_prune():
                     raise optuna.TrialPruned(f'at epoch {epoch}')
 
-        result = trainer.run(progress=f'trial {trial.number}' if progress else None,
-                             on_epoch=report)
+        result = run_fold(make_trainer(config, data, search.model, search.fold),
+                          title=f'trial {trial.number}' if progress else None, on_epoch=report)
         return scores(result['validation_label'], softmax(result['validation_logits']))[1]
 
     study.optimize(objective, n_trials=1)

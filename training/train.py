@@ -10,175 +10,62 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import queue
-import sys
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-
 import keras
 import numpy as np
-import tensorflow as tf
-from tqdm import tqdm
 
 from training.augmentation import VIEWS, WindowSampler
-from training.checkpoint import (
-    CheckpointError,
-    read_arrays,
-    restore_state,
-    state_arrays,
-    write_arrays,
-    write_whole,
-)
-from training.config import TrainConfig, load_config, parse_config
+from training.checkpoint import CheckpointError, write_arrays, write_whole
+from training.config import TrainConfig, keep_settings, load_config
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.evaluate import ViewedClips, measure
 from training.metrics import share_background
 from training.models import build
-from training.models.act import SIZES
-from training.networks import load_network, transfer
-from training.schedule import TransformerSchedule, train_step
+from training.networks import WEIGHTS, load_network, transfer
+from training.trainer import Batch, OnEpoch, Predict, Trainer, start_afresh, tensorboard_log
 
 
-def learning_rate(
-    config: TrainConfig, width: int, steps: int,
-) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Return the schedule that a configuration asks for."""
-    if config.schedule == 'transformer':
-        return TransformerSchedule(width, steps, config.warmup, config.drop_at, config.final_rate)
-    rise = max(int(config.warmup * steps), 1)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, max(steps - rise, 1), warmup_target=config.peak_rate, warmup_steps=rise)
-
-
-class Trainer:
+class People:
     """
-    Trains the ``member``-th network of a run: one fold is held back, everything else is seen.
+    The people whom a network learns from, and those it never sees.
 
-    The final one, after all others, holds nobody back.
+    :param folds: the fold (N,) of each sequence; ``fold`` is held back, -1 holds nobody back.
     """
 
     def __init__(
-        self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, member: int,
-        folder: Path, tensorboard: bool = False,
+        self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, fold: int,
     ) -> None:
-        self.config, self.member, self.folder = config, member, folder
-        fold = config.held_back_folds[member]
+        self.config = config
         self.train = sequences.select(folds != fold)
         self.held_back = sequences.select(folds == fold)
         check_disjoint(self.train, self.held_back)
-        folder.mkdir(parents=True, exist_ok=True)
-        keras.utils.set_random_seed(config.seed * 1000 + member)
-        options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
-        self.model = build(config.model, config.num_frames, num_classes=config.num_outputs,
-                           **options)
-        self.teachers = [load_network(folder.parent, i).model for i in config.teachers(member)]
-        if config.start_from:
-            transfer(self.model, config)
-        width = SIZES[config.model[4:]].d_model if config.model.startswith('act_') else 64
-        self.steps_per_epoch = config.windows_per_epoch // config.batch_size
-        self.optimizer = keras.optimizers.Adam(
-            learning_rate(config, width, config.epochs * self.steps_per_epoch))
-        self.optimizer.build(self.model.trainable_variables)
+        self.steps = config.windows_per_epoch // config.batch_size
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.normalisation,
             config.augmentation, config.unknown_share, config.balance)
-        self.tensorboard = tf.summary.create_file_writer(str(folder)) if tensorboard else None
-        self.epoch, self.best = 0, -1.0
-        self._checkpoint = folder / 'checkpoint.npz'
+        self.views = {view: ViewedClips(self.held_back, view, config)
+                      for view in VIEWS if len(self.held_back)}
 
-    @tf.function(jit_compile=True)
-    def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        config = self.config
-        if self.teachers:
-            answers = [tf.nn.softmax(teacher(features)) for teacher in self.teachers]
-            target += config.taught * (tf.add_n(answers) / len(answers) - target)
-        return train_step(self.model, self.optimizer, features, target, config.weight_decay,
-                          config.sharpness)
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield the batches of one epoch."""
+        for _ in range(self.steps):
+            yield make_batch(rng, self.sampler, self.config)
 
-    def run(self, views: dict[str, ViewedClips] | None = None) -> None:
-        """Train to the last epoch, from the last checkpoint if there is one."""
-        config = self.config
-        if self._checkpoint.is_file():
-            arrays = read_arrays(self._checkpoint)
-            restore_state(arrays, self.model, self.optimizer)
-            self.epoch, self.best = int(arrays['epoch']), float(arrays['best'])
-        start = self.epoch
-        if start >= config.epochs:
-            return
-        if views is None:
-            views = {name: ViewedClips(self.held_back, name, config)
-                     for name in VIEWS if len(self.held_back)}
-        progress = tqdm(range(start, config.epochs), initial=start, total=config.epochs,
-                        desc=f'{config.name} member {self.member}', unit='epoch',
-                        disable=None if sys.stderr.isatty() else False, mininterval=10)
-        batches = self._batches(start)
-        for epoch in progress:
-            losses = [self._step(*next(batches)) for _ in range(self.steps_per_epoch)]
-            row: dict[str, float] = {'epoch': epoch + 1, 'loss': float(np.mean(losses))}
-            last = epoch + 1 == config.epochs
-            if last or (epoch + 1) % config.validate_every == 0:
-                row |= self._validate(views)
-            progress.set_postfix({k: f'{v:.3f}' for k, v in row.items() if k != 'epoch'})
-            self._log(row)
-            self.epoch = epoch + 1
-            if last or (epoch + 1) % config.validate_every == 0:
-                write_arrays(self._checkpoint, epoch=self.epoch, best=self.best,
-                             **state_arrays(self.model, self.optimizer))
-        if config.keep == 'last':
-            self.save_weights()
+    def logits(self, view: str, predict: Predict) -> np.ndarray:
+        """Return a network's logits (M, C) of a view's windows; a background is shared out."""
+        return share_background(predict(self.views[view].features), len(self.config.labels))
 
-    def save_weights(self) -> None:
-        """Write the weights."""
-        write_whole(self.folder / 'member.weights.h5', self.model.save_weights)
-
-    def _validate(self, views: dict[str, ViewedClips]) -> dict[str, float]:
+    def validate(self, predict: Predict) -> dict[str, float]:
+        """Return measures on the clips of the people held back, by view."""
         row: dict[str, float] = {}
-        for name, clips in views.items():
-            result = measure(clips, predict_logits(self.model, clips.features, self.config))
-            row |= {f'{name}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
-        if not views:  # nobody is held back from the final one
-            return row
-        score = float(np.mean([v for k, v in row.items() if k.endswith('_accuracy')]))
-        if score > self.best:
-            self.best = score
-            if self.config.keep == 'best':
-                self.save_weights()
+        for view, clips in self.views.items():
+            result = measure(clips, self.logits(view, predict))
+            row |= {f'{view}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
         return row
-
-    def _log(self, row: dict[str, float]) -> None:
-        with open(self.folder / 'log.jsonl', 'a', encoding='utf-8') as file:
-            file.write(json.dumps({k: round(v, 5) for k, v in row.items()}) + '\n')
-        if self.tensorboard:
-            with self.tensorboard.as_default(step=int(row['epoch'])):
-                for name, value in row.items():
-                    tf.summary.scalar(name, value)
-
-    def _batches(self, start: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield batches made ahead by a thread; the same for a seed, also after a resume."""
-        ready: queue.Queue = queue.Queue(maxsize=8)
-
-        def produce() -> None:
-            try:
-                for epoch in range(start, self.config.epochs):
-                    rng = np.random.default_rng([self.config.seed, self.member, epoch])
-                    for _ in range(self.steps_per_epoch):
-                        ready.put(make_batch(rng, self.sampler, self.config))
-            except Exception as error:  # handed to the training loop, which raises it
-                ready.put(error)
-
-        threading.Thread(target=produce, daemon=True).start()
-        while True:
-            batch = ready.get()
-            if isinstance(batch, Exception):
-                raise batch
-            yield batch
 
 
 def make_batch(
@@ -197,40 +84,46 @@ def make_batch(
     return features, target.astype(np.float32)
 
 
-def predict_logits(
-    model: keras.Model, features: np.ndarray, config: TrainConfig, batch: int = 1024,
-) -> np.ndarray:
-    """Return logits (N, C) of features (N, T, F); a background is shared out."""
-    call = getattr(model, '_act_predict', None)
-    if call is None:
-        call = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
-        model._act_predict = call
-    logits = np.concatenate([call(tf.constant(features[i:i + batch])).numpy()
-                             for i in range(0, len(features), batch)])
-    return share_background(logits, len(config.labels))
+def make_trainer(
+    config: TrainConfig, people: People, number: int, run: Path,
+) -> Trainer[People]:
+    """Return what trains the ``number``-th network of a run, whose teachers are in its folder."""
+    def network() -> keras.Model:
+        options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
+        model = build(config.model, config.num_frames, num_classes=config.num_outputs, **options)
+        if config.start_from:
+            transfer(model, config)
+        return model
+
+    return Trainer(
+        config, people, network, [config.seed, number],
+        [load_network(run, i).model for i in config.teachers(number)], config.distillation)
 
 
-def save_held_back(trainer: Trainer) -> None:
-    """Keep the member's logits for its held-back people, every view, for export and card."""
-    model, config = trainer.model, trainer.config
-    model.load_weights(trainer.folder / 'member.weights.h5')
-    arrays: dict[str, Any] = {}
-    for name in VIEWS:
-        clips = ViewedClips(trainer.held_back, name, config)
-        arrays[f'{name}_logits'] = predict_logits(model, clips.features, config)
-        arrays[f'{name}_clip'] = clips.clip
-    held_back = trainer.held_back
-    write_arrays(trainer.folder / 'held_back.npz', **arrays, label=held_back.label,
-                 source=held_back.source, take=held_back.take,
-                 source_label=held_back.source_label, group=held_back.group)
+def save(trainer: Trainer[People], folder: Path) -> None:
+    """
+    Write the weights, and the logits for the people held back, in every view, for the export.
+
+    The weights come last: where they are, the network is done.
+    """
+    people = trainer.source
+    if people.views:
+        arrays: dict[str, Any] = {}
+        for view, clips in people.views.items():
+            arrays[f'{view}_logits'] = people.logits(view, trainer.logits)
+            arrays[f'{view}_clip'] = clips.clip
+        held_back = people.held_back
+        write_arrays(folder / 'held_back.npz', **arrays, label=held_back.label,
+                     source=held_back.source, take=held_back.take,
+                     source_label=held_back.source_label, group=held_back.group)
+    write_whole(folder / f'member{WEIGHTS}', trainer.model.save_weights)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('--config', required=True, help='YAML file of the run')
-    parser.add_argument('--data', type=Path, default=Path('../shared/data/skeletons'),
-                        help='folder of the sequence files')
+    parser.add_argument('--data', type=Path, required=True, help='folder of the sequence files')
     parser.add_argument('--output', type=Path, default=Path('runs'),
                         help='folder for checkpoints and results; the run gets one inside')
     parser.add_argument('--member', type=int, action='append',
@@ -239,9 +132,7 @@ def main(arguments: list[str] | None = None) -> None:
                         help='also log for TensorBoard, beside log.jsonl')
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
     options = parser.parse_args(arguments)
-    if options.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+    start_afresh(options.threads)
     try:
         train(load_config(options.config), options.data, options.output, options.member,
               options.tensorboard)
@@ -260,27 +151,33 @@ def train(
     :raises CheckpointError: the disk is full; the same call goes on later.
     """
     sequences, folds = load_data(config, data)
-    folder = output / config.name
-    stored = folder / 'config.json'
-    if stored.exists() and not _same(stored, config):
-        raise ValueError(f'{folder} holds a run of other settings: choose another --output, or '
-                         f'remove it')
-    settings = json.dumps(asdict(config), indent=1, sort_keys=True)
-    write_whole(stored, lambda temporary: temporary.write_text(settings, encoding='utf-8'))
-    for member in members or range(len(config.held_back_folds)):
-        trainer = Trainer(config, sequences, folds, member, folder / f'member_{member}',
-                          tensorboard)
-        trainer.run()
-        if len(trainer.held_back):
-            save_held_back(trainer)
+    run = output / config.name
+    keep_settings(run, config)
+    for number in members or range(len(config.held_back_folds)):
+        folder = run / f'member_{number}'
+        if (folder / f'member{WEIGHTS}').is_file():
+            continue
+        people = People(config, sequences, folds, config.held_back_folds[number])
+        trainer = make_trainer(config, people, number, run)
+        checkpoint = folder / 'checkpoint.npz'
+        trainer.run(checkpoint, f'{config.name} member {number}', _log(folder, tensorboard))
+        save(trainer, folder)
+        checkpoint.unlink(missing_ok=True)
 
 
-def _same(stored: Path, config: TrainConfig) -> bool:
-    """Tell whether a run has these settings; those it does not know yet had their default."""
-    try:
-        return parse_config(json.loads(stored.read_text(encoding='utf-8'))) == config
-    except (ValueError, TypeError):
-        return False
+def _log(folder: Path, tensorboard: bool) -> OnEpoch:
+    """Return what writes each epoch's values into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    board = tensorboard_log(folder) if tensorboard else None
+
+    def log(epoch: int, values: dict[str, float]) -> None:
+        row = {'epoch': epoch, **{name: round(value, 5) for name, value in values.items()}}
+        with open(folder / 'log.jsonl', 'a', encoding='utf-8') as file:
+            file.write(json.dumps(row) + '\n')
+        if board:
+            board(epoch, values)
+
+    return log
 
 
 if __name__ == '__main__':

@@ -15,9 +15,9 @@ tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 
 from act_ros.actions.classifier import ActClassifier  # noqa: E402
 from act_ros.tflite.runtime import load_interpreter  # noqa: E402
-from training import evaluate, export, train  # noqa: E402
+from training import evaluate, export, train, trainer  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
-from training.config import TrainConfig, parse_config, read_run  # noqa: E402
+from training.config import TrainConfig, read_run  # noqa: E402
 from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
@@ -88,21 +88,19 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
     """Once by the user, once by a full disk: the rest of the run is done by the same command."""
     config = tmp_path / 'run.yaml'
     config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'members': [0], 'epochs': 3,
-                                      'model': 'mlp'}))
-    # Compiling for speed takes longer than these few steps.
-    monkeypatch.setattr(train.Trainer, '_step', tf.function(train.Trainer._step.python_function))
+                                      'model': 'mlp', 'checkpoint_every': 1, 'xla': False}))
     weights = {}
     for name in ('whole', 'broken'):
         command = ['--config', str(config), '--output', str(tmp_path / name), *people]
         with monkeypatch.context() as patch:
             if name == 'broken':
-                patch.setattr(train, 'write_arrays', interrupted_at(
-                    2, train.write_arrays, CheckpointError('cannot write checkpoint.npz')))
+                patch.setattr(trainer, 'write_arrays', interrupted_at(
+                    2, trainer.write_arrays, CheckpointError('cannot write checkpoint.npz')))
                 with pytest.raises(SystemExit):
                     train.main(command)
                 assert 'cannot write checkpoint.npz' in capsys.readouterr().err
-                patch.setattr(train.Trainer, '_log', interrupted_at(
-                    2, train.Trainer._log, KeyboardInterrupt()))
+                patch.setattr(trainer, 'write_arrays', interrupted_at(
+                    2, trainer.write_arrays, KeyboardInterrupt()))
                 with pytest.raises(KeyboardInterrupt):
                     train.main(command)
         train.main(command)
@@ -135,7 +133,7 @@ def test_wrong_requests_are_refused() -> None:
 SETTINGS = {
     'files': ['a.npz'], 'labels': ['stand', 'wave'], 'num_frames': 12, 'min_frames': 6, 'folds': 2,
     'members': [0, 1], 'epochs': 2, 'windows_per_epoch': 64, 'batch_size': 32,
-    'short_windows': 0.0, 'validate_every': 1}
+    'short_windows': 0.0, 'validate_every': 1, 'xla': False}
 
 
 @pytest.fixture
@@ -192,18 +190,18 @@ def test_one_command_each_from_sequences_to_a_bundle(
     config.write_text(config.read_text().replace('epochs: 2', 'epochs: 3'))
     with pytest.raises(SystemExit):
         train.main(command)
-    assert 'run of other settings' in capsys.readouterr().err
+    assert 'results of other settings (epochs)' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('taught', 'measured', 'final'), [(0.0, 1, 2), (0.5, 2, 3)])
+@pytest.mark.parametrize(('distillation', 'measured', 'final'), [(0.0, 1, 2), (0.5, 2, 3)])
 def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
-    taught: float, measured: int, final: int, tmp_path: Path, people: list[str],
+    distillation: float, measured: int, final: int, tmp_path: Path, people: list[str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Nobody is left to measure it on; the average of the others can be had, too."""
     config, run_folder = tmp_path / 'run.yaml', tmp_path / 'runs' / 'tiny'
     config.write_text(yaml.safe_dump(
-        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True, 'taught': taught,
+        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True, 'distillation': distillation,
          'normalisation': 'motion-v1'}))
     train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
     assert sorted(p.parent.name for p in run_folder.glob('*/held_back.npz')) == [
@@ -231,10 +229,10 @@ def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
     assert 'final needs keep: last' in capsys.readouterr().err
 
 
-def test_pupils_learn_what_the_members_answer(tmp_path: Path, people: list[str]) -> None:
-    """A fold's pupil asks only those who never saw its people, the final network all of them."""
-    config = parse_config({'name': 'tiny', **SETTINGS, 'members': [0, 1, 0, 1], 'final': True,
-                           'taught': 1.0, 'dropout': 0.0})
+def test_students_learn_what_the_members_answer(tmp_path: Path, people: list[str]) -> None:
+    """A fold's teachers never saw its people; the final network is taught by all members."""
+    config = TrainConfig.parse({'name': 'tiny', **SETTINGS, 'members': [0, 1, 0, 1], 'final': True,
+                           'distillation': 1.0, 'dropout': 0.0})
     assert config.held_back_folds == (0, 1, 0, 1, 0, 1, -1)
     assert [config.teachers(i) for i in range(7)] == [
         [], [], [], [], [0, 2], [1, 3], [0, 1, 2, 3]]
@@ -242,12 +240,13 @@ def test_pupils_learn_what_the_members_answer(tmp_path: Path, people: list[str])
     with pytest.raises(ValueError, match='member_0.* does not exist'):
         train.train(config, data, tmp_path, [4])
     train.train(config, data, tmp_path, [0, 2])
-    pupil = train.Trainer(config, *load_data(config, data), 4, tmp_path / 'tiny' / 'member_4')
-    features, target = train.make_batch(np.random.default_rng(0), pupil.sampler, config)
+    source = train.People(config, *load_data(config, data), 0)
+    student = train.make_trainer(config, source, 4, tmp_path / 'tiny')
+    features, target = train.make_batch(np.random.default_rng(0), source.sampler, config)
     answers = [softmax(load_network(tmp_path / 'tiny', i).model(features).numpy())
                for i in (0, 2)]
     expected = tf.nn.softmax_cross_entropy_with_logits(
-        labels=np.mean(answers, axis=0), logits=pupil.model(features))
+        labels=np.mean(answers, axis=0), logits=student.model(features))
     # The labels do not count at all here.
-    loss = pupil._step(features, np.roll(target, 1, axis=1))
+    loss = student.step(features, np.roll(target, 1, axis=1))
     assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-3)

@@ -163,17 +163,17 @@ def test_similar_positions_are_similar() -> None:
 
 def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
     from training.data import load_data
-    from training.train import Trainer
+    from training.train import People, make_trainer
 
     write_people(tmp_path)
     config = replace(CONFIG, start_from=str(run))
-    trainer = Trainer(config, *load_data(config, tmp_path), 0, tmp_path / 'member_0')
+    people = People(config, *load_data(config, tmp_path), 0)
+    trainer = make_trainer(config, people, 0, tmp_path)
     features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
     np.testing.assert_array_equal(trainer.model(features),
                                   load_network(run).model(features))
     with pytest.raises(ValueError, match='as mpose-v1, the configuration wants .* as motion-v1'):
-        Trainer(replace(config, normalisation='motion-v1'), *load_data(config, tmp_path), 0,
-                tmp_path / 'member_1')
+        make_trainer(replace(config, normalisation='motion-v1'), people, 1, tmp_path)
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

@@ -16,8 +16,9 @@ optuna = pytest.importorskip('optuna', reason='the search needs Optuna')
 
 from training import search  # noqa: E402
 from training.paper import protocol  # noqa: E402
-from training.paper.protocol import FoldTrainer, ProtocolConfig  # noqa: E402
+from training.paper.protocol import ProtocolConfig  # noqa: E402
 from training.search import Search, load_space, run_search  # noqa: E402
+from training.trainer import Trainer  # noqa: E402
 
 CONFIGS = Path(protocol.__file__).parents[1] / 'configs'
 CONFIG = ProtocolConfig(schedule='constant', batch_size=64, xla=False, epochs=3)
@@ -89,15 +90,15 @@ def test_ray_gives_the_trials_of_a_sequence(
 def test_an_interrupted_search_ends_as_one_that_was_not(
     tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch, whole: list,
 ) -> None:
-    run, calls = FoldTrainer.run, []
+    run, calls = Trainer.run, []
 
-    def interrupted(self: FoldTrainer, *arguments: Any, **options: Any) -> Any:
-        calls.append(self.config)
+    def interrupted(self: Trainer, *arguments: Any, **options: Any) -> Any:
+        calls.append(self.recipe)
         if len(calls) == 2:
             raise KeyboardInterrupt
         return run(self, *arguments, **options)
 
-    monkeypatch.setattr(FoldTrainer, 'run', interrupted)
+    monkeypatch.setattr(Trainer, 'run', interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_search(settings(tmp_path), 2, released)
     study = run_search(settings(tmp_path), 2, released)

@@ -27,7 +27,7 @@ from training.augmentation import (
     see_clips,
     set_proportions,
 )
-from training.config import TrainConfig, load_config, parse_config
+from training.config import TrainConfig, load_config
 from training.data import load_data
 from training.datasets.skeletons import (
     JOINTS,
@@ -364,4 +364,4 @@ def test_a_configuration_survives_its_json(tmp_path: Path) -> None:
                     'relabelled: {a/x*: walk}\n')
     config = load_config(path)
     assert config.augmentation == Augmentation(limbs=0.1, pitch=(0.0, 5.0))
-    assert parse_config(json.loads(json.dumps(asdict(config)))) == config
+    assert TrainConfig.parse(json.loads(json.dumps(asdict(config)))) == config

@@ -14,8 +14,7 @@ from training.config import TrainConfig  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import MODELS, build  # noqa: E402
 from training.models.act import HashDropout, TransformerEncoder  # noqa: E402
-from training.schedule import TransformerSchedule, train_step  # noqa: E402
-from training.train import learning_rate  # noqa: E402
+from training.schedule import TransformerSchedule, learning_rate, train_step  # noqa: E402
 
 PARAMETERS = [
     ('act_mu', 52, 227_156), ('act_mu', 68, 228_180), ('act_s', 52, 1_040_404),
@@ -116,6 +115,7 @@ def test_schedule_is_the_papers() -> None:
 def test_the_cosine_rises_and_falls_to_nothing() -> None:
     config = TrainConfig(name='x', files=('x.npz',), schedule='cosine', peak_rate=0.01, warmup=0.1)
     schedule = learning_rate(config, 64, 100)
+    assert not isinstance(schedule, float)
     rates = np.array([float(schedule(step)) for step in range(101)])
     assert rates[0] == 0
     assert rates[5] == pytest.approx(0.005)

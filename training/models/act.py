@@ -53,8 +53,8 @@ class PatchClassEmbedding(keras.layers.Layer):
         self.class_token = self.add_weight(
             shape=(1, 1, width), initializer='he_normal', name='class_token')
         self.position = self.add_weight(
-            shape=(self.num_frames + 1, width), initializer=keras.initializers.RandomNormal(0.05),
-            name='position')
+            shape=(self.num_frames + 1, width), name='position',
+            initializer=keras.initializers.RandomUniform(-0.05, 0.05))
 
     def call(self, frames: keras.KerasTensor) -> keras.KerasTensor:
         batch, length = ops.shape(frames)[0], ops.shape(frames)[1]

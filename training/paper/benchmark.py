@@ -10,22 +10,23 @@ fold. The tables and figures are made of all folds that are there.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
-from training.checkpoint import CheckpointError, write_arrays, write_whole
+from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
+from training.config import keep_settings
 from training.datasets.skeletons import DataError
 from training.models import MODELS
 from training.paper.benchmark_report import write_report
 from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
-from training.paper.protocol import FoldTrainer, ProtocolConfig, load_protocol, start_afresh
+from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
+from training.trainer import start_afresh, tensorboard_log
 
 Job = tuple[int, str, int]
 """Split, model, fold."""
@@ -40,28 +41,37 @@ def fold_file(folder: Path, extractor: str, job: Job) -> Path:
     return folder / extractor / f'split_{split}' / model / f'fold_{fold}.npz'
 
 
+class FoldCall(NamedTuple):
+    """What `train_fold` is called with, after the split's number in place of the split."""
+
+    split: int
+    model: str
+    fold: int
+    config: ProtocolConfig
+    checkpoint: Path
+    threads: int = 0
+    progress: bool = False
+    logs: Path | None = None
+
+    @property
+    def job(self) -> Job:
+        """Split, model and fold."""
+        return self.split, self.model, self.fold
+
+
 def train_fold(
     data: MposeSplit, model: str, fold: int, config: ProtocolConfig, checkpoint: Path,
     threads: int = 0, progress: bool = False, logs: Path | None = None,
 ) -> dict[str, np.ndarray]:
     """
-    Train a network on a fold and return the arrays of its result, see `FoldTrainer.run`.
+    Train a network on a fold and return the arrays of its result, see `run_fold`.
 
     :param logs: folder for TensorBoard's logs of loss and validation accuracy.
     """
     start_afresh(threads)
-    trainer = FoldTrainer(config, data, model, fold)
     title = f'split {data.split} {model} fold {fold}' if progress else None
-    if logs is None:
-        return trainer.run(checkpoint, title)
-    import tensorflow as tf  # TensorBoard is optional
-
-    with tf.summary.create_file_writer(str(logs)).as_default():
-        def log(epoch: int, values: dict[str, float]) -> None:
-            for name, value in values.items():
-                if np.isfinite(value):
-                    tf.summary.scalar(name, value, step=epoch)
-        return trainer.run(checkpoint, title, log)
+    return run_fold(make_trainer(config, data, model, fold), checkpoint, title,
+                    tensorboard_log(logs) if logs else None)
 
 
 def run_benchmark(
@@ -75,7 +85,7 @@ def run_benchmark(
     :param data: folder of the data set, by default the cache of the ``mpose`` package.
     :param address: of a Ray cluster, see `training.cluster.run_jobs`.
     """
-    _check_settings(folder, config)
+    keep_settings(folder, config, _EXTENT)
     jobs = [(split, model, fold) for split in config.splits for model in config.models
             for fold in range(config.folds)]
     todo = [job for job in jobs if not fold_file(folder, config.extractor, job).is_file()]
@@ -85,26 +95,15 @@ def run_benchmark(
     calls = []
     for job in todo:
         result = fold_file(folder, config.extractor, job).absolute()
-        calls.append((*job, config, result.with_name(f'{result.stem}.checkpoint.npz'), threads,
-                      address is None, result.with_suffix('.logs') if tensorboard else None))
+        calls.append(FoldCall(
+            *job, config, result.with_name(f'{result.stem}.checkpoint.npz'), threads,
+            address is None, result.with_suffix('.logs') if tensorboard else None))
     bar = tqdm(run_jobs(train_fold, calls, splits, address, threads or 1), initial=len(jobs)
                - len(todo), total=len(jobs), desc=f'{config.name} {config.extractor}', unit='fold',
                file=sys.stderr)
     for call, arrays in bar:
-        write_arrays(fold_file(folder, config.extractor, call[:3]), **arrays)
-        call[4].unlink(missing_ok=True)
-
-
-def _check_settings(folder: Path, config: ProtocolConfig) -> None:
-    """Keep the settings beside the results; refuse to mix results of several."""
-    values = {k: v for k, v in asdict(config).items() if k not in _EXTENT}
-    text = json.dumps(values, indent=1, sort_keys=True) + '\n'
-    path = folder / 'config.json'
-    if path.is_file() and path.read_text(encoding='utf-8') != text:
-        raise ValueError(f'{folder} holds results of other settings (see {path}): choose another '
-                         f'--output, or remove it')
-    if not path.is_file():
-        write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+        write_arrays(fold_file(folder, config.extractor, call.job), **arrays)
+        call.checkpoint.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -34,11 +34,12 @@ from training.paper.benchmark_report import (  # noqa: E402
 )
 from training.paper.mpose import MposeSplit, load_mpose, split_validation  # noqa: E402
 from training.paper.protocol import (  # noqa: E402
-    FoldTrainer,
     ProtocolConfig,
     augment,
     every_nth_frame,
     load_protocol,
+    make_trainer,
+    run_fold,
 )
 
 CONFIGS = Path(protocol.__file__).parents[1] / 'configs'
@@ -125,20 +126,20 @@ def test_half_the_windows_are_mirrored_and_all_get_noise() -> None:
 
 def test_weights_decay_whatever_the_rate(data: MposeSplit) -> None:
     """At a rate of nothing only the decay of the authors' AdamW is left."""
-    trainer = FoldTrainer(small(constant_rate=0.0, weight_decay=0.1), data, 'mlp', 0)
+    trainer = make_trainer(small(constant_rate=0.0, weight_decay=0.1), data, 'mlp', 0)
     before = [v.numpy() for v in trainer.model.trainable_variables]
-    assert trainer.steps_per_epoch == 3
-    trainer.train_epoch(0)
+    assert trainer.source.steps == 3
+    trainer.train_epoch(trainer.batches())
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         np.testing.assert_allclose(new, old * 0.9 ** 3, rtol=1e-5, atol=1e-7)
 
 
 def test_a_fold_learns_and_never_sees_its_validation(data: MposeSplit) -> None:
-    trainer = FoldTrainer(small(epochs=12), data, 'mlp', 4)
+    trainer = make_trainer(small(epochs=12), data, 'mlp', 4)
     train, validation = split_validation(data.y_train, 4)
-    np.testing.assert_array_equal(trainer.x_train, data.x_train[train])
-    np.testing.assert_array_equal(trainer.x_validation, data.x_train[validation])
-    result = trainer.run()
+    np.testing.assert_array_equal(trainer.source.x_train, data.x_train[train])
+    np.testing.assert_array_equal(trainer.source.x_validation, data.x_train[validation])
+    result = run_fold(trainer)
     assert result['logits'].shape == (60, 20)
     assert result['loss'].shape == result['validation_accuracy'].shape == (12,)
     assert result['loss'][-1] < result['loss'][0]
@@ -152,7 +153,7 @@ def test_a_fold_learns_and_never_sees_its_validation(data: MposeSplit) -> None:
 
 
 def test_xla_changes_the_speed_only(data: MposeSplit) -> None:
-    runs = [FoldTrainer(small(epochs=2, xla=xla, dropout=0.0), data, 'mlp', 0).run()
+    runs = [run_fold(make_trainer(small(epochs=2, xla=xla, dropout=0.0), data, 'mlp', 0))
             for xla in (False, True)]
     np.testing.assert_allclose(runs[0]['loss'], runs[1]['loss'], rtol=1e-4)
     np.testing.assert_allclose(runs[0]['logits'], runs[1]['logits'], atol=0.01)
@@ -161,22 +162,22 @@ def test_xla_changes_the_speed_only(data: MposeSplit) -> None:
 def test_an_interrupted_fold_ends_as_one_that_was_not(tmp_path: Path, data: MposeSplit) -> None:
     """Weights, moments, dropout, order of the samples and the best epoch so far."""
     config, file = small(epochs=4, frame_step=10), tmp_path / 'fold.npz'
-    whole = FoldTrainer(config, data, 'act_mu', 1).run()
+    whole = run_fold(make_trainer(config, data, 'act_mu', 1))
 
     def interrupt(epoch: int, values: dict[str, float]) -> None:
         if epoch == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        FoldTrainer(config, data, 'act_mu', 1).run(file, on_epoch=interrupt)
+        run_fold(make_trainer(config, data, 'act_mu', 1), file, on_epoch=interrupt)
     seen: list[int] = []
-    again = FoldTrainer(config, data, 'act_mu', 1).run(
-        file, on_epoch=lambda epoch, values: seen.append(epoch))
+    again = run_fold(make_trainer(config, data, 'act_mu', 1), file,
+                     on_epoch=lambda epoch, values: seen.append(epoch))
     assert seen == [3, 4]
     assert_same(whole, again)
     with pytest.raises(CheckpointError, match='another network'):
-        FoldTrainer(config, data, 'mlp', 1).run(file)
-    first, again, other = (FoldTrainer(config, data, 'mlp', fold).model.get_weights()[0]
+        run_fold(make_trainer(config, data, 'mlp', 1), file)
+    first, again, other = (make_trainer(config, data, 'mlp', fold).model.get_weights()[0]
                            for fold in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)  # folds begin differently
@@ -206,7 +207,7 @@ def test_a_benchmark_goes_on_where_it_stopped(
         assert_same(*(read_arrays(benchmark.fold_file(tmp_path / run, 'openpose', (1, 'mlp', fold)))
                       for run in 'ab'))
     assert not list(tmp_path.rglob('*.checkpoint.npz'))
-    with pytest.raises(ValueError, match='results of other settings'):
+    with pytest.raises(ValueError, match=r'results of other settings \(noise\)'):
         benchmark.run_benchmark(replace(config, noise=0.1), tmp_path / 'a', released)
     benchmark.run_benchmark(replace(config, folds=1), tmp_path / 'a', released)  # a part of it
 

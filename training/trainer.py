@@ -1,0 +1,198 @@
+"""The one trainer: epochs, checkpoints, validation and the weights that are kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from training.checkpoint import read_arrays, restore_state, state_arrays, write_arrays
+from training.config import Recipe
+from training.schedule import learning_rate, train_step
+
+tf.get_logger().setLevel('ERROR')  # else it warns that every network compiles its own step
+
+Batch = tuple[np.ndarray, np.ndarray]
+"""Features (B, T, F) and target distributions (B, C), both float32."""
+Predict = Callable[[np.ndarray], np.ndarray]
+"""From features (N, T, F) to logits (N, C)."""
+OnEpoch = Callable[[int, dict[str, float]], object]
+"""Told the epoch, from 1, and what was measured in it; what it raises ends the training."""
+
+
+class Source(Protocol):
+    """What a network learns from, and what tells how well it did."""
+
+    steps: int
+    """Batches of an epoch."""
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        """Yield the batches of one epoch."""
+
+    def validate(self, predict: Predict) -> dict[str, float]:
+        """Return measures on samples not learned from; the mean of ``*_accuracy`` is compared."""
+
+
+T = TypeVar('T')
+S = TypeVar('S', bound=Source)
+
+
+class Trainer(Generic[S]):
+    """
+    Trains one network.
+
+    Everything random follows from the seed, so a training that goes on from a checkpoint ends as
+    one that was not interrupted.
+
+    :param recipe: how.
+    :param source: on what.
+    :param build: makes the network, once the seed of its weights is set.
+    :param seed: numbers that belong to this training alone.
+    :param teachers: networks whose mean answer the targets are moved to, by ``distillation``, a
+        share in [0, 1].
+    """
+
+    def __init__(
+        self, recipe: Recipe, source: S, build: Callable[[], keras.Model],
+        seed: Sequence[int], teachers: Sequence[keras.Model] = (), distillation: float = 0.0,
+    ) -> None:
+        self.recipe, self.source, self.seed = recipe, source, seed
+        keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0] // 2))
+        self.model = build()
+        self.teachers, self.distillation = teachers, distillation
+        self.history: list[dict[str, float]] = []
+        """What was measured in each epoch: ``loss``, and at times what the source validates."""
+        projection = next((x for x in self.model.layers if x.name == 'projection'), None)
+        self.optimizer = keras.optimizers.Adam(learning_rate(
+            recipe, projection.units if projection else recipe.schedule_width,
+            recipe.epochs * source.steps))
+        self.optimizer.build(self.model.trainable_variables)
+        self.step = tf.function(self._step, jit_compile=recipe.xla)
+        self._predict = tf.function(lambda x: self.model(x, training=False),
+                                    jit_compile=recipe.xla)
+
+    def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        if self.teachers:
+            answers = [tf.nn.softmax(teacher(features)) for teacher in self.teachers]
+            target += self.distillation * (tf.add_n(answers) / len(answers) - target)
+        return train_step(self.model, self.optimizer, features, target, self.recipe.weight_decay,
+                          self.recipe.sharpness)
+
+    def batches(self, begin: int = 0, end: int | None = None) -> Generator[Batch, None, None]:
+        """Yield the batches of the epochs from ``begin`` on, made ahead by a thread."""
+        def make() -> Iterator[Batch]:
+            for epoch in range(begin, self.recipe.epochs if end is None else end):
+                yield from self.source.batches(np.random.default_rng([*self.seed, epoch]))
+
+        return _ahead(make())
+
+    def train_epoch(self, batches: Iterator[Batch]) -> float:
+        """Take the steps of one epoch and return the mean loss."""
+        losses = [self.step(*batch) for batch in islice(batches, self.source.steps)]
+        return float(np.mean([loss.numpy() for loss in losses]))
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return logits (N, C) of features (N, T, F); batches of one size are compiled once."""
+        size, count = self.recipe.batch_size, len(features)
+        filled = np.resize(np.arange(count), -(-count // size) * size).reshape(-1, size)
+        return np.concatenate([
+            self._predict(tf.constant(features[index])).numpy() for index in filled])[:count]
+
+    def run(
+        self, checkpoint: Path | None = None, title: str | None = None,
+        on_epoch: OnEpoch | None = None,
+    ) -> None:
+        """
+        Train to the last epoch, from the checkpoint if there is one.
+
+        The model then has the weights that ``keep`` asks for.
+
+        :param checkpoint: file of the training's state; removed by the caller when the result is
+            safe.
+        :param title: text before the progress bar; None shows no bar.
+        """
+        recipe, model, history = self.recipe, self.model, self.history
+        best, best_score = model.get_weights(), -1.0
+        if checkpoint and checkpoint.is_file():
+            arrays = read_arrays(checkpoint)
+            restore_state(arrays, model, self.optimizer)
+            best = [arrays[f'best_{i}'] for i in range(len(best))]
+            best_score = float(arrays['best_score'])
+            history[:] = json.loads(str(arrays['history']))
+        # Where nobody watches, a line now and then and not one for every epoch.
+        bar = tqdm(initial=len(history), total=recipe.epochs, desc=title, unit='epoch',
+                   leave=False, mininterval=1 if sys.stderr.isatty() else 30,
+                   disable=title is None)
+        with bar, closing(self.batches(len(history))) as batches:
+            for epoch in range(len(history) + 1, recipe.epochs + 1):
+                values = {'loss': self.train_epoch(batches)}
+                last = epoch == recipe.epochs
+                if last or epoch % recipe.validate_every == 0:
+                    values |= self.source.validate(self.logits)
+                    score = [v for name, v in values.items() if name.endswith('_accuracy')]
+                    if score and np.mean(score) > best_score:
+                        best, best_score = model.get_weights(), float(np.mean(score))
+                history.append(values)
+                bar.set_postfix({k: f'{v:.3f}' for k, v in values.items()}, refresh=False)
+                bar.update()
+                if checkpoint and (last or epoch % recipe.checkpoint_every == 0):
+                    write_arrays(checkpoint, best_score=best_score, history=json.dumps(history),
+                                 **{f'best_{i}': value for i, value in enumerate(best)},
+                                 **state_arrays(model, self.optimizer))
+                if on_epoch:
+                    on_epoch(epoch, values)
+        if recipe.keep == 'best':
+            model.set_weights(best)
+
+
+def _ahead(items: Iterator[T], count: int = 8) -> Generator[T, None, None]:
+    """Yield the items, of which a thread makes so many ahead; what it raises is raised here."""
+    end: Any = object()
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque(pool.submit(next, items, end) for _ in range(count))
+        try:
+            while (item := pending.popleft().result()) is not end:
+                pending.append(pool.submit(next, items, end))
+                yield item
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def tensorboard_log(folder: Path) -> OnEpoch:
+    """Return what writes each epoch's values for TensorBoard."""
+    writer = tf.summary.create_file_writer(str(folder))
+
+    def log(epoch: int, values: dict[str, float]) -> None:
+        with writer.as_default(step=epoch):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        writer.flush()
+
+    return log
+
+
+def start_afresh(threads: int = 0) -> None:
+    """
+    Drop what earlier trainings of this process left in memory, and limit TensorFlow's CPU threads.
+
+    :param threads: 0 leaves them as they are; another number must be said before TensorFlow
+        computes anything.
+    """
+    keras.utils.clear_session()
+    if threads:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
