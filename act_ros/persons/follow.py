@@ -33,6 +33,8 @@ _TIGHT, _WIDE = 0.8, 1.5
 """The square is also chosen anew where the box fills more, or less, of it than this multiple."""
 _SAME_PLACE = 0.5
 """Overlap of boxes from which on two of them are one place."""
+_APART, _GIVEN = 0.4, 0.25
+_STALE = 3
 _MAX_PAUSE = 16
 """Most finds for which a place without anybody is left alone."""
 _LOST_INTEREST = 4
@@ -81,9 +83,11 @@ class FindAndFollow:
                 kept.append(person)
         return kept
 
-    def look(self, image_bgr: np.ndarray, region: Region) -> Person | None:
-        """Return the person in a region of an image, or None."""
-        person = self._look.look(image_bgr, region)
+    def look(
+        self, image_bgr: np.ndarray, region: Region, within: Region | None = None,
+    ) -> Person | None:
+        """Return the person in a region of an image, or in the part of it ``within``, or None."""
+        person = self._look.look(image_bgr, region, within)
         return person if person.score >= self.score_threshold else None
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
@@ -111,6 +115,9 @@ class _Place:
 
     region: Region
     box: np.ndarray
+    """Around all that was shown of the person, by proposals and poses."""
+    middle: np.ndarray
+    """Around the person alone (4,), as last proposed, or else as last seen."""
     looked: int
     """Number of the frame in which it was last looked at."""
     proposed: int
@@ -178,10 +185,10 @@ class Follower:
             if place is None:
                 place = self._at(proposal.box)
             if place is None:
-                self._places.append(_Place(region_around(proposal.box), proposal.box,
+                self._places.append(_Place(region_around(proposal.box), proposal.box, proposal.box,
                                            self._frame - 1, self._find))
                 continue
-            place.proposed = self._find
+            place.proposed, place.middle = self._find, proposal.box
             if place.refuted or not place.track:  # where it went astray the proposal leads back
                 place.aim(proposal.box)
                 if place.track:
@@ -208,7 +215,7 @@ class Follower:
         sought = {p.track for p in places if p.track}
         for place in places:
             place.looked = self._frame
-            person = self._networks.look(image_bgr, place.region)
+            person = self._networks.look(image_bgr, place.region, self._within(place))
             if person is not None:
                 found.append((place, person))
         persons = [person for _, person in found]
@@ -222,13 +229,18 @@ class Follower:
                 continue
             home = place_of.get(owner, place)
             if home.track not in (None, owner):  # the person of another place: a place of its own
-                home = _Place(place.region, person.box, self._frame, self._find)
+                home = _Place(place.region, person.box, person.box, self._frame, self._find)
                 self._places.append(home)
             place_of[owner] = home
             before = place_before.get(owner)
             home.track, home.refuted, home.again, home.looked = owner, 0, 0, self._frame
-            home.aim(person.box if before is None else
-                     _union(home.box + np.tile(_moved(before, person), 2), person.box))
+            if before is None:
+                home.aim(_union(home.box, person.box))
+            else:
+                moved = np.tile(_moved(before, person), 2)
+                home.aim(_union(home.box + moved, person.box))
+                home.middle = (home.middle + moved if self._find - home.proposed < _STALE
+                               else person.box)
             seen_places.add(id(home))
         for place in places:
             if id(place) not in seen_places:
@@ -238,6 +250,24 @@ class Follower:
             if place.track and place.track not in alive:
                 place.track = None
         self._places = [p for p in self._places if p.is_known or p.proposed]
+
+    def _within(self, place: _Place) -> Region | None:
+        """Return the part of a place's region that is not its neighbours'."""
+        low, high = place.region.x_min, place.region.x_max
+        own = place.middle
+        room = _GIVEN * (own[2] - own[0])
+        for other in self._places:
+            box = other.middle
+            if other is place or other.refuted or min(own[3], box[3]) <= max(own[1], box[1]):
+                continue
+            away = (box[0] + box[2] - own[0] - own[2]) / 2
+            if abs(away) < _APART * (own[2] - own[0]):
+                continue  # one hides the other
+            if away > 0:
+                high = min(high, math.ceil(max((own[2] + box[0]) / 2, own[2] - room)))
+            else:
+                low = max(low, math.floor(min((own[0] + box[2]) / 2, own[0] + room)))
+        return place.region._replace(x_min=low, x_max=high)
 
     def _refute(self, place: _Place) -> None:
         place.refuted += 1

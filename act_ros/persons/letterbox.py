@@ -16,6 +16,11 @@ class Region(NamedTuple):
     x_max: int
     y_max: int
 
+    def cut(self, other: Region) -> Region:
+        """Return the part that lies in another region, too."""
+        return Region(max(self.x_min, other.x_min), max(self.y_min, other.y_min),
+                      min(self.x_max, other.x_max), min(self.y_max, other.y_max))
+
 
 class Letterbox:
     """
@@ -37,22 +42,22 @@ class Letterbox:
         self._scale = np.ones(2)  # source pixels per tensor pixel, x and y
         self._shift = np.zeros(2)  # source position of the tensor's corner, x and y
 
-    def fill(self, image_bgr: np.ndarray, region: Region | None = None) -> np.ndarray:
+    def fill(
+        self, image_bgr: np.ndarray, region: Region | None = None, within: Region | None = None,
+    ) -> np.ndarray:
         """
         Resize an image, or a region of it, into the tensor.
 
         :param image_bgr: uint8 (H, W, 3), see ``check_image``.
         :param region: part to show, which must overlap the image; without it the whole image.
+        :param within: what is outside of this part of it stays black; it must overlap both.
         :returns: (1, height, width, 3) RGB; valid until the next call.
         """
         rows, columns = image_bgr.shape[:2]
         region = region or Region(0, 0, columns, rows)
-        source = Region(
-            max(region.x_min, 0),
-            max(region.y_min, 0),
-            min(region.x_max, columns),
-            min(region.y_max, rows),
-        )
+        source = region.cut(Region(0, 0, columns, rows))
+        if within:
+            source = source.cut(within)
         target = self._place(region, source)
         if target != self._target:
             self._canvas.fill(0)

@@ -71,9 +71,11 @@ class _Network:
         self.output_shape = tuple(int(size) for size in outputs[0]['shape'])
         self.letterbox = Letterbox(shape[1], shape[2], inputs[0]['dtype'])
 
-    def run(self, image_bgr: np.ndarray, region: Region | None = None) -> np.ndarray:
+    def run(
+        self, image_bgr: np.ndarray, region: Region | None = None, within: Region | None = None,
+    ) -> np.ndarray:
         """Invoke the network on an image or a region of it; the raw output, without its batch."""
-        self._interpreter.set_tensor(self._input, self.letterbox.fill(image_bgr, region))
+        self._interpreter.set_tensor(self._input, self.letterbox.fill(image_bgr, region, within))
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)[0]
 
@@ -144,7 +146,9 @@ class SinglePose:
         self._image_shape: tuple[int, ...] = ()
         self.name = network.name
 
-    def look(self, image_bgr: np.ndarray, region: Region) -> Person:
+    def look(
+        self, image_bgr: np.ndarray, region: Region, within: Region | None = None,
+    ) -> Person:
         """
         Return the pose that the network sees in a region, whether there is somebody or not.
 
@@ -153,8 +157,9 @@ class SinglePose:
 
         :param image_bgr: uint8 (H, W, 3), already checked.
         :param region: about a person's height wide, and overlapping the image.
+        :param within: the part of it that is shown, where a neighbour's would disturb.
         """
-        keypoints = self._network.keypoints(self._network.run(image_bgr, region)[0])
+        keypoints = self._network.keypoints(self._network.run(image_bgr, region, within)[0])
         score = float(np.sort(keypoints[:, 2])[-_SURE_JOINTS:].mean())
         return Person(keypoints, score, _boxes(_extent(keypoints)[None], image_bgr)[0])
 

@@ -147,7 +147,8 @@ class PoseTracker:
                        or not (is_gap or t.is_missed or sought is None)]
         clothes = clothes or [None] * len(persons)
         likeness = _likeness(self.tracks, persons, stamp)
-        likeness *= self._may_be(clothes) | (likeness >= _SURE)
+        alone = np.array([self._is_alone(t) for t in self.tracks], bool)
+        likeness *= self._may_be(clothes) | (likeness >= _SURE) & alone[:, None]
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
 
@@ -227,10 +228,13 @@ class PoseTracker:
     ) -> None:
         """Learn the clothes of those who stand alone."""
         for track, seen in zip(owners, clothes, strict=True):
-            if track is not None and seen is not None and all(
-                    overlap(track.person.box, other.person.box) < _CLOSE
-                    for other in self.tracks if other is not track):
+            if track is not None and seen is not None and self._is_alone(track):
                 track.learn(seen)
+
+    def _is_alone(self, track: Track) -> bool:
+        """Whether nobody else is near."""
+        return all(overlap(track.person.box, other.person.box) < _CLOSE
+                   for other in self.tracks if other is not track)
 
     def _match(
         self, likeness: np.ndarray, rows: np.ndarray, columns: np.ndarray,
