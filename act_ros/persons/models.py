@@ -70,6 +70,6 @@ def create_estimator(
     if mode is None:
         return open_movenet(find_model(model), num_threads, score_threshold)
     find = open_movenet(find_model(mode.find), num_threads, _PROPOSAL_SCORE)
-    look = open_movenet(find_model(mode.look), num_threads)
+    look = open_movenet(find_model(mode.look), num_threads, score_threshold)
     assert isinstance(find, MultiPose) and isinstance(look, SinglePose)
     return FindAndFollow(str(model), find, look, score_threshold, mode.schedule)
