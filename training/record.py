@@ -32,6 +32,8 @@ from tqdm import tqdm
 
 from act_ros.actions.window import resample
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.recordings.bags import IMAGES, POSES, Bag, BagError, PoseFrame
 from act_ros.recordings.labels import UNKNOWN as UNKNOWN_LABEL
 from act_ros.recordings.labels import Label, LabelError, read_labels
@@ -73,9 +75,6 @@ def find_persons(
 
 
 def _look(bag: Bag, topic: str, pose_model: str, num_threads: int) -> Iterator[PoseFrame]:
-    from act_ros.persons.finder import PersonFinder
-    from act_ros.persons.models import create_estimator
-
     finder = PersonFinder(create_estimator(pose_model, num_threads))
     for time, stamp, image in bag.images(topic):
         persons = finder.update(stamp, image)
@@ -157,7 +156,7 @@ class Recorder:
         return len(self._rows)
 
     def add(self, path: Path, labels: Path, topic: str | None = None,
-            pose_model: str = 'movenet_multipose_192x256', num_threads: int = 1) -> None:
+            pose_model: str = DEFAULT_MODEL, num_threads: int = 1) -> None:
         """
         Take the labelled parts of a recording.
 
@@ -237,7 +236,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, required=True, help='the sequence file, .npz')
     parser.add_argument('--topic', help='topic of keypoints or images; needed only where a bag '
                         'has several')
-    parser.add_argument('--pose-model', default='movenet_multipose_192x256',
+    parser.add_argument('--pose-model', default=DEFAULT_MODEL,
                         help='pose network for bags with images')
     parser.add_argument('--threads', type=int, default=1, help='threads of the pose network')
     options = parser.parse_args(arguments)
