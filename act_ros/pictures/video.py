@@ -1,56 +1,145 @@
-"""Stamped images into a video file."""
+"""Stamped images into a video file that browsers play."""
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from act_ros.core.stamps import NANOSECONDS
+
 # A pause in the stamps longer than this is cut out of a written video.
-_LONGEST_PAUSE = 10.0
+_LONGEST_PAUSE = 10 * NANOSECONDS
+# What browsers play, the first that is there: FFmpeg is built with one or another.
+_CODECS = {
+    'libx264': {'preset': 'superfast', 'crf': '23', 'bf': '0'},
+    'libopenh264': {},
+    'libvpx-vp9': {'deadline': 'realtime', 'cpu-used': '8', 'row-mt': '1', 'lag-in-frames': '0'},
+}
+_TICKS = 90_000  # a second, as MPEG counts
 
 
 class AnnotatedVideo:
-    """Writes stamped images into a video at a fixed rate: each stays until the next one's time."""
+    """
+    Writes stamped images into a video, each at its own time; a context manager.
+
+    It comes under its name when it is whole: until `close` it is a hidden file beside it.
+
+    :param fps: about how many images come in a second; the last one is shown for so long.
+    """
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
-        self._writer: cv2.VideoWriter | None = None
+        self._partial = path.with_name(f'.{path.name}.partial')
+        self._container: Any = None
+        self._stream: Any = None
+        self._held: Any = None  # a packet whose duration is not known yet
         self._size = (0, 0)
-        self._start = self._last = self._due = self.frames = 0
+        self._offset = self._last = 0
+        self.frames = 0
 
     def __enter__(self) -> AnnotatedVideo:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:
+        if error[0] is None:
+            self.close()
+        else:
+            self._discard()
 
     def add(self, stamp: int, image: np.ndarray) -> None:
         """
         Append the image (H, W, 3) uint8 BGR of ``stamp`` nanoseconds; all get the first one's size.
 
         :raises OSError: the file cannot be written.
+        :raises ModuleNotFoundError: PyAV is not installed.
         """
-        if self._writer is None:
-            self._size = (image.shape[1], image.shape[0])
-            self._start = self._last = stamp
-            self._writer = cv2.VideoWriter(
-                str(self._path), cv2.VideoWriter.fourcc(*'mp4v'), self._fps, self._size)
-            if not self._writer.isOpened():
-                raise OSError(f'cannot write the video {self._path}; does its folder exist, '
-                                 'and does its name end in .mp4?')
-        if not 0 <= stamp - self._last <= _LONGEST_PAUSE * 1e9:
-            self._start, self._due = stamp, self.frames
-        self._last = stamp
-        due = self._due + round((stamp - self._start) * 1e-9 * self._fps) + 1
+        from av import VideoFrame
+
+        if self._container is None:
+            self._open(stamp, image)
         if image.shape[1::-1] != self._size:
             image = cv2.resize(image, self._size)
-        for _ in range(due - self.frames):
-            self._writer.write(image)
-        self.frames = max(self.frames, due)
+        height, width = image.shape[:2]
+        # H.264 halves the colours' resolution, so sides are even.
+        even: Any = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        period = round(NANOSECONDS / self._fps)
+        time = stamp - self._offset
+        if self.frames and not self._last < time <= self._last + _LONGEST_PAUSE:
+            time = self._last + period
+            self._offset = stamp - time
+        self._last = time
+        frame = VideoFrame.from_ndarray(even, format='bgr24')
+        frame.pts, frame.time_base = time * _TICKS // NANOSECONDS, Fraction(1, _TICKS)
+        self._write(frame)
+        self.frames += 1
 
     def close(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.release()
+        """
+        Finish the file.
+
+        :raises OSError: it cannot be written.
+        """
+        if self._container is None:
+            return
+        self._write(None)
+        container, self._container = self._container, None
+        try:
+            self._held.duration = int(_TICKS / self._fps)
+            container.mux(self._held)
+            container.close()
+            os.replace(self._partial, self._path)
+        except (OSError, ValueError) as error:
+            self._discard()
+            raise self._failed(error) from error
+
+    def _open(self, stamp: int, image: np.ndarray) -> None:
+        import av
+
+        self._size, self._offset = (image.shape[1], image.shape[0]), stamp
+        name = next((codec for codec in _CODECS if codec in av.codecs_available), None)
+        if name is None:
+            raise OSError(f'cannot write the video {self._path}: PyAV has none of the encoders '
+                          f'{", ".join(_CODECS)}')
+        try:
+            if self._path.exists() and not self._path.is_file():
+                raise ValueError('it is no file')  # a device would be replaced
+            self._container = av.open(
+                f'file:{self._partial}', 'w', format='mp4', options={'movflags': 'faststart'})
+            # PyAV knows which class belongs to a name that it can see when it is compiled.
+            stream: Any = self._container.add_stream(
+                name, rate=max(round(self._fps), 1), options=_CODECS[name])
+            stream.width, stream.height = (side + side % 2 for side in self._size)
+            stream.pix_fmt = 'yuv420p'
+            stream.codec_context.time_base = Fraction(1, _TICKS)
+            self._stream = stream
+        except (OSError, ValueError) as error:
+            self._discard()
+            raise self._failed(error) from error
+
+    def _write(self, frame: Any) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                if self._held is not None:
+                    self._container.mux(self._held)
+                self._held = packet
+        except (OSError, ValueError) as error:
+            self._discard()
+            raise self._failed(error) from error
+
+    def _discard(self) -> None:
+        container, self._container = self._container, None
+        if container is not None:
+            with suppress(OSError, ValueError):
+                container.close()
+        with suppress(OSError):
+            self._partial.unlink()
+
+    def _failed(self, error: Exception) -> OSError:
+        reason = getattr(error, 'strerror', None) or error
+        return OSError(f'cannot write the video {self._path}: {reason}')
