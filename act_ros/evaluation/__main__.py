@@ -18,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from act_ros.core.text import printable
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, Result, evaluate, write_json
 from act_ros.evaluation.scores import rounded
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         return _run(made, options)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
-        made.error(str(error))
+        made.error(printable(error, 1000))
 
 
 def _run(made: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -124,7 +125,7 @@ def _conclude(jobs: Sequence[Job], results: Sequence[Result], options: argparse.
         rows.append(('all', overall))
     for name, summary in rows:
         for warning in summary.get('warnings', ()):
-            print(f'{name}: warning: {warning}', file=sys.stderr)
+            print(f'{printable(name)}: warning: {printable(warning, 1000)}', file=sys.stderr)
     print(f'{"bag":<24} {"frames":>7} {"accuracy":>9} {"balanced":>9} {"macro F1":>9} {"ECE":>6}')
     for name, summary in rows:
         figures = [summary.get(key) for key in ('accuracy', 'balanced_accuracy', 'macro_f1')]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -58,9 +59,10 @@ def write_page(
     data = json.dumps({'traces': traces, 'colours': colours, 'duration': max(duration, 0.1)},
                       ensure_ascii=False, separators=(',', ':'))
     page = Path(__file__).with_name('report.html').read_text(encoding='utf-8')
-    for name, text in (('title', escape(title)), ('body', '\n'.join(filter(None, body))),
-                       ('data', data.replace('<', '\\u003c'))):
-        page = page.replace('{{' + name + '}}', text, 1)
+    parts = {'title': escape(title), 'body': '\n'.join(filter(None, body)),
+             'data': data.replace('<', '\\u003c')}
+    # In one go: a label may be called {{data}}.
+    page = re.sub(r'\{\{(\w+)\}\}', lambda match: parts[match[1]], page)
     path.write_text(page, encoding='utf-8')
 
 

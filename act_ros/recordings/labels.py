@@ -10,23 +10,35 @@ where no zone is given), by the time of recording. ``label`` is one of the model
 or ``unknown``: anything that none of the labels says. ``person`` is the track's id, needed only
 where several people are in view. ``actor`` is who it is: training keeps people apart by it, and
 the evaluation finds by it who goes by another id than before.
+
+Semicolons and tabs may stand for the commas, as spreadsheets write them; decimals have a point.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.text import printable
 
 UNKNOWN = 'unknown'
 _REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')
 
 
+_DELIMITERS = ',;\t'
+# Labels outside of the bag that are told one by one; the rest are counted.
+_MOST_TOLD = 5
+
+
 class LabelError(ValueError):
-    """A labels file that cannot be used; the message says where and why."""
+    """A labels file that cannot be used; the message, fit for a terminal, says where and why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, 1000))
 
 
 @dataclass(eq=False)
@@ -52,7 +64,8 @@ def read_labels(
         without it they are an error.
     :raises LabelError: naming the file and the line.
     """
-    labels = []
+    labels: list[Label] = []
+    outside = 0
     for line, cells in _read_rows(path):
         where = f'{path} line {line}'
         if not cells['label']:
@@ -64,38 +77,68 @@ def read_labels(
                       cells.get('actor', ''))
         if end > bag_start and start < bag_end:
             labels.append(label)
-            if warnings is not None and (
-                    min(start - bag_start, bag_end - end) < -NANOSECONDS):
-                warnings.append(f'{where}: {_span(cells)} is only partly within the bag')
-            continue
-        problem = (f'{where}: {_span(cells)} lies outside of the bag, which lasts '
-                   f'{(bag_end - bag_start) / NANOSECONDS:.1f} s')
-        if warnings is None:
-            raise LabelError(problem)
-        warnings.append(problem + '; left out')
+            if warnings is None or min(start - bag_start, bag_end - end) >= -NANOSECONDS:
+                continue
+            problem = f'{where}: {_span(cells)} is only partly within the bag'
+        else:
+            problem = (f'{where}: {_span(cells)} lies outside of the bag, which lasts '
+                       f'{(bag_end - bag_start) / NANOSECONDS:.1f} s')
+            if warnings is None:
+                raise LabelError(problem)
+            problem += '; left out'
+        outside += 1
+        if outside <= _MOST_TOLD:
+            warnings.append(printable(problem, 1000))
+    if warnings is not None and outside > _MOST_TOLD:
+        warnings.append(printable(
+            f'{path}: the same holds for {outside - _MOST_TOLD} more lines', 1000))
     if not labels:
-        raise LabelError(f'{path} labels nothing' + (' in this bag' if warnings else ''))
+        raise LabelError(f'{path} labels nothing' + (' in this bag' if outside else ''))
     labels.sort(key=lambda label: label.start)
     _refuse_overlaps(path, labels)
     return labels
 
 
-def _read_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return line number and cells of every row."""
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield line number and cells of every row."""
+    if path.exists() and not path.is_file():
+        raise LabelError(f'cannot read the labels {path}: it is no file')
     try:
         with open(path, newline='', encoding='utf-8-sig') as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip() for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            first = file.readline()
+            # Of the delimiters that which a spreadsheet's first line has most of.
+            delimiter = max(_DELIMITERS, key=first.count)
+            columns = _columns(path, next(csv.reader([first], delimiter=delimiter), []))
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            for row in reader:
+                if any(cells := [cell.strip() for cell in row]):
+                    if any(cells[len(columns):]):
+                        raise LabelError(
+                            f'{path} line {reader.line_num + 1}: {len(cells)} cells, but the first '
+                            f'line names {len(columns)} columns; a cell that holds a comma is '
+                            'quoted, and decimals have a point')
+                    cells += [''] * (len(columns) - len(cells))
+                    yield reader.line_num + 1, dict(zip(columns, cells, strict=False))
+    except UnicodeDecodeError as error:
+        raise LabelError(f'cannot read the labels {path}: it is not UTF-8 ({error}); save it as '
+                         'UTF-8 text') from error
+    except (OSError, csv.Error) as error:
         raise LabelError(f'cannot read the labels {path}: {error}') from error
+
+
+def _columns(path: Path, names: list[str]) -> list[str]:
+    """Return the columns that the first line names, in lower case."""
+    columns = [name.strip().lower() for name in names]
+    while columns and not columns[-1]:
+        columns.pop()
     if missing := [name for name in _REQUIRED if name not in columns]:
         raise LabelError(f'{path}: the first line lacks {", ".join(missing)}; it must name the '
                          f'columns {", ".join(_REQUIRED)} and perhaps {", ".join(_OPTIONAL)}')
     if extra := [name for name in columns if name not in (*_REQUIRED, *_OPTIONAL)]:
         raise LabelError(f'{path} has columns that mean nothing here: {", ".join(extra)}')
-    return [(line, {name: (row[name] or '').strip() for name in columns}) for line, row in rows]
+    if doubled := {name for name in columns if columns.count(name) > 1}:
+        raise LabelError(f'{path}: the first line names {", ".join(sorted(doubled))} twice')
+    return columns
 
 
 def _span(cells: dict[str, str]) -> str:
@@ -104,13 +147,20 @@ def _span(cells: dict[str, str]) -> str:
 
 def _refuse_overlaps(path: Path, labels: list[Label]) -> None:
     """Raise LabelError where a person is labelled twice at a time; ``labels`` are sorted."""
-    for i, first in enumerate(labels):
-        for second in labels[i + 1:]:
-            if second.start >= first.end:
-                break
-            if first.person == second.person or not first.person or not second.person:
-                raise LabelError(f'{path}: lines {first.line} and {second.line} label the same '
+    latest: dict[str, Label] = {}  # of those so far the one that ends last: by person, and of all
+    last: Label | None = None
+    for label in labels:
+        # A label without a person is about everybody.
+        rivals = [last] if not label.person else [latest.get(label.person), latest.get('')]
+        for rival in rivals:
+            if rival is not None and label.start < rival.end:
+                raise LabelError(f'{path}: lines {rival.line} and {label.line} label the same '
                                  f'person at the same time')
+        known = latest.get(label.person)
+        if known is None or label.end > known.end:
+            latest[label.person] = label
+        if last is None or label.end > last.end:
+            last = label
 
 
 def _time(text: str, bag_start: int, where: str) -> int:
@@ -123,5 +173,5 @@ def _time(text: str, bag_start: int, where: str) -> int:
         moment = datetime.fromisoformat(text.replace('Z', '+00:00')).timestamp()
     except (ValueError, OverflowError):  # also a year that a clock cannot show
         raise LabelError(f'{where}: {text!r} is neither a number of seconds nor an ISO 8601 '
-                         f'time') from None
+                         f'time{"; decimals have a point" if "," in text else ""}') from None
     return round(moment * 1e6) * 1000

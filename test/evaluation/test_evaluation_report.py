@@ -18,7 +18,7 @@ from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 
-NASTY = '</script><img src=x onerror=alert(1)>'
+NASTY = '{{data}}</script><img src=x onerror=alert(1)>'
 
 
 @pytest.fixture(scope='module')

@@ -1,0 +1,15 @@
+"""Text from outside, made fit for logs and terminals."""
+
+from __future__ import annotations
+
+
+def printable(text: object, limit: int = 200) -> str:
+    """
+    Return what is safe to print: one line of at most about ``limit`` characters.
+
+    Control characters, line breaks, escape codes, marks that turn the direction of writing and
+    lone surrogates appear as Python writes them (``\\x1b``). What is longer ends in its length.
+    """
+    whole = str(text)
+    shown = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in whole[:limit])
+    return shown if len(whole) <= limit else f'{shown}… ({len(whole)} characters)'
