@@ -1,6 +1,6 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
 # make test                           everything that is tested, after its own set-up
-# make lint                           style and types
+# make lint                           style, types, and who may import what
 # make test-matrix                    the same with other Pythons, ROS, NumPy and TFLite runtimes
 # make audit                          ask for known vulnerabilities of what is installed
 # make build                          the environment and the ROS package, nothing more
@@ -58,6 +58,7 @@ test-matrix: $(MARKS)/$(ROS)-venv
 lint: $(MARKS)/$(ROS)-test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m mypy
+	$(VENV)/bin/lint-imports --no-cache --no-logo
 
 audit: $(MARKS)/$(ROS)-test $(MARKS)/audit
 	$(VENV)/bin/python .ci/audit.py $(VENV)/audit/bin/pip-audit

@@ -78,6 +78,7 @@ EXTRAS = {
     'cluster': ['ray>=2.52'],
     'test': [
         'hypothesis>=6',
+        'import-linter>=2.5',
         'mpose==1.2',
         'mypy>=1.10',
         'pytest>=7.4,<8.4',  # launch_pytest of Jazzy does not work with later ones

@@ -26,7 +26,7 @@ from act_ros.core.resources import find_model
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
-from act_ros.recordings.bags import POSES, Bag, project_types
+from act_ros.recordings.bags import KEYPOINTS, Bag, project_types
 from act_ros.tflite.runtime import load_interpreter, runtime_name
 from benchmarks.core import crowd
 from benchmarks.report import Row, parser, save, show
@@ -57,9 +57,9 @@ def write_bag(path: Path, minutes: float, people: int) -> None:
                 image_width=640, image_height=480, persons=persons)
 
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connection = writer.add_connection('/pose_node/keypoints', POSES, typestore=types)
+        connection = writer.add_connection('/pose_node/keypoints', KEYPOINTS, typestore=types)
         for stamp, message in messages():
-            writer.write(connection, stamp + 30_000_000, types.serialize_cdr(message, POSES))
+            writer.write(connection, stamp + 30_000_000, types.serialize_cdr(message, KEYPOINTS))
 
 
 def write_labels(path: Path, minutes: float) -> None:

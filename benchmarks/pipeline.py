@@ -36,11 +36,12 @@ from std_msgs.msg import Header
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.action import Status
+from act_ros.core.frame import Frame
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import RateLimit, to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
-from act_ros.ros.conversions import persons_to_msg, to_time
+from act_ros.ros.conversions import to_keypoints, to_time
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import LEVEL
 from benchmarks.core import crowd
@@ -316,9 +317,9 @@ def measure_crowd(options: argparse.Namespace) -> Row:
             camera.begin()
             before, begin = process.cpu_seconds, time.perf_counter()
             for i in range(round(seconds * rate)):
-                header = Header(stamp=to_time(time.time_ns()))
-                publisher.publish(persons_to_msg(
-                    crowd(people, i / rate, rng), 'coco17', header, 640, 480))
+                publisher.publish(to_keypoints(Frame(
+                    time.time_ns(), size=(640, 480), layout='coco17',
+                    persons=crowd(people, i / rate, rng))))
                 camera.watch(begin + (i + 1) / rate - time.perf_counter())
             return (process.cpu_seconds - before) / (time.perf_counter() - begin)
 

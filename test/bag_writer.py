@@ -10,7 +10,7 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from act_ros.core.person import Person
-from act_ros.recordings.bags import IMAGES, POSES, project_types
+from act_ros.recordings.bags import IMAGES, KEYPOINTS, project_types
 
 STORAGES = {'sqlite3': StoragePlugin.SQLITE3, 'mcap': StoragePlugin.MCAP}
 TYPES = project_types()
@@ -38,8 +38,8 @@ def keypoint_array(stamp: int, persons: Sequence[Person], layout: str = 'coco17'
         box=box(person.box), keypoints=[
             message('act_ros/msg/Keypoint', x=float(x), y=float(y), score=float(score))
             for x, y, score in person.keypoints]) for person in persons]
-    return message(POSES, header=header(stamp), layout=layout, image_width=640, image_height=480,
-                   persons=people)
+    return message(KEYPOINTS, header=header(stamp), layout=layout, image_width=640,
+                   image_height=480, persons=people)
 
 
 def image(stamp: int, pixels: np.ndarray) -> Any:

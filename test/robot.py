@@ -6,9 +6,10 @@ from ros_harness import Bench, Process
 from std_msgs.msg import Header
 from synthetic import person, pose
 
+from act_ros.core.frame import Frame
 from act_ros.core.person import Person
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.ros.conversions import persons_to_msg, to_time
+from act_ros.ros.conversions import to_keypoints
 
 FRAME = 33_333_333
 START = 1_700_000_000_000_000_000
@@ -18,8 +19,7 @@ def frame(
     index: int, persons: list[Person], layout: str = 'coco17', start: int = START,
 ) -> KeypointArray:
     """Return the keypoints of a frame at 30 Hz."""
-    header = Header(stamp=to_time(start + index * FRAME), frame_id='eye')
-    return persons_to_msg(persons, layout, header, 640, 480)
+    return to_keypoints(Frame(start + index * FRAME, 'eye', (640, 480), layout, persons))
 
 
 def walker(index: int, id: str = 'p1', motion: str = 'walk', x: float = 320.0) -> Person:

@@ -227,14 +227,15 @@ def bag(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def reads_or_refuses(path: Path) -> None:
     """Read all that a bag holds, or see it refused by name."""
+    from act_ros.evaluation.source import read_images
     from act_ros.recordings.bags import Bag, BagError
 
     try:
         with Bag(path) as opened:
-            for frame in opened.poses(TOPIC):
+            for frame in opened.keypoints(TOPIC):
                 assert all(p.keypoints.shape[1:] == (3,) for p in frame.persons)
-            for picture in opened.images('/image'):
-                assert picture.image.ndim == 3
+            for picture in read_images(opened, '/image'):
+                assert picture.image is not None and picture.image.ndim == 3
     except BagError as error:
         assert str(path) in str(error)
 
@@ -260,13 +261,14 @@ def test_any_message_in_a_bag(data: st.DataObject) -> None:
     from bag_writer import STORAGES, TYPES, keypoint_array
     from rosbags.rosbag2 import Writer
 
-    from act_ros.recordings.bags import POSES
+    from act_ros.recordings.bags import KEYPOINTS
 
     path = FOLDER / 'messages'
     shutil.rmtree(path, ignore_errors=True)
-    good = bytes(TYPES.serialize_cdr(keypoint_array(SECOND, [person(pose(0.0), 'p1')] * 2), POSES))
+    couple = keypoint_array(SECOND, [person(pose(0.0), 'p1')] * 2)
+    good = bytes(TYPES.serialize_cdr(couple, KEYPOINTS))
     with Writer(path, version=9, storage_plugin=STORAGES['mcap']) as writer:
-        connection = writer.add_connection(TOPIC, POSES, typestore=TYPES)
+        connection = writer.add_connection(TOPIC, KEYPOINTS, typestore=TYPES)
         for i, content in enumerate(data.draw(st.lists(mutated(good), max_size=3))):
             writer.write(connection, i, content)
     reads_or_refuses(path)

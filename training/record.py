@@ -31,10 +31,12 @@ import numpy as np
 from tqdm import tqdm
 
 from act_ros.actions.window import resample
+from act_ros.core.frame import Frame
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.evaluation.source import choose_topic, find_persons, read_frames
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
-from act_ros.recordings.bags import IMAGES, POSES, Bag, BagError, PoseFrame
+from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN as UNKNOWN_LABEL
 from act_ros.recordings.labels import Label, LabelError, read_labels
 from training.datasets.labels import MPOSE_LABELS
@@ -55,34 +57,24 @@ class Segment(Label):
     tracks: dict[str, tuple[list[int], list[np.ndarray]]] = field(default_factory=dict)
 
 
-def find_persons(
+def read_persons(
     bag: Bag, topic: str | None, pose_model: str, num_threads: int,
-) -> tuple[int, Iterator[PoseFrame]]:
+) -> tuple[int, Iterator[Frame]]:
     """
     Return the number of frames and the tracked people of a bag: its keypoints, or its images.
 
     :param topic: the topic to read; by default the only one of keypoints, or else of images.
     :raises BagError: when there is nothing to read or the choice is not clear.
     """
-    kinds = {info.type for info in bag.topics.values()}
-    if topic in bag.topics:
-        kinds = {bag.topics[topic].type}
-    if kinds & set(IMAGES) and POSES not in kinds:
-        name = bag.find_topic(IMAGES, topic)
-        return bag.topics[name].num_messages, _look(bag, name, pose_model, num_threads)
-    name = bag.find_topic((POSES,), topic)
-    return bag.topics[name].num_messages, bag.poses(name)
+    kind, name = choose_topic(bag, topic, ('keypoints', 'images'))
+    frames = read_frames(bag, kind, name)
+    if kind == 'images':
+        finder = PersonFinder(create_estimator(pose_model, num_threads))
+        frames = (frame for frame in frames if find_persons(finder, frame))
+    return bag.topics[name].num_messages, frames
 
 
-def _look(bag: Bag, topic: str, pose_model: str, num_threads: int) -> Iterator[PoseFrame]:
-    finder = PersonFinder(create_estimator(pose_model, num_threads))
-    for time, stamp, image in bag.images(topic):
-        persons = finder.update(stamp, image)
-        if persons is not None:
-            yield PoseFrame(time, stamp, finder.estimator.layout, persons)
-
-
-def collect(frames: Iterator[PoseFrame], segments: Sequence[Segment]) -> None:
+def collect(frames: Iterator[Frame], segments: Sequence[Segment]) -> None:
     """Hand every frame's people to the segments it lies in."""
     for frame in frames:
         for segment in segments:
@@ -167,7 +159,7 @@ class Recorder:
         with Bag(path) as bag:
             segments = [Segment(**vars(label))
                         for label in read_labels(labels, bag.start, bag.end)]
-            count, frames = find_persons(bag, topic, pose_model, num_threads)
+            count, frames = read_persons(bag, topic, pose_model, num_threads)
             collect(tqdm(frames, name, count, unit='frame', disable=not sys.stderr.isatty()),
                     segments)
         for segment in segments:

@@ -1,59 +1,28 @@
 """
-Messages of keypoints to core types: of what library decoded them, or straight from their bytes.
+The reader of serialized keypoints: an act_ros/KeypointArray straight from its bytes.
 
-DDS and bags carry the same bytes. Read without a Python object for every joint, they cost little,
-and nobody who floods the topic makes more work than `MAX_PERSONS` times `MAX_KEYPOINTS`.
+DDS and bags carry the same bytes. Read without a Python object for every joint, they cost little;
+`act_ros.core.messages` does the same with a message that a library has decoded.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from act_ros.core.frame import Frame
+from act_ros.core.messages import MAX_KEYPOINTS, MAX_PERSONS
 from act_ros.core.person import Person
-from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
-
-MAX_PERSONS, MAX_KEYPOINTS = 1000, 256
-"""What is read of a message at most: persons, and keypoints of one."""
+from act_ros.core.stamps import NANOSECONDS
 
 _ORDERS = {b'\x00\x00': '>', b'\x00\x01': '<'}
 _JOINT_BYTES = 12
 
 
-class Poses(NamedTuple):
+def read_keypoints(data: bytes) -> Frame:
     """
-    The content of an act_ros/KeypointArray.
-
-    ``stamp`` in nanoseconds; ``size`` is the image's width and height, 0 where nobody said.
-    """
-
-    stamp: int
-    frame_id: str
-    layout: str
-    size: tuple[int, int]
-    persons: list[Person]
-
-
-def poses_of(message: Any) -> Poses:
-    """Return the content of an act_ros/KeypointArray that rclpy or rosbags has decoded."""
-    return Poses(to_nanoseconds(message.header.stamp), message.header.frame_id, message.layout,
-                 (message.image_width, message.image_height),
-                 [_person(person) for person in message.persons[:MAX_PERSONS]])
-
-
-def _person(message: Any) -> Person:
-    joints, box = message.keypoints[:MAX_KEYPOINTS], message.box
-    return Person(
-        id=message.id, score=message.score,
-        keypoints=np.array([(k.x, k.y, k.score) for k in joints], np.float32).reshape(-1, 3),
-        box=np.array((box.x_min, box.y_min, box.x_max, box.y_max), np.float32))
-
-
-def read_poses(data: bytes) -> Poses:
-    """
-    Return the content of a serialized act_ros/KeypointArray; its arrays are views of ``data``.
+    Return a serialized act_ros/KeypointArray as a frame; its arrays are views of ``data``.
 
     OMG CDR, version 1: four bytes of encapsulation; every field of these types is of four bytes,
     or a string, and begins at a multiple of four.
@@ -69,7 +38,7 @@ def read_poses(data: bytes) -> Poses:
         raise ValueError(f'{len(data)} bytes are no whole KeypointArray: {error}') from error
 
 
-def _read(data: bytes, order: str) -> Poses:
+def _read(data: bytes, order: str) -> Frame:
     numbers = np.frombuffer(data, f'{order}f4', len(data) // 4 - 1, 4).astype('f4', copy=False)
     sec, nanosec = struct.unpack_from(f'{order}iI', data, 4)
     frame_id, at = _string(data, 12, order)
@@ -87,7 +56,7 @@ def _read(data: bytes, order: str) -> Poses:
             raise ValueError('keypoints go beyond its end')
         keypoints = numbers[first + 5:at // 4 - 1].reshape(joints, 3)
         persons.append(Person(keypoints[:MAX_KEYPOINTS], score, numbers[first:first + 4], name))
-    return Poses(sec * NANOSECONDS + nanosec, frame_id, layout, (width, height), persons)
+    return Frame(sec * NANOSECONDS + nanosec, frame_id, (width, height), layout, persons)
 
 
 def _string(data: bytes, at: int, order: str) -> tuple[str, int]:

@@ -23,6 +23,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
+from act_ros.core.messages import frame_of_actions
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray
@@ -30,7 +31,6 @@ from act_ros.persons.models import DEFAULT_MODEL
 from act_ros.persons.video import VideoError, VideoSource
 from act_ros.pictures.timeline import Timeline, table
 from act_ros.pictures.video import AnnotatedVideo
-from act_ros.ros.conversions import msg_to_actions
 from act_ros.ros.images import image_to_bgr
 
 _REDRAW = 0.1  # seconds between two tables
@@ -63,8 +63,9 @@ class Watcher(Node):
 
     def _take(self, msg: ActionArray) -> None:
         self.heard_at = time.monotonic()
-        actions = msg_to_actions(msg)
-        self._timeline.add(to_nanoseconds(msg.header.stamp), actions)
+        frame = frame_of_actions(msg)
+        actions = frame.actions or ()
+        self._timeline.add(frame.stamp, actions)
         if not sys.stdout.isatty():
             # In a log: a line for every change of somebody's action, not thirty a second.
             state = str([(a.person_id, a.status, a.label) for a in actions])

@@ -25,15 +25,16 @@ from act_ros.actions.bundle import Bundle
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action
+from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.report import write_report
 from act_ros.evaluation.scores import Scores, rounded
 from act_ros.evaluation.settings import Settings
 from act_ros.evaluation.source import (
-    Frame,
     choose_topic,
     find_images,
+    find_persons,
     read_frames,
     read_label_names,
 )
@@ -225,12 +226,12 @@ class _Engine:
             chunk, error = _take(iterator, size)
             if chunk:
                 begin = self.watch.lap('read', begin, len(chunk))
-            if self._finder:
-                for frame in chunk:
-                    self._find(self._finder, frame)
-                    begin = self.watch.lap('find people', begin)
+            usable = chunk
+            if self._finder and chunk:
+                usable = [frame for frame in chunk if find_persons(self._finder, frame)]
+                begin = self.watch.lap('find people', begin, len(chunk))
             if self._recognizer and chunk:
-                self._recognize(self._recognizer, chunk)
+                self._recognize(self._recognizer, usable)
                 self.watch.lap('recognize', begin, len(chunk))
             yield from chunk
             if error:
@@ -240,15 +241,8 @@ class _Engine:
         for part in (self._finder, self._recognizer):
             self.drops += part.drops if part else Counter()
 
-    def _find(self, finder: PersonFinder, frame: Frame) -> None:
-        assert frame.image is not None
-        frame.persons = finder.update(frame.stamp, frame.image)
-        frame.layout = finder.estimator.layout
-
     def _recognize(self, recognizer: ActionRecognizer, chunk: list[Frame]) -> None:
         for frame in chunk:
-            if frame.persons is None:
-                continue
             try:
                 frame.actions = recognizer.update(frame.stamp, frame.persons, frame.layout)
             except ValueError as error:  # as act_node: such a message is told and left out

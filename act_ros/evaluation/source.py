@@ -3,58 +3,44 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from act_ros.core.action import Action, Status
-from act_ros.core.person import Person
-from act_ros.core.stamps import to_nanoseconds
-from act_ros.recordings.bags import IMAGES, POSES, Bag, BagError, ImageFrame
+from act_ros.core.action import Status
+from act_ros.core.frame import Frame
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.decoding import decode
+from act_ros.persons.images import ImageError
+from act_ros.recordings.bags import ACTIONS, IMAGES, KEYPOINTS, Bag, BagError
 
-ACTIONS, LABELS = 'act_ros/msg/ActionArray', 'act_ros/msg/ActionLabels'
+LABELS = 'act_ros/msg/ActionLabels'
 KINDS: dict[str, tuple[str, ...]] = {
-    'keypoints': (POSES,), 'images': IMAGES, 'actions': (ACTIONS,)}
+    'keypoints': (KEYPOINTS,), 'images': IMAGES, 'actions': (ACTIONS,)}
 """What can be evaluated, in the order of preference where a bag holds several."""
 # So many images wait for the keypoints that were found in them.
 _MEMORY = 30
 
 
-@dataclass(eq=False, slots=True)
-class Frame:
+def choose_topic(
+    bag: Bag, topic: str | None, kinds: Sequence[str] = tuple(KINDS),
+) -> tuple[str, str]:
     """
-    One frame on its way through the evaluation; nanoseconds as in `PoseFrame`.
+    Return kind and name of the topic to read.
 
-    ``persons`` is None until somebody has looked at the image; ``actions`` until they are known,
-    and stays so where the frame came too late and was dropped.
-    """
-
-    time: int
-    stamp: int
-    layout: str = ''
-    persons: list[Person] | None = None
-    size: tuple[int, int] = (0, 0)
-    image: np.ndarray | None = None
-    actions: list[Action] | None = None
-
-
-def choose_topic(bag: Bag, topic: str | None) -> tuple[str, str]:
-    """
-    Return kind and name of the topic to evaluate.
-
-    :param topic: the one to take; by default the only one of keypoints, else of images, else of
-        actions.
+    :param topic: the one to take; by default the only one of the first kind that the bag holds.
+    :param kinds: those of `KINDS` that will do, by preference.
     :raises BagError: there is none, or it is not clear which; the message lists what there is.
     """
     held = {info.type for info in bag.topics.values()}
     if topic is not None:
         held = {bag.topics[topic].type} if topic in bag.topics else set()
-    for kind, types in KINDS.items():
-        if held & set(types):
-            return kind, bag.find_topic(types, topic)
-    bag.find_topic([name for types in KINDS.values() for name in types], topic)
+    for kind in kinds:
+        if held & set(KINDS[kind]):
+            return kind, bag.find_topic(KINDS[kind], topic)
+    bag.find_topic([name for kind in kinds for name in KINDS[kind]], topic)
     raise AssertionError('find_topic has refused what is of no kind')
 
 
@@ -73,59 +59,67 @@ def read_frames(bag: Bag, kind: str, topic: str, images: str | None = None) -> I
     :param images: a topic of images to go with keypoints or actions, matched by stamp.
     :raises BagError: where the bag is cut off or damaged, after what could be read.
     """
-    read = {'keypoints': _keypoints, 'images': _images, 'actions': _actions}[kind]
+    readers: dict[str, Callable[[Bag, str], Iterator[Frame]]] = {
+        'keypoints': Bag.keypoints, 'images': read_images, 'actions': _actions}
+    read = readers[kind]
     if kind == 'images' or images is None:
         yield from read(bag, topic)
         return
-    recent: dict[int, np.ndarray] = {}
+    recent: dict[int, np.ndarray | None] = {}
     with Bag(bag.path) as other:  # with a place of its own in the files
-        pictures = other.images(images)
-        both: Iterator[ImageFrame | Frame] = heapq.merge(
-            pictures, read(bag, topic), key=lambda item: item.time)
-        for item in both:
-            if isinstance(item, ImageFrame):
-                recent[item.stamp] = item.image
+        both = heapq.merge(
+            read_images(other, images), read(bag, topic), key=lambda frame: frame.time)
+        for frame in both:
+            if frame.image is not None:
+                recent[frame.stamp] = frame.image
                 if len(recent) > _MEMORY:
                     del recent[next(iter(recent))]
             else:
-                item.image = recent.get(item.stamp)
-                yield item
+                frame.image = recent.get(frame.stamp)
+                yield frame
 
 
-def _keypoints(bag: Bag, topic: str) -> Iterator[Frame]:
-    for pose in bag.poses(topic):
-        yield Frame(pose.time, pose.stamp, pose.layout, pose.persons, pose.size)
+def read_images(bag: Bag, topic: str) -> Iterator[Frame]:
+    """
+    Yield the decoded images of a topic.
+
+    :raises BagError: where the bag is cut off or damaged, or an image cannot be decoded.
+    """
+    for frame, message in bag.images(topic):
+        try:
+            frame.image = decode(message)
+        except ImageError as error:
+            second = (frame.time - bag.start) / NANOSECONDS
+            raise BagError(f'{bag.path}: {topic} at {second:.3f} s: {error}') from error
+        frame.size = frame.image.shape[1::-1]
+        yield frame
 
 
-def _images(bag: Bag, topic: str) -> Iterator[Frame]:
-    for time, stamp, image in bag.images(topic):
-        yield Frame(time, stamp, size=(image.shape[1], image.shape[0]), image=image)
+def find_persons(finder: PersonFinder, frame: Frame) -> bool:
+    """Fill in who is in a frame's image; False where it came too late and is dropped."""
+    assert frame.image is not None
+    persons = finder.update(frame.stamp, frame.image)
+    if persons is None:
+        return False
+    frame.persons, frame.layout = persons, finder.estimator.layout
+    return True
 
 
 def _actions(bag: Bag, topic: str) -> Iterator[Frame]:
-    for _, time, message in bag.messages([topic]):
-        yield Frame(time, bag.stamp_of(message, time),
-                    actions=[_action(action) for action in message.actions])
+    for frame, message in bag.actions(topic):
+        for action in message.actions:
+            _check_action(action)
+        yield frame
 
 
-def _action(message: Any) -> Action:
-    box = message.box
-    try:
-        status = Status(message.status)
-    except ValueError:
+def _check_action(message: Any) -> None:
+    """Raise BagError for an act_ros/Action that no version of this project has answered."""
+    if message.status not in list(Status):
         raise BagError(f'an action of {message.person_id!r} has the status {message.status}, '
-                       f'which no version knows') from None
-    probabilities = np.asarray(message.probabilities, np.float32)
+                       f'which no version knows')
+    probabilities = np.asarray(message.probabilities)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise BagError(f'an action of {message.person_id!r} has probabilities outside of [0, 1]')
-    return Action(
-        person_id=message.person_id, status=status, label=message.label,
-        label_id=message.label_id, confidence=float(message.confidence),
-        probabilities=probabilities,
-        duration=float(message.duration), window_start=to_nanoseconds(message.window_start),
-        window_end=to_nanoseconds(message.window_end), frames=message.frames,
-        box=np.array((box.x_min, box.y_min, box.x_max, box.y_max), np.float32),
-        attention=np.asarray(message.attention, np.float32))
 
 
 def read_label_names(bag: Bag, topic: str) -> tuple[str, tuple[str, ...]]:

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 
 from act_ros.core.action import Action, Status
+from act_ros.core.frame import Frame
 from act_ros.core.person import Person
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.scores import Scores, Segment, answer_of
-from act_ros.evaluation.source import Frame
+from act_ros.evaluation.source import read_images
 from act_ros.pictures.drawing import draw
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import Label
@@ -75,9 +76,10 @@ class Gallery:
                 wanted.setdefault(shot.stamp, []).append(shot)
         try:
             with Bag(bag_path) as bag:
-                for _, stamp, image in bag.images(topic) if wanted else ():
-                    for shot in wanted.pop(stamp, []):
-                        shot.jpeg = _cut(image, shot.crop)
+                for frame in read_images(bag, topic) if wanted else ():
+                    for shot in wanted.pop(frame.stamp, []):
+                        assert frame.image is not None
+                        shot.jpeg = _cut(frame.image, shot.crop)
                     if not wanted:
                         break
         except BagError:
@@ -85,7 +87,7 @@ class Gallery:
 
 
 def _shoot(frame: Frame, label: Label, action: Action) -> Shot:
-    person = next((p for p in frame.persons or () if p.id == action.person_id), None)
+    person = next((p for p in frame.persons if p.id == action.person_id), None)
     x_min, y_min, x_max, y_max = (float(v) for v in action.box)
     height = max(y_max - y_min, (x_max - x_min) * SHAPE[1] / SHAPE[0], 16.0) * _MARGIN
     width = height * SHAPE[0] / SHAPE[1]
@@ -113,7 +115,7 @@ def annotated(frame: Frame) -> np.ndarray:
         width, height = frame.size if all(frame.size) else _CANVAS
         image = np.full((height, width, 3), 24, np.uint8)
     persons, layout = frame.persons, frame.layout
-    if persons is None:  # recorded actions: boxes are all there is
+    if not layout:  # recorded actions: boxes are all there is
         layout = 'coco17'
         persons = [Person(np.zeros((17, 3), np.float32), 1.0, a.box, a.person_id)
                    for a in frame.actions if a.status is not Status.LOST]

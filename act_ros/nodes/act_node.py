@@ -11,15 +11,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from std_msgs.msg import Header
-
 from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
-from act_ros.core.cdr import read_poses
+from act_ros.core.cdr import read_keypoints
 from act_ros.msg import KeypointArray
 from act_ros.ros.actions import ActionModel
-from act_ros.ros.conversions import to_time
 from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.managed import ManagedNode, Work
 from act_ros.ros.options import StartOptions
@@ -50,14 +47,12 @@ class ActWork(Work):
         self._silence.heard()
         self._health.heard(info.get('publication_sequence_number'))
         try:
-            poses = read_poses(data)
+            frame = read_keypoints(data)
         except ValueError as error:
             self._drop_log.refuse('unreadable message', error, self._health)
             return
-        header = Header(stamp=to_time(poses.stamp), frame_id=poses.frame_id)
-        actions = self._output.publish(header, poses.persons, poses.layout)
-        if actions is not None:
-            self._health.answered(self._node.age(header), len(poses.persons))
+        if self._output.publish(frame):
+            self._health.answered(self._node.age(frame.stamp), len(frame.persons))
 
     def adjust(self) -> None:
         """Take over the node's parameters."""

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
-from act_ros.core.cdr import poses_of
+from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.core.skeletons import joint_sources
 from act_ros.core.stamps import to_nanoseconds
@@ -59,7 +59,7 @@ class HumansNode(Node):
         self._silence.heard()
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
-        for person in poses_of(msg).persons:
+        for person in frame_of_keypoints(msg).persons:
             if not re.fullmatch(r'[A-Za-z]\w*', person.id, re.ASCII):
                 self.get_logger().error(
                     f'id {person.id!r} cannot be part of a topic name: letters, digits and _ only',

@@ -16,14 +16,13 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from act_ros.core.cdr import poses_of
+from act_ros.core.frame import Frame
+from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.core.skeletons import get_layout
-from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.pictures.captions import caption, colour_of
 from act_ros.pictures.image_plane import ImagePlane
-from act_ros.ros.conversions import msg_to_actions
 from act_ros.ros.options import MarkerOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
@@ -65,26 +64,28 @@ class MarkersNode(Node):
         except ValueError as error:
             self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
             return
-        plane, captions = self._plane(msg), self._captions(msg)
+        frame = frame_of_keypoints(msg)
+        plane, captions = self._plane(frame), self._captions(frame)
         # Each message says all there is: whoever is not in it is to disappear.
         markers = [Marker(header=msg.header, action=Marker.DELETEALL)]
-        for number, person in enumerate(poses_of(msg).persons):
+        for number, person in enumerate(frame.persons):
             markers += self._markers(
                 msg.header, number, person, captions.get(person.id, person.id), plane, edges)
         self._publisher.publish(MarkerArray(markers=markers))
 
-    def _plane(self, msg: KeypointArray) -> ImagePlane:
+    def _plane(self, frame: Frame) -> ImagePlane:
         """Return the camera's own plane if its calibration is known, else an assumed one."""
-        scale = msg.image_width / self._camera.width if self._camera.width else 1.0
+        width, height = frame.size
+        scale = width / self._camera.width if self._camera.width else 1.0
         return ImagePlane.of_matrix(self._camera.k, scale) or ImagePlane.of_view(
-            msg.image_width, msg.image_height, self._settings(MarkerOptions).field_of_view)
+            width, height, self._settings(MarkerOptions).field_of_view)
 
-    def _captions(self, msg: KeypointArray) -> dict[str, str]:
+    def _captions(self, frame: Frame) -> dict[str, str]:
         """Return the newest answers by person, unless they are of another time."""
-        age = to_nanoseconds(msg.header.stamp) - to_nanoseconds(self._actions.header.stamp)
-        if abs(age) > _MAX_AGE:
+        newest = frame_of_actions(self._actions)
+        if abs(frame.stamp - newest.stamp) > _MAX_AGE:
             return {}
-        return {action.person_id: caption(action) for action in msg_to_actions(self._actions)}
+        return {action.person_id: caption(action) for action in newest.actions or ()}
 
     def _markers(
         self, header: Header, number: int, person: Person, text: str, plane: ImagePlane,

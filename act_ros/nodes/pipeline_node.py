@@ -8,12 +8,10 @@ of several cameras (parameter ``cameras``), which take turns at the same network
 
 from __future__ import annotations
 
-import numpy as np
-from std_msgs.msg import Header
-
 from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
+from act_ros.core.frame import Frame
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
@@ -50,21 +48,20 @@ class Camera:
         if not node.parameters(VideoOptions).source:
             self._input = ImageInput(node, health, self.process, name)
 
-    def play(self, header: Header, image: np.ndarray) -> None:
-        """Take an image of a video."""
+    def play(self, frame: Frame) -> None:
+        """Take a frame of a video."""
         self._health.heard()
-        self.process(header, image)
+        self.process(frame)
 
-    def process(self, header: Header, image: np.ndarray) -> None:
+    def process(self, frame: Frame) -> None:
         """Answer an image."""
         with self._node.lock:  # a video plays in a thread of its own
-            persons = self.persons.find(header, image)
-            if persons is None:
+            if not self.persons.find(frame):
                 return
-            actions = self._actions.publish(header, persons, self.persons.layout)
-            self._health.answered(self._node.age(header), len(persons))
-            self.persons.publish(header, image, persons)
-            self.persons.annotate(header, image, persons, actions or ())
+            self._actions.publish(frame)
+            self._health.answered(self._node.age(frame.stamp), len(frame.persons))
+            self.persons.publish(frame)
+            self.persons.annotate(frame)
 
 
 class PipelineWork(Work):

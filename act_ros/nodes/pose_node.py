@@ -7,13 +7,11 @@ Subscribes ``image`` (or ``image/compressed``) and, to draw it, ``actions``; pub
 
 from __future__ import annotations
 
-import numpy as np
-from std_msgs.msg import Header
-
+from act_ros.core.frame import Frame
+from act_ros.core.messages import frame_of_actions
 from act_ros.msg import ActionArray
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
-from act_ros.ros.conversions import msg_to_actions
 from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.images import ImageInput
 from act_ros.ros.managed import ManagedNode, Work
@@ -40,15 +38,15 @@ class PoseWork(Work):
         self._input = ImageInput(node, self._health, self._find)
         node.get_logger().info(f'pose network {estimator.name} is ready')
 
-    def _find(self, header: Header, image: np.ndarray) -> None:
-        persons = self._output.find(header, image)
-        if persons is None:
+    def _find(self, frame: Frame) -> None:
+        if not self._output.find(frame):
             return
-        self._output.publish(header, image, persons)
-        self._health.answered(self._node.age(header), len(persons))
+        self._output.publish(frame)
+        self._health.answered(self._node.age(frame.stamp), len(frame.persons))
         if self._output.is_annotated:
             # The classifier has not seen this image yet: draw its latest answers.
-            self._output.annotate(header, image, persons, msg_to_actions(self._actions))
+            frame.actions = frame_of_actions(self._actions).actions
+            self._output.annotate(frame)
 
     def _remember(self, msg: ActionArray) -> None:
         self._actions = msg

@@ -11,15 +11,15 @@ import threading
 import time
 
 import cv2
-import numpy as np
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
+from act_ros.core.frame import Frame
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray
+from act_ros.ros.conversions import to_header
 from act_ros.ros.images import VideoInput, bgr_to_image, compressed_topic
 from act_ros.ros.options import PublishOptions, VideoOptions
 from act_ros.ros.parameters import Parameters
@@ -53,16 +53,17 @@ class VideoNode(Node):
             before=self._wait_for_subscriber)
         self._input.start()
 
-    def _publish(self, header: Header, image: np.ndarray) -> None:
-        self._publisher.publish(self._message(header, image))
+    def _publish(self, frame: Frame) -> None:
+        self._publisher.publish(self._message(frame))
         if self._options.pace == 'consumed':
-            self._wait_for_answer(to_nanoseconds(header.stamp))
+            self._wait_for_answer(frame.stamp)
 
-    def _message(self, header: Header, image: np.ndarray) -> Image | CompressedImage:
+    def _message(self, frame: Frame) -> Image | CompressedImage:
+        assert frame.image is not None
         if self._options.transport == 'raw':
-            return bgr_to_image(image, header)
-        msg = CompressedImage(header=header, format='bgr8; jpeg compressed bgr8')
-        msg.data.frombytes(cv2.imencode('.jpg', image)[1].data)
+            return bgr_to_image(frame.image, to_header(frame))
+        msg = CompressedImage(header=to_header(frame), format='bgr8; jpeg compressed bgr8')
+        msg.data.frombytes(cv2.imencode('.jpg', frame.image)[1].data)
         return msg
 
     def _wait_for_subscriber(self) -> None:

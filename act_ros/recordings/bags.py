@@ -1,8 +1,8 @@
 """
-Read ROS 2 bags without ROS: poses and images, one message after another.
+Read ROS 2 bags without ROS: keypoints and images, one message after another.
 
     with Bag('recording') as bag:
-        for frame in bag.poses():
+        for frame in bag.keypoints():
             print(frame.time, [person.id for person in frame.persons])
 
 Bags of both storages (sqlite3, mcap), whole or compressed, are read with the ``rosbags`` package.
@@ -17,17 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from act_ros.core.cdr import Poses, poses_of, read_poses
-from act_ros.core.person import Person
+from act_ros.core.cdr import read_keypoints
+from act_ros.core.frame import Frame
+from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
-from act_ros.persons.compressed import decode_compressed
-from act_ros.persons.images import ImageError, decode_raw
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
 
-POSES = 'act_ros/msg/KeypointArray'
+KEYPOINTS, ACTIONS = 'act_ros/msg/KeypointArray', 'act_ros/msg/ActionArray'
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 _STORAGES = ('.mcap', '.db3')
 
@@ -41,29 +38,6 @@ class Topic(NamedTuple):
 
     type: str
     num_messages: int
-
-
-class PoseFrame(NamedTuple):
-    """
-    The persons of one image.
-
-    ``time`` is when the bag recorded it, ``stamp`` when the image was taken: both nanoseconds.
-    ``size`` is the image's width and height; 0 where the message does not say.
-    """
-
-    time: int
-    stamp: int
-    layout: str
-    persons: list[Person]
-    size: tuple[int, int] = (0, 0)
-
-
-class ImageFrame(NamedTuple):
-    """One image, uint8 (H, W, 3) BGR; times as in `PoseFrame`."""
-
-    time: int
-    stamp: int
-    image: np.ndarray
 
 
 class Bag:
@@ -188,50 +162,51 @@ class Bag:
             raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
                            f'{", ".join(topics)}, but has {count}')
 
-    def poses(self, topic: str | None = None) -> Iterator[PoseFrame]:
+    def keypoints(self, topic: str | None = None) -> Iterator[Frame]:
         """
         Yield every frame of a topic of act_ros/KeypointArray, also those without a person.
 
         :raises BagError: as `find_topic` and `messages`.
         """
-        name = self.find_topic((POSES,), topic)
-        for _, time, poses in self._decoded([name], self._pose_decoder):
-            self.unstamped += not poses.stamp
-            yield PoseFrame(
-                time, poses.stamp or time, poses.layout, poses.persons, poses.size)
+        name = self.find_topic((KEYPOINTS,), topic)
+        for _, time, frame in self._decoded([name], self._keypoints_decoder):
+            yield self._timed(frame, time)
 
-    def _pose_decoder(self, connection: Any) -> Callable[[bytes], Poses]:
+    def _keypoints_decoder(self, connection: Any) -> Callable[[bytes], Frame]:
         store, ours = self._store_for(connection), project_types()
-        if store is ours or store.hash_rihs01(POSES) == ours.hash_rihs01(POSES):
-            return read_poses
+        if store is ours or store.hash_rihs01(KEYPOINTS) == ours.hash_rihs01(KEYPOINTS):
+            return read_keypoints
         # Of another version of this project: as its own definition has it.
-        return lambda data: poses_of(store.deserialize_cdr(data, POSES))
+        return lambda data: frame_of_keypoints(store.deserialize_cdr(data, KEYPOINTS))
 
-    def images(self, topic: str | None = None) -> Iterator[ImageFrame]:
+    def actions(self, topic: str | None = None) -> Iterator[tuple[Frame, Any]]:
         """
-        Yield every image of a topic of sensor_msgs/Image or CompressedImage.
+        Yield every frame of a topic of act_ros/ActionArray, and its message.
 
-        :raises BagError: as `find_topic` and `messages`, and for an image that cannot be decoded.
+        :raises BagError: as `find_topic` and `messages`.
         """
-        name = self.find_topic(IMAGES, topic)
-        compressed = self.topics[name].type == IMAGES[1]
-        for _, time, message in self.messages([name]):
-            try:
-                image = (
-                    decode_compressed(message.data, message.format) if compressed else decode_raw(
-                        message.data, message.encoding, message.height, message.width,
-                        message.step, bool(message.is_bigendian)))
-            except ImageError as error:
-                second = (time - self.start) / NANOSECONDS
-                raise BagError(f'{self.path}: {name} at {second:.3f} s: {error}') from error
-            yield ImageFrame(time, self.stamp_of(message, time), image)
+        for _, time, message in self.messages([self.find_topic((ACTIONS,), topic)]):
+            yield self._timed(frame_of_actions(message), time), message
 
-    def stamp_of(self, message: Any, time: int) -> int:
-        """Return the header's stamp, or the time of recording where the driver left it empty."""
-        if stamp := to_nanoseconds(message.header.stamp):
-            return stamp
-        self.unstamped += 1
-        return time
+    def images(self, topic: str | None = None) -> Iterator[tuple[Frame, Any]]:
+        """
+        Yield every frame of a topic of images, and its message, which is not decoded.
+
+        The messages are of sensor_msgs/Image or CompressedImage.
+
+        :raises BagError: as `find_topic` and `messages`.
+        """
+        for _, time, message in self.messages([self.find_topic(IMAGES, topic)]):
+            frame = Frame(to_nanoseconds(message.header.stamp), message.header.frame_id)
+            yield self._timed(frame, time), message
+
+    def _timed(self, frame: Frame, time: int) -> Frame:
+        """Note when a frame was recorded, which is its stamp where the driver gave none."""
+        frame.time = time
+        if not frame.stamp:
+            self.unstamped += 1
+            frame.stamp = time
+        return frame
 
     def _store_for(self, connection: Any) -> Any:
         """Return the types that decode a connection's messages."""

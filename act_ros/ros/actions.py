@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-from std_msgs.msg import Header
 
 from act_ros.actions.classifier import ActClassifier, ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
-from act_ros.core.action import Action
-from act_ros.core.person import Person
-from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.frame import Frame
 from act_ros.msg import ActionArray, ActionLabels
-from act_ros.ros.conversions import actions_to_msg
+from act_ros.ros.conversions import to_actions
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.topics import LATCHED, LEVEL, DropLog, topic_of
@@ -96,19 +91,16 @@ class ActionOutput:
             'action model': classifier.bundle.name,
             'action model SHA-256': classifier.bundle.sha256}
 
-    def publish(
-        self, header: Header, persons: Sequence[Person], layout: str,
-    ) -> list[Action] | None:
-        """Recognize and publish the actions of one frame of tracked persons; None if unusable."""
+    def publish(self, frame: Frame) -> bool:
+        """Recognize and publish the actions of a frame of tracked persons; False if unusable."""
         try:
             with self.health.timed('recognition'):
-                actions = self._recognizer.update(to_nanoseconds(header.stamp), persons, layout)
+                frame.actions = self._recognizer.update(frame.stamp, frame.persons, frame.layout)
         except ValueError as error:
             self._drop_log.refuse('unusable keypoints', error, self.health)
-            return None
+            return False
         self._drop_log.tell()
-        if actions is None:
-            return None
-        name = self._recognizer.classifier.bundle.name
-        self._publisher.publish(actions_to_msg(actions, name, header))
-        return actions
+        if frame.actions is None:
+            return False
+        self._publisher.publish(to_actions(frame, self._recognizer.classifier.bundle.name))
+        return True

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import rclpy
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from act_ros.persons.compressed import decode_compressed
-from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError, decode_raw
+from act_ros.core.frame import Frame
+from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
+from act_ros.persons.decoding import decode
+from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
 from act_ros.persons.video import VideoSource
 from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
@@ -33,12 +34,8 @@ def image_to_bgr(
     Encodings the core does not know are left to cv_bridge. Raises ValueError, saying why, for an
     image that cannot be read.
     """
-    if isinstance(msg, CompressedImage):
-        return decode_compressed(msg.data, msg.format, max_pixels)
     try:
-        return decode_raw(
-            msg.data, msg.encoding, msg.height, msg.width, msg.step, bool(msg.is_bigendian),
-            max_pixels)
+        return decode(msg, max_pixels)
     except UnknownEncodingError as error:
         return _by_cv_bridge(msg, error)
 
@@ -73,10 +70,10 @@ class ImageInput:
     """Subscribes to images and hands on what can be decoded, the newest first."""
 
     def __init__(
-        self, node: ManagedNode, health: Health,
-        on_image: Callable[[Header, np.ndarray], None], camera: str = '',
+        self, node: ManagedNode, health: Health, on_frame: Callable[[Frame], None],
+        camera: str = '',
     ) -> None:
-        self._node, self._health, self._on_image = node, health, on_image
+        self._node, self._health, self._on_frame = node, health, on_frame
         self._drops: Counter[str] = Counter()
         self._drop_log = DropLog(node, self._drops, camera)
         options = node.parameters(ImageOptions)
@@ -98,7 +95,8 @@ class ImageInput:
         except ValueError as error:
             self._drop_log.refuse('unreadable image', error, self._health)
             return
-        self._on_image(msg.header, image)
+        self._on_frame(Frame(to_nanoseconds(msg.header.stamp), msg.header.frame_id,
+                             image.shape[1::-1], image=image))
 
 
 class VideoInput:
@@ -110,11 +108,11 @@ class VideoInput:
     """
 
     def __init__(
-        self, node: Node, options: VideoOptions, on_image: Callable[[Header, np.ndarray], None],
-        *, is_realtime: bool = True, before: Callable[[], None] | None = None,
+        self, node: Node, options: VideoOptions, on_frame: Callable[[Frame], None], *,
+        is_realtime: bool = True, before: Callable[[], None] | None = None,
     ) -> None:
         """Open the source; ``before`` runs in the thread before the first frame is read."""
-        self._node, self._frame_id, self._on_image = node, options.frame_id, on_image
+        self._node, self._frame_id, self._on_frame = node, options.frame_id, on_frame
         self._is_realtime, self._before = is_realtime, before
         self._source = VideoSource(
             options.source, options.loop, warn=node.get_logger().warning)
@@ -130,11 +128,11 @@ class VideoInput:
         try:
             if self._before:
                 self._before()
-            start = self._node.get_clock().now()
+            start = self._node.get_clock().now().nanoseconds
             for seconds, image in self._source.play(self._is_realtime):
                 # The frames of a file keep their own times.
-                stamp = start + Duration(nanoseconds=round(seconds * 1e9))
-                self._on_image(Header(stamp=stamp.to_msg(), frame_id=self._frame_id), image)
+                self._on_frame(Frame(start + round(seconds * NANOSECONDS), self._frame_id,
+                                     image.shape[1::-1], image=image))
             self._node.get_logger().info(f'{self._source.name} has ended')
         except Exception as error:
             if rclpy.ok():  # else somebody shut down while a frame was being published

@@ -16,9 +16,7 @@ from typing import Any
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
-from std_msgs.msg import Header
 
-from act_ros.core.stamps import to_nanoseconds
 from act_ros.ros.diagnostics import Diagnostics
 from act_ros.ros.entities import Entities, Gate
 from act_ros.ros.health import Health, HealthOptions, Level, Report
@@ -104,9 +102,9 @@ class ManagedNode(LifecycleNode):
         """Whether messages come in."""
         return self._gate.is_open
 
-    def age(self, header: Header) -> float:
-        """Return how many seconds ago, by the node's clock, the stamp of a message was."""
-        return (self.get_clock().now().nanoseconds - to_nanoseconds(header.stamp)) * 1e-9
+    def age(self, stamp: int) -> float:
+        """Return how many seconds ago, by the node's clock, a stamp (nanoseconds) was."""
+        return (self.get_clock().now().nanoseconds - stamp) * 1e-9
 
     def subscribe(
         self, kind: type, topic: str, callback: Callable[..., None], qos: Any,

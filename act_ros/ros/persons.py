@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
-import numpy as np
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header
 
-from act_ros.core.action import Action
-from act_ros.core.person import Person
-from act_ros.core.stamps import RateLimit, to_nanoseconds
+from act_ros.core.frame import Frame
+from act_ros.core.stamps import RateLimit
 from act_ros.msg import KeypointArray
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import PoseOptions, checksum, create_estimator
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.pictures.drawing import draw
-from act_ros.ros.conversions import persons_to_msg
+from act_ros.ros.conversions import to_header, to_keypoints
 from act_ros.ros.health import Health
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.managed import ManagedNode
@@ -54,7 +50,6 @@ class PersonOutput:
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
         self._annotated = node.create_publisher(
             Image, topic_of(camera, '~/annotated'), QoSProfile(depth=5))
-        self.layout = estimator.layout
         self.adjust()
 
     def adjust(self) -> None:
@@ -66,34 +61,33 @@ class PersonOutput:
         self._health.pause = 1.0 / rate if rate else 0.0
         self._drawing = parameters(DrawingOptions)
 
-    def find(self, header: Header, image: np.ndarray) -> list[Person] | None:
-        """Return the tracked persons of an image; None if it came too late, or too soon."""
-        stamp = to_nanoseconds(header.stamp)
-        if not self._limit.lets_through(stamp):
+    def find(self, frame: Frame) -> bool:
+        """Fill in the tracked persons of an image; False if it came too late, or too soon."""
+        assert frame.image is not None
+        if not self._limit.lets_through(frame.stamp):
             self._spared['above max_rate'] += 1
-            return None
+            return False
         with self._health.timed('pose network and tracker'):
-            persons = self._finder.update(stamp, image)
+            persons = self._finder.update(frame.stamp, frame.image)
         self._drop_log.tell()
-        return persons
+        if persons is None:
+            return False
+        frame.persons, frame.layout = persons, self._finder.estimator.layout
+        return True
 
-    def publish(self, header: Header, image: np.ndarray, persons: Sequence[Person]) -> None:
-        """Publish the keypoints of an image's persons."""
-        height, width = image.shape[:2]
-        self._keypoints.publish(persons_to_msg(persons, self.layout, header, width, height))
+    def publish(self, frame: Frame) -> None:
+        """Publish the keypoints of a frame's persons."""
+        self._keypoints.publish(to_keypoints(frame))
 
     @property
     def is_annotated(self) -> bool:
         """Whether anybody looks at annotated images."""
         return bool(self._annotated.get_subscription_count())
 
-    def annotate(
-        self, header: Header, image: np.ndarray, persons: Sequence[Person],
-        actions: Sequence[Action],
-    ) -> None:
+    def annotate(self, frame: Frame) -> None:
         """Draw and publish, if anybody looks; the image itself is left alone."""
-        if self.is_annotated:
-            image = image.copy()
-            draw(image, persons, self.layout, actions, self._drawing.min_score,
+        if self.is_annotated and frame.image is not None:
+            image = frame.image.copy()
+            draw(image, frame.persons, frame.layout, frame.actions or (), self._drawing.min_score,
                  self._drawing.captions)
-            self._annotated.publish(bgr_to_image(image, header))
+            self._annotated.publish(bgr_to_image(image, to_header(frame)))

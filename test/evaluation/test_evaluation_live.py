@@ -15,16 +15,16 @@ pytest.importorskip('sklearn')
 from bag_writer import keypoint_array, write_bag
 from robot import Robot
 from ros_harness import bench
-from std_msgs.msg import Header
 from synthetic import SECOND, person, pose, stamps
 
+from act_ros.core.messages import frame_of_actions
 from act_ros.core.person import Person
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 from act_ros.pictures.timeline import frame_line
 from act_ros.recordings.bags import Bag
-from act_ros.ros.conversions import msg_to_actions, persons_to_msg, to_time
+from act_ros.ros.conversions import to_keypoints
 
 
 def crowd(second: float) -> list[Person]:
@@ -55,9 +55,8 @@ def test_a_bag_replayed_through_act_node_gives_the_evaluations_results(
         robot = Robot(made, made.start('act_node', {'bundle': str(tiny_bundle)}))
         heard = robot.heard
         wanted = 0
-        for frame in opened.poses():
-            robot.keypoints.publish(persons_to_msg(
-                frame.persons, frame.layout, Header(stamp=to_time(frame.stamp)), *frame.size))
+        for frame in opened.keypoints():
+            robot.keypoints.publish(to_keypoints(frame))
             if frame.stamp / SECOND in answered:
                 wanted += 1
                 made.peer.wait(lambda: len(heard) >= wanted, f'answer {wanted}')  # noqa: B023
@@ -66,7 +65,7 @@ def test_a_bag_replayed_through_act_node_gives_the_evaluations_results(
     statuses = set()
     for message, record in zip(heard, records, strict=True):
         assert to_nanoseconds(message.header.stamp) / SECOND == record['stamp']
-        live = json.loads(frame_line(0, msg_to_actions(message)))['actions']
+        live = json.loads(frame_line(0, frame_of_actions(message).actions or ()))['actions']
         assert len(live) == len(record['actions'])
         for a, b in zip(live, record['actions'], strict=True):
             statuses.add(b['status'])

@@ -18,11 +18,10 @@ from rosgraph_msgs.msg import Clock
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
-from act_ros.core.cdr import poses_of
-from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.messages import frame_of_keypoints
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.ros.behaviours import ActionMonitor
-from act_ros.ros.conversions import actions_to_msg, to_time
+from act_ros.ros.conversions import to_actions, to_time
 
 LENGTH = 210  # frames: seven seconds
 CLOCK = 1 / 40  # seconds of the wall between two messages on /clock, rosbag2's default
@@ -81,10 +80,10 @@ class Player:
         core = ActionRecognizer(ActClassifier(bundle))
         answers = []
         for msg in (self.messages[i] for i in frames):
-            stamp = to_nanoseconds(msg.header.stamp)
-            actions = core.update(stamp, poses_of(msg).persons, msg.layout)
-            assert actions is not None
-            answers.append(actions_to_msg(actions, 'tiny', msg.header))
+            seen = frame_of_keypoints(msg)
+            seen.actions = core.update(seen.stamp, seen.persons, seen.layout)
+            assert seen.actions is not None
+            answers.append(to_actions(seen, 'tiny'))
         return answers
 
 

@@ -30,11 +30,12 @@ from synthetic import SECOND, person, pose
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
-from act_ros.core.cdr import poses_of
+from act_ros.core.frame import Frame
+from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.core.stamps import Arrival, StampOrder, to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
-from act_ros.ros.conversions import persons_to_msg, to_time
+from act_ros.ros.conversions import to_keypoints, to_time
 from act_ros.ros.images import bgr_to_image
 
 CLIP = ROOT / 'media' / 'demo.mp4'
@@ -69,8 +70,7 @@ class Stream:
 
     def message(self, stamp: int, persons: Sequence[Person]) -> KeypointArray:
         """Return a frame."""
-        return persons_to_msg(
-            persons, 'coco17', Header(stamp=to_time(stamp), frame_id='eye'), 640, 480)
+        return to_keypoints(Frame(stamp, 'eye', (640, 480), 'coco17', persons))
 
     def ask(self, stamp: int, persons: Sequence[Person]) -> ActionArray:
         """Publish a frame and return the answer to it."""
@@ -151,7 +151,8 @@ def assert_undisturbed(
     for i in range(frames):
         stamp, good = begin + i * SECOND // 10, couple(i / 10)
         answers.append(stream.ask(stamp, [*good, *next(crowds)]))
-        alone = core.update(stamp, poses_of(stream.message(stamp, good)).persons, 'coco17')
+        persons = frame_of_keypoints(stream.message(stamp, good)).persons
+        alone = core.update(stamp, persons, 'coco17')
         ours = {a.person_id: a for a in answers[-1].actions}
         for theirs in alone or ():
             action = ours[theirs.person_id]

@@ -16,18 +16,23 @@ pytest.importorskip('rclpy')
 
 from rclpy.serialization import deserialize_message, serialize_message
 from robot import frame, walker
-from std_msgs.msg import Header
 from test_fuzz import effort, mutated
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
-from act_ros.core.cdr import MAX_KEYPOINTS, MAX_PERSONS, poses_of, read_poses
+from act_ros.core.cdr import read_keypoints
+from act_ros.core.messages import (
+    MAX_KEYPOINTS,
+    MAX_PERSONS,
+    frame_of_actions,
+    frame_of_keypoints,
+)
 from act_ros.core.skeletons import LAYOUTS
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.pictures.captions import caption, colour_of
 from act_ros.pictures.drawing import draw
-from act_ros.ros.conversions import actions_to_msg, msg_to_actions
+from act_ros.ros.conversions import to_actions
 
 _INTEGER = re.compile(r'(u?)int(\d+)')
 _FLOATS = st.sampled_from(
@@ -86,14 +91,13 @@ def answer(recognizer: ActionRecognizer, msg: KeypointArray) -> ActionArray | No
 def answer_to_bytes(recognizer: ActionRecognizer, data: bytes) -> ActionArray | None:
     """Return what act_node publishes about the bytes of a message."""
     try:
-        poses = read_poses(data)
-        actions = recognizer.update(poses.stamp, poses.persons, poses.layout)
+        frame = read_keypoints(data)
+        frame.actions = recognizer.update(frame.stamp, frame.persons, frame.layout)
     except ValueError:  # act_node logs it
         return None
-    if actions is None:
+    if frame.actions is None:
         return None
-    return deserialize_message(
-        bytes(serialize_message(actions_to_msg(actions, 'tiny', Header()))), ActionArray)
+    return deserialize_message(bytes(serialize_message(to_actions(frame, 'tiny'))), ActionArray)
 
 
 def is_sound(action: Action) -> bool:
@@ -138,11 +142,13 @@ def test_bytes_say_what_the_message_says(msg: KeypointArray) -> None:
     """Read without rclpy's help, nothing is lost or moved."""
     data = bytes(serialize_message(msg))
     msg = deserialize_message(data, KeypointArray)  # which ends strings at the first zero
-    poses, persons = read_poses(data), poses_of(msg).persons
-    assert poses[:4] == (to_nanoseconds(msg.header.stamp), msg.header.frame_id, msg.layout,
-                         (msg.image_width, msg.image_height))
-    assert [p.id for p in poses.persons] == [p.id for p in persons]
-    for mine, theirs in zip(poses.persons, persons, strict=True):
+    read, decoded = read_keypoints(data), frame_of_keypoints(msg)
+    assert read.stamp == decoded.stamp == to_nanoseconds(msg.header.stamp)
+    assert read.frame_id == decoded.frame_id == msg.header.frame_id
+    assert read.layout == decoded.layout == msg.layout
+    assert read.size == decoded.size == (msg.image_width, msg.image_height)
+    assert [p.id for p in read.persons] == [p.id for p in decoded.persons]
+    for mine, theirs in zip(read.persons, decoded.persons, strict=True):
         np.testing.assert_array_equal(mine.keypoints, theirs.keypoints)
         np.testing.assert_array_equal(mine.box, theirs.box)
         np.testing.assert_equal(mine.score, theirs.score)
@@ -153,7 +159,7 @@ def test_bytes_say_what_the_message_says(msg: KeypointArray) -> None:
 def test_what_rclpy_reads_is_read_alike(content: bytes) -> None:
     """Spoiled bytes are refused or read, never as something else."""
     try:
-        poses = read_poses(content)
+        read = read_keypoints(content)
     except ValueError:
         return
     try:
@@ -161,8 +167,8 @@ def test_what_rclpy_reads_is_read_alike(content: bytes) -> None:
     except Exception as error:  # such as a string without its last zero
         assert type(error).__name__ == 'RMWError'
         return
-    assert (poses.stamp, poses.layout) == (to_nanoseconds(msg.header.stamp), msg.layout)
-    assert [p.id for p in poses.persons] == [p.id for p in msg.persons]
+    assert (read.stamp, read.layout) == (to_nanoseconds(msg.header.stamp), msg.layout)
+    assert [p.id for p in read.persons] == [p.id for p in msg.persons]
 
 
 @given(msg=messages(ActionArray), size=st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -170,7 +176,7 @@ def test_what_rclpy_reads_is_read_alike(content: bytes) -> None:
 def test_any_actions_are_drawn(msg: ActionArray, size: tuple[int, int]) -> None:
     """pose_node draws what comes on `actions`, markers_node shows it."""
     image = np.zeros((*size, 3), np.uint8)
-    actions = msg_to_actions(msg)
+    actions = frame_of_actions(msg).actions or ()
     persons = [walker(0, action.person_id) for action in actions]
     draw(image, persons, 'coco17', actions)
     for action in actions:
@@ -182,6 +188,6 @@ def test_a_flood_is_not_looked_at() -> None:
     msg = frame(0, [walker(0)])
     msg.persons[0].keypoints = list(msg.persons[0].keypoints) * 50
     msg.persons = list(msg.persons) * 1500
-    for persons in (poses_of(msg).persons, read_poses(bytes(serialize_message(msg))).persons):
-        assert len(persons) == MAX_PERSONS
-        assert {len(person.keypoints) for person in persons} == {MAX_KEYPOINTS}
+    for read in (frame_of_keypoints(msg), read_keypoints(bytes(serialize_message(msg)))):
+        assert len(read.persons) == MAX_PERSONS
+        assert {len(person.keypoints) for person in read.persons} == {MAX_KEYPOINTS}

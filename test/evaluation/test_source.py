@@ -1,0 +1,49 @@
+"""What a bag is evaluated from: the frames of its topics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rosbags')
+from bag_writer import header, image, keypoint_array, message, write_bag
+from synthetic import person, pose
+
+from act_ros.evaluation.source import choose_topic, read_frames, read_images
+from act_ros.recordings.bags import Bag, BagError
+
+
+def test_images_are_decoded(tmp_path: Path) -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+    with Bag(write_bag(tmp_path / 'images', [('/image', 5, image(3, pixels))])) as bag:
+        (frame,) = read_images(bag, '/image')
+    assert frame.image is not None
+    np.testing.assert_array_equal(frame.image, pixels)
+    assert (frame.time, frame.stamp, frame.size, frame.frame_id) == (5, 3, (4, 2), 'camera')
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path) -> None:
+    broken = message('sensor_msgs/msg/CompressedImage', header=header(1), format='jpeg',
+                     data=np.zeros(10, np.uint8))
+    with Bag(write_bag(tmp_path / 'images', [('/image/compressed', 1, broken)])) as bag:
+        with pytest.raises(BagError, match=r'/image/compressed at 0.000 s.*cannot be decoded'):
+            list(read_images(bag, '/image/compressed'))
+
+
+def test_keypoints_get_the_image_of_their_stamp(tmp_path: Path) -> None:
+    black, white = np.zeros((2, 4, 3), np.uint8), np.full((2, 4, 3), 255, np.uint8)
+    path = write_bag(tmp_path / 'both', [
+        ('/image', 5, image(1, black)), ('/image', 6, image(2, white)),
+        ('/keypoints', 7, keypoint_array(1, [person(pose(0.0), 'p1')])),
+        ('/keypoints', 8, keypoint_array(2, [])), ('/keypoints', 9, keypoint_array(3, []))])
+    with Bag(path) as bag:
+        assert choose_topic(bag, None) == ('keypoints', '/keypoints')
+        assert choose_topic(bag, '/image') == ('images', '/image')
+        with pytest.raises(BagError, match='no topic of act_ros/msg/ActionArray; it holds /image'):
+            choose_topic(bag, None, ['actions'])
+        first, second, third = read_frames(bag, 'keypoints', '/keypoints', '/image')
+    assert first.image is not None and second.image is not None and third.image is None
+    assert (first.image.max(), second.image.min()) == (0, 255)
+    assert [len(frame.persons) for frame in (first, second, third)] == [1, 0, 0]
