@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_ros.nodes import act_node, humans_node, markers_node, pipeline_node, pose_node, video_node
+from act_ros.nodes import (
+    act_node,
+    annotator_node,
+    humans_node,
+    markers_node,
+    pipeline_node,
+    pose_node,
+    video_node,
+)
 from act_ros.ros.parameters import Groups, names_of
 
 ROOT = Path(__file__).absolute().parents[1]
@@ -24,6 +32,7 @@ NODES: dict[str, Groups] = {
     'act_node': act_node.OPTIONS,
     'video_node': video_node.OPTIONS,
     'pipeline_node': pipeline_node.OPTIONS,
+    'annotator_node': annotator_node.OPTIONS,
     'markers_node': markers_node.OPTIONS,
     'humans_node': humans_node.OPTIONS,
 }

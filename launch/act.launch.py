@@ -2,7 +2,7 @@
 From a camera, or a video in its place, to actions.
 
     ros2 launch act_ros act.launch.py image_topic:=/camera/image_raw
-    ros2 launch act_ros act.launch.py video:=clip.mp4 layout:=single_process
+    ros2 launch act_ros act.launch.py video:=clip.mp4 composition:=single_process
 
 An argument that is given wins over the parameter file; one that is empty leaves it alone.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.logging import get_logger
 from launch.substitutions import (
     EnvironmentVariable,
     LaunchConfiguration,
@@ -29,7 +30,7 @@ ARGUMENTS = [
         description='Images to look at; with transport compressed, <image_topic>/compressed.'),
     DeclareLaunchArgument(
         'transport', default_value='', choices=['', 'raw', 'compressed'],
-        description='How the images come.'),
+        description='Whether images are raw or compressed.'),
     DeclareLaunchArgument(
         'keypoints_topic', default_value='',
         description='Keypoints to take in place of images: act_node alone.'),
@@ -56,7 +57,7 @@ ARGUMENTS = [
         'loop', default_value='', choices=['', 'true', 'false'],
         description='Whether to begin the video again when it ends.'),
     DeclareLaunchArgument(
-        'layout', default_value='two_nodes', choices=['two_nodes', 'single_process'],
+        'composition', default_value='two_nodes', choices=['two_nodes', 'single_process'],
         description='pose_node and act_node, or pipeline_node: both in one process, and a video '
         'without images over DDS.'),
     DeclareLaunchArgument(
@@ -71,8 +72,15 @@ ARGUMENTS = [
         'markers', default_value='false', choices=['true', 'false'],
         description='Whether to start markers_node, for RViz and Foxglove.'),
     DeclareLaunchArgument(
+        'annotator', default_value='false', choices=['true', 'false'],
+        description='Whether to start annotator_node, which draws people and actions into images '
+        'as pose_node does, but elsewhere: on the machine of whoever looks.'),
+    DeclareLaunchArgument(
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='Least severity that is logged.'),
+    DeclareLaunchArgument(
+        'layout', default_value='', choices=['', 'two_nodes', 'single_process'],
+        description='Deprecated: the former name of composition.'),
 ]
 FLAGS = ('autostart', 'loop', 'use_sim_time')
 
@@ -98,6 +106,10 @@ def nodes(context: LaunchContext) -> list[Node]:
     if not Path(value['params_file']).is_file():
         raise FileNotFoundError(f'params_file: {value["params_file"]} does not exist')
 
+    if value['layout']:
+        get_logger('act.launch').warning(
+            f'the argument layout is now called composition: composition:={value["layout"]}')
+        value['composition'] = value['layout']
     start = {'autostart': value['autostart']}
     pose = {**start, 'model': value['pose_model'], 'transport': value['transport']}
     act = {**start, 'bundle': value['bundle']}
@@ -111,7 +123,7 @@ def nodes(context: LaunchContext) -> list[Node]:
         made = [_node('act_node', value, act, [keypoints])]
     elif value['cameras']:
         return _several_cameras(value, pose | act)
-    elif value['layout'] == 'single_process':
+    elif value['composition'] == 'single_process':
         keypoints = ('keypoints', 'pipeline_node/keypoints')
         made = [_node('pipeline_node', value, pose | act | video, [images])]
     else:
@@ -122,15 +134,18 @@ def nodes(context: LaunchContext) -> list[Node]:
         camera = value['image_topic'].rpartition('/')
         made.append(_node('markers_node', value, {}, [
             keypoints, ('camera_info', ''.join(camera[:2]) + 'camera_info')]))
+    if value['annotator'] == 'true':
+        made.append(_node(
+            'annotator_node', value, {'transport': value['transport']}, [images, keypoints]))
     return made
 
 
 def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[Node]:
-    """Return a pipeline_node for all cameras and, if wanted, markers of each in its namespace."""
+    """Return a pipeline_node for all cameras and, if wanted, what shows each in its namespace."""
     cameras, topic = value['cameras'].replace(' ', '').split(','), value['image_topic']
     topic = '{camera}/image' if topic == 'image' else topic
     for reason, is_wrong in (
-            ('layout must be single_process', value['layout'] != 'single_process'),
+            ('composition must be single_process', value['composition'] != 'single_process'),
             ('image_topic must hold {camera}', '{camera}' not in topic),
             ('a video is one camera: leave out either', bool(value['video']))):
         if is_wrong:
@@ -138,14 +153,17 @@ def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[
     topics = {camera: topic.replace('{camera}', camera) for camera in cameras}
     made = [_node('pipeline_node', value, {**parameters, 'cameras': value['cameras']}, [
         (f'{camera}/image', images) for camera, images in topics.items()])]
-    if value['markers'] == 'true':
-        space = f'/{value["namespace"].strip("/")}'.rstrip('/')
-        for camera, images in topics.items():
-            folder = images.rpartition('/')[0]
-            made.append(_node('markers_node', {**value, 'namespace': f'{space}/{camera}'}, {}, [
-                ('keypoints', f'{space}/pipeline_node/{camera}/keypoints'),
-                ('camera_info', f'{folder if folder.startswith("/") else f"{space}/{folder}"}'
-                                '/camera_info')]))
+    space = f'/{value["namespace"].strip("/")}'.rstrip('/')
+    for camera, images in topics.items():
+        beside = {**value, 'namespace': f'{space}/{camera}'}
+        images = images if images.startswith('/') else f'{space}/{images}'
+        keypoints = ('keypoints', f'{space}/pipeline_node/{camera}/keypoints')
+        if value['markers'] == 'true':
+            made.append(_node('markers_node', beside, {}, [
+                keypoints, ('camera_info', f'{images.rpartition("/")[0]}/camera_info')]))
+        if value['annotator'] == 'true':
+            made.append(_node('annotator_node', beside, {'transport': value['transport']}, [
+                keypoints, ('image', images)]))
     return made
 
 

@@ -15,7 +15,7 @@ import pytest
 import setup as packaging
 
 ROOT = Path(__file__).resolve().parents[1]
-NODES = ('act_node', 'markers_node', 'pipeline_node', 'pose_node', 'video_node')
+NODES = ('act_node', 'annotator_node', 'markers_node', 'pipeline_node', 'pose_node', 'video_node')
 OPTIONAL = ('behaviour_demo', 'humans_node')  # need packages that robots may lack
 
 
@@ -79,6 +79,7 @@ def test_executables_of_a_colcon_build_run(workspace: Path, node: str) -> None:
     parameter = 'source:=[1]' if node == 'video_node' else 'bundle:=[1]'
     parameter = 'model:=[1]' if node == 'pose_node' else parameter
     parameter = 'distance:=[1]' if node == 'markers_node' else parameter
+    parameter = 'transport:=[1]' if node == 'annotator_node' else parameter
     result = run_sourced(workspace, f'{executable} --ros-args -p {parameter}')
     assert result.returncode == 1
     assert parameter.split(':')[0] in result.stdout

@@ -16,6 +16,7 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.ros.actions import ActionModel
+from act_ros.ros.annotator import Annotator
 from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.images import ImageInput, VideoInput
 from act_ros.ros.managed import ManagedNode, Work
@@ -44,7 +45,9 @@ class Camera:
     ) -> None:
         self._node, self._health = node, health
         self._actions = model.output(health, name)
-        self.persons = PersonOutput(node, estimator, health, name)
+        self._persons = PersonOutput(node, estimator, health, name)
+        self._annotator = Annotator(node, name)
+        self.adjust()
         if not node.parameters(VideoOptions).source:
             self._input = ImageInput(node, health, self.process, name)
 
@@ -56,12 +59,17 @@ class Camera:
     def process(self, frame: Frame) -> None:
         """Answer an image."""
         with self._node.lock:  # a video plays in a thread of its own
-            if not self.persons.find(frame):
+            if not self._persons.find(frame):
                 return
             self._actions.publish(frame)
             self._health.answered(self._node.age(frame.stamp), len(frame.persons))
-            self.persons.publish(frame)
-            self.persons.annotate(frame)
+            self._persons.publish(frame)
+            self._annotator.draw(frame)
+
+    def adjust(self) -> None:
+        """Take over the node's parameters."""
+        self._persons.adjust()
+        self._annotator.options = self._node.parameters(DrawingOptions)
 
 
 class PipelineWork(Work):
@@ -98,7 +106,7 @@ class PipelineWork(Work):
         """Take over the node's parameters."""
         self._model.adjust()
         for camera in self._cameras:
-            camera.persons.adjust()
+            camera.adjust()
 
 
 class PipelineNode(ManagedNode):

@@ -1,17 +1,16 @@
 """
 pose_node: images in, keypoints of every tracked person out.
 
-Subscribes ``image`` (or ``image/compressed``) and, to draw it, ``actions``; publishes
-``~/keypoints`` for every image, also an empty one, and ``~/annotated`` on demand.
+Subscribes ``image`` (or ``image/compressed``); publishes ``~/keypoints`` for every image, also an
+empty one. While somebody subscribes to ``~/annotated``, it does what annotator_node does, too.
 """
 
 from __future__ import annotations
 
 from act_ros.core.frame import Frame
-from act_ros.core.messages import frame_of_actions
-from act_ros.msg import ActionArray
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
+from act_ros.ros.annotator import Annotator, SynchronizedAnnotator
 from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.images import ImageInput
 from act_ros.ros.managed import ManagedNode, Work
@@ -33,27 +32,27 @@ class PoseWork(Work):
         self.health = [self._health]
         estimator = load_estimator(node, self._health)
         self._output = PersonOutput(node, estimator, self._health)
-        self._actions = ActionArray()
-        node.subscribe(ActionArray, 'actions', self._remember, 1)
+        self._annotator = Annotator(node)
+        # Actions are made of these keypoints, elsewhere: they come back to be drawn.
+        self._annotations = SynchronizedAnnotator(node, self._annotator, lambda: node.is_active)
         self._input = ImageInput(node, self._health, self._find)
+        self.adjust()
         node.get_logger().info(f'pose network {estimator.name} is ready')
 
     def _find(self, frame: Frame) -> None:
-        if not self._output.find(frame):
-            return
-        self._output.publish(frame)
-        self._health.answered(self._node.age(frame.stamp), len(frame.persons))
-        if self._output.is_annotated:
-            # The classifier has not seen this image yet: draw its latest answers.
-            frame.actions = frame_of_actions(self._actions).actions
-            self._output.annotate(frame)
+        if self._output.find(frame):
+            self._output.publish(frame)
+            self._health.answered(self._node.age(frame.stamp), len(frame.persons))
+            self._annotations.add(frame)
 
-    def _remember(self, msg: ActionArray) -> None:
-        self._actions = msg
+    def stop(self) -> None:
+        """End; no message comes in any more."""
+        self._annotations.close()
 
     def adjust(self) -> None:
         """Take over the node's parameters."""
         self._output.adjust()
+        self._annotator.options = self._node.parameters(DrawingOptions)
 
 
 class PoseNode(ManagedNode):

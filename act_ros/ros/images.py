@@ -21,7 +21,7 @@ from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
 from act_ros.persons.video import VideoSource
 from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
-from act_ros.ros.options import ImageOptions, VideoOptions
+from act_ros.ros.options import ImageOptions, SubscriptionOptions, VideoOptions
 from act_ros.ros.topics import THROTTLE, DropLog, SilenceLog, topic_of
 
 
@@ -66,6 +66,28 @@ def compressed_topic(topic: str) -> str:
     return topic if topic.endswith('/compressed') else f'{topic}/compressed'
 
 
+def image_subscription(
+    node: Node, options: SubscriptionOptions, camera: str = '', depth: int = 1,
+) -> tuple[str, type, QoSProfile]:
+    """
+    Return topic, type and quality of service with which a camera's images are subscribed to.
+
+    Of depth 1, newer images replace each other while one is being worked on.
+    """
+    topic, kind = node.resolve_topic_name(topic_of(camera, 'image')), Image
+    if options.transport == 'compressed':
+        topic, kind = compressed_topic(topic), CompressedImage
+    return topic, kind, QoSProfile(
+        depth=depth, reliability=ReliabilityPolicy[options.reliability.upper()])
+
+
+def image_to_frame(msg: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -> Frame:
+    """Return an image message as a frame; errors as those of `image_to_bgr`."""
+    image = image_to_bgr(msg, max_pixels)
+    return Frame(to_nanoseconds(msg.header.stamp), msg.header.frame_id, image.shape[1::-1],
+                 image=image)
+
+
 class ImageInput:
     """Subscribes to images and hands on what can be decoded, the newest first."""
 
@@ -76,13 +98,8 @@ class ImageInput:
         self._node, self._health, self._on_frame = node, health, on_frame
         self._drops: Counter[str] = Counter()
         self._drop_log = DropLog(node, self._drops, camera)
-        options = node.parameters(ImageOptions)
-        topic, kind = node.resolve_topic_name(topic_of(camera, 'image')), Image
-        if options.transport == 'compressed':
-            topic, kind = compressed_topic(topic), CompressedImage
+        topic, kind, qos = image_subscription(node, node.parameters(ImageOptions), camera)
         self._silence = SilenceLog(node, topic, lambda: node.is_active)
-        # Depth 1: while an image is being worked on, newer ones replace each other.
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[options.reliability.upper()])
         node.subscribe(kind, topic, self._receive, qos)
         health.source = topic
         health.watch(self._drops)
@@ -91,12 +108,11 @@ class ImageInput:
         self._silence.heard()
         self._health.heard(info.get('publication_sequence_number'))
         try:
-            image = image_to_bgr(msg, self._node.parameters(ImageOptions).max_pixels)
+            frame = image_to_frame(msg, self._node.parameters(ImageOptions).max_pixels)
         except ValueError as error:
             self._drop_log.refuse('unreadable image', error, self._health)
             return
-        self._on_frame(Frame(to_nanoseconds(msg.header.stamp), msg.header.frame_id,
-                             image.shape[1::-1], image=image))
+        self._on_frame(frame)
 
 
 class VideoInput:

@@ -19,8 +19,8 @@ class StartOptions(Options):
 
 
 @dataclass(frozen=True)
-class ImageOptions(Options):
-    """The image subscription."""
+class SubscriptionOptions(Options):
+    """How images are subscribed to."""
 
     transport: str = option(
         'raw', "'raw' subscribes to `image`, 'compressed' to `image/compressed`.",
@@ -29,12 +29,18 @@ class ImageOptions(Options):
         'best_effort', "'best_effort' takes any camera's images; 'reliable' loses none of a "
         'publisher that is reliable too, which large raw images need.',
         choices=('best_effort', 'reliable'), fixed=True)
-    max_rate: float = option(
-        0.0, 'Most images a second that are looked at, by their stamps; 0 looks at all there is '
-        'time for.', low=0.0, high=1000.0)
     max_pixels: int = option(
         MAX_PIXELS, 'Larger images are refused, before memory is made ready for what a few forged '
         'bytes claim.', low=1, high=1_000_000_000)
+
+
+@dataclass(frozen=True)
+class ImageOptions(SubscriptionOptions):
+    """Images that are looked at."""
+
+    max_rate: float = option(
+        0.0, 'Most images a second that are looked at, by their stamps; 0 looks at all there is '
+        'time for.', low=0.0, high=1000.0)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,8 @@
-"""From images to tracked persons: the pose network that all cameras of a node share, and topics."""
+"""From images to tracked persons: the pose network that cameras share, and its topic."""
 
 from __future__ import annotations
 
 from collections import Counter
-
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
 
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import RateLimit
@@ -14,12 +11,10 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import PoseOptions, checksum, create_estimator
 from act_ros.persons.tracker import TrackerOptions
-from act_ros.pictures.drawing import draw
-from act_ros.ros.conversions import to_header, to_keypoints
+from act_ros.ros.conversions import to_keypoints
 from act_ros.ros.health import Health
-from act_ros.ros.images import bgr_to_image
 from act_ros.ros.managed import ManagedNode
-from act_ros.ros.options import DrawingOptions, ImageOptions
+from act_ros.ros.options import ImageOptions
 from act_ros.ros.topics import LEVEL, DropLog, topic_of
 
 
@@ -34,7 +29,7 @@ def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
 
 
 class PersonOutput:
-    """A person finder with its topics ``~/keypoints`` and, on demand, ``~/annotated``."""
+    """A person finder with its topic ``~/keypoints``."""
 
     def __init__(
         self, node: ManagedNode, estimator: PoseEstimator, health: Health, camera: str = '',
@@ -48,8 +43,6 @@ class PersonOutput:
         health.watch(self._spared)
         self._keypoints = node.create_publisher(
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
-        self._annotated = node.create_publisher(
-            Image, topic_of(camera, '~/annotated'), QoSProfile(depth=5))
         self.adjust()
 
     def adjust(self) -> None:
@@ -59,7 +52,6 @@ class PersonOutput:
             parameters(PoseOptions).score_threshold, parameters(TrackerOptions))
         rate = self._limit.rate = parameters(ImageOptions).max_rate
         self._health.pause = 1.0 / rate if rate else 0.0
-        self._drawing = parameters(DrawingOptions)
 
     def find(self, frame: Frame) -> bool:
         """Fill in the tracked persons of an image; False if it came too late, or too soon."""
@@ -78,16 +70,3 @@ class PersonOutput:
     def publish(self, frame: Frame) -> None:
         """Publish the keypoints of a frame's persons."""
         self._keypoints.publish(to_keypoints(frame))
-
-    @property
-    def is_annotated(self) -> bool:
-        """Whether anybody looks at annotated images."""
-        return bool(self._annotated.get_subscription_count())
-
-    def annotate(self, frame: Frame) -> None:
-        """Draw and publish, if anybody looks; the image itself is left alone."""
-        if self.is_annotated and frame.image is not None:
-            image = frame.image.copy()
-            draw(image, frame.persons, frame.layout, frame.actions or (), self._drawing.min_score,
-                 self._drawing.captions)
-            self._annotated.publish(bgr_to_image(image, to_header(frame)))

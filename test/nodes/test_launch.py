@@ -100,7 +100,7 @@ def test_arguments_reach_their_nodes(act_launch: ModuleType) -> None:
 
 def test_single_process_opens_the_video_itself(act_launch: ModuleType) -> None:
     """One node, and no images over DDS."""
-    made = commands(act_launch, layout='single_process', video='clip.mp4', bundle='other')
+    made = commands(act_launch, composition='single_process', video='clip.mp4', bundle='other')
     assert {name: given for name, (_, given) in made.items()} == {
         'pipeline_node': {'source': 'clip.mp4', 'bundle': 'other'}}
 
@@ -119,34 +119,47 @@ def test_keypoints_take_the_place_of_images(act_launch: ModuleType) -> None:
         commands(act_launch, keypoints_topic='/bag/keypoints', video='clip.mp4')
 
 
-@pytest.mark.parametrize(('layout', 'keypoints'), [
+@pytest.mark.parametrize(('composition', 'keypoints'), [
     ('two_nodes', 'pose_node/keypoints'), ('single_process', 'pipeline_node/keypoints')])
-def test_markers_are_of_the_layouts_keypoints(
-    act_launch: ModuleType, layout: str, keypoints: str,
+def test_viewers_take_the_keypoints_of_whoever_publishes_them(
+    act_launch: ModuleType, composition: str, keypoints: str,
 ) -> None:
-    """Whoever publishes them."""
-    words, _ = commands(act_launch, layout=layout, markers='true')['markers_node']
+    """Markers and annotated images."""
+    made = commands(act_launch, composition=composition, markers='true', annotator='true',
+                    transport='compressed')
+    words, _ = made['markers_node']
     assert f'keypoints:={keypoints}' in words and 'camera_info:=camera_info' in words
+    words, given = made['annotator_node']
+    assert f'keypoints:={keypoints}' in words and 'image:=image' in words
+    assert given == {'transport': 'compressed'}
+
+
+def test_the_former_name_of_an_argument_works_on(act_launch: ModuleType) -> None:
+    """With a warning, which tells the present one."""
+    assert commands(act_launch, layout='single_process') == commands(
+        act_launch, composition='single_process')
 
 
 def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
     """One pipeline, the images of each, and markers in each one's namespace."""
-    made = commands(act_launch, layout='single_process', cameras='front, rear',
+    made = commands(act_launch, composition='single_process', cameras='front, rear',
                     image_topic='/{camera}_camera/image_raw')
     words, given = made['pipeline_node']
     assert list(made) == ['pipeline_node'] and given == {'cameras': ['front', 'rear']}
     for camera in ('front', 'rear'):
         assert f'{camera}/image:=/{camera}_camera/image_raw' in words
-    words, _ = commands(act_launch, layout='single_process', cameras='front', markers='true',
-                        namespace='robot')['markers_node']
-    assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words
-    assert 'camera_info:=/robot/front/camera_info' in words
+    made = commands(act_launch, composition='single_process', cameras='front', markers='true',
+                    annotator='true', namespace='robot')
+    for viewer, topic in (('markers_node', 'camera_info:=/robot/front/camera_info'),
+                          ('annotator_node', 'image:=/robot/front/image')):
+        words, _ = made[viewer]
+        assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words and topic in words
     for arguments, reason in (
-            ({'layout': 'two_nodes'}, 'single_process'), ({'image_topic': '/cam'}, 'image_topic'),
-            ({'video': 'clip.mp4'}, 'video')):
+            ({'composition': 'two_nodes'}, 'single_process'),
+            ({'image_topic': '/cam'}, 'image_topic'), ({'video': 'clip.mp4'}, 'video')):
         with pytest.raises(ValueError, match=reason):
             commands(act_launch, **{
-                'layout': 'single_process', 'cameras': 'front,rear', **arguments})
+                'composition': 'single_process', 'cameras': 'front,rear', **arguments})
 
 
 def test_topics_connect(act_launch: ModuleType) -> None:

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from ros_harness import ROOT, Bench, bench
+from sensor_msgs.msg import Image
 
 from doc import reference
 
@@ -31,6 +32,7 @@ STARTS: list[tuple[str, dict[str, Any]]] = [
     ('pipeline_node', {}), ('pipeline_node', {'transport': 'compressed', **CLOCK}),
     ('video_node', {'source': str(CLIP)}),
     ('video_node', {'source': str(CLIP), 'transport': 'compressed', 'pace': 'consumed', **CLOCK}),
+    ('annotator_node', {}), ('annotator_node', {'transport': 'compressed', **CLOCK}),
     ('markers_node', {}), ('markers_node', CLOCK),
 ]
 if find_spec('py_trees'):
@@ -87,6 +89,8 @@ def test_the_policy_is_what_the_nodes_do(tmp_path: Path) -> None:
         for i, (node, parameters) in enumerate(STARTS):
             places.append((node, f'/n{i}'))
             made.start(node, parameters, KEYPOINTS, raw=['-r', f'__ns:=/n{i}'])
+            if node in ('annotator_node', 'pose_node'):  # which do more while somebody looks
+                made.peer.listen(Image, f'/n{i}/{node}/annotated')
 
         def graph() -> dict[str, Rights]:
             seen: dict[str, Rights] = defaultdict(lambda: defaultdict(set))

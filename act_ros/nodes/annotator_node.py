@@ -1,0 +1,69 @@
+"""
+annotator_node: images with the people and their actions drawn in, wherever somebody wants to look.
+
+Subscribes ``image`` (or ``image/compressed``), ``keypoints`` and ``actions``, while somebody
+subscribes to ``~/annotated``, and joins them by their stamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+
+from act_ros.core.messages import frame_of_keypoints
+from act_ros.msg import KeypointArray
+from act_ros.ros.annotator import Annotator, SynchronizedAnnotator
+from act_ros.ros.images import image_subscription, image_to_frame
+from act_ros.ros.options import DrawingOptions, SubscriptionOptions
+from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
+from act_ros.ros.topics import LEVEL, THROTTLE, SilenceLog
+
+OPTIONS = (('', SubscriptionOptions), ('drawing', DrawingOptions))
+
+
+class AnnotatorNode(Node):
+    """Draws everybody in view."""
+
+    def __init__(self) -> None:
+        super().__init__('annotator_node')
+        self._annotator = Annotator(self)
+        self._settings = Parameters(self, OPTIONS, self._adjust)
+        self._adjust()
+        self._annotations = SynchronizedAnnotator(
+            self, self._annotator, subscribe=self._subscribe)
+        self._silence = SilenceLog(
+            self, self.resolve_topic_name('keypoints'), lambda: self._annotator.is_wanted)
+
+    def _subscribe(self) -> Sequence[Subscription]:
+        # They wait for their keypoints anyway, and to draw is quick: no need to lose one.
+        topic, kind, qos = image_subscription(
+            self, self._settings(SubscriptionOptions), depth=5)
+        return [self.create_subscription(kind, topic, self._take_image, qos),
+                self.create_subscription(KeypointArray, 'keypoints', self._take_keypoints, LEVEL)]
+
+    def _take_image(self, msg: Image | CompressedImage) -> None:
+        try:
+            self._annotations.add(image_to_frame(
+                msg, self._settings(SubscriptionOptions).max_pixels))
+        except ValueError as error:
+            self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+
+    def _take_keypoints(self, msg: KeypointArray) -> None:
+        self._silence.heard()
+        self._annotations.add(frame_of_keypoints(msg))
+
+    def _adjust(self) -> None:
+        self._annotator.options = self._settings(DrawingOptions)
+
+
+def main() -> None:
+    """Run the node."""
+    run(AnnotatorNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,113 @@
+"""``~/annotated``: people and their actions, drawn into the very image they were found in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import Image
+
+from act_ros.core.frame import Frame
+from act_ros.core.messages import frame_of_actions
+from act_ros.core.skeletons import get_layout
+from act_ros.core.synchronizer import FrameSynchronizer
+from act_ros.msg import ActionArray
+from act_ros.pictures.drawing import draw
+from act_ros.ros.conversions import to_header
+from act_ros.ros.images import bgr_to_image
+from act_ros.ros.options import DrawingOptions
+from act_ros.ros.topics import LEVEL, THROTTLE, topic_of
+
+_PERIOD = 0.5  # seconds between two looks whether anybody looks; no frame waits longer than two
+_MAX_AGE = 1_000_000_000  # nanoseconds for which actions stand in for those of another frame
+
+
+class Annotator:
+    """A topic ``~/annotated``, of one of several cameras perhaps."""
+
+    def __init__(self, node: Node, camera: str = '') -> None:
+        self.options = DrawingOptions()
+        self._node = node
+        self._publisher = node.create_publisher(
+            Image, topic_of(camera, '~/annotated'), QoSProfile(depth=5))
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody subscribes to it."""
+        return bool(self._publisher.get_subscription_count())
+
+    def draw(self, frame: Frame) -> None:
+        """Draw and publish, if anybody subscribes; the frame's image itself is left alone."""
+        if not self.is_wanted or frame.image is None:
+            return
+        try:
+            joints = len(get_layout(frame.layout).joints)
+        except ValueError as error:
+            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+            return
+        image = frame.image.copy()
+        persons = [person for person in frame.persons if len(person.keypoints) == joints]
+        draw(image, persons, frame.layout, frame.actions or (), self.options.min_score,
+             self.options.captions)
+        self._publisher.publish(bgr_to_image(image, to_header(frame)))
+
+
+class SynchronizedAnnotator:
+    """
+    Draws frames whose actions, and perhaps other parts, come on topics.
+
+    It subscribes only while somebody subscribes to the annotated images.
+
+    :param is_active: whether the node is at work.
+    :param subscribe: makes the subscriptions besides that to ``actions``, which call `add`.
+    """
+
+    def __init__(
+        self, node: Node, annotator: Annotator, is_active: Callable[[], bool] = lambda: True,
+        subscribe: Callable[[], Sequence[Subscription]] = tuple,
+    ) -> None:
+        self._node, self._annotator = node, annotator
+        self._is_active, self._subscribe = is_active, subscribe
+        self._synchronizer = FrameSynchronizer()
+        self._subscriptions: list[Subscription] = []
+        self._newest = Frame(-_MAX_AGE)
+        self._topic = node.resolve_topic_name('actions')
+        # Steady time: where /clock stands still, somebody may begin to look.
+        node.create_timer(_PERIOD, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def add(self, part: Frame) -> None:
+        """Take what is known of a frame; draw those that need not wait for more."""
+        if not self._subscriptions:
+            self._check()
+        if not self._subscriptions:
+            return
+        if part.actions is not None:
+            self._newest = part
+        for frame in self._synchronizer.add(part):
+            self._draw(frame)
+
+    def close(self) -> None:
+        """Give the subscriptions back."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+        self._synchronizer = FrameSynchronizer()
+
+    def _check(self) -> None:
+        if not (self._annotator.is_wanted and self._is_active()):
+            self.close()
+            return
+        if not self._subscriptions:
+            self._subscriptions = [*self._subscribe(), self._node.create_subscription(
+                ActionArray, self._topic, lambda msg: self.add(frame_of_actions(msg)), LEVEL)]
+        self._synchronizer.needs_actions = self._node.count_publishers(self._topic) > 0
+        for frame in self._synchronizer.flush():
+            self._draw(frame)
+
+    def _draw(self, frame: Frame) -> None:
+        if frame.actions is None and abs(frame.stamp - self._newest.stamp) <= _MAX_AGE:
+            frame.actions = self._newest.actions
+        self._annotator.draw(frame)
