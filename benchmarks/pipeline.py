@@ -42,6 +42,7 @@ from act_ros.core.stamps import RateLimit, to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.ros.conversions import to_keypoints, to_time
+from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import LEVEL
 from benchmarks.core import crowd
@@ -338,8 +339,7 @@ def set_up_ros() -> None:
     """Keep to this machine, in a domain of our own, with room for raw images."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 90 + 1))
-    for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
-        os.environ.setdefault(variable, str(find_resource('config/fastdds.xml')))
+    os.environ.update(image_transport_variables(os.environ))
     rclpy.init()
 
 

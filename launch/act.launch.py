@@ -9,20 +9,19 @@ An argument that is given wins over the parameter file; one that is empty leaves
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
 from launch.logging import get_logger
-from launch.substitutions import (
-    EnvironmentVariable,
-    LaunchConfiguration,
-    PathJoinSubstitution,
-)
+from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
+
+from act_ros.ros.fastdds import image_transport_variables
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -83,13 +82,6 @@ ARGUMENTS = [
         description='Deprecated: the former name of composition.'),
 ]
 FLAGS = ('autostart', 'loop', 'use_sim_time')
-
-# Room for raw images in Fast DDS's shared memory, unless somebody has set it up already.
-ENVIRONMENT = {
-    variable: EnvironmentVariable(variable, default_value=PathJoinSubstitution(
-        [FindPackageShare('act_ros'), 'config', 'fastdds.xml']))
-    for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-}
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -205,4 +197,4 @@ def _node(
         package='act_ros', executable=name, name=name, namespace=value['namespace'],
         parameters=[value['params_file'], given], remappings=remappings,
         ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
-        additional_env=ENVIRONMENT, **options)
+        additional_env=image_transport_variables(os.environ), **options)

@@ -21,6 +21,8 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from act_ros.ros.fastdds import image_transport_variables
+
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 15.0  # seconds that a service may take
 START_LIMIT = 40.0
@@ -160,9 +162,8 @@ class Process:
         variables: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         environment = {
-            **os.environ, **variables, 'ROS_DOMAIN_ID': str(domain),
-            'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-            'FASTRTPS_DEFAULT_PROFILES_FILE': str(ROOT / 'config' / 'fastdds.xml'),
+            **os.environ, **image_transport_variables(os.environ), **variables,
+            'ROS_DOMAIN_ID': str(domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
             'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
         }
         self._log = log
@@ -258,8 +259,7 @@ def sweep_shared_memory() -> None:
 def bench(folder: Path) -> Iterator[Bench]:
     """Yield a bench and clean up after it."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    os.environ.setdefault(
-        'FASTRTPS_DEFAULT_PROFILES_FILE', str(ROOT / 'config' / 'fastdds.xml'))
+    os.environ.update(image_transport_variables(os.environ))
     made = Bench(folder)
     try:
         yield made

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from act_ros.core.files import replacing
 
 if TYPE_CHECKING:
     import keras
@@ -24,17 +25,13 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
     :raises CheckpointError: when the disk is full or write-protected; what was at ``path`` stays.
     """
-    temporary = path.with_name(f'.partial.{os.getpid()}.{path.name}')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        os.replace(temporary, path)
+        with replacing(path) as temporary:
+            write(temporary)
     except OSError as error:
         raise CheckpointError(
             f'cannot write {path} ({error}); make room and run the same command again, it goes on '
             f'from the last checkpoint') from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:

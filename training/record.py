@@ -21,7 +21,6 @@ measurement.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from act_ros.actions.window import resample
+from act_ros.core.files import replacing
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.source import choose_topic, find_persons, read_frames
@@ -190,13 +190,11 @@ class Recorder:
                                f'{recording}-{segment.line}#{i}'))
 
     def save(self, path: Path) -> None:
-        """Write the sequence file, under a temporary name first."""
+        """Write the sequence file as a whole."""
         keypoints, rate, number, label, actor, take = zip(*self._rows, strict=True)
         if len(set(take)) < len(take):
             raise LabelError('two recordings have the same name; their names tell clips apart')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.name}.partial.npz')
-        try:
+        with replacing(path) as temporary:
             np.savez_compressed(
                 temporary, joints=np.concatenate(keypoints).astype(np.float32),
                 offsets=np.cumsum([0, *map(len, keypoints)]),
@@ -204,9 +202,6 @@ class Recorder:
                 source_label=np.array(label), actor=np.array(actor), take=np.array(take),
                 view=np.full(len(take), ''), fps=np.array(rate, np.float32),
                 layout=np.array([self.layout]))
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def summary(self) -> str:
         """Return a table of what was gathered, by label."""

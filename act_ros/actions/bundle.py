@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import reprlib
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import yaml
 
 from act_ros.actions.features import MPOSE, NORMALISATIONS, num_features
+from act_ros.core.files import replacing_in
 from act_ros.core.skeletons import get_layout
 
 SCHEMA = 1
@@ -121,29 +120,20 @@ def save_bundle(directory: Path, bundle: Bundle, model: bytes) -> Path:
     """
     Write both files of a bundle and return the ``.tflite``'s path.
 
-    Each file is written under a temporary name and then renamed: whatever happens, there is never
-    half a file under the real name.
+    A bundle is replaced as a whole: what is read meanwhile is the former one, the new one, or
+    refused, since the ``.yaml`` is missing.
+
+    :raises OSError: they cannot be written; the former bundle stays.
     """
     bundle = dataclasses.replace(bundle, sha256=hashlib.sha256(model).hexdigest())
     values = {'schema': SCHEMA, **dataclasses.asdict(bundle)}
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     directory.mkdir(parents=True, exist_ok=True)
-    for suffix, content in (('.tflite', model), ('.yaml', text.encode())):
-        _write(directory / (bundle.name + suffix), content)
+    with replacing_in(directory, last=f'{bundle.name}.yaml') as folder:
+        (folder / f'{bundle.name}.tflite').write_bytes(model)
+        (folder / f'{bundle.name}.yaml').write_text(text, encoding='utf-8')
     return directory / f'{bundle.name}.tflite'
-
-
-def _write(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
-    try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def _brief(value: Any) -> str:

@@ -23,6 +23,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
+from act_ros.core.files import replacing_in
 from act_ros.core.messages import frame_of_actions
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import to_nanoseconds
@@ -31,6 +32,7 @@ from act_ros.persons.models import DEFAULT_MODEL
 from act_ros.persons.video import VideoError, VideoSource
 from act_ros.pictures.timeline import Timeline, table
 from act_ros.pictures.video import AnnotatedVideo
+from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import image_to_bgr
 
 _REDRAW = 0.1  # seconds between two tables
@@ -161,27 +163,26 @@ def main(args: list[str] | None = None) -> None:
 
     # What runs here is nobody else's business, and another robot's nodes are none of ours.
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    for variable in ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'):
-        os.environ.setdefault(variable, str(find_resource('config/fastdds.xml')))
-    options.output.mkdir(parents=True, exist_ok=True)
+    os.environ.update(image_transport_variables(os.environ))
     nodes: dict[str, subprocess.Popen[bytes]] = {}
-    with (options.output / 'actions.jsonl').open('w', encoding='utf-8') as file:
-        timeline, video = Timeline(file), AnnotatedVideo(options.output / 'annotated.mp4', fps)
-        rclpy.init()
-        try:
-            watcher = Watcher(timeline, video)
-            _run(watcher, nodes, name, is_camera, options)
-        except (KeyboardInterrupt, ExternalShutdownException):
-            pass
-        finally:
-            _stop(nodes)
-            video.close()
-            rclpy.try_shutdown()
-    timeline.plot(options.output / 'timeline.png', f'Actions in {Path(name).name}')
+    with replacing_in(options.output, last='actions.jsonl') as folder:
+        with (folder / 'actions.jsonl').open('w', encoding='utf-8') as file:
+            timeline, video = Timeline(file), AnnotatedVideo(folder / 'annotated.mp4', fps)
+            rclpy.init()
+            try:
+                watcher = Watcher(timeline, video)
+                _run(watcher, nodes, name, is_camera, options)
+            except (KeyboardInterrupt, ExternalShutdownException):
+                pass
+            finally:
+                _stop(nodes)
+                video.close()
+                rclpy.try_shutdown()
+        if not timeline.frames:
+            raise SystemExit('demo: no frame was answered')
+        timeline.plot(folder / 'timeline.png', f'Actions in {Path(name).name}')
     print(f'\n{timeline.frames} frames answered; see {options.output}/actions.jsonl, '
           'annotated.mp4 and timeline.png')
-    if not timeline.frames:
-        raise SystemExit('demo: no frame was answered')
 
 
 if __name__ == '__main__':

@@ -25,6 +25,7 @@ from act_ros.actions.bundle import Bundle
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action
+from act_ros.core.files import replacing_in
 from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
 from act_ros.core.stamps import NANOSECONDS
@@ -103,7 +104,8 @@ def evaluate(job: Job, progress: Any = None) -> Result:
     """
     Evaluate a bag and write ``results.jsonl``, ``summary.json``, ``report.html``, ``timing.json``.
 
-    All but the last are the same bytes on every run.
+    All but the last are the same bytes on every run. They replace former ones all together, and
+    stand there only if everything went well.
 
     :param progress: called as ``progress(frames, total)``, now and then.
     :raises BagError: the bag holds nothing to evaluate, or nothing of it can be read.
@@ -127,9 +129,9 @@ def evaluate(job: Job, progress: Any = None) -> Result:
                       min(bag.duration / max(info.num_messages - 1, 1), 0.5))
         truth, gallery = Truth(labels), Gallery()
 
-        job.output.mkdir(parents=True, exist_ok=True)
+        output = stack.enter_context(replacing_in(job.output, last='summary.json'))
         sink = _Sink(stack.enter_context(
-            open(job.output / 'results.jsonl', 'w', encoding='utf-8')), bag.start)
+            open(output / 'results.jsonl', 'w', encoding='utf-8')), bag.start)
         rate = (info.num_messages - 1) / max(bag.duration, 1e-3)
         video = stack.enter_context(AnnotatedVideo(
             job.annotated, min(max(round(rate), 1), 120))) if job.annotated else None
@@ -179,10 +181,10 @@ def evaluate(job: Job, progress: Any = None) -> Result:
             **scores.summary(),
         })
         timelines = trace.to_dict()
-        write_json(job.output / 'summary.json', summary)
-        write_json(job.output / 'timing.json', watch.summary())
-        (job.output / 'trace.json').write_text(json.dumps(timelines) + '\n', encoding='utf-8')
-        write_report(job.output / 'report.html', summary, timelines, gallery,
+        write_json(output / 'summary.json', summary)
+        write_json(output / 'timing.json', watch.summary())
+        (output / 'trace.json').write_text(json.dumps(timelines) + '\n', encoding='utf-8')
+        write_report(output / 'report.html', summary, timelines, gallery,
                      gallery.worst(scores))
     return Result(scores, summary)
 

@@ -59,16 +59,9 @@ class ActWork(Work):
         self._model.adjust()
 
 
-class ActNode(ManagedNode):
-    """The node of `ActWork`."""
-
-    def __init__(self) -> None:
-        super().__init__('act_node', OPTIONS, ActWork)
-
-
 def main() -> None:
     """Run the node."""
-    run(ActNode)
+    run(lambda: ManagedNode('act_node', OPTIONS, ActWork))
 
 
 if __name__ == '__main__':

@@ -109,16 +109,9 @@ class PipelineWork(Work):
             camera.adjust()
 
 
-class PipelineNode(ManagedNode):
-    """The node of `PipelineWork`."""
-
-    def __init__(self) -> None:
-        super().__init__('pipeline_node', OPTIONS, PipelineWork)
-
-
 def main() -> None:
     """Run the node."""
-    run(PipelineNode)
+    run(lambda: ManagedNode('pipeline_node', OPTIONS, PipelineWork))
 
 
 if __name__ == '__main__':

@@ -55,16 +55,9 @@ class PoseWork(Work):
         self._annotator.options = self._node.parameters(DrawingOptions)
 
 
-class PoseNode(ManagedNode):
-    """The node of `PoseWork`."""
-
-    def __init__(self) -> None:
-        super().__init__('pose_node', OPTIONS, PoseWork)
-
-
 def main() -> None:
     """Run the node."""
-    run(PoseNode)
+    run(lambda: ManagedNode('pose_node', OPTIONS, PoseWork))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,73 @@
+"""Files are whole, or as they were before."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from act_ros.core.files import replacing, replacing_in, write_bytes
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir() if file.is_file()}
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / 'new' / 'a.txt'
+    write_bytes(path, b'one')
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        assert temporary.suffix == '.txt' and temporary.parent == path.parent
+        temporary.write_text('half of')
+        raise ZeroDivisionError
+    with replacing(path):
+        pass  # nothing written
+    assert contents(path.parent) == {'a.txt': 'one'}
+    with replacing(path) as temporary:
+        temporary.write_text('two')
+        assert path.read_text() == 'one'
+    assert contents(path.parent) == {'a.txt': 'two'}
+
+
+def test_files_are_replaced_together(tmp_path: Path) -> None:
+    (tmp_path / 'mine').write_text('stays')
+    for attempt in ('one', 'two'):
+        with replacing_in(tmp_path, last='z') as folder:
+            for name in 'za':
+                (folder / name).write_text(attempt)
+    with pytest.raises(ZeroDivisionError), replacing_in(tmp_path, last='z') as folder:
+        (folder / 'a').write_text('three')
+        raise ZeroDivisionError
+    assert contents(tmp_path) == {'mine': 'stays', 'a': 'two', 'z': 'two'}
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize('calls', range(1, 9))
+def test_killed_at_any_moment_there_is_no_mixture(tmp_path: Path, calls: int) -> None:
+    """All old, all new, or none that claims to be whole."""
+    for name in 'az':
+        (tmp_path / name).write_text('one')
+    code = f"""
+import os, pathlib, signal, sys
+from act_ros.core.files import replacing_in
+left = {calls}
+def count(event, arguments):
+    global left
+    if event in ('os.rename', 'open') and {str(tmp_path)!r} in str(arguments[0]):
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(count)
+with replacing_in(pathlib.Path({str(tmp_path)!r}), last='z') as folder:
+    for name in 'az':
+        (folder / name).write_text('two')
+"""
+    result = subprocess.run([sys.executable, '-c', code], cwd=Path(__file__).parents[2])
+    assert result.returncode in (0, -signal.SIGKILL)
+    found = contents(tmp_path)
+    assert 'z' not in found or found in ({'a': 'one', 'z': 'one'}, {'a': 'two', 'z': 'two'})
+    if calls == 1:
+        assert result.returncode == -signal.SIGKILL and found == {'a': 'one', 'z': 'one'}
