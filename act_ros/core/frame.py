@@ -10,6 +10,9 @@ import numpy as np
 from act_ros.core.action import Action
 from act_ros.core.person import Person
 
+MAX_PIXELS = 25_000_000
+"""Images of more are refused unless asked for: people are found in far smaller ones."""
+
 
 @dataclass(eq=False, slots=True)
 class Frame:

@@ -11,8 +11,8 @@ import numpy as np
 from act_ros.core.action import Status
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import NANOSECONDS
-from act_ros.persons.finder import PersonFinder
 from act_ros.persons.decoding import decode
+from act_ros.persons.finder import PersonFinder
 from act_ros.persons.images import ImageError
 from act_ros.recordings.bags import ACTIONS, IMAGES, KEYPOINTS, Bag, BagError
 

@@ -13,8 +13,7 @@ from typing import NamedTuple, TypeAlias
 import cv2
 import numpy as np
 
-MAX_PIXELS = 25_000_000
-"""Larger images are refused unless asked for: people are found in far smaller ones."""
+from act_ros.core.frame import MAX_PIXELS
 
 Buffer: TypeAlias = 'bytes | bytearray | memoryview | array[int] | np.ndarray'
 

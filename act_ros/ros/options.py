@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.options import Options, option
-from act_ros.persons.images import MAX_PIXELS
 
 
 @dataclass(frozen=True)
