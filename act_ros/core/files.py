@@ -19,13 +19,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     Yield where to write the new content of a file, which is then renamed to ``path``.
 
-    It has the same suffix, in the same folder, which is made if need be. After an error within, or
+    It has the same suffixes, in the same folder, which is made if need be. After an error within, or
     nothing written, ``path`` is as it was.
 
     :raises OSError: the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    temporary = path.with_name(f'.partial.{os.getpid()}.{path.name}')
     try:
         yield temporary
         if temporary.exists():
@@ -53,7 +53,7 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
     :raises OSError: the folder or a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f'.{os.getpid()}.partial'
+    temporary = folder / f'.partial.{os.getpid()}'
     former = temporary / 'former'
     former.mkdir(parents=True)
     try:
