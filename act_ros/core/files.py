@@ -19,8 +19,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     Yield where to write the new content of a file, which is then renamed to ``path``.
 
-    It has the same suffixes, in the same folder, which is made if need be. After an error within, or
-    nothing written, ``path`` is as it was.
+    It has the same suffixes, in the same folder, which is made if need be. After an error within,
+    or nothing written, ``path`` is as it was.
 
     :raises OSError: the folder or the file cannot be written.
     """
