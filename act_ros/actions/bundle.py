@@ -36,7 +36,9 @@ class Bundle:
     The network reads features (N, T, F) of ``layout`` at ``frame_rate`` Hz, with T from
     ``min_frames`` to ``num_frames``, and gives logits (N, C) in the order of ``labels``;
     probabilities are ``softmax(logits / temperature)``. An ensemble (``members`` > 1) gives the
-    logarithm of its averaged probabilities. Below ``unknown_threshold`` an answer is unknown.
+    logarithm of its averaged probabilities. Below ``unknown_threshold`` an answer is unknown;
+    windows of ``min_frames`` need ``short_threshold`` (0: the same), those between what lies
+    between.
     ``trusted_labels`` are the labels whose results were measured on enough people.
     """
 
@@ -55,6 +57,7 @@ class Bundle:
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
     normalisation: str = MPOSE
+    short_threshold: float = 0.0
     sha256: str = ''
 
     @property
@@ -80,6 +83,7 @@ class Bundle:
             (1.0 <= self.frame_rate <= 240.0, 'frame_rate must lie in [1, 240] Hz'),
             (0.01 <= self.temperature <= 100.0, 'temperature must lie in [0.01, 100]'),
             (0.0 <= self.unknown_threshold < 1.0, 'unknown_threshold must lie in [0, 1)'),
+            (0.0 <= self.short_threshold < 1.0, 'short_threshold must lie in [0, 1)'),
             (self.members >= 1, 'members must be 1 or more'),
         ) if not ok]
         if problems:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from act_ros.actions.bundle import Bundle
 from act_ros.core.action import Status
 from act_ros.core.options import Options, option
 
@@ -28,12 +30,40 @@ class DecisionOptions(Options):
         'flickers less and answers later. 0 turns it off.', low=0.0, high=10.0)
 
 
+class Threshold(NamedTuple):
+    """
+    The probability an action needs, by the length of the window.
+
+    ``full`` for windows of ``num_frames``, ``short`` for the shortest, of ``min_frames``.
+    """
+
+    full: float
+    short: float
+    min_frames: int
+    num_frames: int
+
+    @classmethod
+    def of(cls, options: DecisionOptions, bundle: Bundle) -> Threshold:
+        """Return what applies to a model: the threshold that was set, or else its own."""
+        full = options.threshold or bundle.unknown_threshold
+        short = options.threshold or bundle.short_threshold or full
+        return cls(full, short, bundle.min_frames, bundle.num_frames)
+
+    def at(self, frames: int) -> float:
+        """Return the threshold for a window of so many frames."""
+        missing = self.num_frames - frames
+        return self.full + (self.short - self.full) * missing / max(
+            self.num_frames - self.min_frames, 1)
+
+
 class ActionFilter:
     """The decision for one person."""
 
-    def __init__(self, options: DecisionOptions, threshold: float, allowed: np.ndarray) -> None:
+    def __init__(
+        self, options: DecisionOptions, threshold: Threshold, allowed: np.ndarray,
+    ) -> None:
         """
-        Take the effective ``threshold`` and which classes may be answered: ``allowed`` (C,).
+        Take the ``threshold`` and which classes may be answered: ``allowed`` (C,).
 
         What falls on other classes counts as unknown.
         """
@@ -54,7 +84,7 @@ class ActionFilter:
             return float(self.probabilities[self.label_id])
         return float(self._answerable(self.probabilities).max())
 
-    def adjust(self, options: DecisionOptions, threshold: float) -> None:
+    def adjust(self, options: DecisionOptions, threshold: Threshold) -> None:
         """Go on with other options and another threshold."""
         self._options, self._threshold = options, threshold
 
@@ -63,8 +93,15 @@ class ActionFilter:
         self.probabilities = None
         self.status, self.label_id, self.since = Status.BUFFERING, -1, stamp
 
-    def update(self, stamp: int, probabilities: np.ndarray) -> None:
-        """Take a window's probabilities (C,), seen at ``stamp`` nanoseconds."""
+    def update(
+        self, stamp: int, probabilities: np.ndarray, frames: int, is_enough: bool = True,
+    ) -> None:
+        """
+        Take a window's probabilities (C,), seen at ``stamp`` nanoseconds.
+
+        :param frames: length of the window.
+        :param is_enough: whether enough is seen of the person to tell an action at all.
+        """
         if self.probabilities is None:
             self.probabilities = probabilities.copy()
         else:
@@ -73,7 +110,7 @@ class ActionFilter:
             # A new array: the last one is already part of an answer given.
             self.probabilities = self.probabilities + share * (probabilities - self.probabilities)
         self._stamp = stamp
-        label_id = self._choose(self.probabilities)
+        label_id = self._choose(self.probabilities, self._threshold.at(frames)) if is_enough else -1
         status = Status.UNKNOWN if label_id < 0 else Status.RECOGNIZED
         if (status, label_id) != (self.status, self.label_id):
             self.status, self.label_id, self.since = status, label_id, stamp
@@ -82,14 +119,14 @@ class ActionFilter:
         """Return the probabilities with 0 for classes that may not be answered."""
         return probabilities if self._allowed is None else probabilities * self._allowed
 
-    def _choose(self, probabilities: np.ndarray) -> int:
+    def _choose(self, probabilities: np.ndarray, threshold: float) -> int:
         """Return the class to answer, or -1 for unknown."""
         slack = self._options.hysteresis
         best = int(self._answerable(probabilities).argmax())
-        is_clear = probabilities[best] >= self._threshold
+        is_clear = probabilities[best] >= threshold
         if self.label_id < 0:
             return best if is_clear else -1
         held = probabilities[self.label_id]
         if best != self.label_id and is_clear and probabilities[best] >= held + slack:
             return best
-        return self.label_id if held >= self._threshold - slack else -1
+        return self.label_id if held >= threshold - slack else -1

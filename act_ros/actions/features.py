@@ -3,7 +3,7 @@ Normalisation: poses in pixels become the features that AcT reads.
 
 The one function for training and serving. As ``mpose-v1`` it equals what the ``mpose`` package does
 for the released MPOSE2021 arrays (reduce, centre and scale, velocities, flatten) and is tested
-against it. ``motion-v1`` differs in the velocities alone.
+against it. ``motion-v1`` differs in the velocities alone. ``seen-v1`` knows which joints were seen.
 """
 
 from __future__ import annotations
@@ -21,13 +21,27 @@ MOTION = 'motion-v1'
 """Velocities are those in the image, for sitting down, a jump and a walk move the whole body; in
 torso lengths in six frames, which makes them as large as x and y: training needs that."""
 
-NORMALISATIONS = (MPOSE, MOTION)
+SEEN = 'seen-v1'
+"""A joint not seen in a window is marked as such: its features are 0. One size a window, taken from
+what is seen of the body, so that who comes nearer grows; velocities as in `MOTION`, but 0 at first.
+"""
+
+NORMALISATIONS = (MPOSE, MOTION, SEEN)
 """What a model bundle may name; a network is only ever fed with the features it learned from."""
 
 CHANNELS = 4
 """Features a joint: x, y in torso lengths, vx, vy in torso lengths a frame (`MOTION`: six)."""
 
+SEEN_SCORE = 0.2
+"""Score from which a keypoint is taken as seen."""
+
+MIN_SEEN = 0.4
+"""Share of a model's joints that must be seen in a window for an action to be told."""
+
+_SEEN_SHARE = 0.5  # of a window's frames in which a joint must be seen
 _MOTION_FRAMES = 6.0
+# A torso is about so many times as long as the shoulders are wide, or the head is from the neck.
+_TORSO_OF_SHOULDERS, _TORSO_OF_HEAD = 1.4, 2.4
 
 # The layout a model is trained on when it sees poses of the given layout.
 _OUTPUT_LAYOUT = {'coco17': 'mpose13_coco', 'body25': 'mpose13_openpose'}
@@ -47,7 +61,8 @@ def extract_features(
 
     :param keypoints: (..., T, K, 2 or 3) x, y and perhaps score, in pixels. Not coordinates
         normalised to [0, 1]: a torso below one pixel counts as one pixel long. Zero means
-        "not detected" where a joint is the mean of several, as in OpenPose.
+        "not detected" where a joint is the mean of several, as in OpenPose. `SEEN` takes a joint
+        with a score below `SEEN_SCORE` as not seen; without scores all are seen.
     :param layout: the layout of ``keypoints``.
     :param output_layout: joints and order of the features; by default the 13-joint MPOSE layout
         that belongs to ``layout``. ``'coco17'`` gives the 68 features of the paper's PoseNet runs.
@@ -69,6 +84,10 @@ def extract_features(
             f'{keypoints.shape[-2]}')
     if keypoints.shape[-3] == 0:
         raise ValueError('keypoints hold no frame')
+    joints = _output_joints(layout, output_layout)
+    if normalisation == SEEN:
+        _refuse_infinite(keypoints[..., :2])
+        return _of_seen(reduce_joints(keypoints, layout, joints), joints)
     kind, pair = (np.float64, np.complex128) if keypoints.dtype == np.float64 else (
         np.float32, np.complex64)
     # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
@@ -78,12 +97,7 @@ def extract_features(
         keypoints = np.ascontiguousarray(keypoints, kind)
     points: np.ndarray = np.ascontiguousarray(
         keypoints[..., :2].view(pair).transpose(joint_axis, *others, joint_axis + 1)).view(kind)
-    if not isfinite(points.sum()):  # much cheaper than to look at each
-        raise ValueError(
-            'keypoints hold NaN or infinite values; fill missing joints first '
-            '(act_ros.actions.window)')
-
-    joints = get_layout(output_layout or _OUTPUT_LAYOUT.get(layout, layout)).joints
+    _refuse_infinite(points)
     *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
     neck, mid_hip = _mean(points, neck_of), _mean(points, mid_hip_of)
     pose: np.ndarray = points.take([indices[0] for indices in sources], axis=0)
@@ -105,6 +119,94 @@ def extract_features(
         place[..., 1:] - place[..., :-1] if moved is None
         else moved * (_MOTION_FRAMES / torso[..., 1:]))
     return features.view(kind).reshape(*features.shape[:-2], len(joints) * CHANNELS)
+
+
+def _refuse_infinite(points: np.ndarray) -> None:
+    if not isfinite(points.sum()):  # much cheaper than to look at each
+        raise ValueError(
+            'keypoints hold NaN or infinite values; fill missing joints first '
+            '(act_ros.actions.window)')
+
+
+def seen_joints(
+    keypoints: np.ndarray, layout: str, output_layout: str | None = None,
+) -> np.ndarray:
+    """
+    Tell which of a model's joints (..., J) bool are seen in windows (..., T, K, 3) of ``layout``.
+
+    ``output_layout`` as for `extract_features`. Seen is what is seen in half of the frames.
+    """
+    poses = reduce_joints(keypoints, layout, _output_joints(layout, output_layout))
+    return _seen(poses)
+
+
+def reduce_joints(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:
+    """
+    Return the named joints (..., J, 3) of poses (..., K, 2 or 3) in ``layout``: x, y, score.
+
+    A joint that is the mean of several is that of those seen (a face in profile has one ear), with
+    the greatest score of them; where none is seen, of all. Without scores every joint scores 1.
+    """
+    if keypoints.shape[-1] == 2:
+        keypoints = np.concatenate((keypoints, np.ones_like(keypoints[..., :1])), axis=-1)
+    sources = joint_sources(layout, joints)
+    poses: np.ndarray = keypoints[..., [indices[0] for indices in sources], :]
+    for joint, indices in enumerate(sources):
+        if len(indices) > 1:
+            parts = keypoints[..., list(indices), :]
+            weight = (parts[..., 2:] >= SEEN_SCORE) + parts.dtype.type(1e-6)
+            poses[..., joint, :2] = (parts[..., :2] * weight).sum(axis=-2) / weight.sum(axis=-2)
+            poses[..., joint, 2] = parts[..., 2].max(axis=-1)
+    return poses
+
+
+def _output_joints(layout: str, output_layout: str | None) -> tuple[str, ...]:
+    return get_layout(output_layout or _OUTPUT_LAYOUT.get(layout, layout)).joints
+
+
+def _seen(poses: np.ndarray) -> np.ndarray:
+    """Tell which joints (..., J) are seen in windows of poses (..., T, J, 3)."""
+    seen: np.ndarray = (poses[..., 2] >= SEEN_SCORE).mean(axis=-2) >= _SEEN_SHARE
+    return seen
+
+
+def _of_seen(poses: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
+    """Return the features (..., T, 4 J) of `SEEN` for windows of poses (..., T, J, 3)."""
+    seen, place = _seen(poses), poses[..., :2]
+    numbers = {name: joints.index(name) for name in (
+        'head', 'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip')}
+    shoulders, hips = ([numbers[f'{side}_{part}'] for side in 'lr'] for part in ('shoulder', 'hip'))
+    neck, has_neck = _middle(place, seen, shoulders)
+    mid_hip, has_hip = _middle(place, seen, hips)
+    has_both = np.asarray(seen[..., shoulders].all(axis=-1))
+    has_head = has_neck & seen[..., numbers['head']]
+
+    def length(between: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
+        return np.hypot(between[..., 0], between[..., 1]) * is_seen[..., None]
+
+    sizes = np.maximum(
+        length(neck - mid_hip, has_neck & has_hip), np.maximum(
+            length(place[..., shoulders[0], :] - place[..., shoulders[1], :], has_both)
+            * _TORSO_OF_SHOULDERS,
+            length(place[..., numbers['head'], :] - neck, has_head) * _TORSO_OF_HEAD))
+    size = np.maximum(np.median(sizes, axis=-1), 1.0).astype(place.dtype)[..., None, None, None]
+    origin = np.where(has_neck[..., None, None], neck, mid_hip)
+    features = np.zeros((*place.shape[:-1], CHANNELS), place.dtype)
+    features[..., :2] = place - origin[..., None, :]
+    features[..., 1:, :, 2:] = np.diff(place, axis=-3) * place.dtype.type(_MOTION_FRAMES)
+    features *= seen[..., None, :, None] / size
+    return features.reshape(*place.shape[:-2], -1)
+
+
+def _middle(
+    place: np.ndarray, seen: np.ndarray, pair: list[int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the middle (..., T, 2) of what is seen of a pair of joints, and whether any is."""
+    weight = seen[..., pair]
+    is_seen = np.asarray(weight.any(axis=-1))
+    weight = np.where(is_seen[..., None], weight, True).astype(place.dtype)
+    weight /= weight.sum(axis=-1, keepdims=True)
+    return (place[..., pair, :] * weight[..., None, :, None]).sum(axis=-2), is_seen
 
 
 def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:

@@ -14,8 +14,8 @@ from math import isfinite
 import numpy as np
 
 from act_ros.actions.classifier import ActClassifier
-from act_ros.actions.decision import ActionFilter, DecisionOptions
-from act_ros.actions.features import extract_features
+from act_ros.actions.decision import ActionFilter, DecisionOptions, Threshold
+from act_ros.actions.features import MIN_SEEN, SEEN_SCORE, extract_features, seen_joints
 from act_ros.actions.window import PoseWindow, sample_windows
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
@@ -33,17 +33,18 @@ class WindowOptions(Options):
         'one. Also how far back in time a message may lie and still be merely late.',
         low=0.05, high=10.0)
     min_score: float = option(
-        0.2, 'Keypoints below this score count as not seen and are interpolated in time.',
+        SEEN_SCORE, 'Keypoints below this score count as not seen and are interpolated in time.',
         low=0.0, high=1.0)
     min_seen: float = option(
-        0.3, 'Share of keypoints that must be seen for a pose to count at all.',
+        MIN_SEEN, "Share of the model's joints that must be seen in a window for an action to be "
+        'told; where less is seen the answer is UNKNOWN.',
         low=0.0, high=1.0)
     forget_after: float = option(
         2.0, 'Seconds a person who is out of sight is still reported, as LOST from max_gap on.',
         low=0.0, high=60.0)
     max_rate: float = option(
-        10.0, 'How often a second a person is classified at most; in the frames between, the last '
-        'answer stands. 0 classifies in every frame.', low=0.0, high=1000.0)
+        10.0, 'How often a second each person is classified at most; in the frames between, the '
+        'last answer stands. 0 classifies in every frame.', low=0.0, high=1000.0)
     max_persons: int = option(
         64, 'Most persons handled at once; further ones are dropped, lowest score first.',
         low=1, high=1000)
@@ -60,6 +61,7 @@ class _Subject:
 
     window: PoseWindow
     filter: ActionFilter
+    limit: RateLimit
     seen: int = 0
     frames: int = 0
     start: int = 0
@@ -94,7 +96,6 @@ class ActionRecognizer:
         self._layout = ''
         self._order = StampOrder(0.0)
         self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
-        self._limit = RateLimit()
         self.classifier = classifier
         self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
         self.reconfigure(classifier, window, decision, labels)
@@ -102,7 +103,6 @@ class ActionRecognizer:
     def reset(self) -> None:
         """Forget everybody."""
         self._subjects.clear()
-        self._limit = RateLimit(self._window.max_rate)
 
     def update(self, stamp: int, persons: Sequence[Person], layout: str) -> list[Action] | None:
         """
@@ -143,9 +143,8 @@ class ActionRecognizer:
         if not is_sane:
             sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)
             seen &= sane
-        enough = max(self._window.min_seen * joints, 1)
-        usable = [i for i, count in enumerate(seen.sum(axis=-1).tolist()) if count >= enough]
-        self._count('too few keypoints seen', len(persons) - len(usable))
+        usable = [i for i, count in enumerate(seen.sum(axis=-1).tolist()) if count]
+        self._count('no keypoint seen', len(persons) - len(usable))
         surplus = len(usable) - self._window.max_persons
         if surplus > 0:
             self._count('too many persons', surplus)
@@ -188,7 +187,8 @@ class ActionRecognizer:
         bundle = self.classifier.bundle
         subject = self._subjects[person_id] = _Subject(
             PoseWindow(bundle.num_frames, bundle.frame_rate, joints, self._window.max_gap),
-            ActionFilter(self._decision, self._threshold, self._allowed))
+            ActionFilter(self._decision, self._threshold, self._allowed),
+            RateLimit(self._window.max_rate))
         return subject
 
     def _forget(self, stamp: int) -> None:
@@ -209,17 +209,17 @@ class ActionRecognizer:
                          bundle.num_frames)
             if subject.filter.probabilities is None:
                 subject.show_window(frames)
-            if frames >= bundle.min_frames:
+            if frames >= bundle.min_frames and subject.limit.lets_through(stamp):
                 batches.setdefault(frames, []).append(subject)
-        if not batches or not self._limit.lets_through(stamp):
-            return
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
                                        self._window.min_score)
             probabilities, attention = self.classifier.predict(keypoints, self._layout)
+            seen = seen_joints(keypoints, self._layout, bundle.layout).mean(axis=-1)
             for i, subject in enumerate(subjects):
                 subject.show_window(frames)
-                subject.filter.update(stamp, probabilities[i])
+                subject.filter.update(stamp, probabilities[i], frames,
+                                      bool(seen[i] >= self._window.min_seen))
                 if attention is not None:
                     subject.attention = attention[i]
 
@@ -267,15 +267,15 @@ class ActionRecognizer:
             extract_features(np.zeros((1, joints, 2)), self._layout, bundle.layout)
         answers = [(label, not labels or label in labels) for label in classifier.labels]
         is_other = answers != self._answers
-        if self._answers and (window, decision, answers, bundle) != (
-                self._window, self._decision, self._answers, self.classifier.bundle):
-            self._limit = RateLimit()  # what was changed shows in the next frame
+        is_changed = (window, decision, answers, bundle) != (
+            self._window, self._decision, self._answers, self.classifier.bundle)
         self.classifier, self._window, self._decision = classifier, window, decision
         self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
-        self._threshold = decision.threshold or bundle.unknown_threshold
+        self._threshold = Threshold.of(decision, bundle)
         self._order.tolerance = window.max_gap
-        self._limit.rate = window.max_rate
         for subject in self._subjects.values():
+            if is_changed:  # shows in the next frame
+                subject.limit = RateLimit(window.max_rate)
             subject.window = subject.window.refilled(
                 bundle.num_frames, bundle.frame_rate, window.max_gap)
             if is_other:

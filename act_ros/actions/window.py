@@ -18,6 +18,8 @@ from act_ros.core.stamps import NANOSECONDS
 # Frames closer together than this share of the model's period add nothing and are merged, which
 # bounds the buffer whatever the input rate.
 _MERGE = 0.25
+# Seconds for which a joint's place is known from when it was seen: further off it is not seen.
+_BRIDGE = 0.3
 
 
 class PoseWindow:
@@ -141,7 +143,8 @@ def resample(
 
     Live windows and training clips go through here. A joint below ``min_score`` in a frame is
     interpolated between the nearest frames in which it was seen, and held at the ends; a joint
-    never seen in its sequence keeps the detector's own guess.
+    never seen in its sequence keeps the detector's own guess. Where no frame in which it was seen
+    is within 0.3 s, its score is 0: there it was not seen.
 
     :param times: (S,) seconds, ascending within each sequence.
     :param keypoints: (S, K, C) of N sequences, one after another; the last channel is the score.
@@ -189,15 +192,18 @@ def _bridge_unseen(
     before = np.where(has_before, before, np.where(has_after, after, missing)) - start_of_row
     after = np.where(has_after, after - start_of_row, before)
 
-    start_time = times.take(before)
+    start_time, time = times.take(before), times.take(frame)
+    distance = np.minimum(np.abs(time - start_time), np.abs(times.take(after) - time))
+    is_near = (distance <= _BRIDGE) & (has_before | has_after)
     span = np.maximum(times.take(after) - start_time, 1e-9)
-    weight = ((times.take(frame) - start_time) / span).astype(np.float32)[:, None]
+    weight = ((time - start_time) / span).astype(np.float32)[:, None]
     by_place = keypoints.reshape(-1, channels)
     start = by_place.take(before * joints + joint, axis=0)
     bridged = by_place.take(after * joints + joint, axis=0)
     bridged -= start
     bridged *= weight
     bridged += start
+    bridged[:, -1] *= is_near
     keypoints = keypoints.copy()
     keypoints.reshape(-1, channels)[frame * joints + joint] = bridged
     return keypoints

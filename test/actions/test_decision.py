@@ -10,24 +10,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND
 
-from act_ros.actions.decision import ActionFilter, DecisionOptions
+from act_ros.actions.decision import ActionFilter, DecisionOptions, Threshold
 from act_ros.core.action import Status
 
 FRAME = SECOND // 30
+FRAMES = 30
 
 
 def make(threshold: float = 0.6, allowed: Sequence[bool] = (True,) * 3, **options: float,
          ) -> ActionFilter:
     """Return a filter, by default without smoothing."""
     return ActionFilter(
-        DecisionOptions(**{'smoothing': 0.0, **options}), threshold, np.array(allowed))
+        DecisionOptions(**{'smoothing': 0.0, **options}), constant(threshold), np.array(allowed))
+
+
+def constant(threshold: float) -> Threshold:
+    """Return a threshold that is the same for all windows."""
+    return Threshold(threshold, threshold, 8, FRAMES)
 
 
 def play(decision: ActionFilter, *frames: Sequence[float]) -> list[int]:
     """Feed probabilities at 30 fps and return the label after each frame."""
     labels = []
     for i, frame in enumerate(frames):
-        decision.update(i * FRAME, np.array(frame, np.float32))
+        decision.update(i * FRAME, np.array(frame, np.float32), FRAMES)
         labels.append(decision.label_id)
         assert decision.status is (Status.UNKNOWN if labels[-1] < 0 else Status.RECOGNIZED)
     return labels
@@ -88,9 +94,10 @@ def test_smoothing_does_not_depend_on_the_frame_rate(
     cuts: list[float], smoothing: float, target: float, start: float,
 ) -> None:
     decision = make(smoothing=smoothing)
-    decision.update(SECOND, np.array((start, 1 - start, 0.0)))
+    decision.update(SECOND, np.array((start, 1 - start, 0.0)), FRAMES)
     for moment in (*sorted(cuts), 1.0):
-        decision.update(SECOND + round(moment * SECOND), np.array((target, 1 - target, 0.0)))
+        decision.update(
+            SECOND + round(moment * SECOND), np.array((target, 1 - target, 0.0)), FRAMES)
     assert decision.probabilities is not None
     expected = target + (start - target) * np.exp(-1.0 / smoothing)
     np.testing.assert_allclose(decision.probabilities, (expected, 1 - expected, 0), atol=1e-6)
@@ -104,7 +111,7 @@ def test_smoothed_probabilities_stay_probabilities(seed: int, smoothing: float) 
     for i, frame in enumerate(frames):
         before = decision.probabilities
         kept = None if before is None else before.copy()
-        decision.update(i * FRAME, frame)
+        decision.update(i * FRAME, frame, FRAMES)
         if before is not None:  # it may be part of an answer already given
             np.testing.assert_array_equal(before, kept)
         assert decision.probabilities is not None
@@ -126,10 +133,10 @@ def test_since_is_when_the_label_was_first_held() -> None:
     decision = make(0.6)
     play(decision, (0.9, 0.1, 0), (0.8, 0.2, 0), (0.95, 0.05, 0))
     assert decision.since == 0
-    decision.update(3 * FRAME, np.array((0.1, 0.9, 0)))
-    decision.update(4 * FRAME, np.array((0.1, 0.9, 0)))
+    decision.update(3 * FRAME, np.array((0.1, 0.9, 0)), FRAMES)
+    decision.update(4 * FRAME, np.array((0.1, 0.9, 0)), FRAMES)
     assert decision.since == 3 * FRAME
-    decision.update(5 * FRAME, np.array((0.3, 0.4, 0.3)))
+    decision.update(5 * FRAME, np.array((0.3, 0.4, 0.3)), FRAMES)
     assert (decision.status, decision.since) == (Status.UNKNOWN, 5 * FRAME)
     decision.reset(6 * FRAME)
     assert (decision.status, decision.label_id, decision.since) == (
@@ -140,6 +147,6 @@ def test_since_is_when_the_label_was_first_held() -> None:
 def test_the_input_is_not_changed() -> None:
     probabilities = np.array((0.9, 0.1, 0.0))
     decision = make(smoothing=0.3)
-    decision.update(0, probabilities)
-    decision.update(FRAME, np.array((0.0, 0.0, 1.0)))
+    decision.update(0, probabilities, FRAMES)
+    decision.update(FRAME, np.array((0.0, 0.0, 1.0)), FRAMES)
     np.testing.assert_array_equal(probabilities, (0.9, 0.1, 0.0))

@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic import pose
 
-from act_ros.actions.features import MOTION, NORMALISATIONS, extract_features, num_features
+from act_ros.actions.features import (
+    MOTION,
+    NORMALISATIONS,
+    SEEN,
+    extract_features,
+    num_features,
+    seen_joints,
+)
 from act_ros.core.skeletons import LAYOUTS, get_layout
 
 EXTRACTORS = [('openpose', 'body25'), ('posenet', 'coco17'), ('movenet', 'coco17')]
@@ -121,6 +128,62 @@ def test_the_way_of_the_whole_body_is_in_the_velocities(step: tuple[float, float
         atol=1e-9)
     np.testing.assert_array_equal(  # all else is the paper's
         after[..., :2], extract_features(carried, 'coco17').reshape(30, 13, 4)[..., :2])
+
+
+def walker(seconds: float = 1.0, rate: float = 30.0) -> np.ndarray:
+    """Return a walk (T, 17, 3), all of it seen."""
+    return np.stack([pose(t / rate) for t in range(round(seconds * rate))]).astype(np.float64)
+
+
+def of_seen(keypoints: np.ndarray) -> np.ndarray:
+    features = extract_features(keypoints, 'coco17', normalisation=SEEN)
+    return features.reshape(*features.shape[:-1], 13, 4)
+
+
+LEGS = [i for i, joint in enumerate(get_layout('coco17').joints) if i >= 13]
+
+
+@given(guess=st.floats(-1e4, 1e4), seed=st.integers(0, 2**32 - 1))
+def test_where_a_joint_is_guessed_does_not_matter(guess: float, seed: int) -> None:
+    """What is not seen is not there, wherever the pose network thinks it is."""
+    clip = walker()
+    clip[:, LEGS, 2] = 0.1
+    other = clip.copy()
+    other[:, LEGS, :2] = guess + np.random.default_rng(seed).normal(0, 100, (30, 4, 2))
+    np.testing.assert_array_equal(of_seen(other), of_seen(clip))
+    assert (of_seen(clip)[:, 9:] == 0).all() and (
+        of_seen(clip)[:, 1:9] != 0).any(axis=(0, 2)).all()
+    assert seen_joints(clip, 'coco17').tolist() == [True] * 9 + [False] * 4
+
+
+def test_the_size_is_about_the_same_without_hips() -> None:
+    """Half a person at a table is no giant: the shoulders and the head tell the size, too."""
+    clip = walker()
+    whole = of_seen(clip)
+    clip[:, 11:, 2] = 0.0
+    half = of_seen(clip)
+    ratio = np.linalg.norm(half[:, 3:7, :2], axis=-1) / np.linalg.norm(whole[:, 3:7, :2], axis=-1)
+    assert 0.6 < ratio.min() <= ratio.max() < 1.7
+
+
+def test_who_comes_nearer_grows() -> None:
+    clip = walker()
+    clip[..., :2] *= np.linspace(1, 1.5, 30)[:, None, None]
+    torso = np.linalg.norm(of_seen(clip)[:, [7, 8], :2].mean(axis=1), axis=-1)
+    assert torso[-1] == pytest.approx(1.5 * torso[0], rel=1e-6)
+
+
+def test_without_scores_all_is_seen() -> None:
+    clip = walker()
+    np.testing.assert_array_equal(of_seen(clip[..., :2]), of_seen(clip))
+
+
+def test_a_face_in_profile_is_where_its_seen_parts_are() -> None:
+    clip = walker()
+    clip[:, [2, 4], 2] = 0.05  # the far eye and ear are guesses
+    moved = clip.copy()
+    moved[:, [2, 4], :2] += 500
+    np.testing.assert_allclose(of_seen(moved), of_seen(clip), atol=1e-3)
 
 
 def test_another_normalisation_is_refused() -> None:

@@ -72,8 +72,8 @@ def broken(index: int) -> list[tuple[str, list[Person]]]:
         return Person(keypoints, 0.9, np.full(4, value, np.float32), 'sick')
 
     return [
-        ('too few keypoints seen', [spoiled(math.nan)]),
-        ('too few keypoints seen', [spoiled(math.inf)]),
+        ('no keypoint seen', [spoiled(math.nan)]),
+        ('no keypoint seen', [spoiled(math.inf)]),
         ('wrong number of keypoints', [Person(sick.keypoints[:5], 0.9, sick.box, 'sick')]),
         ('wrong number of keypoints', [Person(sick.keypoints[:0], 0.9, sick.box, 'sick')]),
         ('person without an id', [walker(index, '')]),
