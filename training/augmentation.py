@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from act_ros.actions.features import extract_features
+from act_ros.actions.features import MIN_SEEN, extract_features, seen_joints
 from act_ros.actions.window import resample
 from act_ros.core.skeletons import get_layout
 from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
+from training.errors import ErrorBank
 
 LAYOUT = 'mpose13_coco'
 
@@ -26,6 +27,7 @@ _HIPS = [_J['l_hip'], _J['r_hip']]
 _KNEES = [_J['l_knee'], _J['r_knee']]
 _LIMBS = (('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle'))
 _NEAREST = 1.0  # metres between the camera and the nearest joint
+_RATE = 15.0  # frames a second, of a camera that drives
 _DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
 
 _LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
@@ -75,10 +77,21 @@ class Augmentation:
     bias: float = 0.03
     lost_frames: float = 0.3
     """Share of windows of which up to 70 % of the frames were not seen."""
+    slow_cameras: float = 0.0
+    """Share of windows of a camera that sends only 5 to 15 frames a second."""
     lost_joints: float = 0.3
     """Share of windows in which some joints are unseen for a while."""
     leg_swaps: float = 0.1
     """Share of windows in which left and right leg are confused for a while."""
+    driven: float = 0.0
+    """Share of windows of 3D people whose camera drives up to ``drive`` m/s to or from them."""
+    drive: float = 1.0
+    hidden: float = 0.0
+    """Share of windows in which part of the body is hidden: by the picture's edge, by furniture, or
+    by the body itself."""
+    errors: float = 0.0
+    """Share of windows, of sources that are no pose network's, with a pose network's own errors in
+    place of jitter and bias; needs an `training.errors.ErrorBank`."""
 
 
 def _log_uniform(
@@ -99,7 +112,9 @@ class WindowSampler:
     def __init__(
         self, sequences: Sequences, num_frames: int, frame_rate: float, normalisation: str,
         augmentation: Augmentation, unknown_share: float = 0.2, balance: float = 0.5,
+        errors: ErrorBank | None = None,
     ) -> None:
+        self.errors = errors
         self.sequences, self.normalisation = sequences, normalisation
         self.num_frames, self.frame_rate = num_frames, frame_rate
         self.augmentation = augmentation
@@ -114,9 +129,11 @@ class WindowSampler:
         index = np.minimum(index, len(self._chances) - 1)
         windows = self._cut(rng, index, num_frames or self.num_frames)
         keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
-                           self.augmentation)
+                           self.augmentation, self.sequences.is_detected[index], self.errors)
+        # Of whom too little is seen nothing can be told, and a robot is told nothing.
+        is_enough = seen_joints(keypoints, LAYOUT).mean(axis=-1) >= MIN_SEEN
         return (extract_features(keypoints, LAYOUT, normalisation=self.normalisation),
-                self.sequences.label[index])
+                np.where(is_enough, self.sequences.label[index], UNKNOWN))
 
     def _cut(
         self, rng: np.random.Generator, index: np.ndarray, num_frames: int,
@@ -139,7 +156,8 @@ class WindowSampler:
         joints, lengths = data.joints[frames], np.diff(offsets)
         owner = np.repeat(np.arange(count), lengths)
         within = np.arange(len(frames)) - offsets[:-1][owner]
-        _lose(rng, joints, owner, within / lengths[owner], options)
+        seconds = within / fps[owner]
+        _lose(rng, joints, owner, within / lengths[owner], seconds, options)
 
         number = frames - data.offsets[index][owner]
         stamps = (number + rng.uniform(-0.2, 0.2, len(number))) / fps[owner]
@@ -150,12 +168,22 @@ class WindowSampler:
 
 def _lose(
     rng: np.random.Generator, joints: np.ndarray, owner: np.ndarray, place: np.ndarray,
-    options: Augmentation,
+    seconds: np.ndarray, options: Augmentation,
 ) -> None:
-    """Set scores to 0 where a detector saw nothing, in place; ``place`` in [0, 1) of the window."""
+    """
+    Set scores to 0 where a detector saw nothing, in place.
+
+    ``place`` in [0, 1) of the window, ``seconds`` from its first frame on.
+    """
     count = owner[-1] + 1
     rate = rng.uniform(0, 0.7, count) * (rng.random(count) < options.lost_frames)
     lost = rng.random(len(owner)) < rate[owner]
+    if options.slow_cameras:
+        slow = rng.random(count) < options.slow_cameras
+        tick = np.floor(seconds * rng.uniform(5, 15, count)[owner] + rng.random(count)[owner])
+        is_first = np.diff(tick, prepend=-1) != 0
+        is_first |= np.diff(owner, prepend=-1) != 0
+        lost = np.where(slow[owner], ~is_first, lost)
     begin, length = rng.uniform(-0.3, 1, count), rng.uniform(0.05, 0.6, count)
     absent = rng.random((count, len(JOINTS))) < 0.15
     absent &= rng.random((count, 1)) < options.lost_joints
@@ -209,9 +237,13 @@ def measure_bodies(sequences: Sequences) -> np.ndarray:
 
 def render(
     rng: np.random.Generator, windows: np.ndarray, bodies: np.ndarray, flat: np.ndarray,
-    options: Augmentation,
+    options: Augmentation, is_detected: np.ndarray | None = None, errors: ErrorBank | None = None,
 ) -> np.ndarray:
-    """Turn windows (N, T, 13, 4) into keypoints (N, T, 13, 3) as a detector would see them."""
+    """
+    Turn windows (N, T, 13, 4) into keypoints (N, T, 13, 3) as a detector would see them.
+
+    ``is_detected`` (N,) tells which are a pose network's answers, whose errors they have already.
+    """
     points = windows[..., :3].copy()
     deep = np.flatnonzero(~flat)
     if len(deep):
@@ -228,7 +260,14 @@ def render(
             rng.uniform(60, 300, (flat.sum(), 1, 1, 1)) / _size(keypoints[flat])).astype(np.float32)
     _move_camera(rng, keypoints, options)
     _distort(rng, keypoints, options)
-    _detect(rng, keypoints, options)
+    if is_detected is None:
+        is_detected = np.zeros(len(keypoints), bool)
+    with_errors = ~is_detected & (rng.random(len(keypoints)) < options.errors)
+    if errors is not None:
+        errors.add(rng, keypoints, with_errors, _size(keypoints))
+        is_detected = is_detected | with_errors
+    _detect(rng, keypoints, options, is_detected)
+    _hide(rng, keypoints, options)
     return keypoints
 
 
@@ -302,7 +341,8 @@ def look(
     See windows (N, T, 13, 3) through cameras turned about each person: pixels (N, T, 13, 2).
 
     :param yaw, pitch: (N,) radians; a positive pitch looks down.
-    :param position: (N, 3) metres: where the person's middle is before the camera.
+    :param position: (N, 3) metres: where the person's middle is before the camera; (N, T, 3) for
+        a camera that moves.
     :param focal: (N,) pixels.
     """
     centre = points[:, :, _HIPS].mean(axis=(1, 2), keepdims=True)
@@ -311,14 +351,16 @@ def look(
     turn = np.stack([cy, zero, sy, sp * sy, cp, -sp * cy, -cp * sy, sp, cp * cy],
                     axis=-1).reshape(-1, 3, 3).astype(np.float32)
     seen = (points - centre).reshape(len(points), -1, 3) @ turn.transpose(0, 2, 1)
+    seen = seen.reshape(points.shape)
     position = position.astype(np.float32)
+    if position.ndim == 2:
+        position = position[:, None]
+    seen += position[:, :, None]
     # A person who comes nearer than the camera allows would pass it: stand further back.
-    back = np.maximum(position[:, 2], _NEAREST - seen[..., 2].min(axis=1))
-    seen[..., :2] += position[:, None, :2]
-    seen[..., 2] += back[:, None]
+    seen[..., 2] += np.maximum(_NEAREST - seen[..., 2].min(axis=(1, 2), keepdims=True), 0.0)
     pixels = seen[..., :2] / seen[..., 2:]
-    pixels *= focal[:, None, None].astype(np.float32)
-    return pixels.reshape(*points.shape[:-1], 2)
+    pixels *= focal[:, None, None, None].astype(np.float32)
+    return pixels
 
 
 def _project(rng: np.random.Generator, points: np.ndarray, options: Augmentation) -> np.ndarray:
@@ -329,6 +371,13 @@ def _project(rng: np.random.Generator, points: np.ndarray, options: Augmentation
     position = np.stack([
         distance * rng.uniform(-options.aside, options.aside, count),
         distance * rng.uniform(-options.aside, options.aside, count) / 2, distance], axis=-1)
+    if options.driven:
+        speed = rng.uniform(-options.drive, options.drive, count) * (
+            rng.random(count) < options.driven)
+        frames = points.shape[1]
+        way = speed[:, None] * (np.arange(frames) - frames / 2) / _RATE
+        position = np.repeat(position[:, None], frames, axis=1)
+        position[..., 2] += way
     return look(points, np.deg2rad(yaw), np.deg2rad(rng.uniform(*options.pitch, count)), position,
                 rng.uniform(*options.focal, count))
 
@@ -370,10 +419,18 @@ def _distort(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentat
     keypoints[..., :2] = keypoints[..., :2] @ turn.transpose(0, 1, 3, 2)
 
 
-def _detect(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation) -> None:
-    """Add a detector's errors, in place: jitter, a bias of each joint, confused legs."""
+def _detect(
+    rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation,
+    is_detected: np.ndarray,
+) -> None:
+    """
+    Add a detector's errors, in place: jitter, a bias of each joint, confused legs.
+
+    Where they are a detector's already, a quarter of the jitter and bias.
+    """
     count, frames, joints = keypoints.shape[:3]
-    size = _size(keypoints)
+    share = np.where(is_detected, 0.25, 1.0).astype(np.float32)
+    size = _size(keypoints) * share[:, None, None, None]
     sigma = _log_uniform(rng, options.noise, (count, 1, 1, 1)).astype(np.float32) * size
     jitter = rng.standard_normal((count, frames, joints, 2), np.float32)
     bias = rng.standard_normal((count, 1, joints, 2), np.float32)
@@ -387,6 +444,64 @@ def _detect(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentati
     moved = keypoints[window, frame]
     moved[:, _LEGS] = moved[:, _LEGS_SWAPPED]
     keypoints[window, frame] = moved
+
+
+_ARMS = [[_J[f'{side}_elbow'], _J[f'{side}_wrist']] for side in 'lr']
+_FEET = [_J['l_ankle'], _J['r_ankle']]
+_BOTH_LEGS = [_J[f'{side}_{part}'] for side in 'lr' for part in ('knee', 'ankle')]
+
+
+def _hide(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation) -> None:
+    """
+    Set scores to 0 where part of the body is hidden, in place.
+
+    The picture ends above the feet, the knees, the hips or the chest, or at a side (the edge stands
+    still in the picture, or moves in or out); furniture hides a band; an arm or both are behind the
+    body, a leg behind the other. Most of it lasts the whole window, some of it a part.
+    """
+    if not options.hidden:
+        return
+    count, frames = keypoints.shape[:2]
+    chosen = np.flatnonzero(rng.random(count) < options.hidden)
+    if not len(chosen):
+        return
+    part = keypoints[chosen]
+    number = len(chosen)
+    low, high = part[..., :2].min(axis=(1, 2)), part[..., :2].max(axis=(1, 2))  # (n, 2)
+    kind = rng.choice(6, number, p=(0.45, 0.12, 0.08, 0.13, 0.12, 0.10))
+    each = (number, 1, 1)
+    moving = np.where(rng.random(each) < 0.3, rng.normal(0, 0.5, each), 0.0)
+    time = np.linspace(-0.5, 0.5, frames)[None, :, None]
+    extent = np.maximum(high - low, 1e-3)
+
+    def line(axis: int, shares: np.ndarray) -> np.ndarray:
+        """Return an edge (n, T, 1) across the body, at some share of its extent."""
+        return (low[:, axis, None, None]
+                + extent[:, axis, None, None] * (shares.reshape(each) + moving * time))
+
+    x, y = part[..., 0], part[..., 1]
+    hidden = np.zeros(part.shape[:3], bool)
+    lower = line(1, rng.uniform(0.22, 0.97, number))
+    hidden |= (kind == 0)[:, None, None] & (y > lower)
+    side = line(0, rng.uniform(0.25, 0.9, number))
+    mirrored = rng.random(each) < 0.5
+    hidden |= (kind == 1)[:, None, None] & ((x > side) ^ mirrored)
+    band = line(1, rng.uniform(0.1, 0.7, number))
+    hidden |= (kind == 2)[:, None, None] & (y > band) & (
+        y < band + extent[:, 1, None, None] * rng.uniform(0.15, 0.5, each))
+    for k, groups in ((3, _ARMS), (4, [_BOTH_LEGS, _FEET, _LEGS]), (5, [_BOTH_LEGS[:2], _ARMS[0]])):
+        for i, joints in enumerate(groups):
+            mine = (kind == k) & ((rng.random(number) < 0.6) if k == 3
+                                  else rng.integers(len(groups), size=number) == i)
+            is_in = np.isin(np.arange(len(JOINTS)), joints)
+            hidden[np.ix_(mine, np.ones(frames, bool), is_in)] = True
+    begin = np.where(rng.random(each) < 0.75, -1.0, rng.uniform(0, 0.8, each))
+    end = np.where(rng.random(each) < 0.8, 2.0, begin + rng.uniform(0.2, 0.8, each))
+    place = time + 0.5
+    hidden &= (place >= begin) & (place <= end)
+    scores = part[..., 2]
+    scores[hidden] = 0.0
+    keypoints[chosen, ..., 2] = scores
 
 
 VIEWS = {
@@ -404,9 +519,10 @@ VIEWS = {
         noise=(0.01, 0.02), bias=0.02, leg_swaps=0),
 }
 VIEWS['moving'] = replace(VIEWS['turned'], moved=1)
+VIEWS['hidden'] = replace(VIEWS['turned'], hidden=1)
 """Cameras of the evaluation: the source's own with image-like bodies, the same with the tracker's
-bodies, a turned one with a detector's noise, and that one on a robot that moves. A clip is seen by
-one camera throughout."""
+bodies, a turned one with a detector's noise, that one on a robot that moves, and that one where
+part of the body is hidden. A clip is seen by one camera throughout."""
 
 
 def see_clips(sequences: Sequences, view: str, seed: int = 0) -> Sequences:
@@ -416,7 +532,7 @@ def see_clips(sequences: Sequences, view: str, seed: int = 0) -> Sequences:
     for i, (a, b) in enumerate(zip(sequences.offsets[:-1], sequences.offsets[1:], strict=True)):
         rng = np.random.default_rng([seed, i])
         seen = render(rng, sequences.joints[None, a:b], bodies[i:i + 1], sequences.flat[i:i + 1],
-                      VIEWS[view])[0]
+                      VIEWS[view], sequences.is_detected[i:i + 1])[0]
         joints[a:b, :, :2], joints[a:b, :, 3] = seen[..., :2], seen[..., 2]
     return replace(sequences, joints=joints, flat=np.ones(len(sequences), bool))
 

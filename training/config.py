@@ -104,6 +104,11 @@ class TrainConfig(Recipe):
     """What the features are: one of `act_ros.actions.features.NORMALISATIONS`."""
     folds: int = 4
     members: tuple[int, ...] = (0, 1, 2, 3)
+    strangers: tuple[tuple[str, ...], ...] = ()
+    """Sources that a fold holds back whole, by fold: what its network knows of them is what it will
+    know of people whom a robot meets."""
+    training_only: tuple[str, ...] = ()
+    """Sources whose people cannot be told apart: learned from by all, never measured on."""
     final: bool = False
     """Train one more, of everybody: the one that ships, which nobody is left to measure on."""
     distillation: float = 0.0
@@ -129,6 +134,8 @@ class TrainConfig(Recipe):
     keep: str = 'last'
     start_from: str = ''
     """Fine-tune: folder of a run, or a ``.weights.h5`` file with its bundle beside it."""
+    errors: str = ''
+    """File of a pose network's errors in the data folder, as `training.videos` writes it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
@@ -157,6 +164,7 @@ class TrainConfig(Recipe):
                f'normalisation must be one of {", ".join(NORMALISATIONS)}')
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
         yield self.folds >= 2, 'folds must be at least 2'
+        yield len(self.strangers) <= self.folds, 'strangers must name sources of folds'
         yield (self.members and all(0 <= m < self.folds for m in self.members),
                'members must be folds, from 0 to folds - 1')
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
@@ -228,7 +236,11 @@ def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
 def make(kind: type[T], values: dict[str, Any]) -> T:
     """Return a dataclass of plain values; ValueError for a setting that it does not have."""
     refuse_unknown(values, {f.name for f in dataclasses.fields(kind)})  # type: ignore[arg-type]
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    return kind(**{k: _as_tuple(v) for k, v in values.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(map(_as_tuple, value)) if isinstance(value, list) else value
 
 
 def refuse_unknown(values: dict[str, Any], known: set[str]) -> None:

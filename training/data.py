@@ -15,6 +15,11 @@ from training.datasets.skeletons import (
     assign_folds,
     load_sequences,
 )
+from training.errors import ErrorBank
+from training.postures import add_postures
+
+NEVER_HELD_BACK = -2
+"""Fold of those whom every network learns from."""
 
 
 def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
@@ -24,8 +29,19 @@ def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]
     _relabel(sequences, config)
     ignored = (sequences.label == UNKNOWN) & np.isin(
         sequences.source_label, config.ignored_actions)
-    sequences = sequences.select(~ignored)
-    return sequences, assign_folds(sequences, config.folds, config.seed)
+    sequences = add_postures(sequences.select(~ignored), config.labels, config.seed)
+    folds = assign_folds(sequences, config.folds, config.seed)
+    for fold, sources in enumerate(config.strangers):
+        if missing := set(sources) - set(sequences.source):
+            raise DataError(f'strangers: no source is called {", ".join(sorted(missing))}')
+        folds[np.isin(sequences.source, sources)] = fold
+    folds[np.isin(sequences.source, config.training_only)] = NEVER_HELD_BACK
+    return sequences, folds
+
+
+def load_errors(config: TrainConfig, folder: Path) -> ErrorBank | None:
+    """Read the errors of a pose network that a configuration names, if it names any."""
+    return ErrorBank.load(folder / config.errors) if config.errors else None
 
 
 def _relabel(sequences: Sequences, config: TrainConfig) -> None:

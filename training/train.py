@@ -17,12 +17,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from training.augmentation import VIEWS, WindowSampler
+from training.augmentation import WindowSampler
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import TrainConfig, keep_settings, load_config
-from training.data import load_data
+from training.data import load_data, load_errors
 from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
-from training.evaluate import ViewedClips, measure
+from training.errors import ErrorBank
+from training.evaluate import ViewedClips, measure, views_of
 from training.metrics import share_background
 from training.models import build
 from training.networks import WEIGHTS, load_network, transfer
@@ -38,6 +39,7 @@ class People:
 
     def __init__(
         self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, fold: int,
+        errors: ErrorBank | None = None,
     ) -> None:
         self.config = config
         self.train = sequences.select(folds != fold)
@@ -46,9 +48,9 @@ class People:
         self.steps = config.windows_per_epoch // config.batch_size
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.normalisation,
-            config.augmentation, config.unknown_share, config.balance)
+            config.augmentation, config.unknown_share, config.balance, errors)
         self.views = {view: ViewedClips(self.held_back, view, config)
-                      for view in VIEWS if len(self.held_back)}
+                      for view in views_of(config) if len(self.held_back)}
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches of one epoch."""
@@ -151,13 +153,14 @@ def train(
     :raises CheckpointError: the disk is full; the same call goes on later.
     """
     sequences, folds = load_data(config, data)
+    errors = load_errors(config, data)
     run = output / config.name
     keep_settings(run, config)
     for number in members or range(len(config.held_back_folds)):
         folder = run / f'member_{number}'
         if (folder / f'member{WEIGHTS}').is_file():
             continue
-        people = People(config, sequences, folds, config.held_back_folds[number])
+        people = People(config, sequences, folds, config.held_back_folds[number], errors)
         trainer = make_trainer(config, people, number, run)
         checkpoint = folder / 'checkpoint.npz'
         trainer.run(checkpoint, f'{config.name} member {number}', _log(folder, tensorboard))

@@ -14,19 +14,24 @@ The file format is a compressed ``.npz`` without pickled objects:
 ``view``      str (n,), optional    camera, style or ''
 ``source_label``  str (n,), optional  the source's own name of the action
 ``labels``    str (C,), optional    names of the classes, where they are not those of MPOSE2021
+``source``    str (n,), optional    source of each clip; by default the file's name
+``group``     str (n,), optional    what no split may cross (a film, a scene), also across files;
+                                    by default the person
 ============  ====================  ==========================================================
 """
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from act_ros.core.skeletons import get_layout, joint_sources
+from act_ros.actions.features import reduce_joints
+from act_ros.core.skeletons import get_layout
 
 JOINTS = get_layout('mpose13_coco').joints
 """The 13 joints of `Sequences.joints`, in order."""
@@ -39,6 +44,8 @@ LAYOUTS = {
     'mpose13_coco_2d': ('mpose13_coco', False),
 }
 """Layout in a file: the keypoint layout whose joint order it has, and whether z is a depth."""
+
+_DETECTED = ('coco17_2d', 'body25_2d', 'mpose13_coco_2d')
 
 UNKNOWN = -1
 """Label of an action that is none of the classes."""
@@ -58,7 +65,8 @@ class Sequences:
 
     ``joints`` (frames, 13, 4) float32 holds x, y, z, score in the order of ``JOINTS``; metres for
     3D sequences, any unit and z = 0 for flat ones. ``group`` names what must not be split: a
-    person, or for unknown people a film.
+    person, or for unknown people a film. ``is_detected`` (N,) bool tells which are answers of a
+    pose network, with its errors, and not marks or measurements.
     """
 
     joints: np.ndarray
@@ -71,6 +79,7 @@ class Sequences:
     group: np.ndarray
     take: np.ndarray
     view: np.ndarray
+    is_detected: np.ndarray
 
     def __len__(self) -> int:
         return len(self.label)
@@ -175,7 +184,8 @@ def _load(path: Path, num_classes: int, labels: Sequence[str] = ()) -> Sequences
                          + [UNKNOWN])[label]
     data.setdefault('view', np.full(count, ''))
     data.setdefault('source_label', np.full(count, ''))
-    for key in ('fps', 'actor', 'take', 'view', 'source_label'):
+    data.setdefault('source', np.full(count, path.stem))
+    for key in ('fps', 'actor', 'take', 'view', 'source_label', 'source'):
         if len(data[key]) != count:
             raise fail(f'{key} has {len(data[key])} entries for {count} sequences')
     fps = data['fps'].astype(np.float64)
@@ -189,21 +199,21 @@ def _load(path: Path, num_classes: int, labels: Sequence[str] = ()) -> Sequences
     return Sequences(
         joints=_reduce(joints.astype(np.float32), keypoint_layout, deep),
         offsets=offsets.astype(np.int64), label=label.astype(np.int64), fps=fps,
-        flat=np.full(count, not deep), source=np.full(count, path.stem),
+        flat=np.full(count, not deep), source=data['source'],
         source_label=data['source_label'],
-        group=_groups(path.stem, data['actor'], data['take'], data['source_label']),
-        take=data['take'], view=data['view'])
+        group=data['group'] if 'group' in data else _groups(
+            path.stem, data['actor'], data['take'], data['source_label']),
+        take=data['take'], view=data['view'],
+        is_detected=np.full(count, layout in _DETECTED))
 
 
 def _reduce(joints: np.ndarray, layout: str, deep: bool) -> np.ndarray:
     """Bring joints (frames, J, 3) to (frames, 13, 4): x, y, z, score."""
     out = np.zeros((len(joints), len(JOINTS), 4), np.float32)
-    for k, sources in enumerate(joint_sources(layout, JOINTS)):
-        mean = joints[:, list(sources)].mean(axis=1)
-        out[:, k, :2] = mean[:, :2]
-        out[:, k, 2 if deep else 3] = mean[:, 2]
+    flat = reduce_joints(joints[..., :2] if deep else joints, layout, JOINTS)
+    out[..., :2], out[..., 3] = flat[..., :2], flat[..., 2]
     if deep:
-        out[..., 3] = 1.0
+        out[..., 2] = reduce_joints(joints[..., [2, 2]], layout, JOINTS)[..., 0]
     return out
 
 
@@ -235,18 +245,18 @@ def assign_folds(sequences: Sequences, num_folds: int, seed: int) -> np.ndarray:
     """
     if num_folds < 2:
         raise ValueError(f'num_folds must be at least 2, not {num_folds}')
-    rng = np.random.default_rng(seed)
-    folds = np.zeros(len(sequences), np.int64)
-    start = 0
+    dealt: dict[str, int] = {}
     for source in np.unique(sequences.source):
-        mine = np.flatnonzero(sequences.source == source)
-        people, number = np.unique(sequences.group[mine], return_inverse=True)
-        place = rng.permutation(len(people))
-        folds[mine] = (place[number] + start) % num_folds
-        start += len(people)
-    if start < num_folds:
+        # Of its own chance: another source more or less leaves the folds of this one alone.
+        rng = np.random.default_rng([seed, zlib.crc32(str(source).encode())])
+        start = int(rng.integers(num_folds))
+        people = np.unique(sequences.group[sequences.source == source])
+        for place, person in enumerate(rng.permutation(people)):
+            dealt.setdefault(str(person), (start + place) % num_folds)
+    folds = np.array([dealt[str(person)] for person in sequences.group], np.int64)
+    if len(dealt) < num_folds:
         raise DataError(
-            f'{num_folds} folds need as many people, the data hold {start}: every fold is held '
+            f'{num_folds} folds need as many people, the data hold {len(dealt)}: each is held '
             f'back once to measure on people never seen. Add recordings of others, or lower folds '
             f'(2 are the least)')
     return folds

@@ -1,0 +1,188 @@
+"""What training adds to the sources: postures, hidden bodies, a pose network's own errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from act_ros.actions.features import seen_joints
+from training.augmentation import LAYOUT, VIEWS, Augmentation, render
+from training.datasets.labels import MPOSE_LABELS
+from training.datasets.skeletons import (
+    JOINTS,
+    UNKNOWN,
+    Sequences,
+    assign_folds,
+    concatenate,
+    load_sequences,
+)
+from training.errors import ErrorBank
+from training.postures import SITTING, add_postures
+
+LABELS = (*MPOSE_LABELS, SITTING)
+HIPS = [JOINTS.index('l_hip'), JOINTS.index('r_hip')]
+KNEES = [JOINTS.index('l_knee'), JOINTS.index('r_knee')]
+
+
+def figure(seated: float = 0.0) -> np.ndarray:
+    """Return (13, 3) metres of somebody 4 m away: standing (0), seated (1) or between."""
+    points = {
+        'head': (0, -0.6, 0), 'shoulder': (0.2, -0.45, 0), 'elbow': (0.25, -0.2, 0),
+        'wrist': (0.25, 0.05, 0), 'hip': (0.12, 0, 0), 'knee': (0.12, 0.45, 0),
+        'ankle': (0.12, 0.9, 0)}
+    low = {'knee': (0.12, 0.05, -0.45), 'ankle': (0.12, 0.5, -0.45)}
+    rows = []
+    for joint in JOINTS:
+        side = {'l': 1, 'r': -1}.get(joint[:2].rstrip('_'), 0) if joint != 'head' else 0
+        name = joint if joint == 'head' else joint[2:]
+        at = np.array(points[name], float)
+        at += seated * (np.array(low.get(name, points[name])) - at)
+        rows.append((at[0] * (side or 1), at[1] + 0.4 * seated, at[2] + 4.0))
+    return np.array(rows, np.float32)
+
+
+def clip(label: str, frames: np.ndarray, take: str = 'a', group: str = 'x:1') -> Sequences:
+    """Return one 3D sequence (T, 13, 3) at 30 Hz."""
+    joints = np.concatenate((frames, np.ones((*frames.shape[:2], 1))), axis=-1)
+    number = LABELS.index(label) if label != 'unknown' else UNKNOWN
+    return Sequences(
+        joints.astype(np.float32), np.array([0, len(frames)]), np.array([number]),
+        np.array([30.0]), np.array([False]), np.array(['x']), np.array([label]),
+        np.array([group]), np.array([take]), np.array(['']), np.array([False]))
+
+
+def sitting_down() -> np.ndarray:
+    """Return 40 frames of somebody who sits down."""
+    return np.stack([figure(t) for t in np.linspace(0, 1, 40)])
+
+
+def test_who_sat_down_sits_and_who_is_about_to_stands() -> None:
+    made = add_postures(clip('sit-down', sitting_down()), LABELS, seed=1)
+    by_label = {LABELS[made.label[i]]: made.select(np.array([i])) for i in range(1, len(made))}
+    sitting = by_label[SITTING]
+    depth = sitting.joints[:, KNEES, 2].mean() - sitting.joints[:, HIPS, 2].mean()
+    assert depth < -0.35, 'the knees are in front of the hips'
+    assert sitting.duration[0] > 2.5
+    moves = np.abs(np.diff(sitting.joints[..., :3], axis=0)).max()
+    assert moves < np.abs(np.diff(sitting_down(), axis=0)).max() * 1.5, 'a posture is held'
+    assert set(made.group) == {'x:1'}, 'it stays with the person'
+    assert add_postures(clip('sit-down', sitting_down()), MPOSE_LABELS) is not None
+    assert len(add_postures(clip('sit-down', sitting_down()), MPOSE_LABELS)) == 1
+
+
+def test_seated_people_wave_and_other_gestures_are_sitting() -> None:
+    standing = np.repeat(figure()[None], 30, axis=0)
+    turned = standing.copy()  # facing the other way: the legs must turn with the body
+    turned[..., [0]] *= -1
+    turned[..., 2] = 8.0 - turned[..., 2]
+    everybody = concatenate([
+        clip('sit-down', sitting_down()), clip('wave1', standing, 'b', 'x:2'),
+        clip('unknown', turned, 'c', 'x:3')])
+    made = add_postures(everybody, LABELS, seed=1)
+    seated = {take: made.select(np.array([i])) for i, take in enumerate(made.take)
+              if take.endswith('#seated')}
+    assert {take: LABELS[part.label[0]] for take, part in seated.items()} == {
+        'b#seated': 'wave1', 'c#seated': SITTING}
+    for part, forward in ((seated['b#seated'], -1), (seated['c#seated'], 1)):
+        knees = part.joints[:, KNEES, 2].mean() - part.joints[:, HIPS, 2].mean()
+        assert knees * forward > 0.3
+        assert np.allclose(part.joints[:, :7, :3], (standing if forward < 0 else turned)[:, :7],
+                           atol=1e-5)
+    lying = [i for i, take in enumerate(made.take) if take.endswith('#lying')]
+    assert lying and (made.label[lying] == UNKNOWN).all()
+
+
+def windows(count: int = 400) -> np.ndarray:
+    """Return windows (N, 30, 13, 4) of somebody who stands."""
+    pose = np.concatenate((figure(), np.ones((13, 1), np.float32)), axis=-1)
+    return np.broadcast_to(pose, (count, 30, 13, 4)).astype(np.float32)
+
+
+def bodies(count: int = 400) -> np.ndarray:
+    """Return their torso, thigh, head and hip width."""
+    return np.tile(np.array([0.45, 0.45, 0.15, 0.24], np.float32), (count, 1))
+
+
+def test_parts_of_bodies_are_hidden_in_as_many_windows_as_asked() -> None:
+    nothing = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool),
+                     VIEWS['own'])
+    assert seen_joints(nothing, LAYOUT).all()
+    hidden = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool),
+                    VIEWS['hidden'])
+    seen = seen_joints(hidden, LAYOUT)
+    assert 0.6 < (~seen.all(axis=1)).mean() <= 1.0
+    legs = [JOINTS.index(f'{side}_ankle') for side in 'lr']
+    assert (~seen[:, legs]).all(axis=1).mean() > 0.3, 'most of all the feet'
+    assert seen[:, 0].mean() > 0.7, 'and least the head'
+    np.testing.assert_array_equal(hidden[..., 2] == 0, ~(hidden[..., 2] > 0))
+
+
+def test_a_camera_that_drives_up_makes_people_larger() -> None:
+    still = VIEWS['own']
+    options = Augmentation(**{**vars(still), 'driven': 1.0, 'drive': 1.0})
+    seen = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool), options)
+    size = np.ptp(seen[..., 1], axis=2)
+    growth = size[:, -1] / size[:, 0]
+    assert growth.max() > 1.5 and growth.min() < 0.75
+    before = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool), still)
+    size = np.ptp(before[..., 1], axis=2)
+    np.testing.assert_allclose(size[:, -1] / size[:, 0], 1, atol=0.01)
+
+
+def test_errors_are_put_on_those_chosen_with_their_scores() -> None:
+    errors = np.zeros((20, 13, 2), np.float32)
+    errors[:, 11] = 1.0  # one ankle a torso off, and the score knows
+    scores = np.full((20, 13), 0.9, np.float32)
+    scores[:, 11] = 0.1
+    bank = ErrorBank(np.array([0, 20]), errors, scores, np.array([30.0]))
+    keypoints = np.zeros((50, 30, 13, 3), np.float32)
+    keypoints[..., 2] = 1.0
+    keypoints[0, :, 0, 2] = 0.0
+    chosen = np.arange(50) < 25
+    bank.add(np.random.default_rng(0), keypoints, chosen, np.full((50, 1, 1, 1), 100, np.float32))
+    assert (keypoints[25:, ..., :2] == 0).all() and (keypoints[25:, ..., 2] == 1).all()
+    off = keypoints[:25, :, 11, 0]
+    assert (off > 29).all() and (off < 101).all() and (np.ptp(off, axis=1) < 1e-3).all()
+    assert (keypoints[:25, :, 11, 2] == np.float32(0.1)).all()
+    assert (keypoints[0, :, 0, 2] == 0).all(), 'what was not seen is not seen now'
+
+
+def test_a_file_that_is_no_bank_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / 'no.npz', other=np.zeros(1))
+    with pytest.raises(ValueError, match=r'no\.npz is no bank of errors'):
+        ErrorBank.load(tmp_path / 'no.npz')
+
+
+def save(path: Path, **changes: Any) -> Path:
+    """Write a file of ten flat clips of five films."""
+    arrays: dict[str, Any] = {
+        'joints': np.random.default_rng(0).uniform(0, 100, (100, 17, 3)).astype(np.float32),
+        'offsets': np.arange(0, 101, 10), 'label': np.zeros(10, np.int16),
+        'fps': np.full(10, 30.0), 'layout': np.array(['coco17_2d']), 'actor': np.full(10, ''),
+        'take': np.array([f'{path.stem}{i}' for i in range(10)]),
+        'group': np.array([f'film{i // 2}' for i in range(10)]), **changes}
+    np.savez(path, **arrays)
+    return path
+
+
+def test_a_group_is_one_across_files_and_keeps_its_fold(tmp_path: Path) -> None:
+    """A film as marks and as video is on one side of a split; another source moves nobody."""
+    video, marks = save(tmp_path / 'video.npz'), save(tmp_path / 'marks.npz')
+    both, alone = load_sequences([video, marks]), load_sequences([video])
+    folds = assign_folds(both, 3, seed=0)
+    for film in np.unique(both.group):
+        assert len(set(folds[both.group == film].tolist())) == 1
+    third = save(tmp_path / 'third.npz', group=np.array([f'scene{i}' for i in range(10)]))
+    more = load_sequences([third, video])
+    np.testing.assert_array_equal(
+        assign_folds(more, 3, seed=0)[10:], assign_folds(alone, 3, seed=0))
+
+
+def test_sources_can_be_told_row_by_row(tmp_path: Path) -> None:
+    path = save(tmp_path / 'video.npz', source=np.array(['kth', 'arid'] * 5))
+    sequences = load_sequences([path])
+    assert set(sequences.source) == {'kth', 'arid'}
+    assert sequences.is_detected.all()
