@@ -1,0 +1,293 @@
+"""
+From labelled videos to a sequence file, seen as the robot sees.
+
+    python -m training.videos --labels labels.csv --output data/video.npz
+    python -m training.videos --pair data/video.npz marks.npz --errors data/errors.npz
+
+The CSV has the columns ``file`` (relative to it), ``source``, ``group``, ``source_label`` and
+``label`` (empty: another action). `PersonFinder` looks at every clip in several ways (as it is,
+small and mirrored at half the rate, cut off at the edge), and the person who fills most of the
+picture for longest is taken. What has a group in common is never split between training and
+measurement.
+
+The second command finds which of the clips a file of joints marked by hand shows, and writes what
+the pose network errs by, for `training.errors`; and the marks, under the clips' groups.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pool
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from tqdm import tqdm
+
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import create_estimator
+from act_ros.persons.tracker import TrackerOptions
+from act_ros.persons.video import VideoSource
+from training.datasets.labels import MPOSE_LABELS
+from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
+from training.record import cut
+
+
+class Clip(NamedTuple):
+    """A row of the CSV."""
+
+    path: Path
+    source: str
+    group: str
+    source_label: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Look:
+    """A way to look at a clip: every ``stride``-th frame, after ``change`` (image, chance)."""
+
+    name: str
+    stride: int
+    change: Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+
+def _small(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the image mirrored, 160 to 240 rows high in twice as many of grey, through JPEG."""
+    rows = int(rng.integers(110, 200))
+    small = cv2.resize(image, (max(round(image.shape[1] * rows / image.shape[0]), 8), rows),
+                       interpolation=cv2.INTER_AREA)[:, ::-1]
+    canvas = np.full((240, max(320, small.shape[1]), 3), 127, np.uint8)
+    canvas[240 - rows:, :small.shape[1]] = small
+    _, data = cv2.imencode('.jpg', canvas, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30, 80))])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+
+
+def _cut_off(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the image without 25 to 55 % of its rows, at the bottom."""
+    keep = 1 - rng.uniform(0.25, 0.55)
+    return np.ascontiguousarray(image[:max(round(image.shape[0] * keep), 16)])
+
+
+LOOKS = (
+    Look('as it is', 1, lambda image, rng: image),
+    Look('cut off', 1, _cut_off),
+    Look('small', 2, _small),
+)
+
+
+def read_clips(labels: Path) -> list[Clip]:
+    """
+    Read the CSV.
+
+    :raises ValueError: it lacks a column, or names a video that does not exist.
+    """
+    with open(labels, encoding='utf-8', newline='') as file:
+        reader = csv.DictReader(file)
+        names = {'file', 'source', 'group', 'source_label', 'label'}
+        if missing := names - set(reader.fieldnames or ()):
+            raise ValueError(f'{labels} lacks the columns {", ".join(sorted(missing))}')
+        clips = [Clip(labels.parent / row['file'], row['source'], row['group'],
+                      row['source_label'], row['label']) for row in reader]
+    for clip in clips:
+        if not clip.path.is_file():
+            raise ValueError(f'{labels} names {clip.path}, which does not exist')
+    return clips
+
+
+def watch(clip: Clip, look: Look) -> list[tuple[float, np.ndarray]]:
+    """
+    Find the person of a clip.
+
+    :returns: rate in Hz and keypoints (T, 17, 3) of each stretch in which they were seen without a
+        gap; scores as the pose network gives them.
+    """
+    finder = PersonFinder(create_estimator(), TrackerOptions(min_hits=1))
+    tracks: dict[str, tuple[list[int], list[np.ndarray], list[float]]] = {}
+    video = VideoSource(str(clip.path))
+    seed = zlib.crc32(f'{clip.path.name}/{look.name}'.encode())
+    for number, (seconds, image) in enumerate(video.play(realtime=False)):
+        if number % look.stride:
+            continue
+        stamp = round((seconds + 1.0) * NANOSECONDS)
+        persons = finder.update(stamp, look.change(image, np.random.default_rng(seed)))
+        for person in persons or ():
+            stamps, keypoints, areas = tracks.setdefault(person.id, ([], [], []))
+            stamps.append(stamp)
+            keypoints.append(person.keypoints)
+            areas.append(float(np.prod(person.box[2:] - person.box[:2])))
+    if not tracks:
+        return []
+    stamps, keypoints, _ = max(tracks.values(), key=lambda track: sum(np.sqrt(track[2])))
+    return cut(stamps, keypoints)
+
+
+def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]]:
+    cv2.setNumThreads(1)
+    return watch(job[0], LOOKS[job[1]])
+
+
+def record(
+    clips: Sequence[Clip], output: Path, processes: int, looks: Sequence[str] = (),
+) -> int:
+    """
+    Look at all clips, and write the sequences; return how many there are.
+
+    :param looks: names of the ways to look at them; by default all.
+    """
+    labels = list(MPOSE_LABELS) + sorted({c.label for c in clips if c.label} - set(MPOSE_LABELS))
+    jobs = [(clip, i) for i, look in enumerate(LOOKS) if not looks or look.name in looks
+            for clip in clips]
+    rows: list[tuple[np.ndarray, float, int, Clip, str, str]] = []
+    with Pool(processes) as pool:
+        found = tqdm(pool.imap(_watch, jobs, chunksize=4), 'clips', len(jobs), unit='clip',
+                     disable=None if sys.stderr.isatty() else False, mininterval=20)
+        for (clip, look), pieces in zip(jobs, found, strict=True):
+            for i, (rate, keypoints) in enumerate(pieces):
+                name = f'{clip.path.parent.name}/{clip.path.stem}#{LOOKS[look].name} {i}'
+                number = labels.index(clip.label) if clip.label else UNKNOWN
+                rows.append((keypoints, rate, number, clip, LOOKS[look].name, name))
+    if not rows:
+        raise ValueError('nobody was found in any clip')
+    keypoints, rates, numbers, origin, views, names = zip(*rows, strict=True)
+    np.savez_compressed(
+        output, joints=np.concatenate(keypoints).astype(np.float32),
+        offsets=np.cumsum([0, *map(len, keypoints)]), label=np.array(numbers, np.int16),
+        labels=np.array(labels), source_label=np.array([c.source_label for c in origin]),
+        source=np.array([f'video_{c.source}' for c in origin]), actor=np.full(len(rows), ''),
+        group=np.array([f'{c.source}:{c.group}' for c in origin]), take=np.array(names),
+        view=np.array(views), fps=np.array(rates, np.float32), layout=np.array(['coco17_2d']))
+    return len(rows)
+
+
+def pair(video: Sequences, marks: Sequences) -> Iterator[tuple[int, int]]:
+    """
+    Yield (video, marks): the same clip as found by the pose network and as marked by hand.
+
+    Of the clips of one action with about as many frames those belong together whose poses are alike
+    once each is moved and sized to fit the other.
+    """
+    whole = np.flatnonzero(video.view == 'as it is')
+    for action in np.unique(marks.source_label):
+        of_marks = np.flatnonzero(marks.source_label == action)
+        of_video = whole[video.source_label[whole] == action]
+        if not len(of_video):
+            continue
+        cost = np.full((len(of_video), len(of_marks)), 1e3)
+        for a, i in enumerate(of_video):
+            for b, j in enumerate(of_marks):
+                if 0 <= marks.lengths[j] - video.lengths[i] <= 8:
+                    cost[a, b] = _shift(video, int(i), marks, int(j))[1]
+        for a, b in zip(*linear_sum_assignment(cost), strict=True):
+            if cost[a, b] < 0.35:
+                yield int(of_video[a]), int(of_marks[b])
+
+
+def _frames(sequences: Sequences, index: int) -> np.ndarray:
+    joints: np.ndarray = sequences.joints[sequences.offsets[index]:sequences.offsets[index + 1]]
+    return joints
+
+
+def _shift(video: Sequences, i: int, marks: Sequences, j: int) -> tuple[int, float]:
+    """Return how many frames later the finder saw the clip's person, and how unlike they are."""
+    best = (0, 1e3)
+    for shift in range(marks.lengths[j] - video.lengths[i] + 1):
+        error = errors_of(_frames(video, i), _frames(marks, j)[shift:shift + video.lengths[i]])
+        unlike = float(np.median(np.hypot(error[..., 0], error[..., 1])))
+        best = min(best, (shift, unlike), key=lambda item: item[1])
+    return best
+
+
+def errors_of(found: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    """
+    Return the errors (T, 13, 2) of found joints (T, 13, 4) in the marked person's torso lengths.
+
+    Marks have units of their own: in each frame they are moved and sized to fit what was found,
+    by the joints that fit best.
+    """
+    a, b = marked[..., :2].astype(np.float64), found[..., :2].astype(np.float64)
+    weight = found[..., 3:] + 1e-3
+    for _ in range(6):  # iteratively reweighted least squares
+        total = weight.sum(axis=1, keepdims=True)
+        am = (a * weight).sum(axis=1, keepdims=True) / total
+        bm = (b * weight).sum(axis=1, keepdims=True) / total
+        scale = ((a - am) * (b - bm) * weight).sum((1, 2)) / np.maximum(
+            ((a - am) ** 2 * weight).sum((1, 2)), 1e-9)
+        scale = np.maximum(scale, 1e-9)[:, None, None]
+        torso = np.maximum(np.linalg.norm(
+            a[:, 1:3].mean(1) - a[:, 7:9].mean(1), axis=-1)[:, None, None] * scale, 1e-6)
+        error = (b - bm - (a - am) * scale) / torso
+        weight = (found[..., 3:] + 1e-3) / (1 + (np.linalg.norm(
+            error, axis=-1, keepdims=True) / 0.15) ** 2)
+    return error.astype(np.float32)
+
+
+def write_errors(video_path: Path, marks_path: Path, errors_path: Path) -> tuple[int, int]:
+    """
+    Write the errors in ``video_path`` against ``marks_path``, and the marks under clips' groups.
+
+    :returns: how many marked clips were found again, of how many.
+    """
+    video, marks = load_sequences([video_path]), load_sequences([marks_path])
+    pairs = list(pair(video, marks))
+    stretches = []
+    group = np.array([f'{marks_path.stem}:{take}' for take in marks.take], object)
+    for i, j in pairs:
+        shift, _ = _shift(video, i, marks, j)
+        found = _frames(video, i)
+        error = errors_of(found, _frames(marks, j)[shift:shift + len(found)])
+        stretches.append((np.clip(error, -3, 3), found[..., 3], video.fps[i]))
+        group[j] = str(video.group[i])
+    errors, scores, fps = zip(*stretches, strict=True)
+    np.savez_compressed(
+        errors_path, offsets=np.cumsum([0, *map(len, errors)]), errors=np.concatenate(errors),
+        scores=np.concatenate(scores).astype(np.float32), fps=np.array(fps, np.float32))
+    with np.load(marks_path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez_compressed(errors_path.with_name(f'{marks_path.stem}_grouped.npz'),
+                        **{**arrays, 'group': group.astype(str),
+                           'source': np.full(len(group), marks_path.stem)})
+    return len(pairs), len(marks)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description='Labelled videos to sequences for training.')
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--labels', type=Path, help='CSV of the clips')
+    what.add_argument('--pair', type=Path, nargs=2, metavar=('VIDEO', 'MARKS'),
+                      help='sequence files of the same clips, found and marked')
+    parser.add_argument('--output', type=Path, help='sequence file of --labels')
+    parser.add_argument('--look', action='append', choices=[look.name for look in LOOKS],
+                        help='look at the clips in this way alone; may be repeated')
+    parser.add_argument('--every', type=int, default=1, help='look at every N-th clip only')
+    parser.add_argument('--errors', type=Path, help='file of errors of --pair')
+    parser.add_argument('--processes', type=int, default=2)
+    options = parser.parse_args(arguments)
+    try:
+        if options.labels:
+            if not options.output:
+                parser.error('--labels needs --output')
+            clips = read_clips(options.labels)[::options.every]
+            count = record(clips, options.output, options.processes, options.look or ())
+            print(f'wrote {count} sequences to {options.output}')
+            return
+        if not options.errors:
+            parser.error('--pair needs --errors')
+        video, marks = options.pair
+        found, total = write_errors(video, marks, options.errors)
+        print(f'{found} of {total} marked clips were found again; wrote {options.errors}')
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+if __name__ == '__main__':
+    main()
