@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +41,26 @@ AVERAGE = ('where the run has a final member: take the average of the others, no
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 
 
+SHORT = 'short'
+"""The view that is 'turned' in the shortest windows: what is known of people who just appeared."""
+
+def views_of(config: TrainConfig) -> tuple[str, ...]:
+    """Return the views a run is measured in; `SHORT` where short windows are learned from."""
+    return (*VIEWS, SHORT) if config.short_windows else tuple(VIEWS)
+
+
+ROBOT_VIEWS = ('own', 'turned', 'moving', 'hidden')
+"""Views that the threshold for the unknown is chosen on: what a robot sees."""
+
+
 class ViewedClips:
     """Clips seen by the cameras of one view: features (M, T, F) and the clip (M,) of each."""
 
     def __init__(self, sequences: Sequences, view: str, config: TrainConfig) -> None:
-        seen = see_clips(sequences, view, config.seed)
-        windows, self.clip = clip_windows(seen, config.num_frames, config.frame_rate)
-        self.features = extract_features(windows[..., [0, 1]], LAYOUT,
+        seen = see_clips(sequences, 'turned' if view == SHORT else view, config.seed)
+        frames = config.min_frames if view == SHORT else config.num_frames
+        windows, self.clip = clip_windows(seen, frames, config.frame_rate)
+        self.features = extract_features(windows[..., [0, 1, 3]], LAYOUT,
                                          normalisation=config.normalisation)
         self.label, self.source = sequences.label, sequences.source
 
@@ -74,7 +88,8 @@ class HeldBack:
 
     ``log_mean`` (M, C) is the logarithm of the probabilities averaged over the members that held
     the window's person back; for a single member its logits. ``clip`` (M,) numbers the windows'
-    clips, whose ``label``, ``source``, ``take`` and ``source_label`` are (N,).
+    clips, whose ``label``, ``source`` and ``group`` are (N,); ``is_stranger`` (N,) tells which
+    are of a source of which the network knew nothing.
     """
 
     log_mean: np.ndarray
@@ -82,6 +97,14 @@ class HeldBack:
     label: np.ndarray
     source: np.ndarray
     group: np.ndarray
+    is_stranger: np.ndarray
+
+    def select(self, chosen: np.ndarray) -> HeldBack:
+        """Return what was said of the clips where a mask (N,) is true."""
+        windows = chosen[self.clip]
+        number = np.cumsum(chosen) - 1
+        return HeldBack(self.log_mean[windows], number[self.clip[windows]], *(
+            getattr(self, name)[chosen] for name in ('label', 'source', 'group', 'is_stranger')))
 
     def clips(self, temperature: float) -> np.ndarray:
         """Return the clips' probabilities (N, C)."""
@@ -108,10 +131,12 @@ def load_held_back(run: Path, config: TrainConfig, view: str, average: bool) -> 
             files.append(np.load(path, allow_pickle=False))
         logits = [file[f'{view}_logits'] for file in files]
         mean = np.mean([softmax(x) for x in logits], axis=0)
+        source = files[0]['source']
         parts.append(HeldBack(
             logits[0] if len(logits) == 1 else np.log(np.maximum(mean, 1e-9)),
             files[0][f'{view}_clip'] + sum(len(p.label) for p in parts),
-            files[0]['label'], files[0]['source'], files[0]['group']))
+            files[0]['label'], source, files[0]['group'],
+            np.isin(source, config.strangers[fold] if fold < len(config.strangers) else ())))
     return HeldBack(*(np.concatenate([getattr(p, name) for p in parts])
                       for name in HeldBack.__dataclass_fields__))
 
@@ -123,23 +148,24 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
     Where a run has a final network, single ones made like it tell what it can do, unless the
     ``average`` is asked for; else all that held back the same people are averaged, as they will be
     in the bundle.
-    Temperature and threshold are fitted on all views together: the one on single windows, since
-    that is what a robot acts on, the other on clips.
+    The temperature is fitted on all views together, on single windows, since that is what a robot
+    acts on; the thresholds as `threshold_of` says, on strangers as well.
     """
     average = average or not config.final
-    views = {name: load_held_back(run, config, name, average) for name in VIEWS}
+    everybody = {name: load_held_back(run, config, name, average) for name in views_of(config)}
+    views = {name: everybody[name].select(~everybody[name].is_stranger) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
     of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
     temperature = float(np.median([
         fit_temperature(held.log_mean[of_known[name]], held.label[held.clip[of_known[name]]],
                         int(known[name].sum())) for name, held in views.items()]))
     answers = {name: held.clips(temperature) for name, held in views.items()}
-    confidence = {name: answer.max(axis=-1) for name, answer in answers.items()}
-    threshold = unknown_threshold(np.concatenate(
-        [confidence[name][known[name]] for name in views]))
-
+    threshold = threshold_of([everybody[name] for name in ROBOT_VIEWS], temperature)
     results: dict = {
-        'temperature': temperature, 'unknown_threshold': threshold, 'views': {},
+        'temperature': temperature, 'unknown_threshold': threshold,
+        'short_threshold': threshold_of([everybody[SHORT]], temperature)
+        if SHORT in everybody else 0.0, 'views': {},
+        'strangers': of_strangers(everybody['turned'], temperature, threshold),
         'clips': int(known['own'].sum()), 'unknown_clips': int((~known['own']).sum()),
         'people': int(len(np.unique(views['own'].group)))}
     for name, held in views.items():
@@ -150,8 +176,7 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
             **summary(label[mine], answers[name][mine]), 'ece_before': before,
             'window_accuracy': float((windows.argmax(-1) == label_of).mean()),
             'window_ece': expected_calibration_error(label_of, windows),
-            'unknown_rejected': float((confidence[name][~mine] < threshold).mean()),
-            'known_lost': float((confidence[name][mine] < threshold).mean()),
+            **rejection(held, temperature, threshold),
             'sources': {
                 source: summary(label[chosen], answers[name][chosen]) | {'clips': int(chosen.sum())}
                 for source in np.unique(held.source)
@@ -167,7 +192,59 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
             'recall': _ratio(matrix[c, c], matrix[c].sum()),
             'precision': _ratio(matrix[c, c], matrix[:, c].sum())}
         for c, label in enumerate(config.labels)}
+    hidden = answers['hidden'].argmax(-1)
+    for c, name in enumerate(config.labels):
+        of_class = views['hidden'].label == c
+        results['classes'][name]['hidden_recall'] = _ratio(
+            int((hidden[of_class] == c).sum()), int(of_class.sum()))
     results['confusion'] = matrix.tolist()
+    return results
+
+
+def threshold_of(held: Sequence[HeldBack], temperature: float, precision: float = 0.9) -> float:
+    """
+    Return the confidence from which on so much of what is answered is right.
+
+    Of single windows, as if half of what a robot sees were none of the actions, and half of the
+    people from sources that the network knows nothing of (where some were held back). What is
+    none of the actions and answered all the same is wrong.
+    """
+    confidence, is_right, weight = [], [], []
+    for view in held:
+        probabilities, label = softmax(view.log_mean, temperature), view.label[view.clip]
+        is_stranger = view.is_stranger[view.clip]
+        cells = 2 * (label == UNKNOWN) + is_stranger
+        share = 1 / np.maximum(np.bincount(cells, minlength=4), 1)
+        confidence.append(probabilities.max(axis=-1))
+        is_right.append(probabilities.argmax(axis=-1) == label)
+        weight.append(share[cells])
+    order = np.argsort(np.concatenate(confidence))[::-1]
+    sorted_confidence = np.concatenate(confidence)[order]
+    weights = np.concatenate(weight)[order]
+    right = np.cumsum(weights * np.concatenate(is_right)[order]) / np.cumsum(weights)
+    enough = np.flatnonzero(right >= precision)
+    at = enough[-1] if len(enough) else 0
+    return float(np.clip(sorted_confidence[at], 1 / probabilities.shape[-1], 0.99))
+
+
+def rejection(held: HeldBack, temperature: float, threshold: float) -> dict[str, float]:
+    """Return how many unknown clips are rejected at a threshold, and how many known ones lost."""
+    confidence, known = held.clips(temperature).max(axis=-1), held.label != UNKNOWN
+    return {'unknown_rejected': float((confidence[~known] < threshold).mean())
+            if (~known).any() else float('nan'),
+            'known_lost': float((confidence[known] < threshold).mean())}
+
+
+def of_strangers(held: HeldBack, temperature: float, threshold: float) -> dict[str, dict]:
+    """Return the measures of every source that was held back whole."""
+    results = {}
+    for source in np.unique(held.source[held.is_stranger]):
+        mine = held.select(held.is_stranger & (held.source == source))
+        known = mine.label != UNKNOWN
+        if known.any():
+            results[str(source)] = {
+                **summary(mine.label[known], mine.clips(temperature)[known]),
+                **rejection(mine, temperature, threshold), 'clips': int(known.sum())}
     return results
 
 
@@ -254,8 +331,14 @@ def tables(results: dict) -> str:
         lines.append(f'| {source} | {first["clips"]} | ' + ' | '.join(
             f'{percent(c["accuracy"])} / {percent(c["balanced_accuracy"])} / '
             f'{percent(c["macro_f1"])}' for c in cells) + ' |')
-    lines += ['', '| class | clips held back | people | recall | precision | most taken for |',
-              '|---|---|---|---|---|---|']
+    if results.get('strangers'):
+        lines += ['', '| source as a stranger | clips | accuracy | ECE | unknown rejected | '
+                  'known lost |', '|---|---|---|---|---|---|']
+        lines += [f'| {name} | {of["clips"]} | {percent(of["accuracy"])} | {of["ece"]:.3f} | '
+                  f'{percent(of["unknown_rejected"])} | {percent(of["known_lost"])} |'
+                  for name, of in results['strangers'].items()]
+    lines += ['', '| class | clips held back | people | recall | recall, partly hidden | '
+              'precision | most taken for |', '|---|---|---|---|---|---|---|']
     labels = list(results['classes'])
     for c, (label, row) in enumerate(results['classes'].items()):
         wrong = np.array(results['confusion'][c])
@@ -263,7 +346,8 @@ def tables(results: dict) -> str:
         share = percent(wrong.max() / max(sum(results['confusion'][c]), 1))
         worst = f'{labels[wrong.argmax()]} ({share})'
         lines.append(f'| {label} | {row["clips"]} | {row["people"]} | {percent(row["recall"])} | '
-                     f'{percent(row["precision"])} | {worst if wrong.any() else "-"} |')
+                     f'{percent(row.get("hidden_recall"))} | {percent(row["precision"])} | '
+                     f'{worst if wrong.any() else "-"} |')
     return '\n'.join(lines)
 
 

@@ -157,7 +157,7 @@ def balanced_accuracies(
 
 def export_bundle(
     members: Sequence[keras.Model], config: TrainConfig, directory: Path, features: np.ndarray,
-    *, temperature: float = 1.0, unknown_threshold: float = 0.0,
+    *, temperature: float = 1.0, unknown_threshold: float = 0.0, short_threshold: float = 0.0,
     trusted_labels: Sequence[str] = (), license_text: str = '',
     training: dict[str, Any] | None = None, metrics: dict[str, Any] | None = None,
     quantisation: str = 'float32', attention: bool = False, name: str | None = None,
@@ -188,7 +188,8 @@ def export_bundle(
         name=name or config.name, labels=config.labels, layout=LAYOUT,
         num_frames=config.num_frames, min_frames=config.min_frames, frame_rate=config.frame_rate,
         normalisation=config.normalisation, temperature=temperature,
-        unknown_threshold=unknown_threshold, members=len(members), attention=attention,
+        unknown_threshold=unknown_threshold, short_threshold=short_threshold,
+        members=len(members), attention=attention,
         trusted_labels=tuple(trusted_labels), license=license_text,
         training=training or {}, metrics=metrics)
     return save_bundle(directory, bundle, model)
@@ -225,6 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
         path = export_bundle(
             members, config, options.output, features, temperature=results['temperature'],
             unknown_threshold=results['unknown_threshold'],
+            short_threshold=results['short_threshold'],
             trusted_labels=trusted(results, options.trusted), license_text=options.license,
             training={'config': json.loads(json.dumps(asdict(config))), 'actors': 'never shared '
                       'between training and measurement'},
