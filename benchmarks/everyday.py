@@ -1,0 +1,218 @@
+"""
+How right the package is in daily life: what it answers, beside what a person saw.
+
+    python -m benchmarks.everyday CLIPS TRUTH [--groups GROUPS] [--bundle act_mu] [--persons FOLDER]
+
+``TRUTH`` is JSON: clip -> moments ``{"t": seconds, "persons": [{"box": [x_min, y_min, x_max, y_max]
+or null, "accepted": [labels]}]}``; ``unknown`` is accepted where the action is none of the model's.
+``GROUPS`` is JSON: name -> clips. Each clip of the folder ``CLIPS`` goes through `PersonFinder` and
+`ActionRecognizer` with their defaults, as it would through the nodes. At every moment each judged
+person is matched to an answer by place (an overlap of 0.3 at least; who was judged without a place
+takes any answer that is left). The table gives shares of judged person-moments.
+
+``--persons`` keeps who was found, so that another model is measured in a fraction of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from tqdm import tqdm
+
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer
+from act_ros.core.action import Action, Status
+from act_ros.core.person import Person
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import create_estimator
+
+SHARES = ('right', 'rightly unknown', 'wrong', 'wrong, surer than .7', 'unknown though known',
+          'buffering', 'not found', 'recognized where nobody was judged')
+SURE = 0.7
+OVERLAP = 0.3
+# What the tree of behaviour_demo acts on: labels, and how many seconds they must have been held.
+TREE = (({'run'}, 0.0), ({'sit-down'}, 0.2), ({'wave1', 'wave2'}, 0.2))
+# Postures that the truth has no label for: they are none of the 20 actions.
+POSTURES = {'sitting', 'lying'}
+
+Frame = tuple[float, list[Person]]
+
+
+def find(path: Path) -> Iterator[Frame]:
+    """Yield the seconds and the persons of every frame of a clip."""
+    capture = cv2.VideoCapture(str(path))
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    rate = rate if 1 <= rate <= 240 else 25.0
+    finder = PersonFinder(create_estimator())
+    number = 0
+    while True:
+        ok, image = capture.read()
+        if not ok:
+            return
+        seconds = number / rate
+        yield seconds, finder.update(_stamp(seconds), image) or []
+        number += 1
+
+
+def _stamp(seconds: float) -> int:
+    return round((seconds + 1) * 1e9)
+
+
+def found_before(path: Path, folder: Path | None) -> list[Frame]:
+    """Return the frames of a clip, from the folder if they were kept there."""
+    kept = folder / f'{path.stem}.npz' if folder else None
+    if kept is None or not kept.is_file():
+        frames = list(find(path))
+        if kept:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            persons = [person for _, persons in frames for person in persons]
+            np.savez_compressed(
+                kept, seconds=[seconds for seconds, _ in frames],
+                counts=[len(persons) for _, persons in frames],
+                ids=np.array([p.id for p in persons], str),
+                scores=np.array([p.score for p in persons], np.float32),
+                boxes=np.array([p.box for p in persons], np.float32).reshape(-1, 4),
+                keypoints=np.array([p.keypoints for p in persons], np.float32).reshape(-1, 17, 3))
+        return frames
+    with np.load(kept, allow_pickle=False) as file:
+        everybody = [Person(points, float(score), box, str(name)) for points, score, box, name
+                     in zip(file['keypoints'], file['scores'], file['boxes'], file['ids'],
+                            strict=True)]
+        ends = np.cumsum(file['counts'])
+        return [(float(seconds), everybody[end - count:end]) for seconds, count, end in zip(
+            file['seconds'], file['counts'], ends, strict=True)]
+
+
+def answer(
+    frames: Sequence[Frame], recognizer: ActionRecognizer,
+) -> list[tuple[float, list[Action]]]:
+    """Return what is answered in every frame."""
+    return [(seconds, recognizer.update(_stamp(seconds), persons, 'coco17') or [])
+            for seconds, persons in frames]
+
+
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the intersection over union of two boxes (4,)."""
+    size = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)
+    both = float(size[0] * size[1])
+    return both / max(float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - both, 1e-9)
+
+
+def judge(answers: Sequence[tuple[float, list[Action]]], moments: Sequence[Any]) -> Counter[str]:
+    """Count what became of every judged person-moment of a clip."""
+    count: Counter[str] = Counter()
+    times = np.array([seconds for seconds, _ in answers])
+    for moment in moments:
+        _, actions = answers[int(np.abs(times - moment['t']).argmin())]
+        actions = [action for action in actions if action.status is not Status.LOST]
+        matched, left = match(moment['persons'], actions)
+        count['recognized where nobody was judged'] += sum(
+            action.status is Status.RECOGNIZED for action in left)
+        for person, action in zip(moment['persons'], matched, strict=True):
+            count['moments'] += 1
+            count['with a place'] += bool(person['box'])
+            if action is None:
+                count['not found'] += 1
+                count['with a place, not found'] += bool(person['box'])
+                continue
+            _judge(count, action, set(person['accepted']))
+    return count
+
+
+def match(
+    persons: Sequence[Any], actions: Sequence[Action],
+) -> tuple[list[Action | None], list[Action]]:
+    """Return the action of each judged person, or None, and the actions that are left."""
+    matched: list[Action | None] = [None] * len(persons)
+    left = list(range(len(actions)))
+    placed = [i for i, person in enumerate(persons) if person['box']]
+    if placed and actions:
+        alike = np.array([[overlap(np.array(persons[i]['box'], float), action.box)
+                           for action in actions] for i in placed])
+        for row, column in zip(*linear_sum_assignment(alike, maximize=True), strict=True):
+            if alike[row, column] >= OVERLAP:
+                matched[placed[row]] = actions[column]
+                left.remove(int(column))
+    for i, person in enumerate(persons):
+        if not person['box'] and left:
+            matched[i] = actions[left.pop(0)]
+    return matched, [actions[i] for i in left]
+
+
+def _judge(count: Counter[str], action: Action, accepted: set[str]) -> None:
+    is_right = action.label in accepted or (
+        action.label in POSTURES and 'unknown' in accepted)
+    if action.status is Status.BUFFERING:
+        count['buffering'] += 1
+    elif action.status is Status.UNKNOWN:
+        count['rightly unknown' if 'unknown' in accepted else 'unknown though known'] += 1
+    elif is_right:
+        count['right'] += 1
+    else:
+        count['wrong'] += 1
+        count['wrong, surer than .7'] += action.confidence > SURE
+    if action.status is Status.RECOGNIZED and any(
+            action.label in labels and action.duration >= seconds for labels, seconds in TREE):
+        count['tree acts'] += 1
+        count['tree acts rightly'] += is_right
+
+
+def row(name: str, count: Counter[str]) -> str:
+    """Return a line of the table."""
+    moments = max(count['moments'], 1)
+    cells = [f'{100 * count[share] / moments:.0f}' for share in SHARES]
+    lost = 100 * count['with a place, not found'] / max(count['with a place'], 1)
+    acts = count['tree acts']
+    tree = f'{count["tree acts rightly"]} of {acts}' if acts else '-'
+    rate = 60 * count['answers'] / max(count['seconds'], 1)
+    return (f'| {name} | {count["moments"]} | ' + ' | '.join(cells)
+            + f' | {lost:.1f} | {rate:.0f} | {tree} |')
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser.add_argument('clips', type=Path, help='folder of the clips')
+    parser.add_argument('truth', type=Path, help='JSON of what a person saw in them')
+    parser.add_argument('--groups', type=Path, help='JSON of groups of clips')
+    parser.add_argument('--bundle', default='act_mu', help='action model')
+    parser.add_argument('--persons', type=Path, help='folder to keep in who was found')
+    options = parser.parse_args(arguments)
+    truth = json.loads(options.truth.read_text(encoding='utf-8'))
+    groups = json.loads(options.groups.read_text(encoding='utf-8')) if options.groups else {}
+    files = {path.stem: path for path in sorted(options.clips.iterdir())}
+    if missing := sorted(set(truth) - set(files)):
+        print(f'no clip in {options.clips}: {", ".join(missing)}', file=sys.stderr)
+    classifier = ActClassifier(options.bundle)
+    counts: dict[str, Counter[str]] = {}
+    for clip in tqdm([name for name in truth if name in files], unit='clip'):
+        frames = found_before(files[clip], options.persons)
+        answers = answer(frames, ActionRecognizer(classifier))
+        counts[clip] = judge(answers, truth[clip])
+        counts[clip]['seconds'] = int(answers[-1][0])
+        last: dict[str, str] = {}
+        for _, actions in answers:  # an answer is an action that begins
+            for action in actions:
+                is_new = action.status is Status.RECOGNIZED and last.get(
+                    action.person_id) != action.label
+                counts[clip]['answers'] += is_new
+                last[action.person_id] = (
+                    action.label if action.status is Status.RECOGNIZED else '')
+    print('| percent of person-moments | n | ' + ' | '.join(SHARES)
+          + ' | not found of those with a place | answers a minute | tree acts rightly |')
+    print('|---|' + '---|' * (len(SHARES) + 4))
+    for name, clips in [('all', list(counts)), *groups.items()]:
+        print(row(name, sum((counts[clip] for clip in clips if clip in counts), Counter())))
+
+
+if __name__ == '__main__':
+    main()
