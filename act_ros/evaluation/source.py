@@ -101,7 +101,7 @@ def find_persons(finder: PersonFinder, frame: Frame) -> bool:
     persons = finder.update(frame.stamp, frame.image)
     if persons is None:
         return False
-    frame.persons, frame.layout = persons, finder.estimator.layout
+    frame.persons, frame.layout = persons, finder.layout
     return True
 
 

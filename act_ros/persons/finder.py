@@ -26,6 +26,11 @@ class PersonFinder:
                           if isinstance(estimator, FindAndFollow) else None)
         self.reconfigure(estimator.score_threshold, tracker or TrackerOptions())
 
+    @property
+    def layout(self) -> str:
+        """Keypoint layout of the persons."""
+        return self.estimator.layout
+
     def reconfigure(self, score_threshold: float, tracker: TrackerOptions) -> None:
         """Go on with other options; everybody keeps the id."""
         self.estimator.score_threshold = score_threshold

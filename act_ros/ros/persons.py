@@ -64,7 +64,7 @@ class PersonOutput:
         self._drop_log.tell()
         if persons is None:
             return False
-        frame.persons, frame.layout = persons, self._finder.estimator.layout
+        frame.persons, frame.layout = persons, self._finder.layout
         return True
 
     def publish(self, frame: Frame) -> None:
