@@ -1,8 +1,11 @@
-"""Measures of a classifier that may also answer "unknown"; numpy only."""
+"""Measures of a classifier that may also answer "unknown"."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+
+from act_ros.evaluation.scores import BINS, calibration_error
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -46,28 +49,28 @@ def summary(label: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
 
     Balanced accuracy is over the classes that occur, macro-F1 over those that occur or are
     answered.
+
+    :param label: the true classes (N,).
+    :param probabilities: of each class (N, C).
     """
+    from sklearn.metrics import accuracy_score, f1_score, recall_score  # slow to import
+
     answer = probabilities.argmax(axis=-1)
-    matrix = confusion_matrix(label, answer, probabilities.shape[-1])
-    hits, occurs, answered = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    recall = hits[occurs > 0] / occurs[occurs > 0]
-    involved = occurs + answered > 0
-    f1 = 2 * hits[involved] / (occurs + answered)[involved]
     return {
-        'accuracy': float(hits.sum() / max(matrix.sum(), 1)),
-        'balanced_accuracy': float(recall.mean()), 'macro_f1': float(f1.mean()),
+        'accuracy': float(accuracy_score(label, answer)),
+        'balanced_accuracy': float(recall_score(
+            label, answer, labels=np.unique(label), average='macro')),
+        'macro_f1': float(f1_score(label, answer, average='macro')),
         'ece': expected_calibration_error(label, probabilities)}
 
 
-def expected_calibration_error(
-    label: np.ndarray, probabilities: np.ndarray, bins: int = 15,
-) -> float:
-    """Return the mean gap between confidence and accuracy, over equal bins of confidence."""
+def expected_calibration_error(label: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean gap between confidence and accuracy of probabilities (N, C)."""
     confidence = probabilities.max(axis=-1)
-    hit = probabilities.argmax(axis=-1) == label
-    number = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    gaps = np.bincount(number, hit - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / max(len(label), 1))
+    number = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    return calibration_error(*(
+        np.bincount(number, values, minlength=BINS)
+        for values in (np.ones(len(label)), confidence, probabilities.argmax(axis=-1) == label)))
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray, clips: int | None = None) -> float:
@@ -87,15 +90,9 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray, clips: int | None = N
         fit = logs[np.arange(len(label)), label].mean()
         return -float(fit * count + logs.mean()) / (count + 1)
 
-    low, high = np.log(0.05), np.log(20.0)
-    golden = (5 ** 0.5 - 1) / 2
-    for _ in range(40):
-        left, right = high - golden * (high - low), low + golden * (high - low)
-        if loss(left) < loss(right):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method='bounded',
+                            options={'xatol': 1e-8})
+    return float(np.exp(found.x))
 
 
 def unknown_threshold(known: np.ndarray, loss: float = 0.05) -> float:

@@ -21,6 +21,7 @@ from act_ros.recordings.labels import UNKNOWN, Label
 
 NONE = 'none'
 BINS = 15
+"""Bins of confidence, of equal width, over which calibration is measured."""
 # Two frames further apart say nothing about what was answered in between.
 _GAP = NANOSECONDS
 
@@ -223,12 +224,24 @@ class Scores:
         }
 
     def _calibration(self) -> dict[str, Any]:
-        count, confidence, right = np.array(self._bins).T
         return {
-            'ece': float(np.abs(confidence - right).sum() / count.sum()),
+            'ece': calibration_error(*np.array(self._bins).T),
             'bins': [{'samples': int(n), 'confidence': float(c / n), 'accuracy': float(r / n)}
                      if n else None for n, c, r in self._bins],
         }
+
+
+def calibration_error(
+    samples: np.ndarray, confidence: np.ndarray, right: np.ndarray,
+) -> float:
+    """
+    Return the expected calibration error: the mean gap between confidence and accuracy.
+
+    :param samples: how many fall into each bin of confidence (BINS,).
+    :param confidence: their confidences' sum (BINS,).
+    :param right: how many of them are right (BINS,).
+    """
+    return float(np.abs(confidence - right).sum() / max(samples.sum(), 1))
 
 
 def rounded(value: Any, digits: int = 6) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from training.checkpoint import read_arrays, write_whole
 from training.datasets.labels import MPOSE_LABELS
-from training.metrics import confusion_matrix, softmax
+from training.metrics import confusion_matrix, softmax, summary
 
 if TYPE_CHECKING:
     from training.paper.protocol import ProtocolConfig
@@ -25,11 +25,8 @@ PAPER = Path(__file__).with_name('paper_results.csv')
 
 def scores(label: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
     """Return accuracy and balanced accuracy in percent."""
-    from sklearn.metrics import accuracy_score, balanced_accuracy_score
-
-    answer = probabilities.argmax(axis=-1)
-    return (100 * float(accuracy_score(label, answer)),
-            100 * float(balanced_accuracy_score(label, answer)))
+    measures = summary(label, probabilities)
+    return 100 * measures['accuracy'], 100 * measures['balanced_accuracy']
 
 
 def ensemble_probabilities(folds: Iterable[Fold]) -> np.ndarray:
