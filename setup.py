@@ -66,7 +66,7 @@ EXTRAS = {
     ],
     'behaviours': ['py_trees>=2.2'],
     'demo': ['matplotlib>=3.5', 'tqdm>=4.66.3'],
-    'evaluation': ['rosbags>=0.11,<0.12', 'scikit-learn>=1.5', 'tqdm>=4.66.3'],
+    'evaluation': ['Jinja2>=3.1.6', 'rosbags>=0.11,<0.12', 'scikit-learn>=1.5', 'tqdm>=4.66.3'],
     'training': [
         'matplotlib>=3.5',
         'rosbags>=0.11,<0.12',

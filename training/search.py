@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import socket
 import sys
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,8 +119,9 @@ def open_study(search: Search) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = {'hyperband': optuna.pruners.HyperbandPruner, 'median': optuna.pruners.MedianPruner,
               'none': optuna.pruners.NopPruner}[search.pruner]()
-    sampler = (_numbered_sampler(search.seed) if search.sampler == 'random' else
-               optuna.samplers.TPESampler(seed=search.seed))
+    sampler = _numbered_sampler(
+        {'tpe': optuna.samplers.TPESampler, 'random': optuna.samplers.RandomSampler}[
+            search.sampler], search.seed)
     file = search.storage.partition('sqlite:///')[2]
     options = {'connect_args': {'timeout': 60}} if file else {}  # several write to one file
     try:
@@ -143,8 +147,14 @@ def open_study(search: Search) -> optuna.Study:
     return study
 
 
-def _numbered_sampler(seed: int) -> optuna.samplers.BaseSampler:
-    """Return a random search whose n-th trial is the same, whoever runs it and whenever."""
+def _numbered_sampler(
+    kind: Callable[..., optuna.samplers.BaseSampler], seed: int,
+) -> optuna.samplers.BaseSampler:
+    """
+    Return a sampler whose random numbers depend on the trial's number, whoever runs it and when.
+
+    Each trial opens the study anew: with one seed for all, every trial would draw the same point.
+    """
     import optuna
 
     class NumberedSampler(optuna.samplers.BaseSampler):
@@ -158,10 +168,45 @@ def _numbered_sampler(seed: int) -> optuna.samplers.BaseSampler:
             self, study: Any, trial: Any, param_name: str, param_distribution: Any,
         ) -> Any:
             key = zlib.crc32(f'{seed} {trial.number} {param_name}'.encode())
-            return optuna.samplers.RandomSampler(key).sample_independent(
-                study, trial, param_name, param_distribution)
+            return kind(seed=key).sample_independent(study, trial, param_name, param_distribution)
 
     return NumberedSampler()
+
+
+def _process() -> str:
+    """Return what tells this process from those of other machines."""
+    return f'{socket.gethostname()} {os.getpid()}'
+
+
+def _is_gone(process: str) -> bool:
+    """Tell whether a process of this machine, as `_process` names it, has ended."""
+    host, _, number = process.rpartition(' ')
+    if host != socket.gethostname():
+        return False  # whether that machine still works on it tells the heartbeat
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass
+    return False
+
+
+def take_up(study: optuna.Study) -> None:
+    """Line up again the trials that were interrupted: those that failed, or whose process died."""
+    import optuna
+    from optuna.trial import TrialState
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', optuna.exceptions.ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        if _is_gone(trial.user_attrs.get('process', '')):
+            study.tell(trial.number, state=TrialState.FAIL)
+    repeated = {t.user_attrs.get('repeats') for t in study.get_trials(deepcopy=False)}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+        if trial.params and trial.number not in repeated:
+            study.enqueue_trial(trial.params, user_attrs={'repeats': trial.number})
 
 
 def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool = False) -> None:
@@ -172,6 +217,7 @@ def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool
     study = open_study(search)
 
     def objective(trial: optuna.Trial) -> float:
+        trial.set_user_attr('process', _process())
         config = replace(search.config, **suggest(trial, search.space))
 
         def report(epoch: int, values: dict[str, float]) -> None:
@@ -201,11 +247,8 @@ def run_search(
     from optuna.trial import TrialState
 
     study = open_study(search)
+    take_up(study)
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    repeated = {t.user_attrs.get('repeats') for t in study.get_trials(deepcopy=False)}
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
-        if trial.params and trial.number not in repeated:  # it was interrupted
-            study.enqueue_trial(trial.params, user_attrs={'repeats': trial.number})
     todo = max(trials - len(ended), 0)
     split = {search.split: load_mpose(search.config.extractor, search.split, data,
                                       search.config.output_layout, search.config.num_classes)}
@@ -246,16 +289,20 @@ def main(arguments: list[str] | None = None) -> None:
                         help='folder that holds <extractor>/<split>/; default: ~/.mpose, where the '
                              'mpose package downloads to')
     parser.add_argument('--extractor', choices=LAYOUTS, help='instead of the one of the file')
-    parser.add_argument('--model', choices=MODELS, default='act_mu', metavar='MODEL')
-    parser.add_argument('--split', type=int, choices=SPLITS, default=1)
+    parser.add_argument('--model', choices=MODELS, default='act_mu', metavar='MODEL',
+                        help=f'the network: {", ".join(MODELS)}')
+    parser.add_argument('--split', type=int, choices=SPLITS, default=1,
+                        help='the split that is trained on')
     parser.add_argument('--fold', type=int, default=0, help='the fold that is trained')
     parser.add_argument('--trials', type=int, default=50, help='how many, those there included')
     parser.add_argument('--name', help='of the study; default: the model and the space')
     parser.add_argument('--storage', default='sqlite:///runs/search.db',
                         help='database URL; for several machines one that all can reach')
-    parser.add_argument('--sampler', choices=SAMPLERS, default='tpe')
-    parser.add_argument('--pruner', choices=PRUNERS, default='hyperband')
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--sampler', choices=SAMPLERS, default='tpe',
+                        help='tpe learns from the trials before, random does not')
+    parser.add_argument('--pruner', choices=PRUNERS, default='hyperband',
+                        help='which trials are ended early')
+    parser.add_argument('--seed', type=int, default=0, help='of the sampler')
     parser.add_argument('--threads', type=int, default=0,
                         help='CPU threads a trial takes; default: all, with --ray 1')
     parser.add_argument('--ray', metavar='ADDRESS',

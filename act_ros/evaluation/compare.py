@@ -5,19 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from act_ros.core.action import Status
-from act_ros.evaluation.report import (
-    label_colours,
-    number,
-    percent,
-    timelines,
-    warning_list,
-    write_page,
-)
+from act_ros.evaluation.report import number, percent, write_page
 from act_ros.evaluation.scores import NONE
 from act_ros.recordings.labels import UNKNOWN
 
@@ -49,27 +41,22 @@ def compare(first: Path, second: Path, output: Path) -> Path:
         warnings.append('the two runs were scored with different labels')
     names = _names(a, b)
     agreement, stretches = _differences(a, b)
-    differences = {name: (x, y) for name, x, y, *_ in _figures(a.summary, b.summary)}
-    colours = label_colours([a.trace, b.trace])
-    body = [
-        f'<h1>{escape(names[0])} and {escape(names[1])}</h1><p class="soft">A: '
-        f'<code>{escape(str(first))}</code> · B: <code>{escape(str(second))}</code></p>',
-        warning_list(warnings), _table(a.summary, b.summary, names),
-        timelines([(f'A: {names[0]}', a.trace), (f'B: {names[1]}', b.trace)], colours),
-        _agreement(agreement, stretches), _classes(a.summary, b.summary),
-        _changed_settings(a.summary, b.summary),
-    ]
+    figures = _figures(a.summary, b.summary)
     output.mkdir(parents=True, exist_ok=True)
     (output / 'comparison.json').write_text(json.dumps({
         'a': names[0], 'b': names[1], 'warnings': warnings,
-        'figures': {name: {'a': x, 'b': y, 'difference': _minus(y, x)}
-                    for name, (x, y) in differences.items()},
+        'figures': {figure.name: {'a': figure.a, 'b': figure.b, 'difference': figure.change}
+                    for figure in figures},
         'agreement': agreement,
         'only_one_right': [stretch._asdict() for stretch in stretches],
     }, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
     duration = max(run.summary['bag']['duration'] for run in (a, b))
     path = output / 'comparison.html'
-    write_page(path, f'{names[0]} and {names[1]}', body, [a.trace, b.trace], colours, duration)
+    write_page(
+        path, 'comparison.html', f'{names[0]} and {names[1]}', [a.trace, b.trace], duration,
+        names=names, paths=(first, second), warnings=warnings, figures=figures,
+        agreement=agreement, stretches=stretches, classes=_classes(a.summary, b.summary),
+        changes=_changed_settings(a.summary, b.summary))
     return path
 
 
@@ -90,15 +77,42 @@ def _names(a: _Run, b: _Run) -> tuple[str, str]:
     return (f'{models[0]} ({a.path.resolve().name})', f'{models[1]} ({b.path.resolve().name})')
 
 
-def _minus(b: float | None, a: float | None) -> float | None:
-    return None if a is None or b is None else round(b - a, 6)
+class Figure(NamedTuple):
+    """A figure of both runs; ``better`` says which way: 1 up, -1 down, 0 neither."""
 
+    name: str
+    a: float | None
+    b: float | None
+    form: str
+    better: int
 
-Figure = tuple[str, float | None, float | None, str, int]
+    @property
+    def change(self) -> float | None:
+        """B less A."""
+        return None if self.a is None or self.b is None else round(self.b - self.a, 6)
+
+    def text(self, value: float | None) -> str:
+        """Return a value as text."""
+        return percent(value) if self.form == '%' else number(value, digits=int(self.form[1:-1]))
+
+    @property
+    def difference(self) -> str:
+        """The change as text."""
+        if self.change is None:
+            return '–'
+        return (f'{100 * self.change:+.1f} %' if self.form == '%' else
+                f'{self.change:+{self.form}}')
+
+    @property
+    def kind(self) -> str:
+        """Whether the change is ``good``, ``bad`` or neither."""
+        if not self.change or not self.better:
+            return ''
+        return 'good' if self.change * self.better > 0 else 'bad'
 
 
 def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
-    """Return name, both values, format and which way is better (1 up, -1 down, 0 neither)."""
+    """Return the figures that at least one run has."""
     def get(summary: Mapping[str, Any], *keys: str) -> float | None:
         value: Any = summary
         for key in keys:
@@ -115,44 +129,16 @@ def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
         (('share_of_status', 'BUFFERING'), '%', 0), (('share_of_status', 'LOST'), '%', 0),
         (('id_switches',), '.0f', -1), (('people',), '.0f', 0),
     )
-    found = [('.'.join(keys), get(a, *keys), get(b, *keys), form, better)
+    found = [Figure('.'.join(keys), get(a, *keys), get(b, *keys), form, better)
              for keys, form, better in rows]
-    return [row for row in found if row[1] is not None or row[2] is not None]
+    return [figure for figure in found if figure.a is not None or figure.b is not None]
 
 
-def _text(value: float | None, form: str) -> str:
-    return percent(value) if form == '%' else number(value, digits=int(form[1:-1]))
-
-
-def _row(figure: Figure) -> str:
-    name, a, b, form, better = figure
-    change = _minus(b, a)
-    kind, text = '', '–'
-    if change is not None:
-        kind = '' if not change or not better else 'good' if change * better > 0 else 'bad'
-        text = f'{100 * change:+.1f} %' if form == '%' else f'{change:+{form}}'
-    return (f'<tr><td>{escape(name.replace("_", " ").replace(".", ": "))}</td>'
-            f'<td class="number">{_text(a, form)}</td><td class="number">{_text(b, form)}</td>'
-            f'<td class="number {kind}">{text}</td></tr>')
-
-
-_HEAD = ('<tr><th></th><th class="number">A</th><th class="number">B</th>'
-         '<th class="number">B − A</th></tr>')
-
-
-def _table(a: Mapping[str, Any], b: Mapping[str, Any], names: tuple[str, str]) -> str:
-    rows = ''.join(map(_row, _figures(a, b)))
-    return (f'<section class="card"><h2>Figures</h2><p class="note">A is {escape(names[0])}, '
-            f'B is {escape(names[1])}. Green: B is better.</p>'
-            f'<table>{_HEAD}{rows}</table></section>')
-
-
-def _classes(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    known = [summary.get('classes', {}) for summary in (a, b)]
-    rows = ''.join(_row((name, *(entry.get(name, {}).get('recall') for entry in known), '%', 1))
-                   for name in dict.fromkeys([*known[0], *known[1]]))
-    return (f'<section class="card"><h2>Recall of every class</h2><table>{_HEAD}{rows}</table>'
-            '</section>') if rows else ''
+def _classes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
+    """Return the recall of every class."""
+    x, y = (summary.get('classes', {}) for summary in (a, b))
+    return [Figure(name, x.get(name, {}).get('recall'), y.get(name, {}).get('recall'), '%', 1)
+            for name in dict.fromkeys([*x, *y])]
 
 
 class Stretch(NamedTuple):
@@ -228,25 +214,6 @@ def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
     return dict(sorted(counts.items())), done[:_MOST]
 
 
-def _agreement(counts: Mapping[str, int], stretches: list[Stretch]) -> str:
-    total = sum(counts.values())
-    if not total:
-        return ''
-    rows = ''.join(f'<tr><td>{name}</td><td class="number">{count}</td>'
-                   f'<td class="number">{percent(count / total)}</td></tr>'
-                   for name, count in counts.items())
-    longest = ''.join(
-        f'<tr><td class="number">{s.start:.1f} s</td><td class="number">{s.end - s.start:.1f} s'
-        f'</td><td>{escape(s.person)}</td><td>{escape(s.truth)}</td><td>{s.right}</td>'
-        f'<td>{escape(s.other)}</td></tr>' for s in stretches)
-    moments = ('<section class="card"><h2>Where only one is right</h2><div class="scroll"><table>'
-               '<tr><th class="number">at</th><th class="number">for</th><th>person</th>'
-               '<th>truth</th><th>right</th><th>the other says</th></tr>'
-               f'{longest}</table></div></section>') if longest else ''
-    return ('<div class="pair"><section class="card"><h2>Frame by frame</h2>'
-            f'<table>{rows}</table></section>{moments}</div>')
-
-
 def _flat(value: Any, prefix: str = '') -> dict[str, Any]:
     if not isinstance(value, dict):
         return {prefix: value}
@@ -254,12 +221,10 @@ def _flat(value: Any, prefix: str = '') -> dict[str, Any]:
             for name, leaf in _flat(item, f'{prefix}.{key}' if prefix else key).items()}
 
 
-def _changed_settings(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+def _changed_settings(
+    a: Mapping[str, Any], b: Mapping[str, Any],
+) -> list[tuple[str, Any, Any]]:
+    """Return the settings that differ: name, and the value of both runs."""
     left, right = (_flat({'model': s['model'], 'settings': s['settings'] or {}}) for s in (a, b))
-    rows = ''.join(
-        f'<tr><td>{escape(name)}</td><td class="wrap"><code>{escape(str(left.get(name)))}</code>'
-        f'</td><td class="wrap"><code>{escape(str(right.get(name)))}</code></td></tr>'
-        for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name))
-    text = f'<table><tr><th></th><th>A</th><th>B</th></tr>{rows}</table>' if rows else (
-        '<p class="soft">Model and parameters are the same.</p>')
-    return f'<section class="card"><h2>What was changed</h2>{text}</section>'
+    return [(name, left.get(name), right.get(name))
+            for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 
 NASTY = '{{data}}</script><img src=x onerror=alert(1)>'
+BRACES = '{{data}}'
 
 
 @pytest.fixture(scope='module')
@@ -33,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Path:
             person(pose(1.0, 'standing', x=500), NASTY)])))]
     labels = folder / 'labels.csv'
     labels.write_text('start,end,label,person\n0,3,walk,p1\n3,6.1,standing,p1\n'
-                      f'1,4,{NASTY},{NASTY}\n')
+                      f'1,4,{NASTY},{NASTY}\n4,5,{BRACES},{NASTY}\n')
     bag = write_bag(folder / 'bag', messages)
     evaluate(Job(bag, folder / 'out', labels, settings=read_settings(bundle=str(tiny_bundle))))
     return folder / 'out'
@@ -44,6 +46,14 @@ def test_the_report_is_one_file_that_asks_nothing_of_the_network(report: Path) -
     assert not re.findall(r'(?:src|href)\s*=\s*"(?!data:)[^"]+"|@import|url\(', page)
     assert NASTY not in page and page.count('</script>') == 2
     assert page.count('<image ') >= 6 and '<line ' in page
+
+
+def test_a_label_that_looks_like_a_template_is_text(report: Path) -> None:
+    """What is embedded for the timelines stays JSON, and has the label."""
+    page = (report / 'report.html').read_text()
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)[0])
+    labels = {name for p in data['traces'][0]['people'] for _, _, name in p['truth']}
+    assert {'walk', BRACES} <= labels
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from released import write_split
@@ -107,6 +112,47 @@ def test_an_interrupted_search_ends_as_one_that_was_not(
     assert len(study.trials) == 3  # with the interrupted one
     run_search(settings(tmp_path), 2, released)
     assert len(calls) == 3  # nothing was left to do
+
+
+def sampled(options: Search, count: int) -> list[dict[str, Any]]:
+    """Return the settings of trials that each open the study anew, as every worker does."""
+    for _ in range(count):
+        study = search.open_study(options)
+        trial = study.ask()
+        values = search.suggest(trial, options.space)
+        study.tell(trial, -abs(values['noise'] - 0.1) - abs(values['constant_rate'] - 3e-3))
+    return [trial.params for trial in study.trials]
+
+
+def test_tpe_searches(tmp_path: Path) -> None:
+    """Every trial is another point, and later ones are nearer to what was good."""
+    space: search.Space = {'constant_rate': {'low': 0.0, 'high': 1.0},
+                           'noise': {'low': 0.0, 'high': 1.0}}
+    options = settings(tmp_path, sampler='tpe', space=space)
+    trials = sampled(options, 30)
+    assert len({tuple(trial.values()) for trial in trials}) == 30
+    distance = [abs(t['noise'] - 0.1) + abs(t['constant_rate'] - 3e-3) for t in trials]
+    assert np.mean(distance[-10:]) < np.mean(distance[:10]) / 2
+    # Resumed or in one go, the trials are the same.
+    again = replace(options, storage=f'sqlite:///{tmp_path}/again.db')
+    assert sampled(again, 4) == trials[:4]
+
+
+def test_a_killed_search_takes_up_what_was_running(tmp_path: Path) -> None:
+    options = settings(tmp_path)
+    study = search.open_study(options)
+    killed, running = study.ask(), study.ask()
+    with subprocess.Popen(['true']) as process:
+        pass
+    killed.set_user_attr('process', f'{socket.gethostname()} {process.pid}')
+    running.set_user_attr('process', f'{socket.gethostname()} {os.getpid()}')
+    for trial in (killed, running):
+        search.suggest(trial, SPACE)
+    for _ in range(2):  # once is enough
+        search.take_up(study)
+    assert [t.state.name for t in study.trials] == ['FAIL', 'RUNNING', 'WAITING']
+    repeated = study.ask()
+    assert search.suggest(repeated, SPACE) == killed.params
 
 
 def test_trials_that_lag_behind_are_pruned(
