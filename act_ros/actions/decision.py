@@ -14,6 +14,11 @@ from act_ros.actions.bundle import Bundle
 from act_ros.core.action import Status
 from act_ros.core.options import Options, option
 
+TOO_LITTLE_SEEN, NOT_SURE, NOT_ALLOWED = (
+    'too little of the body seen', 'no action sure enough', 'action not among the labels allowed')
+CAUSES = (TOO_LITTLE_SEEN, NOT_SURE, NOT_ALLOWED)
+"""Why an answer is UNKNOWN."""
+
 
 @dataclass(frozen=True)
 class DecisionOptions(Options):
@@ -28,6 +33,9 @@ class DecisionOptions(Options):
     smoothing: float = option(
         0.3, 'Time constant in seconds of the exponential mean over probabilities; more '
         'flickers less and answers later. 0 turns it off.', low=0.0, high=10.0)
+    alike: tuple[str, ...] = option(
+        ('',), 'Labels that are answered as one, by the name of the first, such as run and jog; '
+        'their probabilities are added. An empty list (or one empty string): none.')
 
 
 class Threshold(NamedTuple):
@@ -73,6 +81,8 @@ class ActionFilter:
         self.probabilities: np.ndarray | None = None
         self.status = Status.BUFFERING
         self.label_id = -1
+        self.cause = ''
+        """One of `CAUSES` while the status is UNKNOWN."""
         self.since = self._stamp = 0
 
     @property
@@ -90,7 +100,7 @@ class ActionFilter:
 
     def reset(self, stamp: int) -> None:
         """Begin anew at ``stamp``: a new window fills."""
-        self.probabilities = None
+        self.probabilities, self.cause = None, ''
         self.status, self.label_id, self.since = Status.BUFFERING, -1, stamp
 
     def update(
@@ -110,7 +120,10 @@ class ActionFilter:
             # A new array: the last one is already part of an answer given.
             self.probabilities = self.probabilities + share * (probabilities - self.probabilities)
         self._stamp = stamp
-        label_id = self._choose(self.probabilities, self._threshold.at(frames)) if is_enough else -1
+        threshold = self._threshold.at(frames)
+        label_id = self._choose(self.probabilities, threshold) if is_enough else -1
+        self.cause = '' if label_id >= 0 else TOO_LITTLE_SEEN if not is_enough else (
+            NOT_ALLOWED if self.probabilities.max() >= threshold else NOT_SURE)
         status = Status.UNKNOWN if label_id < 0 else Status.RECOGNIZED
         if (status, label_id) != (self.status, self.label_id):
             self.status, self.label_id, self.since = status, label_id, stamp

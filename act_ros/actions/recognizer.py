@@ -100,6 +100,11 @@ class ActionRecognizer:
         self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
         self.reconfigure(classifier, window, decision, labels)
 
+    @property
+    def unknown(self) -> Counter[str]:
+        """How many people's answer is UNKNOWN now, by cause: `act_ros.actions.decision.CAUSES`."""
+        return Counter(s.filter.cause for s in self._subjects.values() if s.filter.cause)
+
     def reset(self) -> None:
         """Forget everybody."""
         self._subjects.clear()
@@ -215,6 +220,10 @@ class ActionRecognizer:
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
                                        self._window.min_score)
             probabilities, attention = self.classifier.predict(keypoints, self._layout)
+            if self._alike:
+                first, *others = self._alike
+                probabilities[:, first] += probabilities[:, others].sum(axis=-1)
+                probabilities[:, others] = 0.0
             seen = seen_joints(keypoints, self._layout, bundle.layout).mean(axis=-1)
             for i, subject in enumerate(subjects):
                 subject.show_window(frames)
@@ -258,10 +267,12 @@ class ActionRecognizer:
         """
         bundle, window, decision = (
             classifier.bundle, window or WindowOptions(), decision or DecisionOptions())
-        if unknown := sorted(set(labels) - set(classifier.labels)):
-            raise ValueError(
-                f'labels {", ".join(unknown)} are not among those of model '
-                f'{bundle.name!r}: {", ".join(classifier.labels)}')
+        alike = [label for label in decision.alike if label]
+        for what, asked in (('', labels), ('alike: ', alike)):
+            if unknown := sorted(set(asked) - set(classifier.labels)):
+                raise ValueError(
+                    f'{what}labels {", ".join(unknown)} are not among those of model '
+                    f'{bundle.name!r}: {", ".join(classifier.labels)}')
         if self._layout:
             joints = len(get_layout(self._layout).joints)
             extract_features(np.zeros((1, joints, 2)), self._layout, bundle.layout)
@@ -272,6 +283,7 @@ class ActionRecognizer:
         self.classifier, self._window, self._decision = classifier, window, decision
         self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
         self._threshold = Threshold.of(decision, bundle)
+        self._alike = [classifier.labels.index(label) for label in alike]
         self._order.tolerance = window.max_gap
         for subject in self._subjects.values():
             if is_changed:  # shows in the next frame

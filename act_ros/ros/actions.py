@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from act_ros.actions.classifier import ActClassifier, ActOptions
-from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.decision import CAUSES, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.frame import Frame
 from act_ros.msg import ActionArray, ActionLabels
@@ -102,5 +102,7 @@ class ActionOutput:
         self._drop_log.tell()
         if frame.actions is None:
             return False
+        unknown = self._recognizer.unknown
+        self.health.facts |= {f'unknown: {cause}': str(unknown[cause]) for cause in CAUSES}
         self._publisher.publish(to_actions(frame, self._recognizer.classifier.bundle.name))
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND
 
-from act_ros.actions.decision import ActionFilter, DecisionOptions, Threshold
+from act_ros.actions.decision import (
+    NOT_ALLOWED,
+    NOT_SURE,
+    TOO_LITTLE_SEEN,
+    ActionFilter,
+    DecisionOptions,
+    Threshold,
+)
 from act_ros.core.action import Status
 
 FRAME = SECOND // 30
 FRAMES = 30
 
 
-def make(threshold: float = 0.6, allowed: Sequence[bool] = (True,) * 3, **options: float,
+def make(threshold: float = 0.6, allowed: Sequence[bool] = (True,) * 3, **options: Any,
          ) -> ActionFilter:
     """Return a filter, by default without smoothing."""
     return ActionFilter(
@@ -77,6 +85,20 @@ def test_noise_around_the_threshold_does_not_flicker() -> None:
     assert np.count_nonzero(np.diff(labels)) <= 1
     bare = play(make(0.6, hysteresis=0.0), *[(c, 1 - c, 0) for c in confidence])
     assert np.count_nonzero(np.diff(bare)) > 20
+
+
+def test_an_unknown_has_its_cause() -> None:
+    decision = make(0.6, (True, False, True))
+    causes = []
+    for probabilities, is_enough in (
+            ((0.9, 0.1, 0), True), ((0.1, 0.9, 0), True), ((0.4, 0.3, 0.3), True),
+            ((0.9, 0.1, 0), False)):
+        decision.reset(0)
+        decision.update(FRAME, np.array(probabilities, np.float32), FRAMES, is_enough)
+        causes.append(decision.cause)
+    assert causes == ['', NOT_ALLOWED, NOT_SURE, TOO_LITTLE_SEEN]
+    decision.reset(0)
+    assert decision.cause == ''
 
 
 def test_only_allowed_labels_are_answered() -> None:

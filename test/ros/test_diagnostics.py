@@ -22,6 +22,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from act_ros.actions.bundle import load_bundle
+from act_ros.actions.decision import CAUSES
 from act_ros.ros.images import bgr_to_image
 from act_ros.srv import LoadBundle
 
@@ -77,6 +78,7 @@ def test_act_node_tells_how_it_is(tmp_path: Path, tiny_bundle: Path) -> None:
         assert int(values['dropped: late or repeated stamp']) > 0
         assert 0 < float(values['recognition, mean (ms)']) <= float(values['recognition, p99 (ms)'])
         assert 0 < float(values['input rate (Hz)']) and values['last error'] == 'none'
+        assert set(values) > {f'unknown: {cause}' for cause in CAUSES}
 
         assert not peer.call(
             LoadBundle, '/act_node/load_bundle', LoadBundle.Request(bundle='no_such')).success
@@ -121,7 +123,8 @@ def test_pose_node_tells_what_it_looked_at(tmp_path: Path) -> None:
         while not values.get('pose network and tracker, mean (ms)'):
             values = operator.wait('pose_node: images', None, '', show)
         assert values['pose model'] == 'balanced'
-        assert len(values['pose model SHA-256']) == 64 and values['persons'] == '0'
+        digests = values['pose model SHA-256'].split()  # of both networks
+        assert [len(digest) for digest in digests] == [64, 64] and values['persons'] == '0'
         assert int(values['dropped: above max_rate']) > 0
 
 
