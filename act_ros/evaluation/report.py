@@ -12,14 +12,9 @@ import jinja2
 from act_ros.core.skeletons import get_layout
 from act_ros.evaluation.scores import NONE, Segment
 from act_ros.evaluation.thumbnails import SHAPE, Gallery, Shot
+from act_ros.pictures.captions import label_colour
 from act_ros.recordings.labels import UNKNOWN
 
-# Colour-blind-safe first (Okabe and Ito), then tones apart from them.
-_COLOURS = (
-    '#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#8c6bb1', '#b8a900',
-    '#4d9221', '#e7298a', '#80603f', '#1fa3a3', '#a6761d', '#6a7fdb', '#c51b7d', '#5f9ea0',
-    '#b15928', '#7fbc41', '#9e4a6b', '#31688e',
-)
 # Left, right and middle of the body.
 _BONES = {'l': '#ffb000', 'r': '#3ec5ff', '': '#f2f4f7'}
 _MIN_SCORE = 0.2
@@ -63,7 +58,7 @@ def _templates() -> jinja2.Environment:
 
 
 def label_colours(traces: Traces) -> dict[str, str]:
-    """Give the labels that were answered or true longest the colours most apart."""
+    """Return the colours of the labels that were answered or true, the longest first."""
     seconds: dict[str, float] = {}
     for person in (p for trace in traces for p in trace['people']):
         for start, end, name in (*person['truth'], *person['answers']):
@@ -73,7 +68,7 @@ def label_colours(traces: Traces) -> dict[str, str]:
     for status in ('BUFFERING', 'UNKNOWN', 'LOST', UNKNOWN, NONE):
         seconds.pop(status, None)
     names = sorted(seconds, key=lambda name: (-seconds[name], name))
-    return {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
+    return {name: label_colour(name) for name in names}
 
 
 def percent(value: float | None, digits: int = 1) -> str:

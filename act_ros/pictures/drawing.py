@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from act_ros.core.action import Action
+from act_ros.core.action import Action, Status
 from act_ros.core.person import Person
-from act_ros.core.skeletons import get_layout
-from act_ros.pictures.captions import caption, colour_of
+from act_ros.core.skeletons import Layout, get_layout
+from act_ros.core.text import printable
+from act_ros.pictures.captions import caption, colour_of, is_light, label_colour
 
-_FADED = 0.55
+Colour = tuple[int, int, int]
+
 _FONT = cv2.FONT_HERSHEY_DUPLEX
+_GREY, _BLACK, _WHITE = '#464646', (0, 0, 0), (255, 255, 255)
+_FACE = ('nose', 'eye', 'ear', 'head')
+# Far outside the image OpenCV's fixed-point coordinates overflow.
+_FARTHEST = 16_000
+
+
+class _Tag(NamedTuple):
+    """What is written about somebody, and where they are: x_min, y_min, x_max, y_max."""
+
+    text: str
+    box: np.ndarray
+    colour: Colour
+    ground: str
 
 
 def draw(
@@ -23,35 +39,112 @@ def draw(
     """
     Draw skeletons and captions into ``image`` (H, W, 3) uint8 BGR, in place.
 
-    Keypoints below ``min_score`` are left out, and ids and actions without ``captions``. Actions of
-    persons not given are not drawn.
+    Keypoints below ``min_score`` are left out, and ids and actions without ``captions``. Of an
+    action whose person is not given, and not lost either, the box is drawn: a frame without a
+    detection is no end. A skeleton has its person's colour, a caption its label's.
     """
-    edges = get_layout(layout).edges
+    bones = get_layout(layout)
     thick = max(1, round(min(image.shape[:2]) / 240))
-    texts = {action.person_id: caption(action) for action in actions}
+    told = {action.person_id: action for action in actions}
+    tags, heads = [], []
     for person in persons:
         colour = colour_of(person.id)
-        # Far outside the image OpenCV's fixed-point coordinates overflow.
-        points = np.clip(np.nan_to_num(person.keypoints[:, :2]), -16_000, 16_000).astype(int)
+        points = _pixels(person.keypoints[:, :2])
         seen = person.keypoints[:, 2] >= min_score
-        for a, b in edges:
+        for a, b in bones.edges:
             if seen[a] and seen[b]:
                 cv2.line(image, points[a].tolist(), points[b].tolist(), colour, 2 * thick,
                          cv2.LINE_AA)
         for point in points[seen].tolist():
-            cv2.circle(image, point, 2 * thick, (255, 255, 255), -1, cv2.LINE_AA)
-        if captions:
-            _write(image, texts.get(person.id, person.id), person.box, colour, thick)
+            cv2.circle(image, point, 2 * thick, _WHITE, -1, cv2.LINE_AA)
+        box, head = _pixels(person.box), _head(points, seen, _pixels(person.box), bones)
+        if head is not None:  # a box ends at the eyes
+            box[1] = min(box[1], head[1])
+            heads.append(head)
+        tags.append(_tag(person.id, box, told.pop(person.id, None)))
+    for action in told.values():
+        if action.status is not Status.LOST:
+            tag = _tag(action.person_id, _pixels(action.box), action)
+            x_min, y_min, x_max, y_max = tag.box.tolist()
+            cv2.rectangle(image, (x_min, y_min), (x_max, y_max), tag.colour, thick)
+            tags.append(tag)
+    if captions:
+        _write(image, tags, heads)
 
 
-def _write(
-    image: np.ndarray, text: str, box: np.ndarray, colour: tuple[int, int, int], thick: int,
-) -> None:
-    """Write a caption above the box, inside the image."""
-    scale = 0.45 * thick if thick > 1 else 0.5
-    (width, height), base = cv2.getTextSize(text, _FONT, scale, thick)
-    x = int(np.clip(np.nan_to_num(box[0]), 0, max(image.shape[1] - width, 0)))
-    y = int(np.clip(np.nan_to_num(box[1]) - base - 2 * thick, height + base, image.shape[0] - base))
-    region = image[y - height - base:y + base, x:x + width + 2 * thick]
-    region[:] = (region * _FADED * 0.6).astype(np.uint8)
-    cv2.putText(image, text, (x + thick, y), _FONT, scale, colour, thick, cv2.LINE_AA)
+def _pixels(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.nan_to_num(values), -_FARTHEST, _FARTHEST).astype(int)
+
+
+def _tag(person_id: str, box: np.ndarray, action: Action | None) -> _Tag:
+    text, ground = printable(person_id, 40), _GREY
+    if action is not None:
+        text = caption(action)
+        if action.status is Status.RECOGNIZED:
+            ground = label_colour(action.label)
+    return _Tag(text, box, colour_of(person_id), ground)
+
+
+def _bgr(colour: str) -> Colour:
+    red, green, blue = bytes.fromhex(colour[1:])
+    return blue, green, red
+
+
+def _head(
+    points: np.ndarray, seen: np.ndarray, box: np.ndarray, layout: Layout,
+) -> np.ndarray | None:
+    """Return the rectangle (4,) of a head that is seen; captions keep off it."""
+    face = [i for i, joint in enumerate(layout.joints)
+            if seen[i] and joint.rpartition('_')[2] in _FACE]
+    if not face:
+        return None
+    low, high = points[face].min(axis=0), points[face].max(axis=0)
+    margin = max(int((high - low).max()) // 2, int(box[3] - box[1]) // 20)
+    return np.concatenate((low - margin, high + margin))
+
+
+def _write(image: np.ndarray, tags: Sequence[_Tag], heads: Sequence[np.ndarray]) -> None:
+    """Write the captions beside their people, off the heads and each other where possible."""
+    size = min(image.shape[:2])
+    scale = float(np.clip(size / 800, 0.35, 3.0))
+    weight = 1 if scale < 0.9 else 2
+    taken = list(heads)
+    for tag in tags:
+        (width, height), base = cv2.getTextSize(tag.text, _FONT, scale, weight)
+        margin = max(2, height // 4)
+        stripe = 2 * margin  # in the person's own colour
+        chip = np.array((width + stripe + 2 * margin, height + base + margin))
+        x, y = _place(chip, tag.box, np.array(taken).reshape(-1, 4), image.shape)
+        taken.append(np.array((x, y, x + chip[0], y + chip[1])))
+        cv2.rectangle(image, (x, y), (x + int(chip[0]) - 1, y + int(chip[1]) - 1), _bgr(tag.ground),
+                      -1)
+        cv2.rectangle(image, (x, y), (x + stripe - 1, y + int(chip[1]) - 1), tag.colour, -1)
+        ink = _BLACK if is_light(tag.ground) else _WHITE
+        cv2.putText(image, tag.text, (x + stripe + margin, y + height + margin // 2), _FONT, scale,
+                    ink, weight, cv2.LINE_AA)
+
+
+def _place(
+    chip: np.ndarray, box: np.ndarray, taken: np.ndarray, shape: Sequence[int],
+) -> tuple[int, int]:
+    """
+    Return where a caption of size (2,) stands, its upper left corner.
+
+    Above its box; or higher, below, or beside it, whichever first covers nothing (N, 4) that is
+    taken, or else the least.
+    """
+    x_min, y_min, x_max, y_max = box
+    left, line = (x_min + x_max - chip[0]) // 2, chip[1] + 1
+    above, below = y_min - chip[1] - 1, y_max + 2
+    corners = np.array([
+        (left, above), (x_min, above), (x_max - chip[0], above), (left, above - line),
+        (x_max + 2, y_min), (x_min - chip[0] - 2, y_min), (left, below), (left, above - 2 * line),
+        (left, below + line), (x_max + 2, y_min + line), (x_min - chip[0] - 2, y_min + line),
+        (left, above - 3 * line), (left, (y_min + y_max) // 2), (left, y_max - line),
+    ])
+    corners = np.clip(corners, 0, np.maximum(np.array(shape[1::-1]) - chip, 0))
+    low = np.maximum(corners[:, None], taken[None, :, :2])
+    high = np.minimum(corners[:, None] + chip, taken[None, :, 2:])
+    covered = np.prod(np.maximum(high - low, 0), axis=-1).sum(axis=-1)
+    x, y = corners[int(np.argmin(covered))]
+    return int(x), int(y)

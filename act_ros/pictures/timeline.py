@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import accumulate, groupby, pairwise
+from itertools import accumulate, pairwise
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+from unicodedata import east_asian_width
 
 import numpy as np
 
 from act_ros.core.action import Action, Status
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.text import printable
+from act_ros.pictures.captions import is_light, label_colour
 
-_FRAME = 1 / 30  # drawn length in seconds of a segment's last frame
+_FRAME = 1 / 30  # drawn length in seconds of a part's last frame
+_GAP = 0.5  # seconds; somebody who was not answered for longer was away
+_MOST_INCHES = 60.0
+_MOST_LABELS = 60  # in the legend
 
 
 class Moment(NamedTuple):
@@ -74,6 +80,7 @@ class Timeline:
         """Take an open text file for JSON lines, or None."""
         self._file = file
         self._start: int | None = None
+        self._last = 0.0
         self.frames = 0
         self.moments: list[Moment] = []
 
@@ -84,6 +91,7 @@ class Timeline:
         if self._file:
             self._file.write(frame_line(stamp, actions))
         time = (stamp - self._start) / NANOSECONDS
+        self._last = max(self._last, time)
         self.moments += [Moment(time, a.person_id, a.status, a.label, a.confidence)
                          for a in actions]
 
@@ -94,27 +102,33 @@ class Timeline:
         matplotlib.use('Agg')
         from matplotlib import pyplot as plt
 
-        people = list(dict.fromkeys(m.person_id for m in self.moments))
-        labels = sorted({m.label for m in self.moments if m.status is Status.RECOGNIZED})
-        colours = {label: plt.get_cmap('tab20')(i % 20) for i, label in enumerate(labels)}
-        figure, axes = plt.subplots(figsize=(11, 1.6 + 0.7 * max(len(people), 1)))
-        for row, person in enumerate(people):
-            moments = [m for m in self.moments if m.person_id == person]
-            for (status, label), group in groupby(moments, lambda m: (m.status, m.label)):
-                _draw_segment(axes, row, list(group), status, label, colours)
-        axes.set_yticks(range(len(people)), people)
-        axes.set_ylim(len(people) - 0.5, -0.5)
-        axes.set_xlabel('time (s)')
-        axes.set_title(title)
-        for side in ('top', 'right', 'left'):
-            axes.spines[side].set_visible(False)
-        marks = [(name, colours[name]) for name in labels] + list(_GREYS.values())
-        axes.legend(
-            [plt.Rectangle((0, 0), 1, 1, color=colour) for _, colour in marks],
-            [name for name, _ in marks], ncols=6, frameon=False, fontsize=9,
-            loc='upper center', bbox_to_anchor=(0.5, -0.22 - 0.25 / max(len(people), 1)))
-        figure.savefig(path, dpi=120, bbox_inches='tight')
-        plt.close(figure)
+        people: dict[str, list[Moment]] = {}
+        for moment in self.moments:
+            people.setdefault(moment.person_id, []).append(moment)
+        height = min(0.7 * max(len(people), 1), _MOST_INCHES)
+        with plt.rc_context({'font.family': _fonts()}):
+            figure, axes = plt.subplots(figsize=(11, 1.6 + height))
+            try:
+                # From the first frame to the last, also where nobody was there.
+                axes.set_xlim(0, max(self._last, _FRAME))
+                for row, moments in enumerate(people.values()):
+                    for part in _parts(moments):
+                        _draw_part(axes, row, part)
+                axes.set_yticks(range(len(people)), [_text(name, 20) for name in people])
+                axes.set_ylim(max(len(people), 1) - 0.5, -0.5)
+                if not people:
+                    axes.text(0.5, 0.5, f'nobody was found in {self.frames} frames',
+                              transform=axes.transAxes, ha='center', va='center')
+                axes.set_xlabel('time (s)')
+                axes.set_title(_text(title, 90))
+                for side in ('top', 'right', 'left'):
+                    axes.spines[side].set_visible(False)
+                _explain(axes, self.moments, height)
+                for text in axes.findobj(plt.Text):
+                    text.set_parse_math(False)  # a dollar is a dollar
+                figure.savefig(path, dpi=120, bbox_inches='tight')
+            finally:
+                plt.close(figure)
 
 
 _GREYS = {
@@ -122,26 +136,112 @@ _GREYS = {
     Status.UNKNOWN: ('unknown', '#bdbdbd'),
     Status.LOST: ('lost', '#f7f7f7'),
 }
+# Fonts with the signs of East Asia, of which one may be installed.
+_WIDE_FONTS = (
+    'Noto Sans CJK JP', 'Noto Sans CJK SC', 'Source Han Sans', 'WenQuanYi Micro Hei',
+    'WenQuanYi Zen Hei', 'IPAexGothic', 'Droid Sans Fallback', 'Unifont', 'Hiragino Sans', 'SimHei',
+)
 
 
-def _draw_segment(
-    axes: Any, row: int, moments: list[Moment], status: Status, label: str,
-    colours: dict[str, Any],
-) -> None:
-    colour = colours[label] if status is Status.RECOGNIZED else _GREYS[status][1]
-    start, length = moments[0].time, moments[-1].time - moments[0].time + _FRAME
+@cache
+def _fonts() -> list[str]:
+    """Return the fonts to write with, each for what those before it lack."""
+    from matplotlib import font_manager
+
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ['DejaVu Sans', *(name for name in _WIDE_FONTS if name in installed)]
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """Return the characters that the fonts have."""
+    from matplotlib import font_manager
+
+    return frozenset(code for name in _fonts() for code in font_manager.get_font(
+        font_manager.findfont(name)).get_charmap())
+
+
+def _text(text: str, limit: int) -> str:
+    """Return what can be written: a sign that no font has, by its number in place of a box."""
+    return ''.join(c if ord(c) in _glyphs() else ascii(c)[1:-1] for c in printable(text, limit))
+
+
+def _parts(moments: Sequence[Moment]) -> Iterator[list[Moment]]:
+    """Yield the times in which a person's answer stays the same and they are in sight."""
+    part = [moments[0]]
+    for moment in moments[1:]:
+        last = part[-1]
+        if (moment.status, moment.label) != (last.status, last.label) \
+                or not 0 <= moment.time - last.time <= _GAP:
+            yield part
+            part = []
+        part.append(moment)
+    yield part
+
+
+def _draw_part(axes: Any, row: int, moments: Sequence[Moment]) -> None:
+    first = moments[0]
+    known = first.status is Status.RECOGNIZED
+    colour = label_colour(first.label) if known else _GREYS[first.status][1]
+    start, length = first.time, moments[-1].time - first.time + _FRAME
     axes.broken_barh([(start, length)], (row - 0.36, 0.72), facecolors=[colour])
-    if status is Status.RECOGNIZED and length > 0.5:
-        mean = sum(m.confidence for m in moments) / len(moments)
-        axes.text(start + length / 2, row, f'{label}\n{mean:.0%}', ha='center', va='center',
-                  fontsize=9, clip_on=True)
+    if not known:
+        return
+    mean = sum(m.confidence for m in moments) / len(moments)
+    text = axes.text(start + length / 2, row, f'{_text(first.label, 30)}\n{mean:.0%}', ha='center',
+                     va='center', fontsize=9, clip_on=True, parse_math=False,
+                     color='black' if is_light(colour) else 'white')
+    # Only where there is room: the legend says the rest.
+    written = text.get_window_extent().transformed(axes.transData.inverted())
+    if written.width > length or abs(written.height) > 0.9:
+        text.remove()
 
 
-def table(actions: Sequence[Action]) -> str:
-    """Return people and their actions as lines of text."""
-    lines = [f'{"person":<8} {"action":<13} {"confidence":>10}  {"status":<11} {"held":>7}']
-    for action in actions:
-        lines.append(
-            f'{action.person_id:<8} {action.label or "-":<13} {action.confidence:>10.0%}  '
-            f'{action.status.name:<11} {action.duration:>5.1f} s')
+def _explain(axes: Any, moments: Sequence[Moment], height: float) -> None:
+    """Say below the axes what the colours mean."""
+    from matplotlib.patches import Rectangle
+
+    labels = sorted({m.label for m in moments if m.status is Status.RECOGNIZED})
+    shown = {m.status for m in moments}
+    marks = [(_text(label, 30), label_colour(label)) for label in labels[:_MOST_LABELS]] + [
+        grey for status, grey in _GREYS.items() if status in shown]
+    if marks:
+        axes.legend(
+            [Rectangle((0, 0), 1, 1, color=colour) for _, colour in marks],
+            [name for name, _ in marks], ncols=6, frameon=False, fontsize=9, loc='upper center',
+            bbox_to_anchor=(0.5, -0.55 / (height + 0.5)))
+
+
+def table(actions: Sequence[Action], width: int = 80, height: int = 24) -> str:
+    """
+    Return people and their actions as at most ``height`` lines of at most ``width`` columns.
+
+    Columns there is no room for are left out from the right, people from below.
+    """
+    cells = [('person', 'action', 'confidence', 'status', 'held')] + [
+        (action.person_id, action.label or '-', f'{action.confidence:.0%}', action.status.name,
+         f'{action.duration:.1f} s') for action in actions]
+    ends = accumulate(size + 1 for _, size, _ in _COLUMNS)
+    columns = [column for column, end in zip(_COLUMNS, ends, strict=True)
+               if end - 1 <= width] or _COLUMNS[:1]
+    lines = [' '.join(_cell(row[i], size, right) for i, size, right in columns)[:width].rstrip()
+             for row in cells]
+    if len(lines) > height:
+        lines[height - 1:] = [f'and {len(lines) - height + 1} more'[:width]]
     return '\n'.join(lines)
+
+
+# Number, width, and whether figures stand to the right.
+_COLUMNS = ((0, 8, False), (1, 13, False), (2, 10, True), (3, 11, False), (4, 8, True))
+
+
+def _cell(text: str, size: int, right: bool) -> str:
+    """Return a cell of so many columns of a terminal, in which signs of East Asia take two."""
+    kept, used = '', 0
+    for sign in printable(text, size):
+        wide = 2 if east_asian_width(sign) in 'WF' else 1
+        if used + wide > size:
+            break
+        kept, used = kept + sign, used + wide
+    space = ' ' * (size - used)
+    return space + kept if right else kept + space

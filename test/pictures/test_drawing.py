@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from synthetic import SECOND, person, pose
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action, Status
+from act_ros.core.resources import find_resource
 from act_ros.core.skeletons import LAYOUTS
-from act_ros.pictures.captions import caption, colour_of
+from act_ros.pictures.captions import caption, colour_of, label_colour
 from act_ros.pictures.drawing import draw
 
 
@@ -71,7 +73,8 @@ def test_the_caption_stands_above_the_person(action: Action) -> None:
     draw(plain, [somebody], 'coco17')
     draw(told, [somebody], 'coco17', [dataclasses.replace(
         action, status=Status.RECOGNIZED, label='walk', confidence=0.9)])
-    draw(stranger, [somebody], 'coco17', [dataclasses.replace(action, person_id='p2')])
+    draw(stranger, [somebody], 'coco17', [
+        dataclasses.replace(action, person_id='p2', status=Status.LOST)])
     silent = black()
     draw(silent, [somebody], 'coco17', captions=False)
     assert np.flatnonzero((plain != silent).any(axis=(1, 2))).max() < 120, 'the caption alone'
@@ -79,6 +82,66 @@ def test_the_caption_stands_above_the_person(action: Action) -> None:
     assert len(rows) > 0
     assert somebody.box[1] - 40 < rows.min() <= rows.max() < somebody.box[1]
     np.testing.assert_array_equal(plain, stranger)
+
+
+def test_a_frame_without_a_detection_is_no_end(action: Action) -> None:
+    """Who is still recognized is still shown, where they were."""
+    image = black()
+    walking = dataclasses.replace(action, status=Status.RECOGNIZED, label='walk', confidence=0.9)
+    draw(image, [], 'coco17', [walking])
+    rows, columns = (np.flatnonzero(image.any(axis=(axis, 2))) for axis in (1, 0))
+    x_min, y_min, x_max, y_max = action.box.astype(int)
+    assert y_max <= rows.max() < y_max + 4 and y_min - 40 < rows.min() < y_min - 10
+    assert columns.min() <= x_min and columns.max() >= x_max
+    assert not image[y_min + 10:y_max - 10, x_min + 10:x_max - 10].any(), 'no pose is known'
+
+
+@pytest.mark.parametrize('size', [(120, 160), (240, 320), (480, 640), (1080, 1920)])
+@pytest.mark.parametrize('count', [2, 3])
+def test_captions_cover_neither_each_other_nor_a_head(
+    action: Action, size: tuple[int, int], count: int,
+) -> None:
+    height, width = size
+    crowd, actions = [], []
+    for i in range(count):
+        keypoints = pose(0.0)
+        keypoints[:, :2] = (keypoints[:, :2] - (320, 240)) * height / 800 + (
+            width * (0.4 + 0.2 * i / count), height / 2)
+        crowd.append(person(keypoints, f'p{i + 1}'))
+        actions.append(dataclasses.replace(
+            action, person_id=f'p{i + 1}', status=Status.RECOGNIZED, label='walk', confidence=0.9))
+    silent, spoken = black(*size), black(*size)
+    draw(silent, crowd, 'coco17', actions, captions=False)
+    draw(spoken, crowd, 'coco17', actions)
+    for somebody in crowd:
+        face = somebody.keypoints[:5, :2].astype(int)
+        (x, y), (x_end, y_end) = face.min(axis=0) - 1, face.max(axis=0) + 2
+        np.testing.assert_array_equal(spoken[y:y_end, x:x_end], silent[y:y_end, x:x_end])
+    # As much ground in the label's colour as those that stand alone have.
+    red, green, blue = bytes.fromhex(label_colour('walk')[1:])
+    ground = int((spoken == (blue, green, red)).all(axis=-1).sum())
+    alone = 0
+    for somebody, what in zip(crowd, actions, strict=True):
+        image = black(*size)
+        draw(image, [somebody], 'coco17', [what])
+        alone += int((image == (blue, green, red)).all(axis=-1).sum())
+    assert ground == alone > 100 * count
+
+
+def test_a_label_has_one_colour_everywhere() -> None:
+    ours = ActClassifier(find_resource('models/act_mu.tflite')).labels
+    assert len({label_colour(label) for label in ours}) == len(ours) == 20
+    assert label_colour('salute') == label_colour('salute')
+    assert all(re.fullmatch('#[0-9a-f]{6}', label_colour(name)) for name in ('', '走る', 'x\ud800'))
+
+
+def test_what_others_call_themselves_is_printable(action: Action) -> None:
+    odd = dataclasses.replace(action, person_id='p\x1b[2J' + 'x' * 10**6,
+                              label='\n' * 10**6, status=Status.RECOGNIZED)
+    assert caption(odd).isprintable() and len(caption(odd)) < 400
+    image = black()
+    draw(image, [person(pose(0.0), odd.person_id)], 'coco17', [odd])
+    assert image.any()
 
 
 def test_nobody_leaves_the_image_as_it_is() -> None:

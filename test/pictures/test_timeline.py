@@ -1,0 +1,136 @@
+"""The picture of who did what when, and the table of who does what now."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from unicodedata import east_asian_width
+
+import cv2
+import numpy as np
+import pytest
+
+from act_ros.core.action import Action, Status
+from act_ros.pictures.captions import label_colour
+from act_ros.pictures.timeline import Timeline, table
+
+SECOND = 1_000_000_000
+START = 1_700_000_000 * SECOND
+
+
+def answer(person: str = 'p1', label: str = 'walk', status: Status = Status.RECOGNIZED) -> Action:
+    """Return an action."""
+    return Action(person, status, label, 0, 0.9, np.zeros(0), 1.0, 0, 0, 30, np.zeros(4),
+                  np.zeros(0))
+
+
+def picture(
+    path: Path, seconds: float, actions: Callable[[float], Sequence[Action]], title: str = 'clip',
+) -> np.ndarray:
+    """Return the timeline (H, W, 3) BGR of so many seconds, drawn without a warning."""
+    timeline = Timeline()
+    for i in range(round(seconds * 10)):
+        timeline.add(START + i * SECOND // 10, actions(i / 10))
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        timeline.plot(path / 'timeline.png', title)
+    image = cv2.imread(str(path / 'timeline.png'))
+    assert image is not None
+    return image
+
+
+def where(image: np.ndarray, colour: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows and columns that have a colour, in the rows of the people."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    rows, columns = np.nonzero((image[:axis(image)[0]] == (blue, green, red)).all(axis=-1))
+    return rows, columns
+
+
+def axis(image: np.ndarray) -> tuple[int, int, int]:
+    """Return the row of the time axis, and the columns where it begins and ends."""
+    row = int(np.argmax((image < 80).all(axis=-1).sum(axis=1)))
+    dark = np.flatnonzero((image[row] < 80).all(axis=-1))
+    return row, int(dark[0]), int(dark[-1])
+
+
+def test_time_begins_with_the_first_frame_though_nobody_is_there(tmp_path: Path) -> None:
+    image = picture(tmp_path, 10, lambda t: [answer()] if 4 <= t < 8 else [])
+    _, begin, end = axis(image)
+    _, columns = where(image, label_colour('walk'))
+    share = (np.array([columns.min(), columns.max()]) - begin) / (end - begin)
+    np.testing.assert_allclose(share, (0.4, 0.8), atol=0.02)
+
+
+def test_somebody_who_was_away_has_a_gap(tmp_path: Path) -> None:
+    image = picture(tmp_path, 10, lambda t: [answer()] if not 4 <= t < 6 else [])
+    _, begin, end = axis(image)
+    rows, columns = where(image, label_colour('walk'))
+    middle = begin + (end - begin) // 2
+    assert columns.min() < middle < columns.max() and middle not in columns
+
+
+def test_a_label_has_the_same_colour_in_every_clip(tmp_path: Path) -> None:
+    for others in ([], ['bend', 'box', 'kick']):
+        image = picture(tmp_path, 5, lambda t, others=others: [  # type: ignore[misc]
+            answer(), *(answer(f'p{i}', label) for i, label in enumerate(others, 2))])
+        for label in ('walk', *others):
+            assert len(where(image, label_colour(label))[0]) > 1000
+
+
+def test_labels_are_written_where_there_is_room(tmp_path: Path) -> None:
+    """Not over each other: ten changes a second leave none."""
+    image = picture(tmp_path, 5, lambda t: [
+        answer(label='box' if round(t * 10) % 2 else 'standing')])
+    for label in ('box', 'standing'):
+        rows, columns = where(image, label_colour(label))
+        for column in np.unique(columns)[3:-3]:
+            assert len(set(rows[columns == column])) in (0, int(rows.max() - rows.min() + 1))
+    slow = picture(tmp_path, 5, lambda t: [answer(label='box' if t < 2.5 else 'standing')])
+    rows, columns = where(slow, label_colour('standing'))
+    filled = len(rows) / ((rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1))
+    assert 0.7 < filled < 0.998, 'there is room for the label here'
+
+
+def test_nobody_at_all_is_said(tmp_path: Path) -> None:
+    image = picture(tmp_path, 5, lambda t: [])
+    row, begin, end = axis(image)
+    inside = image[row // 3:row - 5, begin:end]
+    assert (inside < 100).any(), 'it is written in the middle'
+    picture(tmp_path, 0.1, lambda t: [])
+
+
+@pytest.mark.parametrize('name', [
+    '走る', '$x_{1$', '_', '😀', 'é', '\x1b[2J\n', 'x' * 500, '\ud800'])
+def test_any_name_can_be_written(tmp_path: Path, name: str) -> None:
+    assert picture(tmp_path, 2, lambda t: [answer(name, name)], name).size
+
+
+def test_many_people(tmp_path: Path) -> None:
+    image = picture(tmp_path, 0.5, lambda t: [answer(f'p{i}', f'label {i}') for i in range(200)])
+    assert image.shape[0] < 15_000
+
+
+def columns_of(line: str) -> int:
+    """Return how many columns of a terminal a line takes."""
+    return sum(2 if east_asian_width(sign) in 'WF' else 1 for sign in line)
+
+
+@pytest.mark.parametrize('width', [8, 20, 40, 79, 200])
+@pytest.mark.parametrize('height', [2, 5, 24])
+def test_a_table_fits_the_terminal(width: int, height: int) -> None:
+    names = ['p1', 'p' * 100, '太郎' * 20, '\x1b[2J\n', '']
+    text = table([answer(name, label) for name in names for label in names], width, height)
+    lines = text.splitlines()
+    assert len(lines) == min(26, height)
+    assert all(columns_of(line) <= width and line.isprintable() for line in lines)
+    if height < 26 and width >= 11:
+        assert lines[-1] == f'and {26 - height + 1} more'
+
+
+def test_a_table_says_who_does_what() -> None:
+    assert table([answer(), answer('p2', '', Status.UNKNOWN)]).splitlines() == [
+        'person   action        confidence status          held',
+        'p1       walk                 90% RECOGNIZED     1.0 s',
+        'p2       -                    90% UNKNOWN        1.0 s']
+    assert table([]).splitlines() == [table([answer()]).splitlines()[0]]
