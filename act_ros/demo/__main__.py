@@ -8,8 +8,10 @@ writes ``actions.jsonl`` (an object for every frame), ``annotated.mp4`` and ``ti
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from act_ros.core.files import replacing_in
 from act_ros.core.messages import frame_of_actions
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.text import printable
 from act_ros.msg import ActionArray
 from act_ros.persons.models import DEFAULT_MODEL
 from act_ros.persons.video import VideoError, VideoSource
@@ -77,7 +80,8 @@ class Watcher(Node):
         elif self.heard_at - self._drawn > _REDRAW:
             self._drawn = self.heard_at
             up = f'\x1b[{self._lines}A' if self._lines else ''
-            text = f'frame {self._timeline.frames}\n{table(actions)}'
+            width, height = shutil.get_terminal_size()
+            text = f'frame {self._timeline.frames}\n{table(actions, width, height - 2)}'
             print(f'{up}\x1b[J{text}', flush=True)
             self._lines = text.count('\n') + 1
 
@@ -119,7 +123,7 @@ def _run(
         _check(nodes)
     nodes['video_node'] = _start(
         # Quoted: a device number is a string, too.
-        'video_node', '-p', f'source:="{source}"',
+        'video_node', '-p', f'source:={json.dumps(source)}',
         '-p', f'pace:={"realtime" if is_camera else "consumed"}')
     begin = watcher.heard_at = time.monotonic()
     while time.monotonic() - begin < options.seconds:
@@ -139,6 +143,29 @@ def _stop(nodes: dict[str, subprocess.Popen[bytes]]) -> None:
             process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def _record(name: str, fps: float, is_camera: bool, options: argparse.Namespace) -> None:
+    """Run everything and write the results; as a whole, or not at all."""
+    nodes: dict[str, subprocess.Popen[bytes]] = {}
+    with replacing_in(options.output, last='actions.jsonl') as folder:
+        with (folder / 'actions.jsonl').open('w', encoding='utf-8') as file:
+            timeline, video = Timeline(file), AnnotatedVideo(folder / 'annotated.mp4', fps)
+            rclpy.init()
+            try:
+                watcher = Watcher(timeline, video)
+                _run(watcher, nodes, name, is_camera, options)
+            except (KeyboardInterrupt, ExternalShutdownException):
+                pass
+            finally:
+                _stop(nodes)
+                video.close()
+                rclpy.try_shutdown()
+        if not timeline.frames:
+            raise SystemExit('demo: no frame was answered')
+        timeline.plot(folder / 'timeline.png', f'Actions in {Path(name).name}')
+    print(f'\n{timeline.frames} frames answered; see {options.output}/actions.jsonl, '
+          'annotated.mp4 and timeline.png')
 
 
 def main(args: list[str] | None = None) -> None:
@@ -164,25 +191,10 @@ def main(args: list[str] | None = None) -> None:
     # What runs here is nobody else's business, and another robot's nodes are none of ours.
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.update(image_transport_variables(os.environ))
-    nodes: dict[str, subprocess.Popen[bytes]] = {}
-    with replacing_in(options.output, last='actions.jsonl') as folder:
-        with (folder / 'actions.jsonl').open('w', encoding='utf-8') as file:
-            timeline, video = Timeline(file), AnnotatedVideo(folder / 'annotated.mp4', fps)
-            rclpy.init()
-            try:
-                watcher = Watcher(timeline, video)
-                _run(watcher, nodes, name, is_camera, options)
-            except (KeyboardInterrupt, ExternalShutdownException):
-                pass
-            finally:
-                _stop(nodes)
-                video.close()
-                rclpy.try_shutdown()
-        if not timeline.frames:
-            raise SystemExit('demo: no frame was answered')
-        timeline.plot(folder / 'timeline.png', f'Actions in {Path(name).name}')
-    print(f'\n{timeline.frames} frames answered; see {options.output}/actions.jsonl, '
-          'annotated.mp4 and timeline.png')
+    try:
+        _record(name, fps, is_camera, options)
+    except OSError as error:  # the disk is full, or the output no folder
+        raise SystemExit(f'demo: {printable(error, 1000)}') from error
 
 
 if __name__ == '__main__':

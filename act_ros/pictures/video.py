@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from act_ros.core.files import replacing
 from act_ros.core.stamps import NANOSECONDS
 
 # A pause in the stamps longer than this is cut out of a written video.
@@ -24,18 +24,22 @@ _CODECS = {
 _TICKS = 90_000  # a second, as MPEG counts
 
 
+class _Abandoned(Exception):
+    """Ends a file that shall not be."""
+
+
 class AnnotatedVideo:
     """
     Writes stamped images into a video, each at its own time; a context manager.
 
-    It comes under its name when it is whole: until `close` it is a hidden file beside it.
+    It comes under its name when it is whole, after `close`.
 
     :param fps: about how many images come in a second; the last one is shown for so long.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
-        self._partial = path.with_name(f'.{path.name}.partial')
+        self._file = ExitStack()
         self._container: Any = None
         self._stream: Any = None
         self._held: Any = None  # a packet whose duration is not known yet
@@ -93,7 +97,7 @@ class AnnotatedVideo:
             self._held.duration = int(_TICKS / self._fps)
             container.mux(self._held)
             container.close()
-            os.replace(self._partial, self._path)
+            self._file.close()
         except (OSError, ValueError) as error:
             self._discard()
             raise self._failed(error) from error
@@ -109,8 +113,9 @@ class AnnotatedVideo:
         try:
             if self._path.exists() and not self._path.is_file():
                 raise ValueError('it is no file')  # a device would be replaced
+            partial = self._file.enter_context(replacing(self._path))
             self._container = av.open(
-                f'file:{self._partial}', 'w', format='mp4', options={'movflags': 'faststart'})
+                f'file:{partial}', 'w', format='mp4', options={'movflags': 'faststart'})
             # PyAV knows which class belongs to a name that it can see when it is compiled.
             stream: Any = self._container.add_stream(
                 name, rate=max(round(self._fps), 1), options=_CODECS[name])
@@ -133,12 +138,13 @@ class AnnotatedVideo:
             raise self._failed(error) from error
 
     def _discard(self) -> None:
+        """Leave nothing of it."""
         container, self._container = self._container, None
-        if container is not None:
-            with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError):
+            if container is not None:
                 container.close()
-        with suppress(OSError):
-            self._partial.unlink()
+        with suppress(_Abandoned):
+            self._file.__exit__(_Abandoned, _Abandoned(), None)
 
     def _failed(self, error: Exception) -> OSError:
         reason = getattr(error, 'strerror', None) or error

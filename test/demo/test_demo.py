@@ -51,3 +51,17 @@ def test_the_demo_answers_every_frame_and_says_what_a_robot_would_do(
         assert said.count('The robot would greet: somebody waves (p1)') == 1
     else:
         assert not said
+
+
+@pytest.mark.parametrize(('output', 'problem'), [
+    ('file', 'File exists'), ('file/in', 'Not a directory')])
+def test_an_output_that_is_no_folder_is_one_line(
+    tmp_path: Path, output: str, problem: str,
+) -> None:
+    (tmp_path / 'file').write_text('of somebody')
+    result = subprocess.run(
+        [sys.executable, '-m', 'act_ros.demo', '--output', str(tmp_path / output)], cwd=ROOT,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 1
+    assert result.stdout.startswith('demo: ') and problem in result.stdout
+    assert len(result.stdout.splitlines()) == 1
