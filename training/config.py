@@ -96,6 +96,8 @@ class TrainConfig(Recipe):
 
     files: tuple[str, ...] = ()
     labels: tuple[str, ...] = MPOSE_LABELS
+    mpose_order: bool = False
+    """Files that do not name their classes have those of MPOSE2021, in its order."""
     model: str = 'act_mu'
     num_frames: int = 30
     min_frames: int = 15

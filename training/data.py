@@ -24,8 +24,8 @@ NEVER_HELD_BACK = -2
 
 def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
     """Read the files of a configuration: the sequences used, and the fold (N,) of each."""
-    sequences = load_sequences([folder / file for file in config.files], len(config.labels),
-                               config.labels)
+    sequences = load_sequences([folder / file for file in config.files], config.labels,
+                               config.mpose_order)
     _relabel(sequences, config)
     ignored = (sequences.label == UNKNOWN) & np.isin(
         sequences.source_label, config.ignored_actions)

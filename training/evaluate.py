@@ -24,7 +24,13 @@ from act_ros.actions.features import extract_features
 from training.augmentation import LAYOUT, VIEWS, clip_windows, see_clips
 from training.config import TrainConfig, read_run
 from training.data import load_data
-from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
+from training.datasets.skeletons import (
+    MPOSE_ORDER,
+    UNKNOWN,
+    DataError,
+    Sequences,
+    load_sequences,
+)
 from training.metrics import (
     clip_mean,
     confusion_matrix,
@@ -253,9 +259,13 @@ def evaluate_bundle(path: str | Path, sequences: Sequences) -> dict[str, dict[st
     Return the measures of a bundle, as a robot would load it, on clips it was not trained on.
 
     :returns: by view; the bundle's own temperature and threshold apply.
+    :raises DataError: none of the clips is of an action that the bundle knows.
     """
     classifier = ActClassifier(path)
     threshold, known = classifier.bundle.unknown_threshold, sequences.label != UNKNOWN
+    if not known.any():
+        raise DataError(f'no clip is of an action that {path} knows: '
+                        f'{", ".join(classifier.labels)}')
     results = {}
     for view in VIEWS:
         windows, clip = clip_windows(
@@ -367,6 +377,7 @@ def main(arguments: list[str] | None = None) -> None:
     what.add_argument('--run', type=Path, help='folder of a training run')
     what.add_argument('--bundle', help='a bundle, measured on --files that it never saw')
     parser.add_argument('--files', type=Path, nargs='+', default=[], help='sequence files')
+    parser.add_argument('--mpose-order', action='store_true', help=MPOSE_ORDER)
     parser.add_argument('--average', action='store_true', help=AVERAGE)
     parser.add_argument('--card', type=Path, help='model card to put the tables into')
     parser.add_argument('--data', type=Path, help='folder of the sequence files: measure the '
@@ -375,7 +386,8 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         if options.bundle:
             labels = ActClassifier(options.bundle).labels
-            found = evaluate_bundle(options.bundle, load_sequences(options.files, len(labels)))
+            found = evaluate_bundle(options.bundle, load_sequences(
+                options.files, labels, options.mpose_order))
             for view, values in found.items():
                 print(view, ', '.join(f'{key} {value:.4g}' for key, value in values.items()))
             return

@@ -41,7 +41,7 @@ from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT, clip_windows, see_clips
 from training.config import read_run
 from training.data import load_data
-from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
+from training.datasets.skeletons import MPOSE_ORDER, UNKNOWN, Sequences, load_sequences
 from training.figures import (
     Example,
     draw_attention_maps,
@@ -253,6 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, required=True, help='folder of the pictures')
     parser.add_argument('--labels', nargs='+', default=(), help='classes to show, first one in '
                         'attention_maps; default: those the network is surest of')
+    parser.add_argument('--mpose-order', action='store_true', help=MPOSE_ORDER)
     parser.add_argument('--limit', type=int, default=2000, help='most windows to look at')
     parser.add_argument('--step', type=int, default=1, help='frames dropped at a time')
     options = parser.parse_args(arguments)
@@ -269,7 +270,7 @@ def main(arguments: list[str] | None = None) -> None:
             if fold >= 0:  # the final network has seen everybody
                 sequences = sequences.select(folds == fold)
         else:
-            sequences = load_sequences(options.data, len(subject.labels), subject.labels)
+            sequences = load_sequences(options.data, subject.labels, options.mpose_order)
         windows = cut_windows(sequences, subject, options.limit)
         if absent := [x for x in options.labels
                       if subject.labels.index(x) not in windows.label]:

@@ -154,6 +154,7 @@ def people(tmp_path: Path) -> list[str]:
         tmp_path / 'a.npz', joints=joints.reshape(-1, 13, 3).astype(np.float32),
         offsets=np.arange(takes + 1) * length, label=label, fps=np.full(takes, 30.0),
         layout=np.array(['mpose13_3d']), actor=np.repeat([f's{i}' for i in range(4)], 6),
+        labels=np.array(['stand', 'wave']),
         take=np.array([f't{i}' for i in range(takes)]))
     return ['--data', str(tmp_path)]
 

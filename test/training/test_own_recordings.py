@@ -137,9 +137,9 @@ def test_sequences_are_what_was_recorded_at_its_own_rate(tmp_path: Path) -> None
     # Labels go by the time of recording, poses by the time of the image.
     np.testing.assert_allclose(middle, person_at(1.5).keypoints, atol=5)
 
-    loaded = load_sequences([tmp_path / 'anna.npz'], 2, ('salute', 'standing'))
+    loaded = load_sequences([tmp_path / 'anna.npz'], ('salute', 'standing'))
     assert loaded.label.tolist() == [1, 0, -1]
-    loaded = load_sequences([tmp_path / 'anna.npz'], 1, ('salute',))
+    loaded = load_sequences([tmp_path / 'anna.npz'], ('salute',))
     assert loaded.label.tolist() == [-1, 0, -1]  # what the model has no class for is unknown
 
 

@@ -13,7 +13,7 @@ import pytest
 from act_ros.actions.features import MOTION, extract_features
 from act_ros.actions.window import PoseWindow, sample_windows
 from act_ros.core.skeletons import get_layout
-from training import metrics
+from training import evaluate, metrics
 from training.augmentation import (
     LAYOUT,
     VIEWS,
@@ -31,12 +31,14 @@ from training.config import TrainConfig, load_config
 from training.data import load_data
 from training.datasets.skeletons import (
     JOINTS,
+    UNKNOWN,
     DataError,
     assign_folds,
     check_disjoint,
     load_sequences,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 OPENPOSE = get_layout('mpose13_openpose').joints
 PERSON = {  # metres: x right in the image, y down, z away
     'head': (0, -0.75, 4), 'l_shoulder': (0.2, -0.5, 4), 'l_elbow': (0.25, -0.2, 4),
@@ -238,8 +240,33 @@ def test_the_sampler_makes_the_features_that_the_bundle_will_name(tmp_path: Path
     assert abs(paper - motion)[..., 2:].max() > 0.01
 
 
+def test_names_decide_which_class_is_which(tmp_path: Path) -> None:
+    """Numbers without names are refused, or are said to be those of MPOSE2021."""
+    labels = ('standing', 'walk', 'salute')
+    nameless = write(tmp_path / 'shipped.npz', label=np.tile([0, 7, 2], 4))
+    with pytest.raises(DataError, match=r'shipped.npz: names no classes.*mpose_order'):
+        load_sequences([nameless], labels)
+    shipped = load_sequences([nameless], labels, mpose_order=True)
+    assert shipped.label.tolist() == [0, 1, UNKNOWN] * 4  # cross-arms is no salute
+    own = write(tmp_path / 'own.npz', label=np.tile([1, 0, -1], 4),
+                labels=np.array(['salute', 'walk']), layout='coco17_2d')
+    mixed = load_sequences([nameless, own], labels, mpose_order=True)
+    assert mixed.label.tolist() == [0, 1, UNKNOWN] * 4 + [1, 2, UNKNOWN] * 4
+    assert load_sequences([own]).label.tolist() == [7, UNKNOWN, UNKNOWN] * 4
+
+
+def test_a_bundle_is_measured_on_actions_it_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = write(tmp_path / 'own.npz', labels=np.array(['moonwalk', 'salute']))
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main(['--bundle', str(ROOT / 'models/act_mu.tflite'), '--files', str(file)])
+    assert caught.value.code == 2
+    assert 'no clip is of an action that' in capsys.readouterr().err
+
+
 def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> None:
-    write(tmp_path / 'a.npz')
+    write(tmp_path / 'a.npz', labels=np.array(['still', 'wave']))
     take = [str(x) for x in load_sequences([tmp_path / 'a.npz']).take]
     config = TrainConfig(name='x', files=('a.npz',), labels=('still', 'wave', 'more'), folds=2,
                          members=(0,))

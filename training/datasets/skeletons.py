@@ -32,6 +32,7 @@ import numpy as np
 
 from act_ros.actions.features import reduce_joints
 from act_ros.core.skeletons import get_layout
+from training.datasets.labels import MPOSE_LABELS
 
 JOINTS = get_layout('mpose13_coco').joints
 """The 13 joints of `Sequences.joints`, in order."""
@@ -46,6 +47,9 @@ LAYOUTS = {
 """Layout in a file: the keypoint layout whose joint order it has, and whether z is a depth."""
 
 _DETECTED = ('coco17_2d', 'body25_2d', 'mpose13_coco_2d')
+
+MPOSE_ORDER = 'files that do not name their classes have those of MPOSE2021, in its order'
+"""What the option of that name means."""
 
 UNKNOWN = -1
 """Label of an action that is none of the classes."""
@@ -120,23 +124,25 @@ def concatenate(parts: Sequence[Sequences]) -> Sequences:
 
 
 def load_sequences(
-    paths: Iterable[str | Path], num_classes: int = 20, labels: Sequence[str] = (),
+    paths: Iterable[str | Path], labels: Sequence[str] = MPOSE_LABELS, mpose_order: bool = False,
 ) -> Sequences:
     """
     Read and check sequence files.
 
-    :param labels: the classes of the model. A file that names its own has them renumbered; what
-        is none of the model's classes becomes `UNKNOWN`.
+    :param labels: the classes of the model. Names decide: the classes of each file are renumbered,
+        and what is none of the model's becomes `UNKNOWN`.
+    :param mpose_order: files without names are numbered as MPOSE2021 is. Where the model's classes
+        are MPOSE2021's that goes without saying.
     :raises DataError: for a missing or broken file, wrong shapes, values that are not finite,
-        labels out of range, an empty sequence, or a take that occurs twice.
+        labels without names or out of range, an empty sequence, or a take that occurs twice.
     """
-    parts = [_load(Path(path), num_classes, labels) for path in paths]
+    parts = [_load(Path(path), tuple(labels), mpose_order) for path in paths]
     if not parts:
         raise DataError('no sequence file given')
     return concatenate(parts)
 
 
-def _load(path: Path, num_classes: int, labels: Sequence[str] = ()) -> Sequences:
+def _load(path: Path, labels: tuple[str, ...], mpose_order: bool) -> Sequences:
     def fail(problem: str) -> DataError:
         return DataError(f'{path}: {problem}')
 
@@ -173,15 +179,19 @@ def _load(path: Path, num_classes: int, labels: Sequence[str] = ()) -> Sequences
         raise fail(f'sequence {first} ({data["take"][first]}) holds NaN or infinite joints')
     if not np.issubdtype(label.dtype, np.integer):
         raise fail(f'label must be integers, not {label.dtype}')
-    own = [str(name) for name in data['labels']] if 'labels' in data else []
-    num_classes = len(own) or num_classes
-    if count and (label.min() < UNKNOWN or label.max() >= num_classes):
-        raise fail(f'labels must lie in [-1, {num_classes - 1}], found '
+    names = tuple(map(str, data['labels'])) if 'labels' in data else ()
+    if not names and (mpose_order or labels == MPOSE_LABELS or not count or label.max() < 0):
+        names = MPOSE_LABELS
+    if not names:
+        raise fail('names no classes, and those of the model are not those of MPOSE2021: add the '
+                   'array labels, or say that they are numbered as there (mpose_order: true in a '
+                   'configuration, --mpose-order of a command)')
+    if count and (label.min() < UNKNOWN or label.max() >= len(names)):
+        raise fail(f'labels must lie in [-1, {len(names) - 1}], found '
                    f'{label.min()} to {label.max()}')
-    if own and labels:
-        # UNKNOWN is -1: the last entry.
-        label = np.array([labels.index(name) if name in labels else UNKNOWN for name in own]
-                         + [UNKNOWN])[label]
+    # UNKNOWN is -1: the last entry.
+    label = np.array([labels.index(name) if name in labels else UNKNOWN for name in names]
+                     + [UNKNOWN])[label]
     data.setdefault('view', np.full(count, ''))
     data.setdefault('source_label', np.full(count, ''))
     data.setdefault('source', np.full(count, path.stem))
@@ -191,9 +201,9 @@ def _load(path: Path, num_classes: int, labels: Sequence[str] = ()) -> Sequences
     fps = data['fps'].astype(np.float64)
     if not (np.isfinite(fps) & (fps > 0)).all():
         raise fail('fps must be positive')
-    names, times = np.unique(data['take'], return_counts=True)
+    takes, times = np.unique(data['take'], return_counts=True)
     if (times > 1).any():
-        raise fail(f'take {str(names[times > 1][0])!r} occurs more than once; the same clip twice? '
+        raise fail(f'take {str(takes[times > 1][0])!r} occurs more than once; the same clip twice? '
                    f'Parts of one clip are told apart after a "#"')
 
     return Sequences(

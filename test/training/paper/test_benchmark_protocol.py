@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -306,6 +307,18 @@ def test_command_line(
             benchmark.main([*arguments, '--models', 'remnet', *wrong])
         assert caught.value.code == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['benchmark', 'latency', 'import_weights'])
+def test_former_names_of_commands_work_on(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, 'argv', ['command', '--help'])
+    with pytest.warns(FutureWarning, match=f'is called training.paper.{name} now'):
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_module(f'training.{name}', run_name='__main__')
+    assert caught.value.code == 0
+    assert 'usage' in capsys.readouterr().out
 
 
 def test_no_fold_is_no_report(tmp_path: Path) -> None:
