@@ -2,7 +2,7 @@
 act_node's core per keypoint frame against the bare TFLite invoke of the same batch.
 
 The core's part is everything between a frame of keypoints and its actions: windows, features,
-invoke, decision. Both are measured in turn, frame by frame, so that they share the machine's mood.
+invoke, decision. Both are measured in turn, frame by frame, so that they meet the same load.
 """
 
 from __future__ import annotations

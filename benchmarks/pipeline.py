@@ -205,7 +205,7 @@ class Floor:
         for i in range(max(round(seconds * rate), 5)):
             begin = time.perf_counter()
             self._estimator.estimate(frames[i % len(frames)])
-            if limit.lets_through(round(i * 1e9 / rate)):
+            if limit.allows(round(i * 1e9 / rate)):
                 self._classifier.invoke(features)
             taken.append(time.perf_counter() - begin)
             time.sleep(max(1 / rate - taken[-1], 0))

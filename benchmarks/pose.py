@@ -2,7 +2,7 @@
 Pose networks on the demo clip against the bare TFLite invoke of the same network.
 
 The estimator's part is everything between an image and its people: checks, letterbox, invoke,
-mapping back. Both are measured in turn, image by image, so that they share the machine's mood.
+mapping back. Both are measured in turn, image by image, so that they meet the same load.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Training of AcT-µ: samples a second of our input pipeline and step, beside the 
 The other way is what the authors' code does, written anew: `tf.data` maps flip and noise sample by
 sample, `keras.layers.MultiHeadAttention`, `Model.fit`. Theirs is for TensorFlow 2.10, whose Keras
 compiles nothing with XLA; today's does so unasked, and is shown as well. All train the same network
-(the same number of parameters) on the same samples, epoch by epoch in turn, so that they share the
-machine's mood.
+(the same number of parameters) on the same samples, epoch by epoch in turn, so that they meet
+the same load.
 """
 
 from __future__ import annotations

@@ -37,8 +37,7 @@ from act_ros.evaluation.source import choose_topic, find_persons, read_frames
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.recordings.bags import Bag, BagError
-from act_ros.recordings.labels import UNKNOWN as UNKNOWN_LABEL
-from act_ros.recordings.labels import Label, LabelError, read_labels
+from act_ros.recordings.labels import UNKNOWN_LABEL, Label, LabelError, read_labels
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN
 

@@ -94,7 +94,7 @@ class ActionFilter:
             return float(self.probabilities[self.label_id])
         return float(self._answerable(self.probabilities).max())
 
-    def adjust(self, options: DecisionOptions, threshold: Threshold) -> None:
+    def reconfigure(self, options: DecisionOptions, threshold: Threshold) -> None:
         """Go on with other options and another threshold."""
         self._options, self._threshold = options, threshold
 

@@ -214,7 +214,7 @@ class ActionRecognizer:
                          bundle.num_frames)
             if subject.filter.probabilities is None:
                 subject.show_window(frames)
-            if frames >= bundle.min_frames and subject.limit.lets_through(stamp):
+            if frames >= bundle.min_frames and subject.limit.allows(stamp):
                 batches.setdefault(frames, []).append(subject)
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
@@ -295,7 +295,7 @@ class ActionRecognizer:
                 subject.filter.reset(subject.seen)
                 subject.attention = _NOTHING
             else:
-                subject.filter.adjust(decision, self._threshold)
+                subject.filter.reconfigure(decision, self._threshold)
 
 
 def _repaired(keypoints: np.ndarray, sane: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ class RateLimit:
         self.rate = rate
         self._due = 0
 
-    def lets_through(self, stamp: int) -> bool:
+    def allows(self, stamp: int) -> bool:
         """Whether the frame of ``stamp`` (nanoseconds) is within the rate."""
         if not self.rate:
             return True

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from act_ros.core.action import Status
 from act_ros.evaluation.report import number, percent, write_page
 from act_ros.evaluation.scores import NONE
-from act_ros.recordings.labels import UNKNOWN
+from act_ros.recordings.labels import UNKNOWN_LABEL
 
 # Moments of difference closer together than this (seconds) are one.
 _GAP = 0.5
@@ -162,10 +162,10 @@ def _answers(run: _Run) -> Iterator[tuple[float, float, dict[str, tuple[str, str
             for action in record['actions']:
                 status = action['status']
                 answer = action['label'] if status == Status.RECOGNIZED.name else (
-                    UNKNOWN if status == Status.UNKNOWN.name else NONE)
+                    UNKNOWN_LABEL if status == Status.UNKNOWN.name else NONE)
                 truth = action['truth']
                 if truth is not None and truth not in known:
-                    truth = UNKNOWN
+                    truth = UNKNOWN_LABEL
                 people[action['person_id']] = (answer, truth)
             yield record['stamp'], record['time'], people
 

@@ -13,7 +13,7 @@ from act_ros.core.skeletons import get_layout
 from act_ros.evaluation.scores import NONE, Segment
 from act_ros.evaluation.thumbnails import SHAPE, Gallery, Shot
 from act_ros.pictures.captions import label_colour
-from act_ros.recordings.labels import UNKNOWN
+from act_ros.recordings.labels import UNKNOWN_LABEL
 
 # Left, right and middle of the body.
 _BONES = {'l': '#ffb000', 'r': '#3ec5ff', '': '#f2f4f7'}
@@ -65,7 +65,7 @@ def label_colours(traces: Traces) -> dict[str, str]:
             seconds[name] = seconds.get(name, 0.0) + end - start
         for band in person['bands']:
             seconds.setdefault(band['label'], 0.0)
-    for status in ('BUFFERING', 'UNKNOWN', 'LOST', UNKNOWN, NONE):
+    for status in ('BUFFERING', 'UNKNOWN', 'LOST', UNKNOWN_LABEL, NONE):
         seconds.pop(status, None)
     names = sorted(seconds, key=lambda name: (-seconds[name], name))
     return {name: label_colour(name) for name in names}

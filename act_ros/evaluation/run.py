@@ -48,7 +48,7 @@ from act_ros.persons.models import create_estimator
 from act_ros.pictures.timeline import frame_line
 from act_ros.pictures.video import AnnotatedVideo
 from act_ros.recordings.bags import Bag, BagError
-from act_ros.recordings.labels import UNKNOWN, Label, read_labels
+from act_ros.recordings.labels import UNKNOWN_LABEL, Label, read_labels
 from act_ros.tflite.runtime import runtime_name
 
 # Frames that go through the network together; more makes it no faster.
@@ -122,7 +122,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
         labels = read_labels(job.labels, bag.start, bag.end, warnings) if job.labels else []
         images = find_images(bag)
         engine = _Engine(bag, kind, topic, job.settings, warnings)
-        _note_strangers(labels, engine.names, warnings)
+        _warn_of_strange_labels(labels, engine.names, warnings)
         scores = Scores(engine.names)
         info = bag.topics[topic]
         trace = Trace(engine.names, bag.start, bag.duration,
@@ -160,7 +160,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
             warnings.append(f'{error}. What could be read was evaluated: {scores.frames} frames')
         if progress:
             progress(done, info.num_messages)
-        _note_oddities(bag, kind, done, scores, truth, labels, engine, warnings)
+        _warn_of_gaps(bag, kind, done, scores, truth, labels, engine, warnings)
         if images and labels:
             gallery.fetch_images(bag.path, images, scores)
 
@@ -291,16 +291,18 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
             'runtime': runtime_name()}
 
 
-def _note_strangers(labels: list[Label], names: tuple[str, ...], warnings: list[str]) -> None:
+def _warn_of_strange_labels(
+    labels: list[Label], names: tuple[str, ...], warnings: list[str],
+) -> None:
     """Warn about labels that the model does not have."""
-    strange = sorted({label.label for label in labels} - set(names) - {UNKNOWN})
+    strange = sorted({label.label for label in labels} - set(names) - {UNKNOWN_LABEL})
     if strange:
         warnings.append(
             f'the model has no label {", ".join(strange)}: the right answer to them is '
-            f'{UNKNOWN!r}. It has: {", ".join(names)}')
+            f'{UNKNOWN_LABEL!r}. It has: {", ".join(names)}')
 
 
-def _note_oddities(
+def _warn_of_gaps(
     bag: Bag, kind: str, done: int, scores: Scores, truth: Truth, labels: list[Label],
     engine: _Engine, warnings: list[str],
 ) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from act_ros.core.action import Action, Status
 from act_ros.core.stamps import NANOSECONDS
-from act_ros.recordings.labels import UNKNOWN, Label
+from act_ros.recordings.labels import UNKNOWN_LABEL, Label
 
 NONE = 'none'
 BINS = 15
@@ -30,7 +30,7 @@ def answer_of(action: Action | None) -> str:
     """Return the label answered, ``unknown``, or ``none`` without an answer."""
     if action is None or action.status in (Status.BUFFERING, Status.LOST):
         return NONE
-    return action.label if action.status is Status.RECOGNIZED else UNKNOWN
+    return action.label if action.status is Status.RECOGNIZED else UNKNOWN_LABEL
 
 
 @dataclass(eq=False)
@@ -76,7 +76,7 @@ class Scores:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self.classes = (*(n for n in self.names if n != UNKNOWN), UNKNOWN, NONE)
+        self.classes = (*(n for n in self.names if n != UNKNOWN_LABEL), UNKNOWN_LABEL, NONE)
         self._index = {name: i for i, name in enumerate(self.classes)}
         self._class_of = {name: i for i, name in enumerate(self.names)}
         # Lists, not arrays: an element of an array takes ten times as long to count up.
@@ -102,7 +102,7 @@ class Scores:
 
     def truth_of(self, label: Label) -> str:
         """Return the class a label stands for: one the model does not have is ``unknown``."""
-        return label.label if label.label in self._class_of else UNKNOWN
+        return label.label if label.label in self._class_of else UNKNOWN_LABEL
 
     def segment_of(self, label: Label) -> Segment:
         """Return the account of a label."""
@@ -181,7 +181,7 @@ class Scores:
         none = self._index[NONE]
         rows = np.flatnonzero(occurs)
         involved = [i for i in np.flatnonzero(occurs + answered)
-                    if i != none and (self.classes[i] != UNKNOWN or occurs[i])]
+                    if i != none and (self.classes[i] != UNKNOWN_LABEL or occurs[i])]
         precision, recall, f1, support = precision_recall_fscore_support(
             truth, answer, labels=involved, sample_weight=weight, zero_division=0)
         given = answer != none

@@ -39,24 +39,24 @@ class ActWork(Work):
         self._output = self._model.output(self._health)
         drops: Counter[str] = Counter()
         self._drop_log = DropLog(node, drops)
-        self._health.watch(drops)
+        self._health.include_drops(drops)
         node.subscribe(KeypointArray, 'keypoints', self._act, LEVEL, is_raw=True)
         self._silence = SilenceLog(node, self._health.source, lambda: node.is_active)
 
     def _act(self, data: bytes, info: Mapping[str, Any]) -> None:
-        self._silence.heard()
-        self._health.heard(info.get('publication_sequence_number'))
+        self._silence.reset()
+        self._health.count_input(info.get('publication_sequence_number'))
         try:
             frame = read_keypoints(data)
         except ValueError as error:
-            self._drop_log.refuse('unreadable message', error, self._health)
+            self._drop_log.drop('unreadable message', error, self._health)
             return
         if self._output.publish(frame):
-            self._health.answered(self._node.age(frame.stamp), len(frame.persons))
+            self._health.count_answer(self._node.age(frame.stamp), len(frame.persons))
 
-    def adjust(self) -> None:
+    def reconfigure(self) -> None:
         """Take over the node's parameters."""
-        self._model.adjust()
+        self._model.reconfigure()
 
 
 def main() -> None:

@@ -31,8 +31,8 @@ class AnnotatorNode(Node):
     def __init__(self) -> None:
         super().__init__('annotator_node')
         self._annotator = Annotator(self)
-        self._settings = Parameters(self, OPTIONS, self._adjust)
-        self._adjust()
+        self._settings = Parameters(self, OPTIONS, self._reconfigure)
+        self._reconfigure()
         self._annotations = SynchronizedAnnotator(
             self, self._annotator, subscribe=self._subscribe)
         self._silence = SilenceLog(
@@ -53,10 +53,10 @@ class AnnotatorNode(Node):
             self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
 
     def _take_keypoints(self, msg: KeypointArray) -> None:
-        self._silence.heard()
+        self._silence.reset()
         self._annotations.add(frame_of_keypoints(msg))
 
-    def _adjust(self) -> None:
+    def _reconfigure(self) -> None:
         self._annotator.options = self._settings(DrawingOptions)
 
 

@@ -56,7 +56,7 @@ class HumansNode(Node):
         self._silence = SilenceLog(self, subscription.topic_name)
 
     def _tell(self, msg: KeypointArray) -> None:
-        self._silence.heard()
+        self._silence.reset()
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
         for person in frame_of_keypoints(msg).persons:

@@ -56,7 +56,7 @@ class MarkersNode(Node):
         self._camera = msg
 
     def _show(self, msg: KeypointArray) -> None:
-        self._silence.heard()
+        self._silence.reset()
         if not self._publisher.get_subscription_count():
             return
         try:

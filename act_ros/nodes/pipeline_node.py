@@ -47,13 +47,13 @@ class Camera:
         self._actions = model.output(health, name)
         self._persons = PersonOutput(node, estimator, health, name)
         self._annotator = Annotator(node, name)
-        self.adjust()
+        self.reconfigure()
         if not node.parameters(VideoOptions).source:
             self._input = ImageInput(node, health, self.process, name)
 
     def play(self, frame: Frame) -> None:
         """Take a frame of a video."""
-        self._health.heard()
+        self._health.count_input()
         self.process(frame)
 
     def process(self, frame: Frame) -> None:
@@ -62,13 +62,13 @@ class Camera:
             if not self._persons.find(frame):
                 return
             self._actions.publish(frame)
-            self._health.answered(self._node.age(frame.stamp), len(frame.persons))
+            self._health.count_answer(self._node.age(frame.stamp), len(frame.persons))
             self._persons.publish(frame)
             self._annotator.draw(frame)
 
-    def adjust(self) -> None:
+    def reconfigure(self) -> None:
         """Take over the node's parameters."""
-        self._persons.adjust()
+        self._persons.reconfigure()
         self._annotator.options = self._node.parameters(DrawingOptions)
 
 
@@ -94,7 +94,7 @@ class PipelineWork(Work):
         if video.source:
             self.health[0].source = video.source
             self._video = VideoInput(
-                self._node, video, self._node.surviving(self._cameras[0].play))
+                self._node, video, self._node.guarded(self._cameras[0].play))
             self._video.start()
 
     def stop(self) -> None:
@@ -102,11 +102,11 @@ class PipelineWork(Work):
         if self._video:
             self._video.close()
 
-    def adjust(self) -> None:
+    def reconfigure(self) -> None:
         """Take over the node's parameters."""
-        self._model.adjust()
+        self._model.reconfigure()
         for camera in self._cameras:
-            camera.adjust()
+            camera.reconfigure()
 
 
 def main() -> None:

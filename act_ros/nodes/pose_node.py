@@ -36,22 +36,22 @@ class PoseWork(Work):
         # Actions are made of these keypoints, elsewhere: they come back to be drawn.
         self._annotations = SynchronizedAnnotator(node, self._annotator, lambda: node.is_active)
         self._input = ImageInput(node, self._health, self._find)
-        self.adjust()
+        self.reconfigure()
         node.get_logger().info(f'pose network {estimator.name} is ready')
 
     def _find(self, frame: Frame) -> None:
         if self._output.find(frame):
             self._output.publish(frame)
-            self._health.answered(self._node.age(frame.stamp), len(frame.persons))
+            self._health.count_answer(self._node.age(frame.stamp), len(frame.persons))
             self._annotations.add(frame)
 
     def stop(self) -> None:
         """End; no message comes in any more."""
         self._annotations.close()
 
-    def adjust(self) -> None:
+    def reconfigure(self) -> None:
         """Take over the node's parameters."""
-        self._output.adjust()
+        self._output.reconfigure()
         self._annotator.options = self._node.parameters(DrawingOptions)
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 
-UNKNOWN = 'unknown'
+UNKNOWN_LABEL = 'unknown'
 _REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')
 
 

@@ -33,10 +33,10 @@ class ActionModel:
         self._outputs.append(made)
         return made
 
-    def adjust(self) -> None:
+    def reconfigure(self) -> None:
         """Take over the node's parameters."""
         for output in self._outputs:
-            output.adjust(self.classifier)
+            output.reconfigure(self.classifier)
 
     def _load(self, request: Any, response: Any) -> Any:
         """Answer `~/load_bundle`."""
@@ -45,14 +45,14 @@ class ActionModel:
             classifier = ActClassifier(request.bundle, threads)
             with self._node.lock:
                 for output in self._outputs:
-                    output.adjust(classifier)
+                    output.reconfigure(classifier)
                 self.classifier = classifier
-            self._node.parameters.overrule('bundle', request.bundle)
+            self._node.parameters.set_fixed('bundle', request.bundle)
         except USER_ERRORS as error:
-            self.adjust()
+            self.reconfigure()
             response.message = f'{self.classifier.bundle.name} stays in use: {error}'
             for output in self._outputs:
-                output.health.failed(f'cannot load the bundle: {error}')
+                output.health.record_error(f'cannot load the bundle: {error}')
             self._node.get_logger().error(f'cannot load the bundle: {error}')
             return response
         self._announce()
@@ -77,11 +77,11 @@ class ActionOutput:
         self._node, self.health = node, health
         self._recognizer = ActionRecognizer(classifier)
         self._drop_log = DropLog(node, self._recognizer.drops, camera)
-        health.watch(self._recognizer.drops)
-        self.adjust(classifier)
+        health.include_drops(self._recognizer.drops)
+        self.reconfigure(classifier)
         self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
 
-    def adjust(self, classifier: ActClassifier) -> None:
+    def reconfigure(self, classifier: ActClassifier) -> None:
         """Go on with a model and the node's parameters; ValueError where they do not fit."""
         act = self._node.parameters(ActOptions)
         self._recognizer.reconfigure(
@@ -97,9 +97,9 @@ class ActionOutput:
             with self.health.timed('recognition'):
                 frame.actions = self._recognizer.update(frame.stamp, frame.persons, frame.layout)
         except ValueError as error:
-            self._drop_log.refuse('unusable keypoints', error, self.health)
+            self._drop_log.drop('unusable keypoints', error, self.health)
             return False
-        self._drop_log.tell()
+        self._drop_log.update()
         if frame.actions is None:
             return False
         unknown = self._recognizer.unknown

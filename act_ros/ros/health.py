@@ -1,8 +1,7 @@
 """
-How a stream of frames fares: rates, ages, times, drops and errors, and whether that is well.
+The health of a stream of frames: rates, ages, times, drops and errors, and a level for them.
 
-What an operator wants to know of a node that nobody watches; the nodes tell it on ``/diagnostics``
-(REP-107).
+The nodes publish it on ``/diagnostics`` (REP-107).
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class HealthOptions(Options):
 
 
 class Level(IntEnum):
-    """How it is; the values are those of diagnostic_msgs/DiagnosticStatus."""
+    """Severity; the values are those of diagnostic_msgs/DiagnosticStatus."""
 
     OK = 0
     WARN = 1
@@ -44,7 +43,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Report:
-    """How it is at a moment: the level, one line that says why, and all figures as text."""
+    """Health at a moment: the level, one line that says why, and all figures as text."""
 
     level: Level
     message: str
@@ -83,7 +82,7 @@ class Recent:
 
 class Health:
     """
-    Keeps book of one stream of frames.
+    Measures one stream of frames.
 
     :param name: what it is about, such as a camera.
     :param source: where the frames come from, such as a topic.
@@ -107,15 +106,15 @@ class Health:
         self._persons = 0
         self._error, self._failed = '', -np.inf
 
-    def begin(self) -> None:
+    def restart(self) -> None:
         """Note that frames may come from now on: silence counts from here."""
         self._begin, self._number = self._clock(), None
 
-    def watch(self, drops: Counter[str]) -> None:
+    def include_drops(self, drops: Counter[str]) -> None:
         """Report these counts of frames and persons that were not used, by cause."""
         self._drops.append(drops)
 
-    def heard(self, number: int | None = None) -> None:
+    def count_input(self, number: int | None = None) -> None:
         """Note that a frame came in; gaps in the numbers that its sender gave are frames missed."""
         self._input.add(self._clock(), 0.0)
         if number is not None and self._number is not None:
@@ -124,19 +123,19 @@ class Health:
                 self._missed['replaced by a newer one, or lost on the way'] += gap
         self._number = number
 
-    def answered(self, age: float, persons: int) -> None:
+    def count_answer(self, age: float, persons: int) -> None:
         """Note an answer, ``age`` seconds after its frame's stamp, and how many it is about."""
         self._ages.add(self._clock(), age)
         self._persons = persons
 
-    def failed(self, error: str) -> None:
+    def record_error(self, error: str) -> None:
         """Note what went wrong."""
         self._error, self._failed = error, self._clock()
 
-    def broke(self, error: Exception) -> None:
+    def count_error(self, error: Exception) -> None:
         """Note a frame lost to an error that nobody foresaw."""
         self._missed['unforeseen error'] += 1
-        self.failed(f'{type(error).__name__}: {error}')
+        self.record_error(f'{type(error).__name__}: {error}')
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -147,9 +146,9 @@ class Health:
         self._times.setdefault(what, Recent()).add(now, now - start)
 
     def report(self, options: HealthOptions) -> Report:
-        """Return how it is now."""
+        """Return the present health."""
         now = self._clock()
-        level, message = self._judge(now, options)
+        level, message = self._assess(now, options)
         values = {
             'input': self.source,
             'input rate (Hz)': f'{self._input.rate(now, self._begin):.1f}',
@@ -169,7 +168,7 @@ class Health:
             f'{self._error} ({now - self._failed:.0f} s ago)' if self._error else 'none')
         return Report(level, message, values)
 
-    def _judge(self, now: float, options: HealthOptions) -> tuple[Level, str]:
+    def _assess(self, now: float, options: HealthOptions) -> tuple[Level, str]:
         silence = now - max(self._input.last, self._begin)
         if silence > options.max_silence:
             return Level.WARN, f'nothing on {self.source} for {silence:.1f} s'

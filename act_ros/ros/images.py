@@ -102,15 +102,15 @@ class ImageInput:
         self._silence = SilenceLog(node, topic, lambda: node.is_active)
         node.subscribe(kind, topic, self._receive, qos)
         health.source = topic
-        health.watch(self._drops)
+        health.include_drops(self._drops)
 
     def _receive(self, msg: Image | CompressedImage, info: Mapping[str, Any]) -> None:
-        self._silence.heard()
-        self._health.heard(info.get('publication_sequence_number'))
+        self._silence.reset()
+        self._health.count_input(info.get('publication_sequence_number'))
         try:
             frame = image_to_frame(msg, self._node.parameters(ImageOptions).max_pixels)
         except ValueError as error:
-            self._drop_log.refuse('unreadable image', error, self._health)
+            self._drop_log.drop('unreadable image', error, self._health)
             return
         self._on_frame(frame)
 

@@ -40,7 +40,7 @@ class Work:
     """
 
     health: Sequence[Health] = ()
-    """How each of its streams of frames fares."""
+    """The health of each of its streams of frames."""
 
     def start(self) -> None:
         """Begin; messages come in only afterwards."""
@@ -48,7 +48,7 @@ class Work:
     def stop(self) -> None:
         """End; no message comes in any more."""
 
-    def adjust(self) -> None:
+    def reconfigure(self) -> None:
         """Take over the node's parameters, some of which have changed."""
 
 
@@ -69,7 +69,7 @@ class ManagedNode(LifecycleNode):
         self._gate, self._is_starting = Gate(), False
         self._make_work, self._work = make_work, Work()
         # Models and topics may be changed, but not under the work that uses them.
-        self.parameters = Parameters(self, groups, self._adjust, is_managed=True)
+        self.parameters = Parameters(self, groups, self._reconfigure, is_managed=True)
         self.lock = threading.RLock()
         self._failure = ''
         self._diagnostics = Diagnostics(self, self._reports)
@@ -118,9 +118,9 @@ class ManagedNode(LifecycleNode):
         The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
         """
         return self.create_subscription(
-            kind, topic, self.surviving(callback), qos, callback_group=self._gate, raw=is_raw)
+            kind, topic, self.guarded(callback), qos, callback_group=self._gate, raw=is_raw)
 
-    def surviving(self, callback: Callable[..., None]) -> Callable[..., None]:
+    def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return a callback whose errors that nobody foresaw cost a frame, but not the node."""
         @wraps(callback)
         def call(*arguments: Any) -> None:
@@ -130,7 +130,7 @@ class ManagedNode(LifecycleNode):
                 if not self.context.ok():
                     raise  # told to stop in the middle of it
                 for health in self._work.health:
-                    health.broke(error)
+                    health.count_error(error)
                 self.get_logger().error(f'a frame is lost: {traceback.format_exc()}',
                                         throttle_duration_sec=THROTTLE)
         return call
@@ -196,9 +196,9 @@ class ManagedNode(LifecycleNode):
         with self._entities.record():
             self._work = self._make_work(self)
 
-    def _adjust(self) -> None:
+    def _reconfigure(self) -> None:
         with self.lock:
-            self._work.adjust()
+            self._work.reconfigure()
 
     def _reports(self) -> dict[str, Report]:
         """Return what `/diagnostics` is to tell."""
@@ -216,7 +216,7 @@ class ManagedNode(LifecycleNode):
             self._gate.forget_messages(self)  # they came while the node was inactive
         self._work.start()
         for health in self._work.health:
-            health.begin()
+            health.restart()
 
     def _stop(self) -> None:
         if self.is_active:

@@ -59,7 +59,7 @@ class Parameters:
         """Return the values of an option class."""
         return self._options[kind]  # type: ignore[return-value]
 
-    def overrule(self, name: str, value: Any) -> None:
+    def set_fixed(self, name: str, value: Any) -> None:
         """Set a fixed parameter to what is in use now."""
         self.is_locked = False
         try:

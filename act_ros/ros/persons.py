@@ -37,15 +37,15 @@ class PersonOutput:
         self._node, self._health = node, health
         self._finder = PersonFinder(estimator)
         self._limit = RateLimit()
-        self._spared: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
         self._drop_log = DropLog(node, self._finder.drops, camera)
-        health.watch(self._finder.drops)
-        health.watch(self._spared)
+        health.include_drops(self._finder.drops)
+        health.include_drops(self._skipped)
         self._keypoints = node.create_publisher(
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
-        self.adjust()
+        self.reconfigure()
 
-    def adjust(self) -> None:
+    def reconfigure(self) -> None:
         """Take over the node's parameters."""
         parameters = self._node.parameters
         self._finder.reconfigure(
@@ -56,12 +56,12 @@ class PersonOutput:
     def find(self, frame: Frame) -> bool:
         """Fill in the tracked persons of an image; False if it came too late, or too soon."""
         assert frame.image is not None
-        if not self._limit.lets_through(frame.stamp):
-            self._spared['above max_rate'] += 1
+        if not self._limit.allows(frame.stamp):
+            self._skipped['above max_rate'] += 1
             return False
         with self._health.timed('pose network and tracker'):
             persons = self._finder.update(frame.stamp, frame.image)
-        self._drop_log.tell()
+        self._drop_log.update()
         if persons is None:
             return False
         frame.persons, frame.layout = persons, self._finder.layout

@@ -1,4 +1,4 @@
-"""Start and stop a node like a good citizen of a robot."""
+"""Start, spin and stop a node: exit status and signals."""
 
 from __future__ import annotations
 

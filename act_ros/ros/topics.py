@@ -1,4 +1,4 @@
-"""What nodes share: how topics are kept, and what the log is told."""
+"""What nodes share of topics: qualities of service, names, and logs of drops and silence."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ def topic_of(camera: str, name: str) -> str:
 
 
 class DropLog:
-    """Tells the log what input was not used and why: a new cause at once, more now and then."""
+    """Logs what input was not used and why: a new cause at once, further counts now and then."""
 
     def __init__(self, node: Node, drops: Counter[str], camera: str = '') -> None:
         self._node, self._drops, self._about = node, drops, f'{camera}: ' if camera else ''
-        self._told: Counter[str] = Counter()
-        self._told_at = 0.0
+        self._logged: Counter[str] = Counter()
+        self._logged_at = 0.0
 
-    def refuse(self, cause: str, error: Exception, health: Health) -> None:
+    def drop(self, cause: str, error: Exception, health: Health) -> None:
         """Count input that cannot be used, and say why."""
         self._drops[cause] += 1
-        health.failed(str(error))
+        health.record_error(str(error))
         self._node.get_logger().error(
             f'{self._about}{error}', throttle_duration_sec=THROTTLE)
-        self.tell()
+        self.update()
 
-    def tell(self) -> None:
+    def update(self) -> None:
         """Warn if there is something new to say."""
-        if self._drops == self._told:
+        if self._drops == self._logged:
             return
         now = time.monotonic()
-        if self._drops.keys() == self._told.keys() and now - self._told_at < THROTTLE:
+        if self._drops.keys() == self._logged.keys() and now - self._logged_at < THROTTLE:
             return
-        self._told, self._told_at = self._drops.copy(), now
+        self._logged, self._logged_at = self._drops.copy(), now
         counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
         self._node.get_logger().warning(f'{self._about}dropped so far: {counts}')
 
 
 class SilenceLog:
-    """Warns while a topic is silent: the first thing an engineer asks for."""
+    """Warns while a topic is silent."""
 
     def __init__(
         self, node: Node, topic: str, is_listening: Callable[[], bool] = lambda: True,
@@ -70,8 +70,8 @@ class SilenceLog:
         # Steady time: a silent /clock must not silence the warning.
         node.create_timer(THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def heard(self) -> None:
-        """Note that a message came."""
+    def reset(self) -> None:
+        """Count the silence from now on: a message came."""
         self._heard = True
 
     def _check(self) -> None:

@@ -39,12 +39,12 @@ def test_stamps_that_are_taken_ascend_between_jumps(stamps: list[int], tolerance
 @pytest.mark.parametrize('jitter', [0.0, 0.2])
 def test_a_limited_rate_is_met(camera: float, rate: float, expected: float, jitter: float) -> None:
     limit, taken = RateLimit(rate), stamps(camera, 20.0, jitter)
-    count = sum(map(limit.lets_through, taken))
+    count = sum(map(limit.allows, taken))
     assert abs(count - 20.0 * expected) <= 2 + 0.05 * 20.0 * expected
 
 
 def test_a_limited_rate_knows_pauses_and_jumps() -> None:
     limit = RateLimit(1.0)
-    answers = [limit.lets_through(round(second * SECOND)) for second in (
+    answers = [limit.allows(round(second * SECOND)) for second in (
         100, 100.5, 101, 150, 150.1, 150.9, 20, 20.2, 21)]
     assert answers == [True, False, True, True, False, True, True, False, True]

@@ -28,7 +28,7 @@ def watch() -> Watch:
 def health(watch: Watch) -> Health:
     """Return the health of a camera that has just been switched on."""
     made = Health('front', '/front/image', watch)
-    made.begin()
+    made.restart()
     return made
 
 
@@ -36,8 +36,8 @@ def run(health: Health, watch: Watch, seconds: float, age: float = 0.05) -> None
     """Let frames come and be answered, twenty a second."""
     for _ in range(round(seconds * 20)):
         watch.now += 1 / 20
-        health.heard()
-        health.answered(age, 2)
+        health.count_input()
+        health.count_answer(age, 2)
 
 
 def told(health: Health) -> Report:
@@ -70,15 +70,15 @@ def test_silence_is_told_from_the_activation_on(health: Health, watch: Watch) ->
     assert report.message == 'nothing on /front/image for 60.0 s'
     assert (report.values['input rate (Hz)'], report.values['last input (s ago)']) == (
         '0.0', '60.0')
-    health.begin()
+    health.restart()
     assert told(health).level is Level.OK
 
 
 def test_input_without_answers(health: Health, watch: Watch) -> None:
     for _ in range(50):
         watch.now += 0.1
-        health.heard()
-        health.failed('image cut off')
+        health.count_input()
+        health.record_error('image cut off')
     report = told(health)
     assert report.level is Level.WARN
     assert report.message == 'no answer for 5.0 s, though input comes: image cut off'
@@ -98,7 +98,7 @@ def test_stale_answers(health: Health, watch: Watch) -> None:
 
 def test_an_error_is_a_warning_for_a_while_and_remembered(health: Health, watch: Watch) -> None:
     run(health, watch, 1.0)
-    health.failed('no such bundle')
+    health.record_error('no such bundle')
     assert (told(health).level, told(health).message) == (Level.WARN, 'no such bundle')
     run(health, watch, 20.0)
     assert told(health).level is Level.OK
@@ -118,12 +118,12 @@ def test_times_are_of_the_last_seconds(health: Health, watch: Watch) -> None:
 
 def test_drops_by_cause_and_gaps_in_the_numbers(health: Health, watch: Watch) -> None:
     late = Counter({'late or repeated stamp': 3})
-    health.watch(late)
-    health.watch(Counter({'unreadable image': 1, 'late or repeated stamp': 2}))
+    health.include_drops(late)
+    health.include_drops(Counter({'unreadable image': 1, 'late or repeated stamp': 2}))
     for number in (7, 8, 11, 5, 6, None, 90, 91, 2_000_000, 2_000_001):
-        health.heard(number)
-    health.begin()
-    health.heard(2_000_050)
+        health.count_input(number)
+    health.restart()
+    health.count_input(2_000_050)
     values = told(health).values
     assert values['dropped: late or repeated stamp'] == '5'
     assert values['dropped: unreadable image'] == '1'
