@@ -66,9 +66,18 @@ EXTRAS = {
     ],
     'behaviours': ['py_trees>=2.2'],
     'demo': ['matplotlib>=3.5', 'tqdm>=4.66.3'],
-    'evaluation': ['Jinja2>=3.1.6', 'rosbags>=0.11,<0.12', 'scikit-learn>=1.5', 'tqdm>=4.66.3'],
+    'evaluation': [
+        'Jinja2>=3.1.6',
+        'apsw>=3.40',
+        'rosbags>=0.11,<0.12',
+        'scikit-learn>=1.5',
+        'tqdm>=4.66.3',
+    ],
     'training': [
+        'apsw>=3.40',
+        'h5py>=3.8',
         'matplotlib>=3.5',
+        'protobuf>=4.21',
         'rosbags>=0.11,<0.12',
         'scikit-learn>=1.5',
         'tensorflow>=2.16',
@@ -77,6 +86,7 @@ EXTRAS = {
     'search': ['optuna>=3.2', 'tensorboard>=2.16'],
     'cluster': ['ray>=2.52'],
     'test': [
+        'flatbuffers>=2',
         'hypothesis>=6',
         'import-linter>=2.5',
         'mpose==1.2',

@@ -182,7 +182,7 @@ def export_bundle(
         print(f'balanced accuracy on them: Keras {before:.4f}, file {after:.4f}')
         metrics['export'] |= {'balanced_accuracy_keras': round(before, 4),
                               'balanced_accuracy_file': round(after, 4)}
-    if members[0].input_shape[-1] != num_features(LAYOUT):
+    if members[0].input_shape[-1] != num_features(LAYOUT, config.normalisation):
         raise ExportError(f'the model does not read the features of {LAYOUT}')
     bundle = Bundle(
         name=name or config.name, labels=config.labels, layout=LAYOUT,

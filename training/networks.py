@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from act_ros.actions.bundle import BundleError, load_bundle
-from act_ros.actions.features import CHANNELS, MPOSE, num_features
+from act_ros.actions.features import MPOSE, num_features
 from act_ros.core.skeletons import get_layout, joint_sources
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays, write_whole
@@ -67,7 +67,8 @@ def load_network(path: str | Path, member: int = 0) -> Network:
     if path.is_dir():
         weights = path / f'member_{member}' / f'member{WEIGHTS}'
         config = read_run(path)
-        model = build(config.model, config.num_frames, num_features(LAYOUT), config.num_outputs)
+        model = build(config.model, config.num_frames,
+                      num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate, config.normalisation)
     elif path.name.endswith(WEIGHTS):
@@ -159,5 +160,5 @@ def _reorder(network: Network) -> None:
         raise ValueError(f'start_from: the network reads the layout {network.layout!r}, whose '
                          f'joints are not those of {LAYOUT!r}')
     kernel = network.model.get_layer('projection').kernel
-    by_joint = kernel.numpy().reshape(len(have), CHANNELS, -1)
+    by_joint = kernel.numpy().reshape(len(have), kernel.shape[0] // len(have), -1)
     kernel.assign(by_joint[[i for (i,) in sources]].reshape(kernel.shape))

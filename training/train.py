@@ -17,7 +17,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from training.augmentation import WindowSampler
+from act_ros.actions.features import num_features
+from training.augmentation import LAYOUT, WindowSampler
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import TrainConfig, keep_settings, load_config
 from training.data import load_data, load_errors
@@ -92,7 +93,8 @@ def make_trainer(
     """Return what trains the ``number``-th network of a run, whose teachers are in its folder."""
     def network() -> keras.Model:
         options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
-        model = build(config.model, config.num_frames, num_classes=config.num_outputs, **options)
+        model = build(config.model, config.num_frames, num_features(LAYOUT, config.normalisation),
+                      config.num_outputs, **options)
         if config.start_from:
             transfer(model, config)
         return model

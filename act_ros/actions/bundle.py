@@ -63,7 +63,7 @@ class Bundle:
     @property
     def num_features(self) -> int:
         """Features F a frame."""
-        return num_features(self.layout)
+        return num_features(self.layout, self.normalisation)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'labels', tuple(self.labels))

@@ -26,7 +26,11 @@ SEEN = 'seen-v1'
 what is seen of the body, so that who comes nearer grows; velocities as in `MOTION`, but 0 at first.
 """
 
-NORMALISATIONS = (MPOSE, MOTION, SEEN)
+SCORED = 'score-v1'
+"""Of the weights that the paper's authors published later: x and y as in `MPOSE`, then the score,
+and no velocities."""
+
+NORMALISATIONS = (MPOSE, MOTION, SEEN, SCORED)
 """What a model bundle may name; a network is only ever fed with the features it learned from."""
 
 CHANNELS = 4
@@ -47,9 +51,9 @@ _TORSO_OF_SHOULDERS, _TORSO_OF_HEAD = 1.4, 2.4
 _OUTPUT_LAYOUT = {'coco17': 'mpose13_coco', 'body25': 'mpose13_openpose'}
 
 
-def num_features(layout: str) -> int:
+def num_features(layout: str, normalisation: str = MPOSE) -> int:
     """Return the length F of a frame's feature vector in the output layout ``layout``."""
-    return CHANNELS * len(get_layout(layout).joints)
+    return (3 if normalisation == SCORED else CHANNELS) * len(get_layout(layout).joints)
 
 
 def extract_features(
@@ -67,7 +71,8 @@ def extract_features(
     :param output_layout: joints and order of the features; by default the 13-joint MPOSE layout
         that belongs to ``layout``. ``'coco17'`` gives the 68 features of the paper's PoseNet runs.
     :param normalisation: one of `NORMALISATIONS`: that of the network's bundle.
-    :returns: (..., T, F), float64 for float64 input, else float32; joint by joint x, y, vx, vy.
+    :returns: (..., T, F), float64 for float64 input, else float32; joint by joint x, y, vx, vy,
+        as `SCORED` x, y, score (1 where there is none).
     :raises ValueError: on a wrong shape, an unknown layout or normalisation, or values that are not
         finite.
     """
@@ -88,6 +93,9 @@ def extract_features(
     if normalisation == SEEN:
         _refuse_infinite(keypoints[..., :2])
         return _of_seen(reduce_joints(keypoints, layout, joints), joints)
+    if normalisation == SCORED:
+        _refuse_infinite(keypoints)
+        return _with_scores(keypoints, layout, joints)
     kind, pair = (np.float64, np.complex128) if keypoints.dtype == np.float64 else (
         np.float32, np.complex64)
     # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
@@ -196,6 +204,21 @@ def _of_seen(poses: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
     features[..., 1:, :, 2:] = np.diff(place, axis=-3) * place.dtype.type(_MOTION_FRAMES)
     features *= seen[..., None, :, None] / size
     return features.reshape(*place.shape[:-2], -1)
+
+
+def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:
+    """Return the features (..., T, 3 J) of `SCORED` for windows of poses (..., T, K, 2 or 3)."""
+    if keypoints.dtype != np.float64:
+        keypoints = keypoints.astype(np.float32)
+    if keypoints.shape[-1] == 2:
+        keypoints = np.concatenate((keypoints, np.ones_like(keypoints[..., :1])), axis=-1)
+    points = np.moveaxis(keypoints, -2, 0)
+    *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
+    poses = np.stack([_mean(points, indices) for indices in sources], axis=-2)
+    neck, mid_hip = (_mean(points, indices)[..., :2] for indices in (neck_of, mid_hip_of))
+    torso = np.maximum(np.linalg.norm(neck - mid_hip, axis=-1), 1)[..., None, None]
+    poses[..., :2] = (poses[..., :2] - neck[..., None, :]) / torso
+    return poses.reshape(*poses.shape[:-2], -1)
 
 
 def _middle(

@@ -12,7 +12,7 @@ from synthetic import LABELS, bundle_of, motion_weights, pose, tiny_model
 
 from act_ros.actions.bundle import save_bundle
 from act_ros.actions.classifier import ActClassifier
-from act_ros.actions.features import NORMALISATIONS, extract_features
+from act_ros.actions.features import MOTION, MPOSE, SEEN, extract_features
 from act_ros.core.skeletons import get_layout
 
 
@@ -48,7 +48,7 @@ def test_a_batch_equals_one_by_one(
     np.testing.assert_array_equal(together, classifier.classify(keypoints, 'coco17'))
 
 
-@pytest.mark.parametrize('normalisation', NORMALISATIONS)
+@pytest.mark.parametrize('normalisation', (MPOSE, MOTION, SEEN))
 def test_probabilities_are_the_softmax_of_the_network(
     tmp_path: Path, normalisation: str,
 ) -> None:

@@ -34,7 +34,9 @@ def random_poses(layout: str, shape: tuple[int, ...] = (4, 30), seed: int = 0) -
     return rng.uniform((0.0, 0.0, 0.1), (480.0, 360.0, 1.0), (*shape, joints, 3))
 
 
-def by_mpose(extractor: str, keypoints: np.ndarray, velocities_first: bool) -> np.ndarray:
+def by_mpose(
+    extractor: str, keypoints: np.ndarray, velocities_first: bool = False, scores: bool = False,
+) -> np.ndarray:
     """Return what the mpose package itself makes of (N, 30, K, 3) poses."""
     mpose: Any = pytest.importorskip('mpose')
     dataset = mpose.MPOSE.__new__(mpose.MPOSE)  # its constructor downloads the data set
@@ -45,6 +47,10 @@ def by_mpose(extractor: str, keypoints: np.ndarray, velocities_first: bool) -> n
     nobody = np.zeros(len(keypoints))
     dataset.load_data(data=(keypoints.copy(), nobody, keypoints.copy(), nobody))
     dataset.reduce_keypoints()
+    if scores:
+        dataset.scale_and_center()
+        dataset.flatten_features()
+        return dataset.X_train
     if velocities_first:  # it computes them again after scaling
         dataset.add_velocities()
         dataset.scale_and_center()
@@ -95,12 +101,13 @@ def test_a_mirrored_person_has_mirrored_features(layout: str, normalisation: str
     output = get_layout('mpose13_coco' if layout == 'coco17' else layout)
 
     def by_joint(features: np.ndarray) -> np.ndarray:
-        return features.reshape(*features.shape[:-1], len(output.joints), 4)
+        return features.reshape(*features.shape[:-1], len(output.joints), -1)
 
     np.testing.assert_allclose(
         by_joint(extract_features(flipped, layout, normalisation=normalisation)),
         by_joint(extract_features(keypoints, layout, normalisation=normalisation))[
-            ..., output.mirror, :] * (-1, 1, -1, 1), atol=1e-9)
+            ..., output.mirror, :] * ((-1, 1, 1) if normalisation == 'score-v1' else
+                                      (-1, 1, -1, 1)), atol=1e-9)
 
 
 def test_velocities_are_differences_and_the_first_is_the_pose() -> None:
@@ -199,6 +206,17 @@ def test_layouts_are_converted_by_joint_name() -> None:
              for joint in get_layout('mpose13_coco').joints]
     columns = [get_layout('mpose13_openpose').joints.index(joint) for joint in order]
     np.testing.assert_allclose(features.reshape(4, 30, 13, 4), own[:, :, columns], atol=1e-12)
+
+
+@pytest.mark.parametrize(('extractor', 'layout'), EXTRACTORS)
+def test_scores_take_the_place_of_velocities(extractor: str, layout: str) -> None:
+    """As in the authors' later weights: 39 features."""
+    keypoints = random_poses(layout)
+    features = extract_features(keypoints, layout, normalisation='score-v1')
+    assert features.shape[-1] == 39 == num_features('mpose13_coco', 'score-v1')
+    np.testing.assert_allclose(features, by_mpose(extractor, keypoints, scores=True), atol=1e-6)
+    unscored = extract_features(keypoints[..., :2], layout, normalisation='score-v1')
+    np.testing.assert_allclose(unscored[..., 2::3], 1)
 
 
 def test_the_paper_s_feature_counts() -> None:

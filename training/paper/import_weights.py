@@ -6,8 +6,9 @@ Weights trained on MPOSE2021 become a bundle that the robot runs.
     python -m training.paper.import_weights --folds runs/mpose/openpose/split_1/act_mu/fold_*.npz \\
         --name act_mu_mpose --output models
 
-Reads the Keras ``.h5`` weights that https://github.com/PIC4SeR/AcT writes and offers, or the folds
-of our own `training.paper.benchmark`. Several files become one ensemble. What they do not say has a
+Reads the Keras ``.h5`` weights that https://github.com/PIC4SeR/AcT writes and offers (with
+velocities, or with scores in their place, as the number of their inputs tells), or the folds of our
+own `training.paper.benchmark`. Several files become one ensemble. What they do not say has a
 default: the 20 labels of MPOSE2021, its 30 frames a second, and windows of two thirds of their
 length or more, as its clips have. Folds hold validation data, on which temperature and threshold
 are fitted; ``.h5`` files do not: a temperature of 1 and a threshold of 0.5. Beside the bundle
@@ -30,7 +31,7 @@ import keras
 import numpy as np
 
 from act_ros.actions.bundle import Bundle, save_bundle
-from act_ros.actions.features import extract_features, num_features
+from act_ros.actions.features import MPOSE, SCORED, extract_features, num_features
 from act_ros.core.skeletons import LAYOUTS, get_layout
 from training.checkpoint import CheckpointError, read_arrays
 from training.datasets.labels import MPOSE_LABELS
@@ -218,10 +219,13 @@ def import_weights(
 
     :raises WeightsError: the files do not fit the size, the layout, the labels or each other.
     """
+    paths = without_copies(paths)
     members = [read_h5(path, size) for path in paths]
+    normalisation = next((name for name in (MPOSE, SCORED)
+                          if num_features(layout, name) == members[0].num_features), MPOSE)
     for path, weights in zip(paths, members, strict=True):
         for what, actual, wanted, source in (
-                ('features a frame', weights.num_features, num_features(layout),
+                ('features a frame', weights.num_features, num_features(layout, normalisation),
                  f'layout {layout!r}'),
                 ('classes', weights.num_classes, len(labels), 'the list of labels'),
                 ('frames', weights.num_frames, members[0].num_frames, str(paths[0]))):
@@ -230,8 +234,9 @@ def import_weights(
     frames = members[0].num_frames
     return _write(
         [to_keras(weights, size) for weights in members], directory, quantisation,
-        walking_windows(layout, frames),
+        walking_windows(layout, frames, normalisation),
         name=name or paths[0].stem, labels=tuple(labels), layout=layout,
+        normalisation=normalisation,
         num_frames=frames, min_frames=_shortest(min_frames, frames),
         frame_rate=frame_rate, temperature=temperature, unknown_threshold=threshold,
         attention=attention, license=license_text or 'that of the weight files',
@@ -316,14 +321,27 @@ def _write(
     return path
 
 
-def walking_windows(layout: str, num_frames: int, count: int = 16) -> np.ndarray:
+def without_copies(paths: Sequence[Path]) -> list[Path]:
+    """Leave out what macOS adds to an archive beside each file, and say so."""
+    copies = [path for path in paths if '__MACOSX' in path.parts or path.name.startswith('._')]
+    for path in copies:
+        print(f'left out {path}: it holds no weights, macOS added it to the archive')
+    if len(copies) == len(paths):
+        raise WeightsError(f'{paths[0]} holds no weights: give the file of that name outside of '
+                           f'__MACOSX')
+    return [path for path in paths if path not in copies]
+
+
+def walking_windows(
+    layout: str, num_frames: int, normalisation: str = MPOSE, count: int = 16,
+) -> np.ndarray:
     """Return features (N, T, F) of made-up bodies in motion, to try a network out."""
     rng = np.random.default_rng(0)
     joints = len(get_layout(layout).joints)
     body = rng.uniform(100, 400, (count, 1, joints, 2))
     t = np.arange(num_frames)[:, None, None] / num_frames
     swing = 40 * np.sin(2 * np.pi * (2 * t + rng.random((count, 1, joints, 1))))
-    return extract_features((body + swing).astype(np.float32), layout, layout)
+    return extract_features((body + swing).astype(np.float32), layout, layout, normalisation)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -149,6 +149,28 @@ def test_the_bundle_says_what_the_formula_says(
                                    atol=2e-5)
 
 
+def test_the_authors_later_weights_read_scores(
+    tmp_path: Path, windows: np.ndarray, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They have 39 inputs; what macOS put into their archive is left out with a word."""
+    layers = random_layers('mu', 39)
+    file = write_h5(tmp_path / 'AcT_micro_1_0.h5', layers)
+    copy = tmp_path / '__MACOSX' / '._AcT_micro_1_0.h5'
+    copy.parent.mkdir()
+    copy.write_bytes(b'\x00\x05\x16\x07Mac OS X')
+    common = ['--size', 'mu', '--layout', 'mpose13_openpose', '--output', str(tmp_path)]
+    import_weights.main(['--h5', str(file), str(copy), *common])
+    assert f'left out {copy}' in capsys.readouterr().out
+    classifier = ActClassifier(tmp_path / 'AcT_micro_1_0.tflite')
+    assert classifier.bundle.normalisation == 'score-v1'
+    features = extract_features(windows, 'body25', 'mpose13_openpose', 'score-v1')
+    expected = softmax(formula(layers, features.astype(np.float64), 1))
+    np.testing.assert_allclose(classifier.classify(windows, 'body25'), expected, atol=2e-5)
+    with pytest.raises(SystemExit):
+        import_weights.main(['--h5', str(copy), *common])
+    assert 'outside of __MACOSX' in capsys.readouterr().err
+
+
 def test_several_files_become_an_ensemble_of_their_own_labels_and_layout(tmp_path: Path) -> None:
     folds = [random_layers('mu', 68, 3, seed=seed) for seed in (1, 2)]
     files = [write_h5(tmp_path / f'fold{i}.h5', layers) for i, layers in enumerate(folds)]
