@@ -161,6 +161,8 @@ class Recorder:
             count, frames = read_persons(bag, topic, pose_model, num_threads)
             collect(tqdm(frames, name, count, unit='frame', disable=not sys.stderr.isatty()),
                     segments)
+            if losses := bag.losses():
+                print(f'{name}: {losses}', file=sys.stderr)
         for segment in segments:
             try:
                 self._add(segment, choose_person(segment), name)

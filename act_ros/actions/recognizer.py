@@ -44,7 +44,7 @@ class WindowOptions(Options):
         low=0.0, high=60.0)
     max_rate: float = option(
         10.0, 'How often a second each person is classified at most; in the frames between, the '
-        'last answer stands. 0 classifies in every frame.', low=0.0, high=1000.0)
+        'last answer stands. 0 classifies in every frame.', low=0.0, high=1000.0, least=0.01)
     max_persons: int = option(
         64, 'Most persons handled at once; further ones are dropped, lowest score first.',
         low=1, high=1000)

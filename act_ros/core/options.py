@@ -13,15 +13,17 @@ from typing import Any
 
 def option(
     default: Any, doc: str, *, low: float | None = None, high: float | None = None,
-    choices: tuple[str, ...] = (), fixed: bool = False,
+    choices: tuple[str, ...] = (), fixed: bool = False, least: float | None = None,
 ) -> Any:
     """
     Declare an option of an `Options` class: default, one-line explanation, closed range.
 
-    One that is ``fixed`` cannot be changed while a node is at work.
+    One that is ``fixed`` cannot be changed while a node is at work. One with a ``least`` is that
+    much, or 0.
     """
     return dataclasses.field(default=default, metadata={
-        'doc': doc, 'low': low, 'high': high, 'choices': choices, 'fixed': fixed})
+        'doc': doc, 'low': low, 'high': high, 'choices': choices, 'fixed': fixed,
+        'least': least})
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class Options:
             low, high, choices = meta.get('low'), meta.get('high'), meta.get('choices')
             if low is not None and not value >= low or high is not None and not value <= high:
                 raise ValueError(f'{item.name} is {value}, but must lie in [{low}, {high}]')
+            least = meta.get('least')
+            if least is not None and 0 < value < least:
+                raise ValueError(f'{item.name} is {value}, but must be 0 or at least {least}')
             if choices and value not in choices:
                 raise ValueError(
                     f'{item.name} is {value!r}, but must be one of: {", ".join(choices)}')

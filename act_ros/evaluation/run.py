@@ -118,7 +118,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
     with ExitStack() as stack:
         bag = stack.enter_context(Bag(job.bag))
         kind, topic = choose_topic(bag, job.topic)
-        warnings: list[str] = []
+        warnings = list(job.settings.warnings)
         labels = read_labels(job.labels, bag.start, bag.end, warnings) if job.labels else []
         images = find_images(bag)
         engine = _Engine(bag, kind, topic, job.settings, warnings)
@@ -307,6 +307,8 @@ def _warn_of_gaps(
     engine: _Engine, warnings: list[str],
 ) -> None:
     """Warn about what makes the figures less than they seem."""
+    if losses := bag.losses():
+        warnings.append(losses)
     if bag.unstamped:
         warnings.append(
             f'{bag.unstamped} of {done} messages have no stamp; the time of recording served '

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +16,7 @@ from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.options import Options
+from act_ros.core.text import printable
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
 
@@ -23,23 +25,49 @@ _KINDS: dict[type, tuple[type, ...]] = {
     bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}
 
 
+# Bytes; more than any parameter file has.
+_LARGEST = 1 << 20
+# How alike two names are of which one may be a slip of the other.
+_ALIKE = 0.85
+
+
 class SettingsError(ValueError):
-    """A parameter file that cannot be used; the message says where and why."""
+    """A parameter file that cannot be used; the message, fit for a terminal, says where and why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, 1000))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as ROS takes it: without aliases, of which a few lines can stand for gigabytes."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError(f'line {self.peek_event().start_mark.line + 1} has an alias (*), '
+                                 'which ROS does not take')
+        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of the pose and the action side, as `pose_node` and `act_node` take them."""
+    """
+    Options of the pose and the action side, as `pose_node` and `act_node` take them.
+
+    ``warnings`` tells what of a parameter file did not count.
+    """
 
     pose: PoseOptions = field(default_factory=PoseOptions)
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     act: ActOptions = field(default_factory=ActOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     decision: DecisionOptions = field(default_factory=DecisionOptions)
+    warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        del values['warnings']
+        return values
 
 
 _SECTIONS: dict[str, dict[str, tuple[str, type[Options]]]] = {
@@ -54,25 +82,36 @@ def read_settings(path: Path | None = None, bundle: str | None = None) -> Settin
     Return the settings of a ROS parameter file; without one, the defaults.
 
     The sections of `pose_node` and `act_node` count, under any namespace or wildcard. Parameters
-    the evaluation has no use for (``use_sim_time``, ``transport``) are passed over.
+    the evaluation has no use for (``use_sim_time``, ``transport``) are passed over; names that look
+    like slips are told.
 
     :param bundle: wins over the file.
     :raises SettingsError: no such file, or a value that the node would refuse.
     """
     values: dict[str, Any] = {}
     sections = _read(path) if path else {}
+    warnings: list[str] = []
     for node, parts in _SECTIONS.items():
-        given = _parameters_of(node, sections)
+        where = f'{path}: {node}'
+        given = _parameters_of(node, sections, where, warnings)
         if bundle and node == 'act_node':
             given['bundle'] = bundle
         for name, (prefix, kind) in parts.items():
-            values[name] = _make(kind, prefix, given, f'{path}: {node}')
-    return Settings(**values)
+            values[name] = _make(kind, prefix, given, where)
+        warnings += _slips(given, parts, where)
+    return Settings(**values, warnings=tuple(printable(text, 1000) for text in warnings))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        sections = yaml.safe_load(path.read_text(encoding='utf-8'))
+        if path.exists() and not path.is_file():
+            raise SettingsError(f'cannot read the parameters {path}: it is no file')
+        if path.stat().st_size > _LARGEST:
+            raise SettingsError(f'cannot read the parameters {path}: it has more than {_LARGEST} '
+                                'bytes')
+        sections = yaml.load(path.read_text(encoding='utf-8'), _Loader)
+    except RecursionError:
+        raise SettingsError(f'cannot read the parameters {path}: too many levels') from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f'cannot read the parameters {path}: {error}') from error
     if not isinstance(sections, dict) or not all(
@@ -82,7 +121,9 @@ def _read(path: Path) -> dict[str, Any]:
     return sections
 
 
-def _parameters_of(node: str, sections: dict[str, Any]) -> dict[str, Any]:
+def _parameters_of(
+    node: str, sections: dict[str, Any], where: str, warnings: list[str],
+) -> dict[str, Any]:
     """Return a node's parameters by full name; of several sections the later one wins."""
     found: dict[str, Any] = {}
 
@@ -94,8 +135,15 @@ def _parameters_of(node: str, sections: dict[str, Any]) -> dict[str, Any]:
                 found[f'{prefix}{key}'] = value
 
     for pattern, section in sections.items():
-        if fnmatchcase(node, str(pattern).rsplit('/', 1)[-1]):
-            flatten('', section.get('ros__parameters') or {})
+        if not fnmatchcase(node, str(pattern).rsplit('/', 1)[-1]):
+            continue
+        if section and 'ros__parameters' not in section:
+            warnings.append(f'{where}: nothing of it counts, for want of the level ros__parameters')
+        parameters = section.get('ros__parameters') or {}
+        if not isinstance(parameters, dict):
+            raise SettingsError(f'{where}: ros__parameters must map names to values, not be '
+                                f'{parameters!r}')
+        flatten('', parameters)
     return found
 
 
@@ -109,17 +157,30 @@ def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
         if not key.startswith(start) or '.' in name:
             continue
         if name not in fields:
-            near = difflib.get_close_matches(name, fields, 1)
-            if near and prefix:  # without a prefix it may be anything that a node declares
-                raise SettingsError(f'{where} has no parameter {key}; did you mean '
-                                    f'{start}{near[0]}?')
             continue
         default: Any = fields[name].default
         if not isinstance(value, _KINDS[type(default)]) or isinstance(
                 value, bool) != isinstance(default, bool):
             raise SettingsError(f'{where}: {key} must be {type(default).__name__}, not {value!r}')
+        if isinstance(value, list) and not all(isinstance(part, str) for part in value):
+            raise SettingsError(f'{where}: {key} must be a list of strings, not {value!r}')
         values[name] = type(default)(value)
     try:
         return kind(**values)
     except ValueError as error:
         raise SettingsError(f'{where}: parameter {start}{error}') from error
+
+
+def _slips(
+    given: Iterable[str], parts: Mapping[str, tuple[str, type[Options]]], where: str,
+) -> Iterator[str]:
+    """Yield what to say of names that no option has, but that look as if they should."""
+    known = [f'{prefix}.{item.name}' if prefix else item.name
+             for prefix, kind in parts.values() for item in dataclasses.fields(kind)]
+    groups = {prefix for prefix, _ in parts.values() if prefix}
+    for key in given:
+        near = difflib.get_close_matches(key, known, 1, _ALIKE)
+        # Without one of these prefixes it may be anything else that the node declares.
+        if key not in known and (near or key.rpartition('.')[0] in groups):
+            yield (f'{where} has no parameter {key}, which does not count'
+                   + (f'; did you mean {near[0]}?' if near else ''))

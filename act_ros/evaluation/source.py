@@ -10,7 +10,6 @@ import numpy as np
 
 from act_ros.core.action import Status
 from act_ros.core.frame import Frame
-from act_ros.core.stamps import NANOSECONDS
 from act_ros.persons.decoding import decode
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.images import ImageError
@@ -81,16 +80,16 @@ def read_frames(bag: Bag, kind: str, topic: str, images: str | None = None) -> I
 
 def read_images(bag: Bag, topic: str) -> Iterator[Frame]:
     """
-    Yield the decoded images of a topic.
+    Yield the decoded images of a topic; the bag counts those that cannot be decoded.
 
-    :raises BagError: where the bag is cut off or damaged, or an image cannot be decoded.
+    :raises BagError: where the bag is cut off or damaged.
     """
     for frame, message in bag.images(topic):
         try:
             frame.image = decode(message)
         except ImageError as error:
-            second = (frame.time - bag.start) / NANOSECONDS
-            raise BagError(f'{bag.path}: {topic} at {second:.3f} s: {error}') from error
+            bag.note_unreadable(topic, frame.time, error)
+            continue
         frame.size = frame.image.shape[1::-1]
         yield frame
 

@@ -12,7 +12,7 @@ Messages are taken by the definition that the bag carries; a bag without one, by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,9 @@ from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
+from act_ros.core.text import printable
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
+from act_ros.recordings.unpacking import UnpackError, limit_unpacking
 
 KEYPOINTS, ACTIONS = 'act_ros/msg/KeypointArray', 'act_ros/msg/ActionArray'
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
@@ -30,7 +32,10 @@ _STORAGES = ('.mcap', '.db3')
 
 
 class BagError(ValueError):
-    """A bag that cannot be used; the message says which, why and what to do."""
+    """A bag that cannot be used; the message, fit for a terminal, says which, why, what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message, 2000))
 
 
 class Topic(NamedTuple):
@@ -46,7 +51,7 @@ class Bag:
 
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
-    header's stamp was empty.
+    header's stamp was empty, ``unreadable`` the images that could not be decoded.
 
     A file that was never finished or is cut off is read as far as it goes; the error that says so
     comes after its last message.
@@ -60,7 +65,8 @@ class Bag:
         self.path = Path(path)
         self._files = _find_files(self.path)
         self._stack = ExitStack()
-        self.unstamped = 0
+        self.unstamped = self.unreadable = 0
+        self._first_unreadable = ''
         self._damage: Exception | None = None
 
     def __enter__(self) -> Bag:
@@ -69,6 +75,7 @@ class Bag:
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 'reading bags needs the rosbags package: pip install rosbags') from error
+        limit_unpacking()
         try:
             self._readers = [self._stack.enter_context(Reader(file)) for file in self._files]
         except Exception as error:  # rosbags, sqlite and the file system each have their own
@@ -186,7 +193,11 @@ class Bag:
         :raises BagError: as `find_topic` and `messages`.
         """
         for _, time, message in self.messages([self.find_topic((ACTIONS,), topic)]):
-            yield self._timed(frame_of_actions(message), time), message
+            try:
+                frame = frame_of_actions(message)
+            except AttributeError as error:
+                raise self._damaged(error) from error
+            yield self._timed(frame, time), message
 
     def images(self, topic: str | None = None) -> Iterator[tuple[Frame, Any]]:
         """
@@ -197,8 +208,24 @@ class Bag:
         :raises BagError: as `find_topic` and `messages`.
         """
         for _, time, message in self.messages([self.find_topic(IMAGES, topic)]):
-            frame = Frame(to_nanoseconds(message.header.stamp), message.header.frame_id)
+            try:
+                frame = Frame(to_nanoseconds(message.header.stamp), message.header.frame_id)
+            except AttributeError as error:
+                raise self._damaged(error) from error
             yield self._timed(frame, time), message
+
+    def note_unreadable(self, topic: str, time: int, error: Exception) -> None:
+        """Count an image that could not be decoded; the first one is named in `losses`."""
+        self.unreadable += 1
+        self._first_unreadable = self._first_unreadable or (
+            f'{topic} at {(time - self.start) / NANOSECONDS:.3f} s: {error}')
+
+    def losses(self) -> str:
+        """Return what of the frames read so far could not be used, or nothing."""
+        if not self.unreadable:
+            return ''
+        return printable(f'{self.unreadable} images could not be decoded and are left out; the '
+                         f'first: {self._first_unreadable}', 1000)
 
     def _timed(self, frame: Frame, time: int) -> Frame:
         """Note when a frame was recorded, which is its stamp where the driver gave none."""
@@ -232,8 +259,12 @@ class Bag:
                 readers.append(self._stack.enter_context(reader(file)))
             except Exception:  # as above
                 unfinished = UnfinishedMcap if file.suffix == '.mcap' else UnfinishedSqlite
-                with suppress(Exception):
+                try:
                     readers.append(unfinished(file))
+                except UnpackError as reason:  # which is why, and not that the end is missing
+                    error = reason
+                except Exception:
+                    pass
         if not readers:
             raise self._damaged(error) from error
         return readers
@@ -245,6 +276,11 @@ class Bag:
     def _damaged(self, error: Exception, where: str = '') -> BagError:
         if isinstance(error, BagError):
             return error
+        if isinstance(error, AttributeError):
+            return BagError(f'{self.path} holds messages without the field {error.name!r}: they '
+                            'are of another version than this one can read')
+        if isinstance(error, UnpackError):
+            return BagError(f'{self.path}{where}: {error}')
         return BagError(f'{self.path} is damaged or cut off{where} ({error}); copy it again, or '
                         f'repair it with `ros2 bag reindex`')
 
@@ -272,6 +308,9 @@ def _find_files(path: Path) -> list[Path]:
             raise BagError(f'{path} is not a ROS 2 bag: give its folder, or a '
                            f'{" or ".join(_STORAGES)} file')
         return [path]
+    for entry in sorted(path.iterdir()):
+        if set(entry.suffixes) & set(_STORAGES) and not entry.is_file():
+            raise BagError(f'{entry} is no file')  # a pipe would be waited for without end
     if (path / 'metadata.yaml').is_file():
         return [path]
     # The recorder writes the metadata when it ends; it may have been killed.

@@ -213,6 +213,8 @@ def _chunk_records(chunk: bytes, is_whole: bool) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + _RECORD.size <= len(records):
         kind, size = _RECORD.unpack_from(records, at)
+        if not kind:
+            raise ValueError('a chunk holds records of kind 0, which there is not')
         at += _RECORD.size + size
         if at <= len(records):
             yield kind, records[at - size:at]

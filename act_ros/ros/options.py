@@ -40,7 +40,7 @@ class ImageOptions(SubscriptionOptions):
 
     max_rate: float = option(
         0.0, 'Most images a second that are looked at, by their stamps; 0 looks at all there is '
-        'time for.', low=0.0, high=1000.0)
+        'time for.', low=0.0, high=1000.0, least=0.01)
 
 
 @dataclass(frozen=True)

@@ -49,3 +49,15 @@ def test_choices() -> None:
     assert Colour('blue', 'x').name == 'blue'
     with pytest.raises(ValueError, match="name is 'green', but must be one of: red, blue"):
         Colour('green')
+
+
+def test_a_rate_is_zero_or_one_that_happens() -> None:
+    """Once in 10 to the 300 seconds, each frame would be lost."""
+    @dataclasses.dataclass(frozen=True)
+    class Rated(Options):
+        rate: float = option(0.0, 'A rate.', low=0.0, high=100.0, least=0.01)
+
+    assert [Rated(rate).rate for rate in (0.0, 0.01, 100.0)] == [0.0, 0.01, 100.0]
+    for rate in (1e-308, 0.009, 101.0, -1.0):
+        with pytest.raises(ValueError, match='rate is'):
+            Rated(rate)

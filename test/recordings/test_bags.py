@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from synthetic import SECOND, person, pose, stamps
 pytest.importorskip('rosbags')
 from bag_writer import TYPES, image, keypoint_array, write_bag
 from rosbags.rosbag2 import Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from act_ros.core.person import Person
 from act_ros.recordings.bags import KEYPOINTS, Bag, BagError
@@ -205,3 +208,61 @@ def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
     shutil.copytree(write_bag(tmp_path / 'one', []), empty)
     with pytest.raises(BagError, match='no messages'), Bag(empty):
         pass
+
+
+def chunk_of(claimed: int, packed: bytes) -> bytes:
+    """Return an MCAP file that breaks off after a chunk."""
+    content = struct.pack('<QQQII', 0, 0, claimed, 0, 4) + b'zstd' + struct.pack(
+        '<Q', len(packed)) + packed
+    return b'\x89MCAP0\r\n' + struct.pack('<BQ', 6, len(content)) + content
+
+
+def test_a_chunk_that_claims_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    zstd = pytest.importorskip('rosbags.rosbag2.storage_mcap').zstd
+    path = tmp_path / 'bomb.mcap'
+    path.write_bytes(chunk_of(1 << 30, zstd.compress(bytes(1000))))
+    with pytest.raises(BagError, match='bomb.mcap: a chunk of .* bytes claims 1073741824 unpacked'):
+        Bag(path).__enter__()
+    # Zeros are no records, however many there are; nor is more unpacked than was claimed.
+    for claimed in (1 << 20, 1000):
+        path.write_bytes(chunk_of(claimed, zstd.compress(bytes(1 << 20))))
+        with pytest.raises(BagError, match='is damaged or cut off'):
+            Bag(path).__enter__()
+
+
+@pytest.mark.parametrize('name', ['walk.db3', 'other.mcap', 'x.mcap.zstd'])
+def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = walk(tmp_path / 'walk')
+    (path / name).unlink(missing_ok=True)
+    os.mkfifo(path / name)
+    with pytest.raises(BagError, match=f'{name} is no file'):
+        Bag(path)
+
+
+def test_a_bag_reads_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    """Its metadata names the file of another one."""
+    secret, path = walk(tmp_path / 'secret'), walk(tmp_path / 'walk', seconds=1.0)
+    (path / 'walk.db3').unlink()
+    metadata = path / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace('walk.db3', '../secret/secret.db3'))
+    assert (secret / 'secret.db3').is_file()
+    with pytest.raises(BagError):
+        Bag(path).__enter__()
+
+
+def test_a_field_that_is_missing_is_named(tmp_path: Path) -> None:
+    """Recorded with a definition of the type that has no box."""
+    types = get_typestore(Stores.ROS2_JAZZY)
+    text = 'std_msgs/Header header\nstring model\nact_ros/Action[] actions\n'
+    types.register({**get_types_from_msg(text, 'act_ros/msg/ActionArray'),
+                    **get_types_from_msg('string person_id\n', 'act_ros/msg/Action')})
+    with Writer(tmp_path / 'old', version=9) as writer:
+        kind = types.types['act_ros/msg/ActionArray']
+        connection = writer.add_connection('/actions', kind.__msgtype__, typestore=types)
+        action = types.types['act_ros/msg/Action'](person_id='p1')
+        stamp = types.types['builtin_interfaces/msg/Time'](sec=1, nanosec=0)
+        empty = types.types['std_msgs/msg/Header'](stamp=stamp, frame_id='')
+        writer.write(connection, SECOND, types.serialize_cdr(
+            kind(header=empty, model='', actions=[action]), kind.__msgtype__))
+    with Bag(tmp_path / 'old') as bag, pytest.raises(BagError, match="without the field '"):
+        list(bag.actions())
