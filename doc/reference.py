@@ -53,7 +53,7 @@ class Row:
 def _range(item: dataclasses.Field[Any]) -> str:
     low, high, choices = (item.metadata[key] for key in ('low', 'high', 'choices'))
     if choices:
-        return ', '.join(choices)
+        return ', '.join(map(str, choices))
     return '' if low is None else f'{low:g} to {high:g}'
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 def option(
     default: Any, doc: str, *, low: float | None = None, high: float | None = None,
-    choices: tuple[str, ...] = (), fixed: bool = False, least: float | None = None,
+    choices: tuple[str | int, ...] = (), fixed: bool = False, least: float | None = None,
 ) -> Any:
     """
     Declare an option of an `Options` class: default, one-line explanation, closed range.
@@ -41,4 +41,5 @@ class Options:
                 raise ValueError(f'{item.name} is {value}, but must be 0 or at least {least}')
             if choices and value not in choices:
                 raise ValueError(
-                    f'{item.name} is {value!r}, but must be one of: {", ".join(choices)}')
+                    f'{item.name} is {value!r}, but must be one of: '
+                    f'{", ".join(map(str, choices))}')

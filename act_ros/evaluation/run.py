@@ -28,6 +28,7 @@ from act_ros.core.action import Action
 from act_ros.core.files import replacing_in
 from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
+from act_ros.core.rotation import recognize_upright
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.report import write_report
 from act_ros.evaluation.scores import Scores, rounded
@@ -204,6 +205,7 @@ class _Engine:
             model, self.names = read_label_names(bag, topic)
             self.description = {'name': model, 'labels': list(self.names)}
             return
+        self._rotation = settings.mount.rotation
         act = settings.act
         classifier = ActClassifier(act.bundle, act.act_threads)
         self.names = classifier.labels
@@ -214,7 +216,7 @@ class _Engine:
             pose = settings.pose
             self._finder = PersonFinder(
                 create_estimator(pose.model, pose.num_threads, pose.score_threshold),
-                settings.tracker)
+                settings.tracker, settings.mount.rotation)
             self.description |= {'pose_model': self._finder.estimator.name,
                                  'pose_sha256': pose_checksum(pose.model)}
 
@@ -246,7 +248,9 @@ class _Engine:
     def _recognize(self, recognizer: ActionRecognizer, chunk: list[Frame]) -> None:
         for frame in chunk:
             try:
-                frame.actions = recognizer.update(frame.stamp, frame.persons, frame.layout)
+                frame.actions = recognize_upright(
+                    recognizer.update, frame.stamp, frame.persons, frame.layout,
+                    self._rotation)
             except ValueError as error:  # as act_node: such a message is told and left out
                 if not self.drops['unusable keypoints']:
                     self._warnings.append(f'keypoints that cannot be used: {error}')

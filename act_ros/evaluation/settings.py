@@ -16,6 +16,7 @@ from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.options import Options
+from act_ros.core.rotation import MountOptions
 from act_ros.core.text import printable
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
@@ -58,6 +59,7 @@ class Settings:
 
     pose: PoseOptions = field(default_factory=PoseOptions)
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
+    mount: MountOptions = field(default_factory=MountOptions)
     act: ActOptions = field(default_factory=ActOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     decision: DecisionOptions = field(default_factory=DecisionOptions)
@@ -71,7 +73,8 @@ class Settings:
 
 
 _SECTIONS: dict[str, dict[str, tuple[str, type[Options]]]] = {
-    'pose_node': {'pose': ('', PoseOptions), 'tracker': ('tracker', TrackerOptions)},
+    'pose_node': {'pose': ('', PoseOptions), 'tracker': ('tracker', TrackerOptions),
+                  'mount': ('', MountOptions)},
     'act_node': {'act': ('', ActOptions), 'window': ('window', WindowOptions),
                  'decision': ('decision', DecisionOptions)},
 }

@@ -15,6 +15,7 @@ from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.cdr import read_keypoints
+from act_ros.core.rotation import MountOptions
 from act_ros.msg import KeypointArray
 from act_ros.ros.actions import ActionModel
 from act_ros.ros.health import Health, HealthOptions
@@ -24,8 +25,8 @@ from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, DropLog, SilenceLog
 
 OPTIONS = (
-    ('', StartOptions), ('', ActOptions), ('window', WindowOptions), ('decision', DecisionOptions),
-    ('diagnostics', HealthOptions))
+    ('', StartOptions), ('', ActOptions), ('', MountOptions), ('window', WindowOptions),
+    ('decision', DecisionOptions), ('diagnostics', HealthOptions))
 
 
 class ActWork(Work):

@@ -12,6 +12,7 @@ from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.frame import Frame
+from act_ros.core.rotation import MountOptions
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
@@ -32,8 +33,9 @@ from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', ImageOptions),
-    ('', PoseOptions), ('', ActOptions), ('tracker', TrackerOptions), ('window', WindowOptions),
-    ('decision', DecisionOptions), ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
+    ('', PoseOptions), ('', MountOptions), ('', ActOptions), ('tracker', TrackerOptions),
+    ('window', WindowOptions), ('decision', DecisionOptions), ('drawing', DrawingOptions),
+    ('diagnostics', HealthOptions))
 
 
 class Camera:

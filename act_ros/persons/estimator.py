@@ -32,6 +32,10 @@ class PoseEstimator(Protocol):
     def max_persons(self) -> int:
         """Most people that one image can yield."""
 
+    @property
+    def least_height(self) -> float:
+        """Height of a person as a share of the image's, below which poses get unreliable."""
+
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
         """
         Find people, best score first.

@@ -9,18 +9,36 @@ from collections import Counter
 import numpy as np
 
 from act_ros.core.person import Person
+from act_ros.core.rotation import MountOptions, turn_image, turn_person
 from act_ros.core.stamps import Arrival, StampOrder
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.follow import FindAndFollow, Follower
+from act_ros.persons.letterbox import check_image
 from act_ros.persons.tracker import PoseTracker, TrackerOptions
 
 
 class PersonFinder:
-    """A pose network and a tracker on one stream of images; ``drops`` counts unused images."""
+    """
+    A pose network, or two, and a tracker on one stream of images.
 
-    def __init__(self, estimator: PoseEstimator, tracker: TrackerOptions | None = None) -> None:
+    ``drops`` counts unused images.
+    """
+
+    def __init__(
+        self, estimator: PoseEstimator, tracker: TrackerOptions | None = None, rotation: int = 0,
+    ) -> None:
+        """
+        Take what finds people (``create_estimator``), and how ids are given.
+
+        :param rotation: degrees clockwise (0, 90, 180, 270) by which the images have to be turned
+            for people to stand upright; what is found stays in pixels of the images as they come.
+        :raises ValueError: on another rotation.
+        """
         self.estimator = estimator
+        self.rotation = MountOptions(rotation).rotation
         self.drops: Counter[str] = Counter()
+        self.heights: list[float] = []
+        """Of the persons of the last image, as shares of the height of the upright image."""
         self._tracker, self._order = PoseTracker(), StampOrder(0.0)
         self._follower = (Follower(estimator, self._tracker)
                           if isinstance(estimator, FindAndFollow) else None)
@@ -47,6 +65,10 @@ class PersonFinder:
         """
         Return the tracked persons of an image, or None if it came too late and was dropped.
 
+        A mode of two networks looks at a fixed number of people in an image. Those whose turn it
+        was not are left out of the answer, as a pose that nobody saw would be invented: they keep
+        their id, and come again when they are looked at, normally in one of the next two images.
+
         :param stamp: nanoseconds.
         :param image_bgr: uint8 (H, W, 3).
         :raises ValueError: on an image without pixels or of another type.
@@ -57,6 +79,12 @@ class PersonFinder:
             return None
         if arrival is Arrival.JUMP:
             self.reset()
+        check_image(image_bgr)
+        upright = turn_image(image_bgr, self.rotation)
         if self._follower:
-            return self._follower.update(stamp, image_bgr)
-        return self._tracker.update(stamp, self.estimator.estimate(image_bgr))
+            persons = self._follower.update(stamp, upright)
+        else:
+            persons = self._tracker.update(stamp, self.estimator.estimate(upright))
+        height, width = upright.shape[:2]
+        self.heights = [float(p.box[3] - p.box[1]) / height for p in persons]
+        return [turn_person(p, -self.rotation % 360, width, height) for p in persons]

@@ -65,9 +65,9 @@ class FindAndFollow:
 
     def __init__(
         self, name: str, find: MultiPose, look: SinglePose, score_threshold: float,
-        schedule: Schedule | None = None,
+        schedule: Schedule | None = None, least_height: float = 0.2,
     ) -> None:
-        self.name = name
+        self.name, self.least_height = name, least_height
         self.schedule = schedule or Schedule()
         self.score_threshold = score_threshold
         self._find, self._look = find, look
@@ -103,7 +103,8 @@ class FindAndFollow:
     def for_another_camera(self) -> FindAndFollow:
         """See ``PoseEstimator.for_another_camera``."""
         return FindAndFollow(
-            self.name, self._find, self._look, self.score_threshold, self.schedule)
+            self.name, self._find, self._look, self.score_threshold, self.schedule,
+            self.least_height)
 
     def reset(self) -> None:
         """Do nothing: people are remembered by ``PersonFinder``."""

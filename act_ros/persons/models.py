@@ -38,7 +38,7 @@ class PoseOptions(Options):
         DEFAULT_MODEL, 'How people are found: a mode (balanced), or one pose network alone, by its '
         'name in the models folder or its path.', fixed=True)
     num_threads: int = option(
-        1, 'CPU threads of the pose network; more is faster where cores are free.',
+        1, 'CPU threads of a pose network; more is faster where cores are free.',
         low=1, high=64, fixed=True)
     score_threshold: float = option(
         0.2, 'Persons found with a lower score are ignored.', low=0.0, high=1.0)

@@ -101,6 +101,8 @@ class MultiPose:
         self.score_threshold = score_threshold
         self.name = network.name
         self.max_persons = network.output_shape[1]
+        # Below some 60 pixels at the network's input joints are guessed.
+        self.least_height = 60 / network.letterbox.height
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
         """See ``PoseEstimator.estimate``."""
@@ -138,6 +140,7 @@ class SinglePose:
 
     layout = 'coco17'
     max_persons = 1
+    least_height = 0.3  # an image is searched as a whole until the torso is seen
 
     def __init__(self, network: _Network, score_threshold: float) -> None:
         self._network = network

@@ -234,7 +234,7 @@ class PoseTracker:
     def _is_alone(self, track: Track) -> bool:
         """Whether nobody else is near."""
         return all(overlap(track.person.box, other.person.box) < _CLOSE
-                   for other in self.tracks if other is not track)
+                   for other in self.tracks if other.id and other is not track)
 
     def _match(
         self, likeness: np.ndarray, rows: np.ndarray, columns: np.ndarray,

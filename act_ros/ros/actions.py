@@ -8,6 +8,7 @@ from act_ros.actions.classifier import ActClassifier, ActOptions
 from act_ros.actions.decision import CAUSES, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.frame import Frame
+from act_ros.core.rotation import MountOptions, recognize_upright
 from act_ros.msg import ActionArray, ActionLabels
 from act_ros.ros.conversions import to_actions
 from act_ros.ros.health import Health
@@ -95,7 +96,9 @@ class ActionOutput:
         """Recognize and publish the actions of a frame of tracked persons; False if unusable."""
         try:
             with self.health.timed('recognition'):
-                frame.actions = self._recognizer.update(frame.stamp, frame.persons, frame.layout)
+                frame.actions = recognize_upright(
+                    self._recognizer.update, frame.stamp, frame.persons, frame.layout,
+                    self._node.parameters(MountOptions).rotation)
         except ValueError as error:
             self._drop_log.drop('unusable keypoints', error, self.health)
             return False

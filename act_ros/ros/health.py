@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -104,6 +104,7 @@ class Health:
         self._drops = [self._missed]
         self._number: int | None = None
         self._persons = 0
+        self._heights, self._least = Recent(), 0.0
         self._error, self._failed = '', -np.inf
 
     def restart(self) -> None:
@@ -127,6 +128,17 @@ class Health:
         """Note an answer, ``age`` seconds after its frame's stamp, and how many it is about."""
         self._ages.add(self._clock(), age)
         self._persons = persons
+
+    def add_heights(self, heights: Sequence[float], least: float) -> None:
+        """
+        Note how tall people are in the image.
+
+        :param heights: of all that were seen, as shares of the image's height.
+        :param least: height below which their poses are not to be relied on.
+        """
+        for height in heights:
+            self._heights.add(self._clock(), height)
+        self._least = least
 
     def record_error(self, error: str) -> None:
         """Note what went wrong."""
@@ -158,6 +170,11 @@ class Health:
             **_spread('age of answers', self._ages),
             'persons': str(self._persons),
         }
+        self._heights.forget(now)
+        if len(heights := self._heights.values):
+            low, middle, high = np.percentile(heights, (0, 50, 100)) * 100
+            values['heights of persons (% of the image)'] = (
+                f'{low:.0f} to {high:.0f}, median {middle:.0f}')
         for what, recent in self._times.items():
             recent.forget(now)
             values |= _spread(what, recent)
@@ -182,6 +199,11 @@ class Health:
                                 'slow, or stamps of another clock')
         if now - self._failed < _MEMORY:
             return Level.WARN, self._error
+        heights = self._heights.values
+        if len(heights) and np.median(heights) < self._least:
+            return Level.WARN, (
+                f'most people are too small: {100 * np.median(heights):.0f} % of the image high, '
+                f'where poses need {100 * self._least:.0f} %; go nearer, or take another mode')
         return Level.OK, f'{self._ages.rate(now, self._begin):.0f} answers a second'
 
 

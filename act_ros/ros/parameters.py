@@ -105,7 +105,7 @@ def descriptor(item: dataclasses.Field[Any], is_managed: bool = False) -> Parame
     low, high, choices = meta['low'], meta['high'], meta['choices']
     result = ParameterDescriptor(
         name=item.name, description=meta['doc'], read_only=meta['fixed'] and not is_managed)
-    constraints = ['one of: ' + ', '.join(choices)] if choices else []
+    constraints = ['one of: ' + ', '.join(map(str, choices))] if choices else []
     if meta['fixed'] and is_managed:
         constraints.append('to be changed only while the node is unconfigured')
     result.additional_constraints = '; '.join(constraints)

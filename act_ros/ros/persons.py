@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from act_ros.core.frame import Frame
+from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import RateLimit
 from act_ros.msg import KeypointArray
 from act_ros.persons.estimator import PoseEstimator
@@ -35,7 +36,8 @@ class PersonOutput:
         self, node: ManagedNode, estimator: PoseEstimator, health: Health, camera: str = '',
     ) -> None:
         self._node, self._health = node, health
-        self._finder = PersonFinder(estimator)
+        self._finder = PersonFinder(
+            estimator, rotation=node.parameters(MountOptions).rotation)
         self._limit = RateLimit()
         self._skipped: Counter[str] = Counter()
         self._drop_log = DropLog(node, self._finder.drops, camera)
@@ -61,6 +63,7 @@ class PersonOutput:
             return False
         with self._health.timed('pose network and tracker'):
             persons = self._finder.update(frame.stamp, frame.image)
+        self._health.add_heights(self._finder.heights, self._finder.estimator.least_height)
         self._drop_log.update()
         if persons is None:
             return False

@@ -11,6 +11,7 @@ from synthetic import SECOND, person, pose
 
 from act_ros.core.person import Person
 from act_ros.core.resources import find_resource
+from act_ros.core.rotation import turn_image, turn_person
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
@@ -21,14 +22,12 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 class OnePerson:
     """A pose estimator that sees the same person in every image that has pixels."""
 
-    name, layout, max_persons, score_threshold = 'one', 'coco17', 1, 0.2
+    name, layout, max_persons, score_threshold, least_height = 'one', 'coco17', 1, 0.2, 0.2
 
     def __init__(self) -> None:
         self.images = self.resets = 0
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
-        if image_bgr.size == 0:
-            raise ValueError('no pixels')
         self.images += 1
         return [person(pose(0.0))]
 
@@ -62,9 +61,9 @@ def test_order_late_and_jump(finder: PersonFinder) -> None:
     assert (estimator.images, estimator.resets) == (4, 1)
 
 
-def test_an_image_without_pixels_is_the_estimator_s_error(finder: PersonFinder) -> None:
+def test_an_image_without_pixels_is_an_error_and_changes_nothing(finder: PersonFinder) -> None:
     assert ids(finder, SECOND) == ['p1']
-    with pytest.raises(ValueError, match='no pixels'):
+    with pytest.raises(ValueError, match='must have pixels'):
         finder.update(2 * SECOND - 1, np.zeros((0, 4, 3), np.uint8))
     assert ids(finder, 2 * SECOND) == ['p1']
 
@@ -113,3 +112,21 @@ def test_another_image_size_begins_anew() -> None:
     assert names[29] == {'p1'}
     assert names[59]
     assert 'p1' not in set().union(*names[30:])
+
+
+@pytest.mark.parametrize('rotation', [90, 180, 270])
+def test_a_camera_on_its_side_sees_the_same_where_it_is_in_its_own_pixels(rotation: int) -> None:
+    video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
+    upright, turned = PersonFinder(create_estimator()), PersonFinder(
+        create_estimator(), rotation=rotation)
+    for i in range(1, 8):
+        image = video.read()[1]
+        expected = upright.update(i * SECOND // 30, image)
+        found = turned.update(i * SECOND // 30, turn_image(image, -rotation % 360))
+        assert expected is not None and found is not None
+        assert [p.id for p in found] == [p.id for p in expected]
+        for a, b in zip(expected, found, strict=True):
+            back = turn_person(b, rotation, *turn_image(image, rotation).shape[1::-1])
+            np.testing.assert_allclose(back.keypoints, a.keypoints, atol=1e-3)
+    video.release()
+    assert upright.heights == turned.heights != []
