@@ -37,6 +37,10 @@ _APART, _GIVEN = 0.4, 0.25
 _STALE = 3
 _MAX_PAUSE = 16
 """Most finds for which a place without anybody is left alone."""
+_SMALL = 0.45
+"""Height of the tallest, as a share of the image's, below which searches go nearer ..."""
+_NEARER = 0.6
+"""... and the share of the image's sides that they see then."""
 _LOST_INTEREST = 4
 """Finds without a proposal after which a place without anybody is forgotten."""
 
@@ -73,12 +77,22 @@ class FindAndFollow:
         self._find, self._look = find, look
         self.max_persons = find.max_persons
 
-    def propose(self, image_bgr: np.ndarray) -> list[Person]:
-        """Return what may be people, best score first, and each only once."""
+    def propose(self, image_bgr: np.ndarray, region: Region | None = None) -> list[Person]:
+        """
+        Return what may be people, best score first, and each only once.
+
+        :param region: part of the image to search; whom its edge cuts is left out.
+        """
+        height, width = image_bgr.shape[:2]
+        region = region or Region(0, 0, width, height)
+        # Where the edge of the region is that of the image, people may well be cut.
+        low = [edge + 2 if edge else -1 for edge in region[:2]]
+        high = [edge - 2 if edge < size else size
+                for edge, size in zip(region[2:], (width, height), strict=True)]
         kept: list[Person] = []
-        for person in self._find.estimate(image_bgr):
-            sides = person.box[2:] - person.box[:2]
-            if sides.min() >= 2 and all(
+        for person in self._find.estimate(image_bgr, region):
+            corner, end = person.box[:2], person.box[2:]
+            if (end - corner).min() >= 2 and (corner > low).all() and (end <= high).all() and all(
                     overlap(person.box, other.box) < _SAME_PLACE for other in kept):
                 kept.append(person)
         return kept
@@ -179,7 +193,7 @@ class Follower:
         """Search the whole image for new places, and for those who were lost."""
         self._find += 1
         self._next_find = self._frame + self._networks.schedule.find_every
-        proposals = self._networks.propose(image_bgr)
+        proposals = self._networks.propose(image_bgr, self._view(image_bgr))
         tracks = self._tracker.match(stamp, proposals)
         for proposal, track in zip(proposals, tracks, strict=True):
             place = next((p for p in self._places if track and p.track is track), None)
@@ -198,6 +212,21 @@ class Follower:
                 place.aim(_union(proposal.box, place.track.person.box))
         self._places = [p for p in self._places
                         if p.is_known or self._find - p.proposed < _LOST_INTEREST]
+
+    def _view(self, image_bgr: np.ndarray) -> Region | None:
+        """
+        Return the part of the image to search now, or None for the whole.
+
+        Where people are small there may be more of them, too small to be found in the whole image:
+        every other search then goes nearer, into one quarter after the other.
+        """
+        height, width = image_bgr.shape[:2]
+        known = [p.box[3] - p.box[1] for p in self._places if p.track]
+        if self._find % 2 or not known or max(known) > _SMALL * height:
+            return None
+        corner = self._find // 2 % 4
+        x, y = corner % 2 * (1 - _NEARER) * width, corner // 2 * (1 - _NEARER) * height
+        return Region(round(x), round(y), round(x + _NEARER * width), round(y + _NEARER * height))
 
     def _at(self, box: np.ndarray) -> _Place | None:
         """Return the place that a box lies in."""

@@ -104,10 +104,12 @@ class MultiPose:
         # Below some 60 pixels at the network's input joints are guessed.
         self.least_height = 60 / network.letterbox.height
 
-    def estimate(self, image_bgr: np.ndarray) -> list[Person]:
-        """See ``PoseEstimator.estimate``."""
+    def estimate(
+        self, image_bgr: np.ndarray, region: Region | None = None,
+    ) -> list[Person]:
+        """See ``PoseEstimator.estimate``; perhaps only in a region of the image."""
         check_image(image_bgr)
-        raw = self._network.run(image_bgr)
+        raw = self._network.run(image_bgr, region)
         raw = raw[raw[:, -1] >= self.score_threshold]
         raw = raw[np.argsort(-raw[:, -1], kind='stable')]
         keypoints = self._network.keypoints(
