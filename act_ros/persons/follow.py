@@ -49,11 +49,11 @@ _LOST_INTEREST = 4
 class Schedule:
     """What a frame may cost."""
 
-    find_every: int = 3
+    find_every: int
     """Frames from one search of the whole image to the next."""
-    looks: int = 3
+    looks: int
     """Most looks in a frame without a search ..."""
-    looks_with_find: int = 1
+    looks_with_find: int
     """... and in one with it."""
 
 
@@ -69,10 +69,10 @@ class FindAndFollow:
 
     def __init__(
         self, name: str, find: MultiPose, look: SinglePose, score_threshold: float,
-        schedule: Schedule | None = None, least_height: float = 0.2,
+        schedule: Schedule, least_height: float,
     ) -> None:
         self.name, self.least_height = name, least_height
-        self.schedule = schedule or Schedule()
+        self.schedule = schedule
         self.score_threshold = score_threshold
         self._find, self._look = find, look
         self.max_persons = find.max_persons
@@ -134,7 +134,7 @@ class _Place:
     middle: np.ndarray
     """Around the person alone (4,), as last proposed, or else as last seen."""
     looked: int
-    """Number of the frame in which it was last looked at."""
+    """Number of the look that was last taken at it."""
     proposed: int
     """Number of the find in which it was last proposed."""
     track: Track | None = None
@@ -165,8 +165,8 @@ class Follower:
         self._tracker.reset()
         self._places: list[_Place] = []
         self._shape: tuple[int, ...] = ()
-        self._frame = self._find = 0
-        self._next_find = 0
+        self._frame = self._find = self._looks = 0
+        self._next_find = self._searched = 0
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
         """
@@ -192,16 +192,18 @@ class Follower:
     def _search(self, stamp: int, image_bgr: np.ndarray) -> None:
         """Search the whole image for new places, and for those who were lost."""
         self._find += 1
+        self._searched = self._frame
         self._next_find = self._frame + self._networks.schedule.find_every
         proposals = self._networks.propose(image_bgr, self._view(image_bgr))
         tracks = self._tracker.match(stamp, proposals)
+        newest = self._networks.schedule.looks  # as if looked at in the image before
         for proposal, track in zip(proposals, tracks, strict=True):
             place = next((p for p in self._places if track and p.track is track), None)
             if place is None:
                 place = self._at(proposal.box)
             if place is None:
                 self._places.append(_Place(region_around(proposal.box), proposal.box, proposal.box,
-                                           self._frame - 1, self._find))
+                                           self._looks - newest, self._find))
                 continue
             place.proposed, place.middle = self._find, proposal.box
             if place.refuted or not place.track:  # where it went astray the proposal leads back
@@ -244,7 +246,8 @@ class Follower:
         found: list[tuple[_Place, Person]] = []
         sought = {p.track for p in places if p.track}
         for place in places:
-            place.looked = self._frame
+            self._looks += 1
+            place.looked = self._looks
             person = self._networks.look(image_bgr, place.region, self._within(place))
             if person is not None:
                 found.append((place, person))
@@ -259,11 +262,11 @@ class Follower:
                 continue
             home = place_of.get(owner, place)
             if home.track not in (None, owner):  # the person of another place: a place of its own
-                home = _Place(place.region, person.box, person.box, self._frame, self._find)
+                home = _Place(place.region, person.box, person.box, place.looked, self._find)
                 self._places.append(home)
             place_of[owner] = home
             before = place_before.get(owner)
-            home.track, home.refuted, home.again, home.looked = owner, 0, 0, self._frame
+            home.track, home.refuted, home.again, home.looked = owner, 0, 0, place.looked
             if before is None:
                 home.aim(_union(home.box, person.box))
             else:
@@ -303,7 +306,9 @@ class Follower:
         place.refuted += 1
         if place.is_known:
             place.again = self._find + (place.refuted > 2)
-            self._next_find = min(self._next_find, self._frame + 1)
+            # The next search may find the person again; it comes earlier, but never in every image.
+            every = self._networks.schedule.find_every
+            self._next_find = min(self._next_find, self._searched + max(every - 1, 1))
         else:
             place.again = self._find + min(2 ** (place.refuted - 1), _MAX_PAUSE)
 

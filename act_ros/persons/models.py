@@ -10,6 +10,7 @@ from act_ros.core.resources import file_checksum, find_model
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.follow import FindAndFollow, Schedule
 from act_ros.persons.movenet import MultiPose, SinglePose, open_movenet
+from act_ros.tflite.runtime import ModelError
 
 DEFAULT_MODEL = 'balanced'
 _PROPOSAL_SCORE = 0.05
@@ -22,12 +23,18 @@ class Mode:
 
     find: str
     look: str
-    schedule: Schedule = Schedule()
+    schedule: Schedule
+    least_height: float
+    """Height of a person as a share of the image's, below which poses get unreliable."""
 
 
 MODES = {
-    'balanced': Mode('movenet_multipose_192x256', 'movenet_lightning'),
+    'fast': Mode('movenet_multipose_192x256', 'movenet_lightning', Schedule(6, 2, 0), 0.2),
+    'balanced': Mode('movenet_multipose_192x256', 'movenet_lightning', Schedule(3, 3, 1), 0.2),
+    'far': Mode('movenet_multipose_256x352', 'movenet_lightning', Schedule(3, 4, 1), 0.15),
+    'accurate': Mode('movenet_multipose_192x256', 'movenet_thunder', Schedule(3, 2, 0), 0.2),
 }
+"""What a frame costs in each, and from how far people are found: doc/finding_people.md."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,8 @@ class PoseOptions(Options):
     """The pose network."""
 
     model: str = option(
-        DEFAULT_MODEL, 'How people are found: a mode (balanced), or one pose network alone, by its '
-        'name in the models folder or its path.', fixed=True)
+        DEFAULT_MODEL, 'How people are found: a mode (fast, balanced, far, accurate), or one pose '
+        'network alone, by its name in the models folder or its path.', fixed=True)
     num_threads: int = option(
         1, 'CPU threads of a pose network; more is faster where cores are free.',
         low=1, high=64, fixed=True)
@@ -69,7 +76,17 @@ def create_estimator(
     mode = MODES.get(str(model))
     if mode is None:
         return open_movenet(find_model(model), num_threads, score_threshold)
-    find = open_movenet(find_model(mode.find), num_threads, _PROPOSAL_SCORE)
-    look = open_movenet(find_model(mode.look), num_threads, score_threshold)
-    assert isinstance(find, MultiPose) and isinstance(look, SinglePose)
-    return FindAndFollow(str(model), find, look, score_threshold, mode.schedule)
+    try:
+        files = find_model(mode.find), find_model(mode.look)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f'mode {model} needs {mode.find} and {mode.look}; `make models` makes what does not '
+            f'come with the package: {error}') from error
+    find = open_movenet(files[0], num_threads, _PROPOSAL_SCORE)
+    look = open_movenet(files[1], num_threads, score_threshold)
+    if not isinstance(find, MultiPose) or not isinstance(look, SinglePose):
+        raise ModelError(
+            f'mode {model} needs a network for several people and one for a single person; '
+            f'{mode.find} and {mode.look} are others')
+    return FindAndFollow(
+        str(model), find, look, score_threshold, mode.schedule, mode.least_height)

@@ -1,0 +1,248 @@
+"""Find and follow: everybody in turn, one pose a person, whatever comes before the camera."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import cv2
+import numpy as np
+import pytest
+from synthetic import SECOND, person, pose
+
+from act_ros.core.person import Person
+from act_ros.core.resources import find_resource
+from act_ros.persons import clothes
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.follow import FindAndFollow, Follower, Schedule, hold, region_around
+from act_ros.persons.letterbox import Region
+from act_ros.persons.models import MODES, create_estimator
+from act_ros.persons.tracker import PoseTracker
+
+SIZE = (480, 640, 3)
+
+
+class Stage:
+    """People who stand where a test puts them; counts what is asked about them."""
+
+    def __init__(self, *people: Person) -> None:
+        self.people = list(people)
+        self.finds = self.looks = 0
+        self.blind = False
+
+    def propose(self, image: np.ndarray, region: Region | None = None) -> list[Person]:
+        self.finds += 1
+        return [] if self.blind else self.people[:6]
+
+    def look(
+        self, image: np.ndarray, region: Region, within: Region | None = None,
+    ) -> Person | None:
+        self.looks += 1
+        middle = np.array([region.x_min + region.x_max, region.y_min + region.y_max]) / 2
+        for someone in [] if self.blind else self.people:
+            away = np.abs((someone.box[:2] + someone.box[2:]) / 2 - middle).max()
+            if away < (region.x_max - region.x_min) / 4:
+                return someone
+        return None
+
+
+class StagedNetworks(FindAndFollow):
+    """Two networks that see a stage."""
+
+    def __init__(self, stage: Stage, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.propose, self.look = stage.propose, stage.look  # type: ignore[method-assign, assignment]
+
+
+def grid(count: int, width: int = 640) -> list[Person]:
+    """Return people who stand in rows, 17 to a row."""
+    return [person(pose(0.0, x=20.0 + 36 * (i % 17), y=40.0 + 100 * (i // 17), torso=12.0))
+            for i in range(count)]
+
+
+def play(follower: Follower, frames: range, rate: float = 30.0) -> list[list[str]]:
+    """Return the ids of each frame."""
+    image = np.zeros(SIZE, np.uint8)
+    return [[p.id for p in follower.update(SECOND + round(i * SECOND / rate), image)]
+            for i in frames]
+
+
+@pytest.mark.parametrize('count', [1, 3, 6])
+def test_a_frame_never_costs_more_than_the_schedule_says(count: int) -> None:
+    schedule = MODES['balanced'].schedule
+    stage = Stage(*grid(count))
+    follower = Follower(StagedNetworks(stage, schedule), PoseTracker())
+    for i in range(60):
+        finds, looks = stage.finds, stage.looks
+        stage.blind = 20 <= i < 30
+        play(follower, range(i, i + 1))
+        is_find = stage.finds - finds
+        assert is_find <= 1
+        assert stage.looks - looks <= (schedule.looks_with_find if is_find else schedule.looks)
+
+
+def test_everybody_comes_in_turn_and_keeps_the_id() -> None:
+    stage = Stage(*grid(6))
+    follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
+    seen = Counter(name for names in play(follower, range(90))[15:] for name in names)
+    assert set(seen) == {f'p{i}' for i in range(1, 7)}
+    assert max(seen.values()) - min(seen.values()) <= 3, 'who waited longest is next'
+
+
+@pytest.mark.parametrize('rate', [5.0, 30.0])
+def test_not_looked_at_is_not_unseen(rate: float) -> None:
+    """Twenty wait longer for their turn than somebody may be unseen; nobody loses the id."""
+    stage = Stage()
+    follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
+    everybody, names = grid(20), Counter[str]()
+    for i in range(200):
+        # The network for all people tells six at a time.
+        begin = 6 * (i // 12) % len(everybody)
+        stage.people = everybody[begin:] + everybody[:begin]
+        for frame in play(follower, range(i, i + 1), rate):
+            names.update(frame)
+    assert len(names) == 20
+
+
+def test_nobody_is_lost_where_a_look_fails_now_and_then() -> None:
+    stage = Stage(*grid(2))
+    follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
+    names: set[str] = set()
+    for i in range(120):
+        stage.blind = i > 10 and i % 5 == 0
+        names.update(play(follower, range(i, i + 1))[0])
+    assert names == {'p1', 'p2'}
+
+
+def test_places_without_anybody_cost_less_and_less() -> None:
+    """A chair that is proposed again and again is looked at ever more seldom."""
+    chair = Stage(*grid(1))
+    chair.look = lambda *_: None  # type: ignore[method-assign]
+    looks = Counter[int]()
+    networks = StagedNetworks(chair, Schedule(3, 3, 1))
+    networks.look = lambda *_: looks.update([0])  # type: ignore[method-assign]
+    assert not any(play(Follower(networks, PoseTracker()), range(300)))
+    assert 3 <= looks[0] <= 20
+
+
+def test_a_square_stays_until_somebody_leaves_its_middle() -> None:
+    box = np.array([100.0, 100.0, 160.0, 260.0])
+    region = region_around(box)
+    assert hold(region, box + np.array([10, 5, 10, 5])) is region
+    moved = hold(region, box + np.array([60, 0, 60, 0]))
+    assert moved == region_around(box + np.array([60, 0, 60, 0]))
+    assert hold(region, np.array([100.0, 100.0, 220.0, 420.0])) != region
+
+
+def clip(count: int) -> list[np.ndarray]:
+    """Return the first images of the demo clip."""
+    video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
+    images = [video.read()[1] for _ in range(count)]
+    video.release()
+    return images
+
+
+def names_of(finder: PersonFinder, images: list[np.ndarray], begin: float = 1.0) -> list[set[str]]:
+    """Return the ids of each image at 30 fps."""
+    names = []
+    for i, image in enumerate(images):
+        persons = finder.update(round((begin + i / 30) * SECOND), image)
+        assert persons is not None
+        names.append({p.id for p in persons})
+    return names
+
+
+def test_the_same_images_give_the_same_answer() -> None:
+    """A bag is answered as the live nodes answer."""
+    images = clip(40)
+    first, second = PersonFinder(create_estimator()), PersonFinder(create_estimator())
+    for i, image in enumerate(images):
+        a, b = (finder.update((i + 1) * SECOND // 30, image) for finder in (first, second))
+        assert a is not None and b is not None
+        assert [p.id for p in a] == [p.id for p in b]
+        for p, q in zip(a, b, strict=True):
+            np.testing.assert_array_equal(p.keypoints, q.keypoints)
+
+
+def test_a_camera_that_shakes_and_loses_frames() -> None:
+    random = np.random.default_rng(0)
+    shaken = [np.roll(image, random.integers(-12, 13, 2), (0, 1)) for image in clip(60)]
+    finder, names = PersonFinder(create_estimator()), []
+    for i, image in enumerate(shaken):
+        if random.random() < 0.3:
+            continue
+        persons = finder.update((i + 30) * SECOND // 30, image)
+        names += [p.id for p in persons or []]
+    assert Counter(names).most_common(1)[0][0] == 'p1'
+    assert names.count('p1') > 25
+
+
+def test_somebody_half_out_of_the_picture() -> None:
+    """Cut at the waist by the edge, and still the same person."""
+    finder = PersonFinder(create_estimator())
+    images = clip(50)
+    names = names_of(finder, images[:25])
+    assert names[-1] == {'p1'}
+    box = finder.update(2 * SECOND, images[25])
+    assert box
+    waist = round(float(box[0].box[1:4:2].mean()))
+    cut = PersonFinder(create_estimator())
+    halves = names_of(cut, [np.ascontiguousarray(image[:waist]) for image in images])
+    assert sum(bool(half) for half in halves) > 30
+    assert set().union(*halves) == {'p1'}
+
+
+def test_an_empty_room_and_a_moving_curtain() -> None:
+    """Stripes that swing, and a room that does not move: nobody."""
+    finder = PersonFinder(create_estimator())
+    room = cv2.GaussianBlur(
+        np.random.default_rng(1).integers(0, 256, (480, 640, 3), np.uint8), (0, 0), 25)
+    room = ((room - room.min()) * (255.0 / np.ptp(room))).astype(np.uint8)
+    x, y = np.meshgrid(np.arange(640), np.arange(480))
+    for i in range(90):
+        image = room.copy()
+        wave = 127 + 90 * np.sin((x + 14 * np.sin(y / 60 + i / 6)) / 9)
+        image[80:, 200:360] = wave[80:, 200:360, None].astype(np.uint8)
+        assert finder.update((i + 1) * SECOND // 15, image) == []
+
+
+def test_fifty_people() -> None:
+    """The networks propose six at a time; all get a turn, none an id of somebody else."""
+    everybody, stage = grid(50), Stage()
+    follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
+    where: dict[str, set[float]] = {}
+    for i in range(450):
+        begin = 6 * (i // 9) % len(everybody)
+        stage.people = everybody[begin:] + everybody[:begin]
+        for found in follower.update(SECOND + i * SECOND // 30, np.zeros(SIZE, np.uint8)):
+            where.setdefault(found.id, set()).add(float(found.box[0] + 1000 * found.box[1]))
+    assert len(where) == 50
+    assert all(len(places) == 1 for places in where.values())
+
+
+def test_other_clothes_are_another_person() -> None:
+    """A man in red walks where somebody in blue was lost: a new id."""
+    tracker = PoseTracker()
+    red, blue = (np.full(SIZE, 90, np.uint8) for _ in range(2))
+    body = person(pose(0.0, x=320.0, y=150.0))
+    red[:, :] = (40, 40, 220)
+    blue[:, :] = (220, 60, 30)
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [body], [clothes.look(blue, body)])
+    assert [t.id for t in tracker.tracks] == ['p1']
+    other = person(pose(0.4, x=350.0, y=150.0))
+    for i in range(16, 20):
+        tracker.assign(SECOND + i * SECOND // 30, [other], [clothes.look(red, other)])
+    assert [p.id for p in tracker.seen(SECOND + 19 * SECOND // 30)] == ['p2']
+
+
+def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> None:
+    body, image = person(pose(0.0, x=320.0, y=150.0)), np.full(SIZE, 90, np.uint8)
+    image[:, :] = (200, 80, 40)
+    brighter = cv2.convertScaleAbs(image, alpha=1.15)
+    seen, again = clothes.look(image, body), clothes.look(brighter, body)
+    assert seen is not None and again is not None
+    assert clothes.likeness(seen, seen) == pytest.approx(1.0, abs=1e-5)
+    assert clothes.likeness(seen, again) > 0.5
+    keypoints = body.keypoints.copy()
+    keypoints[11, 2] = 0.1
+    assert clothes.look(image, person(keypoints)) is None
