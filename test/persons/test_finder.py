@@ -86,7 +86,7 @@ def test_the_default_follows_everybody_and_says_nothing_of_those_it_did_not_look
         seen.update(p.id for p in persons)
     video.release()
     assert set(seen) == {'p1', 'p2'}
-    assert seen['p1'] > 100
+    assert seen['p1'] > 90  # of 110: from the 40th on two share the one look of every third image
 
 
 def test_the_default_finds_nobody_where_nobody_is() -> None:
