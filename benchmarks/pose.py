@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -113,13 +112,11 @@ def main() -> None:
     """Print the tables."""
     arguments = parser(__doc__)
     arguments.add_argument(
-        'models', nargs='*', help='modes, names or paths (default: all modes that can be opened)')
+        'models', nargs='*', help='modes, names or paths (default: all modes)')
     arguments.add_argument('--frames', type=int, default=110)
     arguments.add_argument('--threads', type=int, default=1)
     options = arguments.parse_args()
-    models: list[str] = options.models or [
-        *(name for name, mode in MODES.items() if _is_here(mode.find) and _is_here(mode.look)),
-        FLOOR]
+    models: list[str] = options.models or [*MODES, FLOOR]
     man = read_man(options.frames)
     finder = PersonFinder(create_estimator())
     known = [person for i, image in enumerate(man[:60])
@@ -134,14 +131,6 @@ def main() -> None:
     show(f'Share of images with the man known, {WIDTH} x {HEIGHT}, {FIELD_OF_VIEW:.0f} degrees',
          ranges)
     save(options.json, cost=costs, range=ranges)
-
-
-def _is_here(model: str | Path) -> bool:
-    try:
-        find_model(model)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 if __name__ == '__main__':

@@ -76,14 +76,8 @@ def create_estimator(
     mode = MODES.get(str(model))
     if mode is None:
         return open_movenet(find_model(model), num_threads, score_threshold)
-    try:
-        files = find_model(mode.find), find_model(mode.look)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f'mode {model} needs {mode.find} and {mode.look}; `make models` makes what does not '
-            f'come with the package: {error}') from error
-    find = open_movenet(files[0], num_threads, _PROPOSAL_SCORE)
-    look = open_movenet(files[1], num_threads, score_threshold)
+    find = open_movenet(find_model(mode.find), num_threads, _PROPOSAL_SCORE)
+    look = open_movenet(find_model(mode.look), num_threads, score_threshold)
     if not isinstance(find, MultiPose) or not isinstance(look, SinglePose):
         raise ModelError(
             f'mode {model} needs a network for several people and one for a single person; '

@@ -190,9 +190,7 @@ def test_checksums_of_all_models() -> None:
         expected[name] = checksum
     files = {path.name: path for path in manifest.parent.glob('*.tflite')
              if not path.with_suffix('.yaml').exists()}
-    # The others are made by `make models`.
-    shipped = {'movenet_multipose_192x256.tflite', 'movenet_lightning.tflite'}
-    assert shipped <= files.keys() <= expected.keys()
+    assert files.keys() == expected.keys()
     for name, path in files.items():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == expected[name], name
 
