@@ -127,6 +127,8 @@ class ActionRecognizer:
         if arrival is Arrival.LATE:
             self.drops['late or repeated stamp'] += 1
             return None
+        if arrival is Arrival.JUMP:
+            self.drops['everything before a jump back in time'] += 1
         if arrival is Arrival.JUMP or layout != self._layout:
             self.reset()
             self._layout = layout

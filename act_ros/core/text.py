@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+ERROR_LENGTH = 500
+"""Most characters of an error message that are shown: it may quote what came from outside."""
+
 
 def printable(text: object, limit: int = 200) -> str:
     """

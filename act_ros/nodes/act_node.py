@@ -22,7 +22,7 @@ from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.managed import ManagedNode, Work
 from act_ros.ros.options import StartOptions
 from act_ros.ros.run import run
-from act_ros.ros.topics import LEVEL, DropLog, SilenceLog
+from act_ros.ros.topics import LEVEL, DropLog, TopicLog
 
 OPTIONS = (
     ('', StartOptions), ('', ActOptions), ('', MountOptions), ('window', WindowOptions),
@@ -42,10 +42,10 @@ class ActWork(Work):
         self._drop_log = DropLog(node, drops)
         self._health.include_drops(drops)
         node.subscribe(KeypointArray, 'keypoints', self._act, LEVEL, is_raw=True)
-        self._silence = SilenceLog(node, self._health.source, lambda: node.is_active)
+        self._topic_log = TopicLog(node, self._health.source, lambda: node.is_active)
 
     def _act(self, data: bytes, info: Mapping[str, Any]) -> None:
-        self._silence.reset()
+        self._topic_log.reset()
         self._health.count_input(info.get('publication_sequence_number'))
         try:
             frame = read_keypoints(data)

@@ -14,13 +14,14 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from act_ros.core.messages import frame_of_keypoints
+from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
 from act_ros.ros.annotator import Annotator, SynchronizedAnnotator
 from act_ros.ros.images import image_subscription, image_to_frame
 from act_ros.ros.options import DrawingOptions, SubscriptionOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
-from act_ros.ros.topics import LEVEL, THROTTLE, SilenceLog
+from act_ros.ros.topics import LEVEL, THROTTLE, TopicLog
 
 OPTIONS = (('', SubscriptionOptions), ('drawing', DrawingOptions))
 
@@ -35,7 +36,7 @@ class AnnotatorNode(Node):
         self._reconfigure()
         self._annotations = SynchronizedAnnotator(
             self, self._annotator, subscribe=self._subscribe)
-        self._silence = SilenceLog(
+        self._topic_log = TopicLog(
             self, self.resolve_topic_name('keypoints'), lambda: self._annotator.is_wanted)
 
     def _subscribe(self) -> Sequence[Subscription]:
@@ -50,10 +51,10 @@ class AnnotatorNode(Node):
             self._annotations.add(image_to_frame(
                 msg, self._settings(SubscriptionOptions).max_pixels))
         except ValueError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+            self.get_logger().error(printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
 
     def _take_keypoints(self, msg: KeypointArray) -> None:
-        self._silence.reset()
+        self._topic_log.reset()
         self._annotations.add(frame_of_keypoints(msg))
 
     def _reconfigure(self) -> None:

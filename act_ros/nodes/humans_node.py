@@ -21,11 +21,12 @@ from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.core.skeletons import joint_sources
 from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
 from act_ros.ros.options import HumansOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
-from act_ros.ros.topics import LATCHED, LEVEL, THROTTLE, SilenceLog
+from act_ros.ros.topics import LATCHED, LEVEL, THROTTLE, TopicLog
 
 OPTIONS = (('', HumansOptions),)
 # By our names; the index of each is a constant of hri_msgs/Skeleton2D.
@@ -53,22 +54,24 @@ class HumansNode(Node):
         self._tracked = self.create_publisher(self._hri.IdsList, f'{self._root}/tracked', LEVEL)
         self._bodies: dict[str, Body] = {}
         subscription = self.create_subscription(KeypointArray, 'keypoints', self._tell, LEVEL)
-        self._silence = SilenceLog(self, subscription.topic_name)
+        self._topic_log = TopicLog(self, subscription.topic_name)
 
     def _tell(self, msg: KeypointArray) -> None:
-        self._silence.reset()
+        self._topic_log.reset()
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
         for person in frame_of_keypoints(msg).persons:
             if not re.fullmatch(r'[A-Za-z]\w*', person.id, re.ASCII):
                 self.get_logger().error(
-                    f'id {person.id!r} cannot be part of a topic name: letters, digits and _ only',
+                    f'id {printable(person.id)!r} cannot be part of a topic name: letters, digits '
+                    'and _ only',
                     throttle_duration_sec=THROTTLE)
                 continue
             try:
                 skeleton = skeleton_msg(self._hri, msg.header, person, msg.layout, size)
             except ValueError as error:
-                self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+                self.get_logger().error(
+                    printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
                 continue
             body = self._body(person.id, stamp)
             body.skeleton.publish(skeleton)

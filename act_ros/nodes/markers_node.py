@@ -20,13 +20,14 @@ from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.core.skeletons import get_layout
+from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.pictures.captions import caption, colour_of
 from act_ros.pictures.image_plane import ImagePlane
 from act_ros.ros.options import MarkerOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
-from act_ros.ros.topics import LEVEL, THROTTLE, SilenceLog
+from act_ros.ros.topics import LEVEL, THROTTLE, TopicLog
 
 OPTIONS = (('', MarkerOptions),)
 
@@ -47,7 +48,7 @@ class MarkersNode(Node):
         self.create_subscription(
             CameraInfo, 'camera_info', self._take_camera, qos_profile_sensor_data)
         subscription = self.create_subscription(KeypointArray, 'keypoints', self._show, LEVEL)
-        self._silence = SilenceLog(self, subscription.topic_name)
+        self._topic_log = TopicLog(self, subscription.topic_name)
 
     def _take_actions(self, msg: ActionArray) -> None:
         self._actions = msg
@@ -56,13 +57,13 @@ class MarkersNode(Node):
         self._camera = msg
 
     def _show(self, msg: KeypointArray) -> None:
-        self._silence.reset()
+        self._topic_log.reset()
         if not self._publisher.get_subscription_count():
             return
         try:
             edges = get_layout(msg.layout).edges
         except ValueError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+            self.get_logger().error(printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
         frame = frame_of_keypoints(msg)
         plane, captions = self._plane(frame), self._captions(frame)

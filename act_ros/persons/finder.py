@@ -78,6 +78,7 @@ class PersonFinder:
             self.drops['late or repeated stamp'] += 1
             return None
         if arrival is Arrival.JUMP:
+            self.drops['everything before a jump back in time'] += 1
             self.reset()
         check_image(image_bgr)
         upright = turn_image(image_bgr, self.rotation)

@@ -14,6 +14,7 @@ from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions
 from act_ros.core.skeletons import get_layout
 from act_ros.core.synchronizer import FrameSynchronizer
+from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray
 from act_ros.pictures.drawing import draw
 from act_ros.ros.conversions import to_header
@@ -46,7 +47,8 @@ class Annotator:
         try:
             joints = len(get_layout(frame.layout).joints)
         except ValueError as error:
-            self._node.get_logger().error(str(error), throttle_duration_sec=THROTTLE)
+            self._node.get_logger().error(
+                printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
         image = frame.image.copy()
         persons = [person for person in frame.persons if len(person.keypoints) == joints]

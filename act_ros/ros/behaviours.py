@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.time import Time
 
+from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import Action, ActionArray
 
 py_trees: Any = import_module('py_trees') if find_spec('py_trees') else None
@@ -94,8 +94,9 @@ class ActionMonitor:
     def _age_of(self, answers: _Answers | None) -> float:
         if answers is None:
             return math.inf
-        stamp = Time.from_msg(answers.msg.header.stamp, clock_type=self._clock.clock_type)
-        return float((self._clock.now() - stamp).nanoseconds * _NANOSECONDS)
+        # In integers: rclpy's own Time refuses what a stamp can say, such as one before 1970.
+        stamp = to_nanoseconds(answers.msg.header.stamp)
+        return (self._clock.now().nanoseconds - stamp) * _NANOSECONDS
 
     def doing(
         self, labels: str | Collection[str], person: str = '', confidence: float = 0.0,

@@ -16,9 +16,12 @@ from enum import IntEnum
 import numpy as np
 
 from act_ros.core.options import Options, option
+from act_ros.core.text import ERROR_LENGTH, printable
 
 _MEMORY = 10.0  # seconds that rates and times are taken over
-_ANOTHER_SENDER = 10_000  # a gap this wide is none: somebody else sends, or anew
+_ANOTHER_SENDER = 1000  # a gap this wide is none: somebody else sends, or anew
+_SENDERS = 8  # whose numbers are remembered
+_ERROR_LIFETIME = 60.0  # seconds for which the last error is reported
 
 
 @dataclass(frozen=True)
@@ -102,14 +105,14 @@ class Health:
         self._times: dict[str, Recent] = {}
         self._missed: Counter[str] = Counter()
         self._drops = [self._missed]
-        self._number: int | None = None
+        self._numbers: list[int] = []  # the last of each sender
         self._persons = 0
         self._heights, self._least = Recent(), 0.0
         self._error, self._failed = '', -np.inf
 
     def restart(self) -> None:
         """Note that frames may come from now on: silence counts from here."""
-        self._begin, self._number = self._clock(), None
+        self._begin, self._numbers = self._clock(), []
 
     def include_drops(self, drops: Counter[str]) -> None:
         """Report these counts of frames and persons that were not used, by cause."""
@@ -118,11 +121,16 @@ class Health:
     def count_input(self, number: int | None = None) -> None:
         """Note that a frame came in; gaps in the numbers that its sender gave are frames missed."""
         self._input.add(self._clock(), 0.0)
-        if number is not None and self._number is not None:
-            gap = number - self._number - 1
-            if 0 < gap < _ANOTHER_SENDER:
-                self._missed['replaced by a newer one, or lost on the way'] += gap
-        self._number = number
+        if number is None:
+            self._numbers = []
+            return
+        # Nobody says whose number it is: that of the sender whose last one is the nearest before.
+        before = max((n for n in self._numbers if 0 < number - n <= _ANOTHER_SENDER), default=None)
+        if before is not None:
+            self._numbers.remove(before)
+            if number - before > 1:
+                self._missed['replaced by a newer one, or lost on the way'] += number - before - 1
+        self._numbers = [*self._numbers, number][-_SENDERS:]
 
     def count_answer(self, age: float, persons: int) -> None:
         """Note an answer, ``age`` seconds after its frame's stamp, and how many it is about."""
@@ -142,7 +150,7 @@ class Health:
 
     def record_error(self, error: str) -> None:
         """Note what went wrong."""
-        self._error, self._failed = error, self._clock()
+        self._error, self._failed = printable(error, ERROR_LENGTH), self._clock()
 
     def count_error(self, error: Exception) -> None:
         """Note a frame lost to an error that nobody foresaw."""
@@ -181,8 +189,9 @@ class Health:
         drops = sum(self._drops, Counter())
         values |= {f'dropped: {cause}': str(count) for cause, count in sorted(drops.items())}
         values |= self.facts
+        age = now - self._failed
         values['last error'] = (
-            f'{self._error} ({now - self._failed:.0f} s ago)' if self._error else 'none')
+            f'{self._error} ({age:.0f} s ago)' if age < _ERROR_LIFETIME else 'none')
         return Report(level, message, values)
 
     def _assess(self, now: float, options: HealthOptions) -> tuple[Level, str]:

@@ -22,7 +22,7 @@ from act_ros.persons.video import VideoSource
 from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions, SubscriptionOptions, VideoOptions
-from act_ros.ros.topics import THROTTLE, DropLog, SilenceLog, topic_of
+from act_ros.ros.topics import THROTTLE, DropLog, TopicLog, topic_of
 
 
 def image_to_bgr(
@@ -99,13 +99,13 @@ class ImageInput:
         self._drops: Counter[str] = Counter()
         self._drop_log = DropLog(node, self._drops, camera)
         topic, kind, qos = image_subscription(node, node.parameters(ImageOptions), camera)
-        self._silence = SilenceLog(node, topic, lambda: node.is_active)
+        self._topic_log = TopicLog(node, topic, lambda: node.is_active)
         node.subscribe(kind, topic, self._receive, qos)
         health.source = topic
         health.include_drops(self._drops)
 
     def _receive(self, msg: Image | CompressedImage, info: Mapping[str, Any]) -> None:
-        self._silence.reset()
+        self._topic_log.reset()
         self._health.count_input(info.get('publication_sequence_number'))
         try:
             frame = image_to_frame(msg, self._node.parameters(ImageOptions).max_pixels)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.logging import get_logger
 from rclpy.node import Node
+from rclpy.time_source import TimeSource
 
+from act_ros.core.stamps import to_nanoseconds
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
+from act_ros.ros.topics import THROTTLE
 
 RCLError = rclpy_implementation.RCLError
 
@@ -23,6 +28,7 @@ def run(make_node: Callable[[], Node]) -> None:
     (a bad parameter, model or video).
     """
     _init()
+    _ignore_impossible_clocks()
     try:
         node = make_node()
         try:
@@ -36,10 +42,24 @@ def run(make_node: Callable[[], Node]) -> None:
     except USER_ERRORS as error:
         if isinstance(error, RCLError) and not rclpy.ok():
             return  # told to stop in the middle of something, which then could not publish
-        rclpy.logging.get_logger('act_ros').fatal(str(error))
+        get_logger('act_ros').fatal(str(error))
         sys.exit(1)
     finally:
         rclpy.try_shutdown()
+
+
+def _ignore_impossible_clocks() -> None:
+    """Pass over a /clock before 1970, at which rclpy would end the process."""
+    set_clock = TimeSource.clock_callback
+
+    def set_clock_if_possible(self: TimeSource, msg: Any) -> None:
+        if to_nanoseconds(msg.clock) >= 0:
+            set_clock(self, msg)
+        else:
+            get_logger('act_ros').warning(
+                '/clock is before 1970: ignored', throttle_duration_sec=THROTTLE)
+
+    TimeSource.clock_callback = set_clock_if_possible  # type: ignore[method-assign]
 
 
 def _init() -> None:
@@ -49,4 +69,4 @@ def _init() -> None:
     except RCLError as error:
         rclpy.try_shutdown()
         rclpy.init()  # does not open the file again
-        rclpy.logging.get_logger('act_ros').error(f'logging to the console alone: {error}')
+        get_logger('act_ros').error(f'logging to the console alone: {error}')

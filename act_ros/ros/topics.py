@@ -10,6 +10,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 
+from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.ros.health import Health
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -44,7 +45,7 @@ class DropLog:
         self._drops[cause] += 1
         health.record_error(str(error))
         self._node.get_logger().error(
-            f'{self._about}{error}', throttle_duration_sec=THROTTLE)
+            f'{self._about}{printable(error, ERROR_LENGTH)}', throttle_duration_sec=THROTTLE)
         self.update()
 
     def update(self) -> None:
@@ -59,29 +60,42 @@ class DropLog:
         self._node.get_logger().warning(f'{self._about}dropped so far: {counts}')
 
 
-class SilenceLog:
-    """Warns while a topic is silent."""
+class TopicLog:
+    """
+    Warns while a topic is silent, more and more rarely, and where several nodes publish on it.
+
+    Their stamps and ids mix: no window of poses comes of it, and nobody is recognized.
+    """
 
     def __init__(
         self, node: Node, topic: str, is_listening: Callable[[], bool] = lambda: True,
     ) -> None:
         self._node, self._topic, self._is_listening = node, topic, is_listening
-        self._heard = False
+        self._has_message = False
+        self._silent = 0  # periods in a row
+        self._publishers: list[str] = []
         # Steady time: a silent /clock must not silence the warning.
         node.create_timer(THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def reset(self) -> None:
         """Count the silence from now on: a message came."""
-        self._heard = True
+        self._has_message = True
 
     def _check(self) -> None:
-        is_listening = self._is_listening()
-        if is_listening and not self._heard:
-            publishers = self._node.get_publishers_info_by_topic(self._topic)
+        is_silent = self._is_listening() and not self._has_message
+        self._silent = self._silent + 1 if is_silent else 0
+        self._has_message = not self._is_listening()
+        publishers = self._node.get_publishers_info_by_topic(self._topic)
+        if self._silent and not self._silent & self._silent - 1:  # after 1, 2, 4, 8, ... periods
             state = ', '.join(
                 f'{p.node_name} ({p.qos_profile.reliability.name.lower()}, {p.topic_type})'
                 for p in publishers)
             self._node.get_logger().warning(
-                f'nothing on {self._topic} for {THROTTLE:.0f} s; publishers: '
+                f'nothing on {self._topic} for {THROTTLE * self._silent:.0f} s; publishers: '
                 f'{state or "none; check topic names and remappings"}')
-        self._heard = not is_listening
+        names = sorted(f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers)
+        if len(names) > 1 and names != self._publishers:
+            self._node.get_logger().warning(
+                f'{len(names)} publishers on {self._topic}: {", ".join(names)}; their stamps and '
+                'ids mix, give each a topic of its own')
+        self._publishers = names

@@ -116,6 +116,7 @@ def test_unknown_layout_late_stamps_and_loops(robot: Robot) -> None:
     back = robot.ask(frame(3, [walker(3)], start=START - 100 * FRAME))
     assert back.actions[0].status == Action.BUFFERING
     assert 'late or repeated stamp' in robot.node.log
+    assert 'everything before a jump back in time: 1' in robot.node.log
 
 
 def test_parameters_describe_themselves(robot: Robot) -> None:

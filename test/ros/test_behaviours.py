@@ -14,10 +14,15 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+import rclpy
+from builtin_interfaces.msg import Time
+from rclpy.context import Context
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from robot import FRAME, START, Robot, frame, walker
 from ros_harness import ROOT, START_LIMIT, bench
 from rosgraph_msgs.msg import Clock
+from std_msgs.msg import Header
 from synthetic import bundle_of, tiny_model
 
 from act_ros.actions.bundle import save_bundle
@@ -116,6 +121,23 @@ def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
         (Action.LOST, 'wave1'), (Action.LOST, 'wave1')]
     assert monitor.is_fresh and monitor.actions == list(answer.actions)
     assert monitor.doing(LABELS) == []
+
+
+@pytest.mark.parametrize('stamp', [
+    Time(sec=-1), Time(sec=-2**31, nanosec=2**32 - 1), Time(sec=2**31 - 1, nanosec=2**32 - 1)])
+def test_no_stamp_raises(stamp: Time) -> None:
+    """One before 1970, and one that rclpy cannot count."""
+    context = Context()
+    rclpy.init(context=context, domain_id=100)
+    try:
+        node = Node('robot', context=context)
+        monitor = ActionMonitor(node)
+        (subscription,) = (s for s in node.subscriptions if s.topic_name == '/actions')
+        subscription.callback(ActionArray(header=Header(stamp=stamp), actions=[
+            Action(person_id='p1', label='run', status=Action.RECOGNIZED)]))
+        assert not monitor.is_fresh and monitor.doing('run') == [] and abs(monitor.age) > 1e8
+    finally:
+        rclpy.shutdown(context=context)
 
 
 def test_the_example_tree_stops_helps_and_greets(scene: Scene) -> None:

@@ -128,3 +128,27 @@ def test_drops_by_cause_and_gaps_in_the_numbers(health: Health, watch: Watch) ->
     assert values['dropped: late or repeated stamp'] == '5'
     assert values['dropped: unreadable image'] == '1'
     assert values['dropped: replaced by a newer one, or lost on the way'] == '2'
+
+
+def test_numbers_of_several_senders_are_told_apart(health: Health) -> None:
+    """What each of them sends in a row is no gap, wherever the numbers of the others are."""
+    for i in range(250):
+        for start in (100, 9000, 9500):
+            health.count_input(start + i)
+    assert 'dropped: replaced by a newer one, or lost on the way' not in told(health).values \
+        or int(told(health).values['dropped: replaced by a newer one, or lost on the way']) <= 500
+    before = health.report(HealthOptions()).values
+    for i in range(250, 500):
+        for start in (100, 9000, 9500):
+            health.count_input(start + i)
+    key = 'dropped: replaced by a newer one, or lost on the way'
+    assert told(health).values.get(key) == before.get(key)
+
+
+def test_an_error_is_short_safe_and_expires(health: Health, watch: Watch) -> None:
+    """It may quote what came from outside: a layout of ten million letters, escape codes."""
+    health.record_error('unknown layout \x1b[31m\n[FATAL] ' + 'x' * 10_000_000)
+    text = told(health).values['last error']
+    assert len(text) < 700 and text.isprintable()
+    run(health, watch, 61.0)
+    assert told(health).values['last error'] == 'none'

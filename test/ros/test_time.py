@@ -1,0 +1,41 @@
+"""Time as the field has it: several senders on a topic, and clocks that cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from builtin_interfaces.msg import Time
+from robot import Robot, frame, walker
+from ros_harness import bench
+from rosgraph_msgs.msg import Clock
+
+from act_ros.msg import KeypointArray
+
+
+def test_two_publishers_on_a_topic_are_named(tmp_path: Path, tiny_bundle: Path) -> None:
+    """Their stamps and ids mix, so that nobody is recognized: that must not go unsaid."""
+    with bench(tmp_path) as made:
+        node = made.start('act_node', {'bundle': str(tiny_bundle)})
+        robot = Robot(made, node)
+        assert 'publishers on' not in node.log
+        robot.ask(frame(0, [walker(0)]))
+        made.peer.publisher(KeypointArray, '/keypoints')
+        made.peer.wait(
+            lambda: '2 publishers on /keypoints: /test_peer, /test_peer; their stamps and ids mix'
+            in node.log, 'a warning')
+
+
+def test_a_clock_before_1970_ends_no_node(tmp_path: Path, tiny_bundle: Path) -> None:
+    """It is ignored, and said so."""
+    with bench(tmp_path) as made:
+        node = made.start('act_node', {'bundle': str(tiny_bundle), 'use_sim_time': True})
+        clock = made.peer.publisher(Clock, '/clock')
+        made.peer.insist(lambda: clock.publish(Clock(clock=Time(sec=-1))),
+                         lambda: '/clock is before 1970' in node.log, 'a warning')
+        robot = Robot(made, node)
+        robot.ask(frame(0, [walker(0)]))
+        assert node.is_alive() and 'Traceback' not in node.log
