@@ -208,6 +208,8 @@ class Health:
                                 'slow, or stamps of another clock')
         if now - self._failed < _MEMORY:
             return Level.WARN, self._error
+        if not np.isfinite(self._ages.last):
+            return Level.OK, 'no answer yet'
         heights = self._heights.values
         if len(heights) and np.median(heights) < self._least:
             return Level.WARN, (

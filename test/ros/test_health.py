@@ -58,7 +58,7 @@ def test_all_is_well(health: Health, watch: Watch) -> None:
 
 def test_silence_is_told_from_the_activation_on(health: Health, watch: Watch) -> None:
     watch.now += 1.9
-    assert told(health).level is Level.OK
+    assert (told(health).level, told(health).message) == (Level.OK, 'no answer yet')
     watch.now += 0.2
     assert told(health).level is Level.WARN
     assert told(health).message == 'nothing on /front/image for 2.1 s'
