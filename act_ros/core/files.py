@@ -36,12 +36,6 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file as a whole; errors as those of `replacing`."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
 @contextmanager
 def replacing_in(folder: Path, last: str) -> Iterator[Path]:
     """

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SEEN_SCORE = 0.2
+"""Score from which on a keypoint counts as seen, unless somebody sets another limit."""
+
 
 @dataclass(frozen=True, eq=False)
 class Person:

@@ -44,10 +44,6 @@ class FrameSynchronizer:
         frames, self._old = self._take(count), set(self._waiting)
         return frames
 
-    def clear(self) -> None:
-        """Forget what waits."""
-        self._waiting.clear()
-
     def _take(self, count: int) -> list[Frame]:
         """Take the oldest frames away and return those that can be shown."""
         frames = [self._waiting.pop(stamp) for stamp in list(self._waiting)[:max(count, 0)]]

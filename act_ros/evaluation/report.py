@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from act_ros.core.person import SEEN_SCORE
 from act_ros.core.skeletons import get_layout
 from act_ros.evaluation.scores import NONE, Segment
 from act_ros.evaluation.thumbnails import SHAPE, Gallery, Shot
@@ -17,7 +18,6 @@ from act_ros.recordings.labels import UNKNOWN_LABEL
 
 # Left, right and middle of the body.
 _BONES = {'l': '#ffb000', 'r': '#3ec5ff', '': '#f2f4f7'}
-_MIN_SCORE = 0.2
 
 Traces = Sequence[Mapping[str, Any]]
 
@@ -112,7 +112,7 @@ def bones(shot: Shot) -> Iterator[tuple[list[float], list[float], str]]:
     if len(points) != len(layout.joints):
         return
     for a, b in layout.edges:
-        if (points[[a, b], 2] >= _MIN_SCORE).all():
+        if (points[[a, b], 2] >= SEEN_SCORE).all():
             sides = {layout.joints[i][0] if layout.joints[i][1] == '_' else '' for i in (a, b)}
             yield (points[a, :2].tolist(), points[b, :2].tolist(),
                    _BONES[sides.pop() if len(sides) == 1 else ''])

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from act_ros.core.action import Action, Status
-from act_ros.core.person import Person
+from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.skeletons import Layout, get_layout
 from act_ros.core.text import printable
 from act_ros.pictures.captions import caption, colour_of, is_light, label_colour
@@ -34,7 +34,7 @@ class _Tag(NamedTuple):
 
 def draw(
     image: np.ndarray, persons: Sequence[Person], layout: str, actions: Iterable[Action] = (),
-    min_score: float = 0.2, captions: bool = True,
+    min_score: float = SEEN_SCORE, captions: bool = True,
 ) -> None:
     """
     Draw skeletons and captions into ``image`` (H, W, 3) uint8 BGR, in place.

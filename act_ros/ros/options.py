@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.options import Options, option
+from act_ros.core.person import SEEN_SCORE
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class DrawingOptions(Options):
     """What is drawn into `~/annotated`."""
 
     min_score: float = option(
-        0.2, 'Keypoints below this score are not drawn.', low=0.0, high=1.0)
+        SEEN_SCORE, 'Keypoints below this score are not drawn.', low=0.0, high=1.0)
     captions: bool = option(True, "Write everybody's id and action.")
 
 
@@ -114,7 +115,7 @@ class MarkerOptions(Options):
         60.0, 'Horizontal field of view of the camera in degrees, while `camera_info` is not '
         'published.', low=1.0, high=170.0)
     min_score: float = option(
-        0.2, 'Keypoints below this score are not shown.', low=0.0, high=1.0)
+        SEEN_SCORE, 'Keypoints below this score are not shown.', low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from act_ros.core.files import replacing, replacing_in, write_bytes
+from act_ros.core.files import replacing, replacing_in
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -18,7 +18,8 @@ def contents(folder: Path) -> dict[str, str]:
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / 'new' / 'a.txt'
-    write_bytes(path, b'one')
+    with replacing(path) as temporary:
+        temporary.write_text('one')
     with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
         assert temporary.suffix == '.txt' and temporary.parent == path.parent
         temporary.write_text('half of')
