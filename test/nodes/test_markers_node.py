@@ -187,6 +187,20 @@ def test_the_rviz_layout_names_the_markers_and_looks_along_the_optical_axis() ->
     assert abs(pitch) < np.pi / 2 - 0.001 + 1e-6  # RViz cuts off what is steeper
 
 
+# What the settings of a panel must hold, by the types of Foxglove Studio 1.48, the last one open.
+PANELS = {
+    '3D': {'cameraState', 'followMode', 'followTf', 'layers', 'scene', 'topics', 'transforms'},
+    'DiagnosticSummary': {'hardwareIdFilter', 'minLevel', 'pinnedIds', 'topicToRender'},
+    'Image': {'imageMode'},
+    'Plot': {
+        'isSynced', 'legendDisplay', 'paths', 'showLegend', 'showPlotValuesInLegend',
+        'showXAxisLabels', 'showYAxisLabels', 'sidebarDimension', 'xAxisVal'},
+    'RawMessages': {
+        'diffEnabled', 'diffMethod', 'diffTopicPath', 'showFullMessageForDiff', 'topicPath'},
+    'StateTransitions': {'isSynced', 'paths'},
+}
+
+
 def test_the_foxglove_layout_places_every_panel() -> None:
     tree = json.loads((ROOT / 'config' / 'act.foxglove.json').read_text())
 
@@ -195,6 +209,8 @@ def test_the_foxglove_layout_places_every_panel() -> None:
             *panels(place['first']), *panels(place['second'])]
 
     assert sorted(panels(tree['layout'])) == sorted(tree['configById'])
+    for name, settings in tree['configById'].items():
+        assert PANELS[name.partition('!')[0]] <= set(settings), name
     camera = tree['configById']['3D!people']['cameraState']
     # Seen straight from behind: at the very pole the turn about the axis would be undefined.
     assert 179 < camera['phi'] < 180 and camera['thetaOffset'] == 0
