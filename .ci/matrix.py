@@ -27,27 +27,35 @@ import setup as packaging  # noqa: E402
 LITERT, TFLITE = 'ai-edge-litert', 'tflite-runtime'
 COMPILED = f'av,numpy,scipy,opencv-python-headless,{LITERT},{TFLITE}'
 # What depends on Python, NumPy, the runtime or ROS; the rest is the same everywhere.
-TESTS = [f'test/test_{name}.py' for name in (
-    'act_node', 'bags', 'bundle', 'classifier', 'decision', 'features', 'fuzz', 'fuzz_messages',
-    'images', 'lifecycle', 'pose', 'recognizer', 'runtime', 'skeletons', 'stamps', 'tracking',
-    'window')]
+_TESTED = (
+    'act_node', 'bags', 'bundle', 'classifier', 'compressed', 'decision', 'drawing', 'features',
+    'fuzz', 'fuzz_messages', 'images', 'labels', 'lifecycle', 'pose', 'recognizer', 'runtime',
+    'skeletons', 'stamps', 'timeline', 'tracking', 'video', 'window')
+TESTS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('test/**/test_*.py')
+               if path.stem.removeprefix('test_') in _TESTED)
 
 
 class Combination(NamedTuple):
-    """One environment; ``numpy`` is a version specifier."""
+    """
+    One environment; ``numpy`` is a version specifier.
+
+    ``end`` is that of the ranges in setup.py: 'newest', or 'lowest'.
+    """
 
     ros: str
     python: str
     numpy: str
     runtime: str
+    end: str = 'newest'
 
     def __str__(self) -> str:
-        return f'{self.ros} {self.python} numpy{self.numpy} {self.runtime}'
+        return f'{self.ros} {self.python} numpy{self.numpy} {self.runtime} {self.end}'
 
 
 COMBINATIONS = [
     *(Combination(ros, python, '>=2', LITERT)
       for ros in ('jazzy', 'kilted') for python in ('3.10', '3.11', '3.12', '3.13')),
+    Combination('jazzy', '3.10', '==1.23.2', LITERT, 'lowest'),
     # Ubuntu's own: 22.04 has Python 3.10, 24.04 has 3.12, both NumPy 1.
     *(Combination('jazzy', python, '<2', LITERT) for python in ('3.10', '3.12')),
     *(Combination('jazzy', python, '<2', TFLITE) for python in ('3.10', '3.11', '3.12')),
@@ -57,12 +65,16 @@ COMBINATIONS = [
 def requirements(combination: Combination) -> list[str]:
     """Return what pip shall install."""
     needed = {*packaging.ROBOT, *packaging.EXTRAS['build'], *packaging.EXTRAS['behaviours'],
-              *packaging.EXTRAS['evaluation'], *packaging.EXTRAS['test']}
+              *packaging.EXTRAS['demo'], *packaging.EXTRAS['evaluation'], *packaging.EXTRAS['test']}
     needed = {item for item in needed if not item.startswith(('numpy', 'mpose', 'mypy', 'ruff'))}
     if combination.ros != 'jazzy':  # the pins are those of Jazzy
         needed = {re.sub(r'ros-jazzy-([\w-]+).*', rf'ros-{combination.ros}-\1', item)
                   for item in needed if 'python-cmake-module' not in item}
         needed.add(f'ros-{combination.ros}-ament-cmake-ros-core')  # took that one's place
+    if combination.end == 'lowest':  # the tools that build and test are of no concern
+        ranges = {*packaging.ROBOT, *packaging.EXTRAS['behaviours'], *packaging.EXTRAS['demo'],
+                  *packaging.EXTRAS['evaluation']} & needed
+        needed = needed - ranges | {re.sub('>=([^,]+),.*', r'==\1', item) for item in ranges}
     # The tests make their models with the schema that comes with LiteRT.
     runtime = {TFLITE} if combination.runtime == TFLITE else set()
     return sorted(needed | runtime | {f'numpy{combination.numpy}'})
@@ -140,10 +152,11 @@ def main() -> int:
                     shutil.copy(log, options.logs / f'{combination}.log'.replace(' ', '_'))
         rows.append((*combination, result, f'{time.monotonic() - begin:.0f} s'))
         print(f'{combination}: {result}', flush=True)
-    print('\n| ROS | Python | NumPy | TFLite runtime | result | |\n|---|---|---|---|---|---|')
+    print('\n| ROS | Python | NumPy | TFLite runtime | versions | result | |')
+    print(7 * '|---' + '|')
     for row in rows:
         print('| ' + ' | '.join(row) + ' |')
-    return any(row[4].startswith('FAILED') for row in rows)
+    return any(row[5].startswith('FAILED') for row in rows)
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -164,7 +165,7 @@ def test_requirements_leave_a_sourced_ros_alone(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(('module', 'left_out', 'added'), [
     ('cv2', 'opencv-python-headless', ''),
-    ('tflite_runtime', 'ai-edge-litert', 'numpy>=1.23,<2'),
+    ('tflite_runtime', 'ai-edge-litert', 'numpy>=1.23.2,<2'),
 ])
 def test_requirements_keep_what_is_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, left_out: str, added: str,
@@ -178,3 +179,9 @@ def test_requirements_keep_what_is_installed(
     kept = packaging.requirements()
     assert not any(item.startswith(left_out) for item in kept)
     assert not added or added in kept
+
+
+def test_each_dependency_has_a_range() -> None:
+    """A new major version comes when somebody has tried it; ROS is pinned as a whole."""
+    for item in {*packaging.ROBOT, *chain.from_iterable(packaging.EXTRAS.values())}:
+        assert re.fullmatch(r'[\w-]+(==[\d.]+|>=[\d.]+,<[\d.]+)', item), item
