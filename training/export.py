@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ import numpy as np
 import tensorflow as tf
 
 from act_ros.actions.bundle import Bundle, save_bundle
-from act_ros.actions.features import num_features
 from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
 from training.checkpoint import CheckpointError
@@ -155,43 +154,45 @@ def balanced_accuracies(
         summary(label, softmax(logits))['balanced_accuracy'])
 
 
+def describe(config: TrainConfig, **fields: Any) -> Bundle:
+    """Return what a bundle says of a run's networks; ``fields`` are others of `Bundle`."""
+    return Bundle(**{
+        'name': config.name, 'labels': config.labels, 'layout': LAYOUT,
+        'num_frames': config.num_frames, 'min_frames': config.min_frames,
+        'frame_rate': config.frame_rate, 'normalisation': config.normalisation,
+        'temperature': 1.0, 'unknown_threshold': 0.0, **fields})
+
+
 def export_bundle(
-    members: Sequence[keras.Model], config: TrainConfig, directory: Path, features: np.ndarray,
-    *, temperature: float = 1.0, unknown_threshold: float = 0.0, short_threshold: float = 0.0,
-    trusted_labels: Sequence[str] = (), license_text: str = '',
-    training: dict[str, Any] | None = None, metrics: dict[str, Any] | None = None,
-    quantisation: str = 'float32', attention: bool = False, name: str | None = None,
-    label: np.ndarray | None = None,
+    members: Sequence[keras.Model], bundle: Bundle, directory: Path, features: np.ndarray,
+    quantisation: str = 'float32', background: bool = False, label: np.ndarray | None = None,
 ) -> Path:
     """
-    Convert, check on real windows ``features`` (N, T, F), and write a bundle; return its path.
+    Convert networks, check them on windows and write the bundle; return its path.
 
-    With the windows' ``label`` (N,) the balanced accuracy is compared, too, on known actions.
-    Nothing is written when the check fails.
+    :param bundle: its description; the number of members and the checks are added.
+    :param features: windows (N, T, F) on which the file is held against Keras.
+    :param background: as for `convert`.
+    :param label: the windows' classes (N,); the balanced accuracy is then compared, too.
+    :raises ExportError: the file differs from Keras, or the networks do not read these features;
+        then nothing is written.
     """
     features = features.astype(np.float32)
-    model = convert(members, quantisation, attention, config.background)
+    if members[0].input_shape[-1] != bundle.num_features:
+        raise ExportError(f'the model does not read the features of {bundle.layout}')
+    model = convert(members, quantisation, bundle.attention, background)
     worst = check(model, members, features, quantisation)
     print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
           f'Keras {worst:.1e} on {len(features)} windows')
-    metrics = {**(metrics or {}), 'export': {
-        'quantisation': quantisation, 'largest_difference': float(f'{worst:.2g}')}}
+    measured: dict[str, Any] = {
+        'quantisation': quantisation, 'largest_difference': float(f'{worst:.2g}')}
     if label is not None:
         known = label != UNKNOWN
         before, after = balanced_accuracies(model, members, features[known], label[known])
         print(f'balanced accuracy on them: Keras {before:.4f}, file {after:.4f}')
-        metrics['export'] |= {'balanced_accuracy_keras': round(before, 4),
-                              'balanced_accuracy_file': round(after, 4)}
-    if members[0].input_shape[-1] != num_features(LAYOUT, config.normalisation):
-        raise ExportError(f'the model does not read the features of {LAYOUT}')
-    bundle = Bundle(
-        name=name or config.name, labels=config.labels, layout=LAYOUT,
-        num_frames=config.num_frames, min_frames=config.min_frames, frame_rate=config.frame_rate,
-        normalisation=config.normalisation, temperature=temperature,
-        unknown_threshold=unknown_threshold, short_threshold=short_threshold,
-        members=len(members), attention=attention,
-        trusted_labels=tuple(trusted_labels), license=license_text,
-        training=training or {}, metrics=metrics)
+        measured |= {'balanced_accuracy_keras': round(before, 4),
+                     'balanced_accuracy_file': round(after, 4)}
+    bundle = replace(bundle, members=len(members), metrics={**bundle.metrics, 'export': measured})
     return save_bundle(directory, bundle, model)
 
 
@@ -201,7 +202,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--run', type=Path, required=True, help='folder of a training run')
     parser.add_argument('--data', type=Path, required=True, help='folder of the sequence files')
     parser.add_argument('--output', type=Path, default=Path('models'), help='folder of the bundle')
-    parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
+    parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32',
+                        help='of the weights')
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
     parser.add_argument('--average', action='store_true', help=AVERAGE)
@@ -211,7 +213,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--trusted', type=float, default=0.7,
                         help='least recall and precision of a trusted label')
     parser.add_argument('--license', default='Apache-2.0; trained on data of several licences, '
-                        'partly research only, see the model card')
+                        'partly research only, see the model card',
+                        help='of the weights, for the bundle to say')
     options = parser.parse_args(arguments)
     try:
         config = read_run(options.run)
@@ -223,17 +226,18 @@ def main(arguments: list[str] | None = None) -> None:
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
                                 config.normalisation, config.augmentation)
         features, label = sampler.draw(np.random.default_rng(config.seed), 1024)
-        path = export_bundle(
-            members, config, options.output, features, temperature=results['temperature'],
+        bundle = describe(
+            config, name=options.name or config.name, attention=options.attention,
+            temperature=results['temperature'], license=options.license,
             unknown_threshold=results['unknown_threshold'],
             short_threshold=results['short_threshold'],
-            trusted_labels=trusted(results, options.trusted), license_text=options.license,
+            trusted_labels=tuple(trusted(results, options.trusted)),
             training={'config': json.loads(json.dumps(asdict(config))), 'actors': 'never shared '
                       'between training and measurement'},
             metrics={name: {k: round(v, 4) for k, v in view.items() if isinstance(v, float)}
-                     for name, view in results['views'].items()},
-            quantisation=options.quantisation, attention=options.attention, name=options.name,
-            label=label)
+                     for name, view in results['views'].items()})
+        path = export_bundle(members, bundle, options.output, features, options.quantisation,
+                             config.background, label)
         if options.weights:
             save_weights(members[0], path)
     except (OSError, ValueError, CheckpointError, ExportError) as error:

@@ -77,7 +77,8 @@ def test_a_file_that_differs_from_keras_is_not_written(
     wrong = export.convert([member(7)], background=True)
     monkeypatch.setattr(export, 'convert', lambda *_: wrong)
     with pytest.raises(export.ExportError, match='differs from Keras'):
-        export.export_bundle([member(0)], CONFIG, tmp_path, FEATURES)
+        export.export_bundle([member(0)], export.describe(CONFIG), tmp_path, FEATURES,
+                             background=True)
     assert not list(tmp_path.iterdir())
 
 

@@ -17,7 +17,7 @@ import cv2  # noqa: E402
 
 from training import introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
-from training.export import export_bundle  # noqa: E402
+from training.export import describe, export_bundle  # noqa: E402
 from training.models import build  # noqa: E402
 from training.networks import load_network, save_weights  # noqa: E402
 
@@ -59,8 +59,9 @@ def bundle(run: Path) -> Path:
     model = build('act_mu', CONFIG.num_frames, num_classes=CONFIG.num_outputs)
     model.load_weights(run / 'member_0' / 'member.weights.h5')
     features = np.random.default_rng(0).normal(0, 0.5, (8, 10, 52))
-    path = export_bundle([model], CONFIG, run, features, attention=True,
-                         training={'config': json.loads(json.dumps(asdict(CONFIG)))})
+    bundle = describe(CONFIG, attention=True,
+                      training={'config': json.loads(json.dumps(asdict(CONFIG)))})
+    path = export_bundle([model], bundle, run, features, background=CONFIG.background)
     save_weights(model, path)
     return path
 

@@ -121,6 +121,10 @@ def main(arguments: list[str] | None = None) -> None:
                         help='instead of those of the file')
     parser.add_argument('--splits', nargs='+', type=int, choices=SPLITS, help='likewise')
     parser.add_argument('--folds', type=int, help='likewise: the first so many')
+    parser.add_argument('--epochs', type=int, help='likewise')
+    parser.add_argument('--smoke', action='store_true',
+                        help='try everything out in minutes: one split, one fold, two epochs at a '
+                             'constant rate; what comes of it says nothing')
     parser.add_argument('--threads', type=int, default=0,
                         help='CPU threads a fold takes; default: all, with --ray 1')
     parser.add_argument('--ray', metavar='ADDRESS',
@@ -131,9 +135,12 @@ def main(arguments: list[str] | None = None) -> None:
         config = load_protocol(options.config)
         extent: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name in ('extractor', 'models', 'splits', 'folds')
+            for name in ('extractor', 'models', 'splits', 'folds', 'epochs')
             if (value := getattr(options, name)) is not None}
         config = replace(config, **extent)
+        if options.smoke:  # the paper's rate would rise too steeply over so few steps
+            config = replace(config, name=f'{config.name}_smoke', splits=config.splits[:1], folds=1,
+                             epochs=2, schedule='constant')
         folder = options.output / config.name
         threads = options.threads or (1 if options.ray else 0)
         run_benchmark(config, folder, options.data, options.ray, threads, options.tensorboard)

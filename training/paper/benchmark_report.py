@@ -89,10 +89,15 @@ def rows_of(
                 'parameters': size * int(members[0]['parameters']),
                 'paper_parameters': 1000 * counts.get((model, size), 0) or None,
                 'runs': len(groups),
-                'accuracy': values[:, 0].mean(), 'accuracy_std': values[:, 0].std(),
-                'balanced': values[:, 1].mean(), 'balanced_std': values[:, 1].std(),
+                'accuracy': values[:, 0].mean(), 'accuracy_std': _deviation(values[:, 0]),
+                'balanced': values[:, 1].mean(), 'balanced_std': _deviation(values[:, 1]),
                 'paper_accuracy': theirs[0], 'paper_balanced': theirs[1]})
     return sorted(rows, key=lambda row: (row['split'], row['members'], row['parameters']))
+
+
+def _deviation(values: np.ndarray) -> float | None:
+    """Return the standard deviation; a single run has none."""
+    return float(values.std()) if len(values) > 1 else None
 
 
 def as_csv(rows: list[Row]) -> str:
@@ -130,8 +135,10 @@ def _cell(row: Row | None) -> str:
         return '- | 0 | -'
     paper = ('-' if row['paper_accuracy'] is None else
              f'{row["paper_accuracy"]:.2f} / {row["paper_balanced"]:.2f}')
-    return (f'{row["accuracy"]:.2f} ± {row["accuracy_std"]:.2f} / '
-            f'{row["balanced"]:.2f} ± {row["balanced_std"]:.2f} | {row["runs"]} | {paper}')
+    ours = ' / '.join(
+        f'{row[name]:.2f}' + ('' if row[f'{name}_std'] is None else f' ± {row[f"{name}_std"]:.2f}')
+        for name in ('accuracy', 'balanced'))
+    return f'{ours} | {row["runs"]} | {paper}'
 
 
 def plot_curves(path: Path, folds: list[Fold], title: str) -> None:

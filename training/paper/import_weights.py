@@ -30,12 +30,12 @@ import h5py
 import keras
 import numpy as np
 
-from act_ros.actions.bundle import Bundle, save_bundle
+from act_ros.actions.bundle import Bundle
 from act_ros.actions.features import MPOSE, SCORED, extract_features, num_features
 from act_ros.core.skeletons import LAYOUTS, get_layout
 from training.checkpoint import CheckpointError, read_arrays
 from training.datasets.labels import MPOSE_LABELS
-from training.export import QUANTISATIONS, ExportError, check, convert
+from training.export import QUANTISATIONS, ExportError, export_bundle
 from training.metrics import (
     expected_calibration_error,
     fit_temperature,
@@ -209,14 +209,14 @@ def to_keras(weights: ActWeights, size: str) -> keras.Model:
 
 
 def import_weights(
-    paths: Sequence[Path], size: str, layout: str, directory: Path, *,
-    labels: Sequence[str] = MPOSE_LABELS, name: str | None = None, frame_rate: float = MPOSE_RATE,
-    min_frames: int | None = None, temperature: float = 1.0, threshold: float = 0.5,
-    license_text: str = '', quantisation: str = 'float32', attention: bool = False,
+    paths: Sequence[Path], size: str, layout: str, directory: Path,
+    quantisation: str = 'float32', **description: Any,
 ) -> Path:
     """
     Turn weight files into a bundle and return its path.
 
+    :param description: fields of `Bundle` that the files do not say: its ``name``, ``labels``,
+        ``frame_rate``, ``min_frames``, ``temperature``, ``unknown_threshold`` …
     :raises WeightsError: the files do not fit the size, the layout, the labels or each other.
     """
     paths = without_copies(paths)
@@ -227,37 +227,37 @@ def import_weights(
         for what, actual, wanted, source in (
                 ('features a frame', weights.num_features, num_features(layout, normalisation),
                  f'layout {layout!r}'),
-                ('classes', weights.num_classes, len(labels), 'the list of labels'),
+                ('classes', weights.num_classes,
+                 len(description.setdefault('labels', MPOSE_LABELS)), 'the list of labels'),
                 ('frames', weights.num_frames, members[0].num_frames, str(paths[0]))):
             if actual != wanted:
                 raise WeightsError(f'{path} is for {actual} {what}, {source} has {wanted}')
     frames = members[0].num_frames
-    return _write(
-        [to_keras(weights, size) for weights in members], directory, quantisation,
-        walking_windows(layout, frames, normalisation),
-        name=name or paths[0].stem, labels=tuple(labels), layout=layout,
-        normalisation=normalisation,
-        num_frames=frames, min_frames=_shortest(min_frames, frames),
-        frame_rate=frame_rate, temperature=temperature, unknown_threshold=threshold,
-        attention=attention, license=license_text or 'that of the weight files',
-        training={'model': f'act_{size}', 'imported_from': [path.name for path in paths],
-                  'calibrated': False})
+    description['min_frames'] = _shortest(description.get('min_frames'), frames)
+    bundle = Bundle(**{
+        'name': paths[0].stem, 'layout': layout, 'normalisation': normalisation,
+        'num_frames': frames, 'frame_rate': MPOSE_RATE, 'temperature': 1.0,
+        'unknown_threshold': 0.5, 'license': 'that of the weight files',
+        'training': {'model': f'act_{size}', 'imported_from': [path.name for path in paths],
+                     'calibrated': False}, **description})
+    return _write([to_keras(weights, size) for weights in members], bundle, directory,
+                  walking_windows(layout, frames, normalisation), quantisation)
 
 
 def import_folds(
-    paths: Sequence[Path], directory: Path, *, labels: Sequence[str] = MPOSE_LABELS,
-    name: str | None = None, min_frames: int | None = None, data: Path | None = None,
-    license_text: str = '', quantisation: str = 'float32', attention: bool = False,
+    paths: Sequence[Path], directory: Path, data: Path | None = None,
+    quantisation: str = 'float32', **description: Any,
 ) -> Path:
     """
     Turn folds of a split into a bundle, calibrated on their validation data; return its path.
 
+    :param description: fields of `Bundle` that the folds do not say, as for `import_weights`.
     :param data: folder of the data set, on whose test windows the file is held against Keras.
     :raises WeightsError: the folds do not fit each other or the labels, or are of a network for
         one length only.
     """
     networks = [load_network(path) for path in paths]
-    first = networks[0]
+    first, labels = networks[0], description.setdefault('labels', MPOSE_LABELS)
     for path, network in zip(paths, networks, strict=True):
         if not network.kind.startswith('act_'):
             raise WeightsError(f'{path} is a {network.kind}: bundles take windows of any length, '
@@ -275,22 +275,22 @@ def import_folds(
     before, after = (expected_calibration_error(label, x) for x in (softmax(logits), answers))
     tested = np.mean([softmax(fold['logits'].astype(float)) for fold in held_back], axis=0)
     frames = first.num_frames
-    return _write(
-        [network.model for network in networks], directory, quantisation,
-        walking_windows(first.layout, frames) if data is None else _test_windows(
-            paths[0], first, data),
-        name=name or f'{first.kind}_mpose', labels=tuple(labels), layout=first.layout,
-        num_frames=frames, min_frames=_shortest(min_frames, frames),
-        frame_rate=first.frame_rate, temperature=temperature, attention=attention,
-        unknown_threshold=unknown_threshold(answers.max(axis=-1)),
-        license=license_text or 'that of MPOSE2021',
-        training={'model': first.kind, 'calibrated': True,
-                  'imported_from': ['/'.join(path.absolute().parts[-4:]) for path in paths]},
-        metrics={'test': {k: round(v, 4)
-                          for k, v in summary(held_back[0]['label'], tested).items()},
-                 'validation': {
-                     **{k: round(v, 4) for k, v in summary(label, answers).items()},
-                     'ece_before': round(before, 4), 'ece': round(after, 4)}})
+    description['min_frames'] = _shortest(description.get('min_frames'), frames)
+    bundle = Bundle(**{
+        'name': f'{first.kind}_mpose', 'layout': first.layout, 'num_frames': frames,
+        'frame_rate': first.frame_rate, 'temperature': temperature,
+        'unknown_threshold': unknown_threshold(answers.max(axis=-1)),
+        'license': 'that of MPOSE2021',
+        'training': {'model': first.kind, 'calibrated': True, 'imported_from': [
+            '/'.join(path.absolute().parts[-4:]) for path in paths]},
+        'metrics': {'test': {k: round(v, 4)
+                             for k, v in summary(held_back[0]['label'], tested).items()},
+                    'validation': {
+                        **{k: round(v, 4) for k, v in summary(label, answers).items()},
+                        'ece_before': round(before, 4), 'ece': round(after, 4)}}, **description})
+    windows = (walking_windows(first.layout, frames) if data is None
+               else _test_windows(paths[0], first, data))
+    return _write([network.model for network in networks], bundle, directory, windows, quantisation)
 
 
 def _shortest(min_frames: int | None, num_frames: int) -> int:
@@ -307,16 +307,11 @@ def _test_windows(fold: Path, network: Network, data: Path) -> np.ndarray:
 
 
 def _write(
-    models: Sequence[keras.Model], directory: Path, quantisation: str, windows: np.ndarray,
-    **description: Any,
+    models: Sequence[keras.Model], bundle: Bundle, directory: Path, windows: np.ndarray,
+    quantisation: str,
 ) -> Path:
-    """Convert, check on windows (N, T, F), write a bundle and its weights; return its path."""
-    bundle = Bundle(members=len(models), **description)
-    model = convert(models, quantisation, bundle.attention)
-    worst = check(model, models, windows, quantisation)
-    print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
-          f'Keras {worst:.1e} on {len(windows)} windows')
-    path = save_bundle(directory, bundle, model)
+    """Check on windows (N, T, F), write a bundle and its first network's weights."""
+    path = export_bundle(models, bundle, directory, windows, quantisation)
     save_weights(models[0], path)
     return path
 
@@ -372,17 +367,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--temperature', type=float, default=1.0, help='with --h5')
     parser.add_argument('--unknown-threshold', type=float, default=0.5,
                         help='with --h5: probability below which an answer is unknown')
-    parser.add_argument('--license', default='', help="licence of the weights, for the bundle's "
+    parser.add_argument('--license', help="licence of the weights, for the bundle's "
                         'description')
-    parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32')
+    parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32',
+                        help='of the weights')
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
     options = parser.parse_args(arguments)
     if options.h5 and not (options.size and options.layout):
         parser.error('--h5 needs --size and --layout')
-    common = {'name': options.name, 'labels': options.labels, 'min_frames': options.min_frames,
-              'license_text': options.license, 'quantisation': options.quantisation,
-              'attention': options.attention}
+    given = {'name': options.name, 'min_frames': options.min_frames, 'license': options.license}
+    common = {'labels': tuple(options.labels), 'quantisation': options.quantisation,
+              'attention': options.attention,
+              **{name: value for name, value in given.items() if value is not None}}
     try:
         if options.folds:
             path = import_folds(options.folds, options.output, data=options.data, **common)
@@ -390,7 +387,7 @@ def main(arguments: list[str] | None = None) -> None:
             path = import_weights(
                 options.h5, options.size, options.layout, options.output,
                 frame_rate=options.frame_rate, temperature=options.temperature,
-                threshold=options.unknown_threshold, **common)
+                unknown_threshold=options.unknown_threshold, **common)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(str(error))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')

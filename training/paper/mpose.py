@@ -175,6 +175,9 @@ def _load_poses(path: Path, joints: int) -> np.ndarray:
     finite = np.isfinite(poses).all(axis=(1, 2, 3))
     if not finite.all():
         raise DataError(f'{path}: sample {int(np.argmin(finite))} holds NaN or infinite values')
+    if poses.size and np.abs(poses[..., :2]).max() <= 2:
+        raise DataError(f'{path} holds coordinates up to {np.abs(poses[..., :2]).max():.3g}: they '
+                        f'must be in pixels, not in parts of the image')
     return poses
 
 

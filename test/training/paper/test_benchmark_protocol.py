@@ -264,6 +264,16 @@ def test_rows_are_means_over_folds_and_disjoint_ensembles() -> None:
     assert [row['paper_parameters'] for row in rows[:3]] == [227_000, 1_334_000, 454_000]
 
 
+def test_a_single_run_has_no_deviation() -> None:
+    """An ensemble of all folds is one: ± 0.00 would claim what nobody measured."""
+    rows = rows_of({(1, 'act_mu'): made_up_folds(5)}, 'openpose', 'act_mu', (5,))
+    assert [row['runs'] for row in rows] == [5, 1]
+    assert rows[0]['accuracy_std'] > 0 and rows[1]['accuracy_std'] is None
+    single, ensemble = benchmark_report.as_markdown(rows).splitlines()[-2:]
+    assert single.count('±') == 2 and '±' not in ensemble
+    assert ',,' in benchmark_report.as_csv(rows)
+
+
 def test_the_papers_table_is_whole() -> None:
     paper = paper_results()
     openpose = {(model, members) for extractor, model, members, _ in paper if extractor
@@ -300,6 +310,11 @@ def test_command_line(
         assert content.startswith(b'\x89PNG') and len(content) > 10_000
     assert list((place / 'split_1' / 'mlp' / 'fold_1.logs').glob('events.out.tfevents.*'))
     assert json.loads((tmp_path / 'small' / 'config.json').read_text())['epochs'] == 2
+
+    benchmark.main([*arguments, '--smoke'])
+    smoke = list((tmp_path / 'small_smoke').rglob('fold_*.npz'))
+    assert [path.name for path in smoke] == ['fold_0.npz']
+    assert np.isfinite(read_arrays(smoke[0])['loss']).all()
 
     for wrong, message in ((['--data', str(tmp_path)], 'X_train.npy'),
                            (['--config', 'none.yaml'], 'none.yaml')):

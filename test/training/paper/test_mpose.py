@@ -192,3 +192,14 @@ def test_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for file in place.iterdir():
             archive.write(file, f'openpose/1/{file.name}')
     assert len(load_mpose().y_test) == 3 * len(MPOSE_LABELS)
+
+
+def test_coordinates_in_parts_of_the_image_are_refused(tmp_path: Path) -> None:
+    """Their torsos count as one pixel long, so that the features are far too small."""
+    write_split(tmp_path, 'openpose', 1)
+    path = tmp_path / 'openpose' / '1' / 'X_test.npy'
+    poses = np.load(path)
+    poses[..., :2] /= 1000
+    np.save(path, poses)
+    with pytest.raises(DataError, match=r'X_test.npy holds coordinates up to .* in pixels'):
+        load_mpose('openpose', 1, tmp_path)
