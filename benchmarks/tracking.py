@@ -94,7 +94,7 @@ class Frame:
 
 def read_walks(path: Path) -> tuple[list[np.ndarray], float]:
     """Return walking people, joints (T, J, 2) in metres about the hips' middle, and their rate."""
-    data = np.load(path)
+    data = np.load(path, allow_pickle=False)
     joints, offsets, hips = data['joints'], data['offsets'], [7, 10]
     walks = []
     for i in np.flatnonzero(data['label'] == WALKING):

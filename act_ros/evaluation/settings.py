@@ -112,7 +112,8 @@ def _read(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _LARGEST:
             raise SettingsError(f'cannot read the parameters {path}: it has more than {_LARGEST} '
                                 'bytes')
-        sections = yaml.load(path.read_text(encoding='utf-8'), _Loader)
+        text = path.read_text(encoding='utf-8')
+        sections = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except RecursionError:
         raise SettingsError(f'cannot read the parameters {path}: too many levels') from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
