@@ -167,9 +167,10 @@ class Process:
             'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
         }
         self._log = log
+        room = 'demo' if name == 'behaviour_demo' else 'nodes'
         with log.open('wb') as file:
             self.popen = subprocess.Popen(
-                [sys.executable, '-m', f'act_ros.nodes.{name}', '--ros-args', *arguments],
+                [sys.executable, '-m', f'act_ros.{room}.{name}', '--ros-args', *arguments],
                 env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=log.parent)
 
     @property

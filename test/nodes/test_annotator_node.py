@@ -76,10 +76,10 @@ def test_parts_are_joined_by_their_stamps(tmp_path: Path) -> None:
                     lambda: bool(viewer.drawn), 'a picture')
         send(101, 'actions', 'keypoints', 'image')
         send(102, 'image')
-        send(103, 'image', 'keypoints')
+        send(103, 'image')
         send(102, 'keypoints')
         send(102, 'actions', label='run')
-        send(103, 'actions')
+        send(103, 'keypoints', 'actions')
         peer.wait(lambda: viewer.picture(103) is not None, 'the last picture')
         pictures = [viewer.picture(number) for number in (101, 102, 103)]
         for number, picture in zip((101, 102, 103), pictures, strict=True):
