@@ -8,7 +8,7 @@ by `act_ros.actions.window` and turned into features by `act_ros.actions.feature
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from act_ros.actions.window import resample
 from act_ros.core.skeletons import get_layout
 from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
 from training.errors import ErrorBank
+from training.hiding import hide
 
 LAYOUT = 'mpose13_coco'
 
@@ -267,7 +268,7 @@ def render(
         errors.add(rng, keypoints, with_errors, _size(keypoints))
         is_detected = is_detected | with_errors
     _detect(rng, keypoints, options, is_detected)
-    _hide(rng, keypoints, options)
+    hide(rng, keypoints, options.hidden)
     return keypoints
 
 
@@ -444,120 +445,6 @@ def _detect(
     moved = keypoints[window, frame]
     moved[:, _LEGS] = moved[:, _LEGS_SWAPPED]
     keypoints[window, frame] = moved
-
-
-_ARMS = [[_J[f'{side}_elbow'], _J[f'{side}_wrist']] for side in 'lr']
-_FEET = [_J['l_ankle'], _J['r_ankle']]
-_BOTH_LEGS = [_J[f'{side}_{part}'] for side in 'lr' for part in ('knee', 'ankle')]
-
-
-def _hide(rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation) -> None:
-    """
-    Set scores to 0 where part of the body is hidden, in place.
-
-    The picture ends above the feet, the knees, the hips or the chest, or at a side (the edge stands
-    still in the picture, or moves in or out); furniture hides a band; an arm or both are behind the
-    body, a leg behind the other. Most of it lasts the whole window, some of it a part.
-    """
-    if not options.hidden:
-        return
-    count, frames = keypoints.shape[:2]
-    chosen = np.flatnonzero(rng.random(count) < options.hidden)
-    if not len(chosen):
-        return
-    part = keypoints[chosen]
-    number = len(chosen)
-    low, high = part[..., :2].min(axis=(1, 2)), part[..., :2].max(axis=(1, 2))  # (n, 2)
-    kind = rng.choice(6, number, p=(0.45, 0.12, 0.08, 0.13, 0.12, 0.10))
-    each = (number, 1, 1)
-    moving = np.where(rng.random(each) < 0.3, rng.normal(0, 0.5, each), 0.0)
-    time = np.linspace(-0.5, 0.5, frames)[None, :, None]
-    extent = np.maximum(high - low, 1e-3)
-
-    def line(axis: int, shares: np.ndarray) -> np.ndarray:
-        """Return an edge (n, T, 1) across the body, at some share of its extent."""
-        return (low[:, axis, None, None]
-                + extent[:, axis, None, None] * (shares.reshape(each) + moving * time))
-
-    x, y = part[..., 0], part[..., 1]
-    hidden = np.zeros(part.shape[:3], bool)
-    lower = line(1, rng.uniform(0.22, 0.97, number))
-    hidden |= (kind == 0)[:, None, None] & (y > lower)
-    side = line(0, rng.uniform(0.25, 0.9, number))
-    mirrored = rng.random(each) < 0.5
-    hidden |= (kind == 1)[:, None, None] & ((x > side) ^ mirrored)
-    band = line(1, rng.uniform(0.1, 0.7, number))
-    hidden |= (kind == 2)[:, None, None] & (y > band) & (
-        y < band + extent[:, 1, None, None] * rng.uniform(0.15, 0.5, each))
-    for k, groups in ((3, _ARMS), (4, [_BOTH_LEGS, _FEET, _LEGS]), (5, [_BOTH_LEGS[:2], _ARMS[0]])):
-        for i, joints in enumerate(groups):
-            mine = (kind == k) & ((rng.random(number) < 0.6) if k == 3
-                                  else rng.integers(len(groups), size=number) == i)
-            is_in = np.isin(np.arange(len(JOINTS)), joints)
-            hidden[np.ix_(mine, np.ones(frames, bool), is_in)] = True
-    begin = np.where(rng.random(each) < 0.75, -1.0, rng.uniform(0, 0.8, each))
-    end = np.where(rng.random(each) < 0.8, 2.0, begin + rng.uniform(0.2, 0.8, each))
-    place = time + 0.5
-    hidden &= (place >= begin) & (place <= end)
-    scores = part[..., 2]
-    scores[hidden] = 0.0
-    keypoints[chosen, ..., 2] = scores
-
-
-VIEWS = {
-    'own': Augmentation(
-        raw_body=0, torso_to_thigh=(1.25, 1.25), head_to_torso=(0.42, 0.42),
-        hips_to_torso=(0.35, 0.35), shoulder_width=(1, 1), head_forward=0.1, any_yaw=0, yaw=0,
-        pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0, focal=(300, 300), aspect=0,
-        followed=0, moved=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
-    'raw': Augmentation(
-        raw_body=1, any_yaw=0, yaw=0, pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0,
-        focal=(300, 300), aspect=0, followed=0, moved=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
-    'turned': Augmentation(
-        raw_body=0, torso_to_thigh=(1.1, 1.4), head_to_torso=(0.35, 0.47), any_yaw=0, yaw=45,
-        pitch=(0, 25), flip=0, roll=2, distance=(2.5, 6), aspect=0.03, followed=0, moved=0,
-        noise=(0.01, 0.02), bias=0.02, leg_swaps=0),
-}
-VIEWS['moving'] = replace(VIEWS['turned'], moved=1)
-VIEWS['hidden'] = replace(VIEWS['turned'], hidden=1)
-"""Cameras of the evaluation: the source's own with image-like bodies, the same with the tracker's
-bodies, a turned one with a detector's noise, that one on a robot that moves, and that one where
-part of the body is hidden. A clip is seen by one camera throughout."""
-
-
-def see_clips(sequences: Sequences, view: str, seed: int = 0) -> Sequences:
-    """Return flat sequences in pixels: every clip seen by one camera of ``VIEWS[view]``."""
-    bodies = measure_bodies(sequences)
-    joints = np.zeros_like(sequences.joints)
-    for i, (a, b) in enumerate(zip(sequences.offsets[:-1], sequences.offsets[1:], strict=True)):
-        rng = np.random.default_rng([seed, i])
-        seen = render(rng, sequences.joints[None, a:b], bodies[i:i + 1], sequences.flat[i:i + 1],
-                      VIEWS[view], sequences.is_detected[i:i + 1])[0]
-        joints[a:b, :, :2], joints[a:b, :, 3] = seen[..., :2], seen[..., 2]
-    return replace(sequences, joints=joints, flat=np.ones(len(sequences), bool))
-
-
-def clip_windows(
-    sequences: Sequences, num_frames: int, frame_rate: float, stride: float = 0.25,
-) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Cut whole clips into windows as a live node would see them.
-
-    :param stride: seconds between the ends of a clip's windows.
-    :returns: windows (M, T, 13, 4) and the clip (M,) each is of. A clip shorter than a window
-        gives one window that holds its first pose.
-    """
-    span = (num_frames - 1) / frame_rate
-    duration = sequences.duration
-    counts = np.floor(np.maximum(duration - span, 0) / stride + 1e-6).astype(np.int64) + 1
-    clip = np.repeat(np.arange(len(sequences)), counts)
-    number = np.arange(len(clip)) - np.repeat(np.cumsum(counts) - counts, counts)
-    end = np.minimum(duration, span)[clip] + number * stride
-    frames, offsets = gather_frames(sequences, clip, end - span, end)
-    owner = np.repeat(np.arange(len(clip)), np.diff(offsets))
-    stamps = (frames - sequences.offsets[clip][owner]) / sequences.fps[clip][owner]
-    queries = end[:, None] + np.arange(1 - num_frames, 1) / frame_rate
-    return resample(stamps, sequences.joints[frames], offsets, queries, 0.2), clip
 
 
 def gather_frames(

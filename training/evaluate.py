@@ -21,7 +21,7 @@ import numpy as np
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.features import extract_features
-from training.augmentation import LAYOUT, VIEWS, clip_windows, see_clips
+from training.augmentation import LAYOUT
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import (
@@ -40,6 +40,7 @@ from training.metrics import (
     summary,
     unknown_threshold,
 )
+from training.views import VIEWS, clip_windows, see_clips
 
 AVERAGE = ('where the run has a final member: take the average of the others, not the one that '
            'learned from everybody')

@@ -38,7 +38,7 @@ from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.features import extract_features
 from act_ros.core.resources import find_model
 from act_ros.tflite.runtime import load_interpreter
-from training.augmentation import LAYOUT, clip_windows, see_clips
+from training.augmentation import LAYOUT
 from training.config import read_run
 from training.data import load_data
 from training.datasets.skeletons import MPOSE_ORDER, UNKNOWN, Sequences, load_sequences
@@ -50,6 +50,7 @@ from training.figures import (
     draw_position_similarity,
 )
 from training.metrics import summary
+from training.views import clip_windows, see_clips
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +142,7 @@ def find_positions(path: str | Path) -> list[np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows to look at: keypoints (N, T, 13, 2) of `LAYOUT`, class (N,)."""
+    """Windows to look at: keypoints (N, T, 13, 3) of `LAYOUT`, class (N,)."""
 
     keypoints: np.ndarray
     label: np.ndarray
@@ -163,7 +164,7 @@ def cut_windows(sequences: Sequences, subject: Subject, limit: int) -> Windows:
         raise ValueError('the data hold no clip of a class that the network knows')
     windows, clip = clip_windows(see_clips(known, 'own'), subject.num_frames, subject.frame_rate)
     chosen = np.unique(np.linspace(0, len(clip) - 1, min(limit, len(clip))).round().astype(int))
-    return Windows(windows[chosen][..., :2], known.label[clip[chosen]])
+    return Windows(windows[chosen][..., [0, 1, 3]], known.label[clip[chosen]])
 
 
 def best_examples(subject: Subject, windows: Windows, labels: Sequence[str] = ()) -> list[int]:
@@ -217,7 +218,8 @@ def introspect(
         looks = subject.class_attention(features)
         picked = np.sort(np.argsort(-answers.max(axis=-1))[:max_examples])
         draw_class_attention(output / 'class_attention.png', [
-            Example(windows.keypoints[chosen[i]], LAYOUT, subject.labels[windows.label[chosen[i]]],
+            Example(windows.keypoints[chosen[i]][..., :2], LAYOUT,
+                    subject.labels[windows.label[chosen[i]]],
                     subject.labels[answers[i].argmax()], float(answers[i].max()), looks[i])
             for i in picked])
     else:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from act_ros.actions.features import seen_joints
-from training.augmentation import LAYOUT, VIEWS, Augmentation, render
+from training.augmentation import LAYOUT, Augmentation, render
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     JOINTS,
@@ -21,6 +21,7 @@ from training.datasets.skeletons import (
 )
 from training.errors import ErrorBank
 from training.postures import SITTING, add_postures
+from training.views import VIEWS
 
 LABELS = (*MPOSE_LABELS, SITTING)
 HIPS = [JOINTS.index('l_hip'), JOINTS.index('r_hip')]

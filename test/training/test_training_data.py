@@ -16,15 +16,12 @@ from act_ros.core.skeletons import get_layout
 from training import evaluate, metrics
 from training.augmentation import (
     LAYOUT,
-    VIEWS,
     Augmentation,
     WindowSampler,
-    clip_windows,
     look,
     measure_bodies,
     render,
     sampling_weights,
-    see_clips,
     set_proportions,
 )
 from training.config import TrainConfig, load_config
@@ -37,6 +34,7 @@ from training.datasets.skeletons import (
     check_disjoint,
     load_sequences,
 )
+from training.views import VIEWS, clip_windows, see_clips
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENPOSE = get_layout('mpose13_openpose').joints

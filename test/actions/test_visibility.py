@@ -1,0 +1,76 @@
+"""What is seen decides what is told: people in turn, half bodies, short windows, like labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import LABELS, SECOND, bundle_of, tiny_model
+from test_recognizer import film, play, someone
+
+from act_ros.actions.bundle import save_bundle
+from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.decision import NOT_SURE, TOO_LITTLE_SEEN, DecisionOptions
+from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
+from act_ros.core.action import Status
+
+
+def test_people_who_are_seen_in_turn_are_all_answered(classifier: ActClassifier) -> None:
+    """The limit of the rate is each person's own: seen in every second frame, nobody starves."""
+    recognizer = ActionRecognizer(classifier, WindowOptions(max_rate=10.0))
+    for i in range(60):
+        who = ('p1', 'p2')[i % 2]
+        actions = recognizer.update(SECOND + i * SECOND // 20, [someone(i / 20, id=who)], 'coco17')
+    assert actions is not None
+    assert {a.person_id: a.status for a in actions} == {
+        'p1': Status.RECOGNIZED, 'p2': Status.RECOGNIZED}
+
+
+def test_of_whom_too_little_is_seen_nothing_is_told(classifier: ActClassifier) -> None:
+    """A face and shoulders say nothing, however sure the network is; then more is seen."""
+    recognizer = ActionRecognizer(classifier)
+    told, causes = [], set()
+    for stamp, persons in film(lambda t: [someone(t)], 30.0, 4.0):
+        if stamp < 3 * SECOND:
+            persons = [dataclasses.replace(p, keypoints=np.where(
+                np.arange(17)[:, None] > 6, p.keypoints * (1, 1, 0.1), p.keypoints))
+                for p in persons]
+        actions = recognizer.update(stamp, persons, 'coco17')
+        assert actions is not None
+        told.append((stamp, actions[0].status))
+        causes |= set(recognizer.unknown)
+    early = {status for stamp, status in told if stamp < 3 * SECOND}
+    assert early == {Status.BUFFERING, Status.UNKNOWN}
+    assert TOO_LITTLE_SEEN in causes <= {TOO_LITTLE_SEEN, NOT_SURE}
+    assert told[-1][1] is Status.RECOGNIZED and not recognizer.unknown
+
+
+def test_a_short_window_needs_to_be_surer(tmp_path: Path) -> None:
+    bundle = bundle_of(unknown_threshold=0.1, short_threshold=0.99)
+    classifier = ActClassifier(save_bundle(tmp_path, bundle, tiny_model()))
+    recognizer = ActionRecognizer(classifier, WindowOptions(max_rate=0.0))
+    statuses = []
+    for stamp, persons in film(lambda t: [someone(t, 'standing')], 30.0, 2.0):
+        actions = recognizer.update(stamp, persons, 'coco17')
+        assert actions is not None
+        statuses.append((actions[0].frames, actions[0].status, actions[0].confidence))
+    first = next(s for s in statuses if s[1] is not Status.BUFFERING)
+    assert first[0] == bundle.min_frames and first[1] is Status.UNKNOWN
+    assert statuses[-1][1] is Status.RECOGNIZED
+
+
+def test_labels_that_are_alike_are_answered_as_one(classifier: ActClassifier) -> None:
+    """Whoever cannot tell jog from run may at least know that somebody does one of them."""
+    frames = film(lambda t: [someone(t, 'wave')], 30.0, 2.0)
+    apart = play(ActionRecognizer(classifier), frames)[-1][0]
+    both = ActionRecognizer(classifier, decision=DecisionOptions(alike=('walk', 'wave')))
+    together = play(both, frames)[-1][0]
+    assert apart.label == 'wave' and together.label == 'walk'
+    walk, wave = LABELS.index('walk'), LABELS.index('wave')
+    np.testing.assert_allclose(
+        together.probabilities[walk], apart.probabilities[[walk, wave]].sum(), atol=1e-5)
+    assert together.probabilities[wave] == 0
+    with pytest.raises(ValueError, match='alike: labels hop are not among those of model'):
+        ActionRecognizer(classifier, decision=DecisionOptions(alike=('hop', 'wave')))

@@ -1,0 +1,64 @@
+"""Bodies of which a picture shows but a part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.datasets.skeletons import JOINTS
+
+_J = {name: i for i, name in enumerate(JOINTS)}
+_LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
+_ARMS = [[_J[f'{side}_elbow'], _J[f'{side}_wrist']] for side in 'lr']
+_FEET = [_J['l_ankle'], _J['r_ankle']]
+_BOTH_LEGS = [_J[f'{side}_{part}'] for side in 'lr' for part in ('knee', 'ankle')]
+
+
+def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
+    """
+    Hide part of the body in a share of the windows (N, T, 13, 3): set scores to 0, in place.
+
+    The picture ends above the feet, the knees, the hips or the chest, or at a side (the edge stands
+    still in the picture, or moves in or out); furniture hides a band; an arm or both are behind the
+    body, a leg behind the other. Most of it lasts the whole window, some of it a part.
+    """
+    count, frames = keypoints.shape[:2]
+    chosen = np.flatnonzero(rng.random(count) < share)
+    if not len(chosen):
+        return
+    part = keypoints[chosen]
+    number = len(chosen)
+    low, high = part[..., :2].min(axis=(1, 2)), part[..., :2].max(axis=(1, 2))  # (n, 2)
+    kind = rng.choice(6, number, p=(0.45, 0.12, 0.08, 0.13, 0.12, 0.10))
+    each = (number, 1, 1)
+    moving = np.where(rng.random(each) < 0.3, rng.normal(0, 0.5, each), 0.0)
+    time = np.linspace(-0.5, 0.5, frames)[None, :, None]
+    extent = np.maximum(high - low, 1e-3)
+
+    def line(axis: int, shares: np.ndarray) -> np.ndarray:
+        """Return an edge (n, T, 1) across the body, at some share of its extent."""
+        return (low[:, axis, None, None]
+                + extent[:, axis, None, None] * (shares.reshape(each) + moving * time))
+
+    x, y = part[..., 0], part[..., 1]
+    hidden = np.zeros(part.shape[:3], bool)
+    lower = line(1, rng.uniform(0.22, 0.97, number))
+    hidden |= (kind == 0)[:, None, None] & (y > lower)
+    side = line(0, rng.uniform(0.25, 0.9, number))
+    mirrored = rng.random(each) < 0.5
+    hidden |= (kind == 1)[:, None, None] & ((x > side) ^ mirrored)
+    band = line(1, rng.uniform(0.1, 0.7, number))
+    hidden |= (kind == 2)[:, None, None] & (y > band) & (
+        y < band + extent[:, 1, None, None] * rng.uniform(0.15, 0.5, each))
+    for k, groups in ((3, _ARMS), (4, [_BOTH_LEGS, _FEET, _LEGS]), (5, [_BOTH_LEGS[:2], _ARMS[0]])):
+        for i, joints in enumerate(groups):
+            mine = (kind == k) & ((rng.random(number) < 0.6) if k == 3
+                                  else rng.integers(len(groups), size=number) == i)
+            is_in = np.isin(np.arange(len(JOINTS)), joints)
+            hidden[np.ix_(mine, np.ones(frames, bool), is_in)] = True
+    begin = np.where(rng.random(each) < 0.75, -1.0, rng.uniform(0, 0.8, each))
+    end = np.where(rng.random(each) < 0.8, 2.0, begin + rng.uniform(0.2, 0.8, each))
+    place = time + 0.5
+    hidden &= (place >= begin) & (place <= end)
+    scores = part[..., 2]
+    scores[hidden] = 0.0
+    keypoints[chosen, ..., 2] = scores
