@@ -199,39 +199,43 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
             'recall': _ratio(matrix[c, c], matrix[c].sum()),
             'precision': _ratio(matrix[c, c], matrix[:, c].sum())}
         for c, label in enumerate(config.labels)}
+    answered = [(views[name].label[sure], answers[name][sure].argmax(-1)) for name in ROBOT_VIEWS
+                for sure in [answers[name].max(axis=-1) >= threshold]]
+    right = np.concatenate([label == answer for label, answer in answered])
+    given = np.concatenate([answer for _, answer in answered])
     hidden = answers['hidden'].argmax(-1)
     for c, name in enumerate(config.labels):
         of_class = views['hidden'].label == c
+        results['classes'][name]['answered_precision'] = _ratio(
+            int(right[given == c].sum()), int((given == c).sum()))
         results['classes'][name]['hidden_recall'] = _ratio(
             int((hidden[of_class] == c).sum()), int(of_class.sum()))
     results['confusion'] = matrix.tolist()
     return results
 
 
-def threshold_of(held: Sequence[HeldBack], temperature: float, precision: float = 0.9) -> float:
+def threshold_of(held: Sequence[HeldBack], temperature: float, wrong: float = 0.1) -> float:
     """
-    Return the confidence from which on so much of what is answered is right.
+    Return the confidence from which on no more than a share ``wrong`` is answered wrongly.
 
     Of single windows, as if half of what a robot sees were none of the actions, and half of the
     people from sources that the network knows nothing of (where some were held back). What is
     none of the actions and answered all the same is wrong.
     """
-    confidence, is_right, weight = [], [], []
+    confidence, is_wrong, cells = [], [], []
     for view in held:
         probabilities, label = softmax(view.log_mean, temperature), view.label[view.clip]
-        is_stranger = view.is_stranger[view.clip]
-        cells = 2 * (label == UNKNOWN) + is_stranger
-        share = 1 / np.maximum(np.bincount(cells, minlength=4), 1)
         confidence.append(probabilities.max(axis=-1))
-        is_right.append(probabilities.argmax(axis=-1) == label)
-        weight.append(share[cells])
-    order = np.argsort(np.concatenate(confidence))[::-1]
-    sorted_confidence = np.concatenate(confidence)[order]
-    weights = np.concatenate(weight)[order]
-    right = np.cumsum(weights * np.concatenate(is_right)[order]) / np.cumsum(weights)
-    enough = np.flatnonzero(right >= precision)
-    at = enough[-1] if len(enough) else 0
-    return float(np.clip(sorted_confidence[at], 1 / probabilities.shape[-1], 0.99))
+        is_wrong.append(probabilities.argmax(axis=-1) != label)
+        cells.append(2 * (label == UNKNOWN) + view.is_stranger[view.clip])
+    surest = np.argsort(-np.concatenate(confidence), kind='stable')
+    cell = np.concatenate(cells)[surest]
+    share = np.bincount(cell, minlength=4)
+    weight = 1 / share[cell] / np.count_nonzero(share)
+    too_many = np.cumsum(weight * np.concatenate(is_wrong)[surest]) > wrong
+    if not too_many.any():
+        return 0.0
+    return float(min(np.concatenate(confidence)[surest[np.argmax(too_many)]], 0.99))
 
 
 def rejection(held: HeldBack, temperature: float, threshold: float) -> dict[str, float]:
@@ -349,7 +353,8 @@ def tables(results: dict) -> str:
                   f'{percent(of["unknown_rejected"])} | {percent(of["known_lost"])} |'
                   for name, of in results['strangers'].items()]
     lines += ['', '| class | clips held back | people | recall | recall, partly hidden | '
-              'precision | most taken for |', '|---|---|---|---|---|---|---|']
+              'precision | precision of what is answered | most taken for |',
+              '|---|---|---|---|---|---|---|---|']
     labels = list(results['classes'])
     for c, (label, row) in enumerate(results['classes'].items()):
         wrong = np.array(results['confusion'][c])
@@ -358,6 +363,7 @@ def tables(results: dict) -> str:
         worst = f'{labels[wrong.argmax()]} ({share})'
         lines.append(f'| {label} | {row["clips"]} | {row["people"]} | {percent(row["recall"])} | '
                      f'{percent(row.get("hidden_recall"))} | {percent(row["precision"])} | '
+                     f'{percent(row.get("answered_precision"))} | '
                      f'{worst if wrong.any() else "-"} |')
     return '\n'.join(lines)
 
