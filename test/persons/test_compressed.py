@@ -102,7 +102,7 @@ def test_another_format_is_refused_by_its_name() -> None:
     with pytest.raises(ImageError, match="said to be 'h264', cannot be decoded: it is no"):
         decode_compressed(b'\0\0\0\1\x67' + bytes(100), 'h264')
     with pytest.raises(ImageError, match='no whole JPEG, PNG, TIFF, WebP or BMP'):
-        decode_compressed(encoded('.gif'))
+        decode_compressed(b'GIF89a' + bytes(50))
 
 
 def test_a_depth_image_is_called_one() -> None:
