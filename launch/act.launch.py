@@ -10,11 +10,12 @@ An argument that is given wins over the parameter file; one that is empty leaves
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Any
 
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.events.process import ProcessExited
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node
@@ -30,6 +31,13 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'transport', default_value='', choices=['', 'raw', 'compressed'],
         description='Whether images are raw or compressed.'),
+    DeclareLaunchArgument(
+        'reliability', default_value='', choices=['', 'best_effort', 'reliable'],
+        description='Of the subscription to images: reliable loses none of a reliable camera.'),
+    DeclareLaunchArgument(
+        'rotation', default_value='', choices=['', '0', '90', '180', '270'],
+        description='Degrees clockwise by which images have to be turned for people to stand '
+        'upright.'),
     DeclareLaunchArgument(
         'keypoints_topic', default_value='',
         description='Keypoints to take in place of images: act_node alone.'),
@@ -75,6 +83,10 @@ ARGUMENTS = [
         description='Whether to start annotator_node, which draws people and actions into images '
         'as pose_node does, but elsewhere: on the machine of whoever looks.'),
     DeclareLaunchArgument(
+        'respawn', default_value='false', choices=['true', 'false'],
+        description='Whether a node that fails is started again, after two seconds. Otherwise all '
+        'end with it, and the launch fails.'),
+    DeclareLaunchArgument(
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='Least severity that is logged.'),
     DeclareLaunchArgument(
@@ -82,6 +94,7 @@ ARGUMENTS = [
         description='Deprecated: the former name of composition.'),
 ]
 FLAGS = ('autostart', 'loop', 'use_sim_time')
+RESPAWN_DELAY = 2.0  # seconds
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -98,13 +111,15 @@ def nodes(context: LaunchContext) -> list[Node]:
     if not Path(value['params_file']).is_file():
         raise FileNotFoundError(f'params_file: {value["params_file"]} does not exist')
 
+    _check_video(value['video'])
     if value['layout']:
         get_logger('act.launch').warning(
             f'the argument layout is now called composition: composition:={value["layout"]}')
         value['composition'] = value['layout']
-    start = {'autostart': value['autostart']}
-    pose = {**start, 'model': value['pose_model'], 'transport': value['transport']}
-    act = {**start, 'bundle': value['bundle']}
+    both = {'autostart': value['autostart'], 'rotation': value['rotation']}
+    pose = {**both, 'model': value['pose_model'], 'transport': value['transport'],
+            'reliability': value['reliability']}
+    act = {**both, 'bundle': value['bundle']}
     video = {'source': value['video'], 'loop': value['loop']}
     images = ('image', value['image_topic'])
     if value['keypoints_topic'] and value['video']:
@@ -117,7 +132,8 @@ def nodes(context: LaunchContext) -> list[Node]:
         return _several_cameras(value, pose | act)
     elif value['composition'] == 'single_process':
         keypoints = ('keypoints', 'pipeline_node/keypoints')
-        made = [_node('pipeline_node', value, pose | act | video, [images])]
+        made = [_node('pipeline_node', value, pose | act | video, [images],
+                      ends_all=bool(value['video']))]
     else:
         keypoints = ('keypoints', 'pose_node/keypoints')
         made = _two_nodes(value, pose, act, video, images, keypoints)
@@ -127,9 +143,16 @@ def nodes(context: LaunchContext) -> list[Node]:
         made.append(_node('markers_node', value, {}, [
             keypoints, ('camera_info', ''.join(camera[:2]) + 'camera_info')]))
     if value['annotator'] == 'true':
-        made.append(_node(
-            'annotator_node', value, {'transport': value['transport']}, [images, keypoints]))
+        made.append(_node('annotator_node', value, {
+            'transport': value['transport'], 'reliability': value['reliability']},
+            [images, keypoints]))
     return made
+
+
+def _check_video(video: str) -> None:
+    """Refuse a file that is not there; a node would say so when all others have started."""
+    if video and '://' not in video and not video.isdecimal() and not Path(video).exists():
+        raise FileNotFoundError(f'video: {video} does not exist')
 
 
 def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[Node]:
@@ -142,6 +165,10 @@ def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[
             ('a video is one camera: leave out either', bool(value['video']))):
         if is_wrong:
             raise ValueError(f'cameras: {reason}')
+    for camera in cameras:
+        if not re.fullmatch(r'[A-Za-z_][A-Za-z0-9_]*', camera):
+            raise ValueError(f'cameras: {camera!r} is no name in ROS: only letters, digits and _, '
+                             'and no digit first')
     topics = {camera: topic.replace('{camera}', camera) for camera in cameras}
     made = [_node('pipeline_node', value, {**parameters, 'cameras': value['cameras']}, [
         (f'{camera}/image', images) for camera, images in topics.items()])]
@@ -168,10 +195,9 @@ def _two_nodes(
         player = []
     else:
         # Best effort loses large raw images on the way; video_node offers better than a camera.
-        pose['reliability'] = 'reliable'
+        pose['reliability'] = pose['reliability'] or 'reliable'
         video['transport'] = value['transport']
-        player = [_node(
-            'video_node', value, video, [images], on_exit=Shutdown(reason='the video is over'))]
+        player = [_node('video_node', value, video, [images], ends_all=True)]
     return [
         _node('pose_node', value, pose, [images]),
         _node('act_node', value, act, [keypoints]),
@@ -181,20 +207,31 @@ def _two_nodes(
 
 def _node(
     name: str, value: dict[str, str], parameters: dict[str, str],
-    remappings: list[tuple[str, str]], **options: Any,
+    remappings: list[tuple[str, str]], ends_all: bool = False,
 ) -> Node:
-    """Return a node with the parameter file and, over it, the parameters that are not empty."""
+    """
+    Return a node with the parameter file and, over it, the parameters that are not empty.
+
+    Where it ``ends_all``, as a video does, all others end with it.
+    """
+    def ended(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
+        if event.returncode and not context.is_shutdown:
+            raise RuntimeError(f'{name} has failed, for the reason above')
+        return [Shutdown(reason=f'{name} has come to its end')] if ends_all else []
+
     given = {
         # Declared a string, for YAML would read the camera '0' as a number.
-        key: text == 'true' if key in FLAGS else
+        key: text == 'true' if key in FLAGS else int(text) if key == 'rotation' else
         text.replace(' ', '').split(',') if key == 'cameras' else
         ParameterValue(text, value_type=str)
         for key, text in {**parameters, 'use_sim_time': value['use_sim_time']}.items() if text
     }
+    is_respawned = value['respawn'] == 'true' and not ends_all
     # A node-named section of a file wins over an unnamed one, whichever comes last. launch_ros
     # names the section of `given` only for a node with a namespace, be it the empty one.
     return Node(
         package='act_ros', executable=name, name=name, namespace=value['namespace'],
         parameters=[value['params_file'], given], remappings=remappings,
         ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
-        additional_env=image_transport_variables(os.environ), **options)
+        additional_env=image_transport_variables(os.environ), respawn=is_respawned,
+        respawn_delay=RESPAWN_DELAY, on_exit=None if is_respawned else ended)

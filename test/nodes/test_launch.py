@@ -28,6 +28,7 @@ from act_ros.msg import ActionArray, KeypointArray  # noqa: E402
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = ROOT / 'launch/act.launch.py'
 PARAMS_FILE = ROOT / 'config/act.yaml'
+CLIP = str(ROOT / 'media/demo.mp4')
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -100,9 +101,9 @@ def test_arguments_reach_their_nodes(act_launch: ModuleType) -> None:
 
 def test_single_process_opens_the_video_itself(act_launch: ModuleType) -> None:
     """One node, and no images over DDS."""
-    made = commands(act_launch, composition='single_process', video='clip.mp4', bundle='other')
+    made = commands(act_launch, composition='single_process', video=CLIP, bundle='other')
     assert {name: given for name, (_, given) in made.items()} == {
-        'pipeline_node': {'source': 'clip.mp4', 'bundle': 'other'}}
+        'pipeline_node': {'source': CLIP, 'bundle': 'other'}}
 
 
 def test_keypoints_take_the_place_of_images(act_launch: ModuleType) -> None:
@@ -116,7 +117,7 @@ def test_keypoints_take_the_place_of_images(act_launch: ModuleType) -> None:
     assert 'keypoints:=/bag/keypoints' in words and 'camera_info:=/eye/camera_info' in words
     assert given == {'use_sim_time': True}
     with pytest.raises(ValueError, match='keypoints_topic and video'):
-        commands(act_launch, keypoints_topic='/bag/keypoints', video='clip.mp4')
+        commands(act_launch, keypoints_topic='/bag/keypoints', video=CLIP)
 
 
 @pytest.mark.parametrize(('composition', 'keypoints'), [
@@ -136,8 +137,9 @@ def test_viewers_take_the_keypoints_of_whoever_publishes_them(
 
 def test_the_former_name_of_an_argument_works_on(act_launch: ModuleType) -> None:
     """With a warning, which tells the present one."""
-    assert commands(act_launch, layout='single_process') == commands(
-        act_launch, composition='single_process')
+    # The words hold names of temporary files, new ones each time.
+    assert {name: given for name, (_, given) in commands(
+        act_launch, layout='single_process').items()} == {'pipeline_node': {}}
 
 
 def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
@@ -156,7 +158,7 @@ def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
         assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words and topic in words
     for arguments, reason in (
             ({'composition': 'two_nodes'}, 'single_process'),
-            ({'image_topic': '/cam'}, 'image_topic'), ({'video': 'clip.mp4'}, 'video')):
+            ({'image_topic': '/cam'}, 'image_topic'), ({'video': CLIP}, 'video')):
         with pytest.raises(ValueError, match=reason):
             commands(act_launch, **{
                 'composition': 'single_process', 'cameras': 'front,rear', **arguments})
@@ -164,7 +166,7 @@ def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
 
 def test_topics_connect(act_launch: ModuleType) -> None:
     """Images go where the caller says, keypoints from pose_node to act_node."""
-    made = commands(act_launch, image_topic='/camera/image_raw', video='clip.mp4')
+    made = commands(act_launch, image_topic='/camera/image_raw', video=CLIP)
     assert 'image:=/camera/image_raw' in made['pose_node'][0]
     assert 'image:=/camera/image_raw' in made['video_node'][0]
     assert 'keypoints:=pose_node/keypoints' in made['act_node'][0]
@@ -184,6 +186,60 @@ def test_missing_parameter_file_is_named(act_launch: ModuleType) -> None:
     context.launch_configurations['params_file'] = '/nowhere/act.yaml'
     with pytest.raises(FileNotFoundError, match='/nowhere/act.yaml'):
         act_launch.nodes(context)
+
+
+@pytest.mark.parametrize(('arguments', 'reason'), [
+    ({'video': '/nowhere/clip.mp4'}, 'video: /nowhere/clip.mp4 does not exist'),
+    ({'video': '²'}, 'video: ² does not exist'),
+    ({'composition': 'single_process', 'cameras': 'a-b', 'image_topic': '/{camera}/image'},
+     "cameras: 'a-b' is no name"),
+])
+def test_what_no_node_could_use_is_refused_before_any_starts(
+    act_launch: ModuleType, arguments: dict[str, str], reason: str,
+) -> None:
+    """With the name of the argument."""
+    with pytest.raises((FileNotFoundError, ValueError), match=reason):
+        commands(act_launch, **arguments)
+
+
+def test_addresses_and_devices_are_no_files(act_launch: ModuleType) -> None:
+    """They are opened by the node."""
+    for video in ('rtsp://camera/stream', '0'):
+        assert commands(act_launch, video=video)['video_node'][1] == {'source': video}
+
+
+def test_rotation_and_reliability_reach_all_that_need_them(act_launch: ModuleType) -> None:
+    """The rotation that of poses and of actions; a video is heard in full unless it is said."""
+    made = commands(act_launch, rotation='90', reliability='best_effort', video='0',
+                    annotator='true')
+    assert made['pose_node'][1] == {'rotation': 90, 'reliability': 'best_effort'}
+    assert made['act_node'][1] == {'rotation': 90}
+    assert made['annotator_node'][1] == {'reliability': 'best_effort'}
+    assert commands(act_launch, video='0')['pose_node'][1] == {'reliability': 'reliable'}
+
+
+def run_launch(**arguments: str) -> int:
+    """Return what `ros2 launch` would exit with."""
+    service = launch.LaunchService()
+    service.include_launch_description(launch.LaunchDescription([
+        launch.actions.IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(str(LAUNCH_FILE)),
+            launch_arguments={'namespace': 'alone', **arguments}.items())]))
+    return int(service.run())
+
+
+@pytest.mark.slow
+def test_a_node_that_cannot_start_ends_all_with_an_error() -> None:
+    """No half of a system stays."""
+    assert run_launch(bundle='nope') == 1
+
+
+@pytest.mark.slow
+def test_all_end_with_the_video(tiny_bundle: Path) -> None:
+    """The markers' node, too, and without an error."""
+    assert run_launch(
+        composition='single_process', video=str(ROOT / 'media/demo.mp4'), markers='true',
+        bundle=str(tiny_bundle)) == 0
 
 
 @launch_pytest.fixture(params=['two_nodes', 'single_process'])
