@@ -31,6 +31,8 @@ _STILL = 0.12
 """How far the person may move from the middle of the square, as a share of its width."""
 _TIGHT, _WIDE = 0.8, 1.5
 """The square is also chosen anew where the box fills more, or less, of it than this multiple."""
+_SURE_LOOK, _SURE_PROPOSAL = 0.4, 0.15
+"""Scores of a look and of a proposal, one of which somebody new must have."""
 _SAME_PLACE = 0.5
 """Overlap of boxes from which on two of them are one place."""
 _APART, _GIVEN = 0.4, 0.25
@@ -137,6 +139,8 @@ class _Place:
     """Number of the look that was last taken at it."""
     proposed: int
     """Number of the find in which it was last proposed."""
+    evidence: float
+    """Score of the proposal."""
     track: Track | None = None
     refuted: int = 0
     """How often in a row nobody was seen in it."""
@@ -203,9 +207,11 @@ class Follower:
                 place = self._at(proposal.box)
             if place is None:
                 self._places.append(_Place(region_around(proposal.box), proposal.box, proposal.box,
-                                           self._looks - newest, self._find))
+                                           self._looks - newest, self._find,
+                                           proposal.score))
                 continue
             place.proposed, place.middle = self._find, proposal.box
+            place.evidence = proposal.score
             if place.refuted or not place.track:  # where it went astray the proposal leads back
                 place.aim(proposal.box)
                 if place.track:
@@ -249,7 +255,9 @@ class Follower:
             self._looks += 1
             place.looked = self._looks
             person = self._networks.look(image_bgr, place.region, self._within(place))
-            if person is not None:
+            # Somebody new of whom neither network is sure is a ghost more often than not.
+            if person is not None and (
+                    place.track or person.score >= _SURE_LOOK or place.evidence >= _SURE_PROPOSAL):
                 found.append((place, person))
         persons = [person for _, person in found]
         seen = [clothes.look(image_bgr, person) for person in persons]
@@ -262,7 +270,8 @@ class Follower:
                 continue
             home = place_of.get(owner, place)
             if home.track not in (None, owner):  # the person of another place: a place of its own
-                home = _Place(place.region, person.box, person.box, place.looked, self._find)
+                home = _Place(place.region, person.box, person.box, place.looked, self._find,
+                              place.evidence)
                 self._places.append(home)
             place_of[owner] = home
             before = place_before.get(owner)
