@@ -13,6 +13,7 @@ _SEEN = 0.3
 _ACROSS, _DOWN = np.meshgrid(np.linspace(0.15, 0.85, 12), np.linspace(0.05, 0.85, 16))
 # Bins of lightness and of both colour axes of CIELAB; colours of clothes lie in its middle.
 _BINS = (8, 16, 16)
+_RANGE = 140.0
 
 
 def look(image_bgr: np.ndarray, person: Person) -> np.ndarray | None:
@@ -36,7 +37,7 @@ def look(image_bgr: np.ndarray, person: Person) -> np.ndarray | None:
     lab = cv2.cvtColor(colours[None], cv2.COLOR_BGR2LAB)[0].astype(np.float32)
     shares = [_shares(lab[:, 0] / 255, _BINS[0])]
     for axis in (1, 2):
-        shares.append(_shares(np.clip((lab[:, axis] - 128) / 96 + 0.5, 0, 1), _BINS[axis]))
+        shares.append(_shares(np.clip((lab[:, axis] - 128) / _RANGE + 0.5, 0, 1), _BINS[axis]))
     return np.sqrt(np.concatenate(shares))
 
 

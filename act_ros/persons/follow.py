@@ -38,13 +38,13 @@ _SAME_PLACE = 0.5
 _APART, _GIVEN = 0.4, 0.25
 _STALE = 3
 _MAX_PAUSE = 16
-"""Most finds for which a place without anybody is left alone."""
+"""Most finds for which a place without anybody is left alone, or one waits for its first look."""
 _SMALL = 0.45
 """Height of the tallest, as a share of the image's, below which searches go nearer ..."""
 _NEARER = 0.6
 """... and the share of the image's sides that they see then."""
 _LOST_INTEREST = 4
-"""Finds without a proposal after which a place without anybody is forgotten."""
+"""Finds without a proposal after which a place is forgotten where a look has seen nobody."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,8 @@ class Follower:
             else:  # what the proposal shows of the person, and the pose does not
                 place.aim(_union(proposal.box, place.track.person.box))
         self._places = [p for p in self._places
-                        if p.is_known or self._find - p.proposed < _LOST_INTEREST]
+                        if p.is_known or self._find - p.proposed
+                        < (_LOST_INTEREST if p.refuted else _MAX_PAUSE)]
 
     def _view(self, image_bgr: np.ndarray) -> Region | None:
         """

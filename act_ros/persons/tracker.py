@@ -36,8 +36,10 @@ _RECENT = 250_000_000
 _VELOCITY_TIME = 0.3
 # Clothes less alike than this are another person's.
 _OTHER_CLOTHES = 0.5
-# Likeness of pose and place from which on clothes do not matter: light and folds change, too.
+# Likeness of pose and place from which on clothes do not matter, as light and folds change, too;
+# not so where others are near, or somebody was out of sight for so many nanoseconds.
 _SURE = 0.6
+_LONG_GONE = 300_000_000
 # Share of a new look at the clothes that is taken over, and the overlap of boxes from which on
 # they may be the neighbour's.
 _CLOTHES_RATE = 0.1
@@ -147,7 +149,8 @@ class PoseTracker:
                        or not (is_gap or t.is_missed or sought is None)]
         clothes = clothes or [None] * len(persons)
         likeness = _likeness(self.tracks, persons, stamp)
-        alone = np.array([self._is_alone(t) for t in self.tracks], bool)
+        alone = np.array([self._is_alone(t) and not (t.is_missed and stamp - t.stamp > _LONG_GONE)
+                          for t in self.tracks], bool)
         likeness *= self._may_be(clothes) | (likeness >= _SURE) & alone[:, None]
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)

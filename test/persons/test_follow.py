@@ -230,9 +230,10 @@ def test_other_clothes_are_another_person() -> None:
         tracker.assign(SECOND + i * SECOND // 30, [body], [clothes.look(blue, body)])
     assert [t.id for t in tracker.tracks] == ['p1']
     other = person(pose(0.4, x=350.0, y=150.0))
-    for i in range(16, 20):
-        tracker.assign(SECOND + i * SECOND // 30, [other], [clothes.look(red, other)])
-    assert [p.id for p in tracker.seen(SECOND + 19 * SECOND // 30)] == ['p2']
+    for i in range(10, 24):
+        there = [other] if i >= 20 else []
+        tracker.assign(SECOND + i * SECOND // 30, there, [clothes.look(red, p) for p in there])
+    assert [p.id for p in tracker.seen(SECOND + 23 * SECOND // 30)] == ['p2']
 
 
 def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> None:
