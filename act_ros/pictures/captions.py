@@ -16,13 +16,13 @@ _COLOURS = (
 _LABEL_COLOURS = (
     '#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#8c6bb1', '#b8a900',
     '#4d9221', '#e7298a', '#80603f', '#1fa3a3', '#a6761d', '#6a7fdb', '#7a0019', '#5f9ea0',
-    '#b15928', '#7fbc41', '#9e4a6b', '#31688e',
+    '#b15928', '#7fbc41', '#9e4a6b', '#31688e', '#4a1486',
 )
 # The labels of the models that come with this package, which get a colour of their own each.
 _LABELS = (
     'standing', 'walk', 'wave1', 'sit-down', 'get-up', 'turn', 'check-watch', 'cross-arms',
     'scratch-head', 'box', 'kick', 'point', 'pick-up', 'bend', 'hands-clap', 'wave2', 'jog',
-    'jump', 'pjump', 'run',
+    'jump', 'pjump', 'run', 'sitting',
 )
 _WORDS = {Status.BUFFERING: '...', Status.UNKNOWN: '?', Status.LOST: 'lost'}
 _LONGEST = 40  # characters of an id or a label
