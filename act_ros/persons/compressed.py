@@ -124,9 +124,28 @@ _WORDS = re.compile(
 _LOCK = threading.Lock()
 
 
-@cache
-def _scratch() -> int:
-    return os.memfd_create('stderr')
+_SCRATCH_BYTES = 1 << 20
+
+
+class _Scratch:
+    """A file in memory for what is written to stderr; ``read`` bytes of it were read."""
+
+    def __init__(self) -> None:
+        self.file, self.read = os.memfd_create('stderr'), 0
+
+    def lines(self) -> list[bytes]:
+        """Return what has come since: a write that was on its way comes the next time."""
+        end = os.lseek(self.file, 0, os.SEEK_CUR)
+        text = os.pread(self.file, end - self.read, self.read)
+        self.read = end
+        if end > _SCRATCH_BYTES:
+            os.lseek(self.file, 0, os.SEEK_SET)
+            os.ftruncate(self.file, 0)
+            self.read = 0
+        return text.splitlines(keepends=True)
+
+
+_scratch = cache(_Scratch)
 
 
 @contextmanager
@@ -145,18 +164,14 @@ def _decoders_words() -> Iterator[list[str]]:
             yield words
             return
         try:
-            os.dup2(scratch, 2)
+            os.dup2(scratch.file, 2)
             yield words
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-            if size := os.lseek(scratch, 0, os.SEEK_CUR):
-                text = os.pread(scratch, size, 0)
-                os.lseek(scratch, 0, os.SEEK_SET)
-                os.ftruncate(scratch, 0)
-                for line in text.splitlines(keepends=True):
-                    if _WORDS.match(line.decode(errors='replace')):
-                        words.append(line.decode(errors='replace').strip()[:200])
-                    else:
-                        os.write(2, line)
-                del words[3:]
+            for line in scratch.lines():
+                if _WORDS.match(line.decode(errors='replace')):
+                    words.append(line.decode(errors='replace').strip()[:200])
+                else:
+                    os.write(2, line)
+            del words[3:]

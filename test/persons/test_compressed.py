@@ -171,6 +171,7 @@ def test_what_others_write_to_stderr_meanwhile_is_not_lost(
     over.set()
     for thread in threads:
         thread.join()
+    decode_compressed(data)  # passes on what was on its way when the last one ended
     # A line that is passed on may come after one that was written a moment later.
     lines = capfd.readouterr().err.splitlines()
     assert sorted(lines) == sorted(f'line {i}' for i in range(2000))
