@@ -28,7 +28,8 @@ class Camera:
 
     def __init__(self, made: Bench, node: str) -> None:
         self.peer = made.peer
-        made.start(node, {'reliability': 'reliable'})
+        # One network for every image: what an image costs is then always the same.
+        made.start(node, {'reliability': 'reliable', 'model': 'movenet_multipose_192x256'})
         self.answers: list[KeypointArray] = self.peer.listen(KeypointArray, f'/{node}/keypoints')
         self._images = self.peer.publisher(Image, '/image', 1)
         self.sent = 0
