@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from act_ros.core.person import Person
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.persons import clothes
 from act_ros.persons.letterbox import Region, check_image
 from act_ros.persons.movenet import MultiPose, SinglePose
@@ -169,7 +170,7 @@ class Follower:
         self._tracker.reset()
         self._places: list[_Place] = []
         self._shape: tuple[int, ...] = ()
-        self._frame = self._find = self._looks = 0
+        self._frame = self._find = self._looks = self._stamp = 0
         self._next_find = self._searched = 0
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
@@ -181,9 +182,12 @@ class Follower:
         :raises ValueError: on an image without pixels or of another type.
         """
         check_image(image_bgr)
-        if image_bgr.shape != self._shape:  # another camera or mode: no place means anything
+        is_gap = stamp - self._stamp > self._tracker.options.max_age * NANOSECONDS
+        if image_bgr.shape != self._shape or is_gap:
+            # Another camera or mode, or a gap in which all were lost: no place means anything.
             self.reset()
             self._shape = image_bgr.shape
+        self._stamp = stamp
         schedule = self._networks.schedule
         self._frame += 1
         is_find = self._frame >= self._next_find
