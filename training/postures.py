@@ -10,7 +10,7 @@ seated legs of one person are put under the gestures of another. All of it stays
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 
@@ -147,4 +147,4 @@ def _lying(rng: np.random.Generator, clip: Sequences) -> Sequences:
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     joints = clip.joints.copy()
     joints[..., :2] = joints[..., :2] @ turn
-    return replace(_like(clip, joints.astype(np.float32), UNKNOWN, 'lying'))
+    return _like(clip, joints.astype(np.float32), UNKNOWN, 'lying')

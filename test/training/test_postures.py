@@ -70,7 +70,6 @@ def test_who_sat_down_sits_and_who_is_about_to_stands() -> None:
     moves = np.abs(np.diff(sitting.joints[..., :3], axis=0)).max()
     assert moves < np.abs(np.diff(sitting_down(), axis=0)).max() * 1.5, 'a posture is held'
     assert set(made.group) == {'x:1'}, 'it stays with the person'
-    assert add_postures(clip('sit-down', sitting_down()), MPOSE_LABELS) is not None
     assert len(add_postures(clip('sit-down', sitting_down()), MPOSE_LABELS)) == 1
 
 
