@@ -30,6 +30,7 @@ _LIMBS = (('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle'))
 _NEAREST = 1.0  # metres between the camera and the nearest joint
 _RATE = 15.0  # frames a second, of a camera that drives
 _DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
+_MOST = 6.0  # times that, at most
 
 _LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
 _LEGS_SWAPPED = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'rl']
@@ -66,6 +67,7 @@ class Augmentation:
     flip: float = 0.5
     roll: float = 4.0
     distance: tuple[float, float] = (2.0, 8.0)
+    """Metres; far away with a long lens nobody grows who walks up."""
     aside: float = 0.3
     """Tangent of how far the person may be from the optical axis."""
     focal: tuple[float, float] = (150.0, 900.0)
@@ -74,6 +76,9 @@ class Augmentation:
     """Share of windows whose camera follows the person, who stays where the picture is."""
     moved: float = 0.3
     """Share of windows whose camera is carried by: the picture drifts and shakes."""
+    bounce: float = 0.0
+    """How differently much carried cameras move: standard deviation of the motion's logarithm. What
+    is little for somebody near is much for somebody small."""
     noise: tuple[float, float] = (0.003, 0.05)
     bias: float = 0.03
     lost_frames: float = 0.3
@@ -106,20 +111,19 @@ class WindowSampler:
     """
     Draws random augmented windows, balanced over classes and sources.
 
-    :param unknown_share: share of windows of other actions, labelled `UNKNOWN`.
-    :param balance: 0 draws every clip alike, 1 every class of every source alike.
+    :param weights: (N,) how likely each sequence is drawn, as `sampling_weights` gives them.
     """
 
     def __init__(
         self, sequences: Sequences, num_frames: int, frame_rate: float, normalisation: str,
-        augmentation: Augmentation, unknown_share: float = 0.2, balance: float = 0.5,
+        augmentation: Augmentation, weights: np.ndarray | None = None,
         errors: ErrorBank | None = None,
     ) -> None:
         self.errors = errors
         self.sequences, self.normalisation = sequences, normalisation
         self.num_frames, self.frame_rate = num_frames, frame_rate
         self.augmentation = augmentation
-        self._chances = np.cumsum(sampling_weights(sequences, unknown_share, balance))
+        self._chances = np.cumsum(sampling_weights(sequences) if weights is None else weights)
         self._body = measure_bodies(sequences)
 
     def draw(
@@ -131,8 +135,10 @@ class WindowSampler:
         windows = self._cut(rng, index, num_frames or self.num_frames)
         keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
                            self.augmentation, self.sequences.is_detected[index], self.errors)
-        # Of whom too little is seen nothing can be told, and a robot is told nothing.
-        is_enough = seen_joints(keypoints, LAYOUT).mean(axis=-1) >= MIN_SEEN
+        # Of whom too little is seen nothing can be told, and a robot is told nothing: legs alone do
+        # not say what somebody does.
+        seen = seen_joints(keypoints, LAYOUT)
+        is_enough = (seen.mean(axis=-1) >= MIN_SEEN) & seen[:, _SHOULDERS].any(axis=-1)
         return (extract_features(keypoints, LAYOUT, normalisation=self.normalisation),
                 np.where(is_enough, self.sequences.label[index], UNKNOWN))
 
@@ -193,17 +199,26 @@ def _lose(
     joints[..., 3][lost_joints] = 0.0
 
 
-def sampling_weights(sequences: Sequences, unknown_share: float, balance: float) -> np.ndarray:
+def sampling_weights(
+    sequences: Sequences, unknown_share: float = 0.2, balance: float = 0.5,
+    emphasis: np.ndarray | None = None,
+) -> np.ndarray:
     """
     Return each sequence's chance (N,), summing to 1.
 
     Classes that few sources have are not drawn more often for it: a network knows a source by its
     looks, and would call a walk in a film a run where most windows from films are of runs.
+
+    :param unknown_share: share of windows of other actions, labelled `UNKNOWN`.
+    :param balance: 0 draws every clip alike, 1 every class of every source alike.
+    :param emphasis: (C,) how much more often than that each class is drawn.
     """
     cells = [f'{a}|{b}' for a, b in zip(sequences.label, sequences.source, strict=True)]
     _, number = np.unique(cells, return_inverse=True)
     weights = np.bincount(number)[number] ** -float(balance)
     unknown = sequences.label == UNKNOWN
+    if emphasis is not None:
+        weights *= np.where(unknown, 1.0, emphasis[sequences.label])
     for mask, share in ((unknown, unknown_share), (~unknown, 1 - unknown_share)):
         if mask.any():
             weights[mask] *= share / weights[mask].sum()
@@ -400,10 +415,11 @@ def _move_camera(
     keypoints[followed, ..., :2] -= middle - middle.mean(axis=1, keepdims=True)
     moved = np.flatnonzero(rng.random(count) < options.moved)
     each = (len(moved), 1, 2)
+    much = np.minimum(np.exp(rng.normal(0, 1, each) * options.bounce), _MOST)
     drift = rng.normal(0, _DRIFT, each) * (1.0, 0.3)  # a robot turns more than it nods
     turns = np.arange(frames)[:, None] * rng.uniform(0.1, 1.0, each)
     shake = rng.normal(0, _SHAKE, each) * np.sin(turns + rng.uniform(0, 2 * np.pi, each))
-    way = np.cumsum(drift + shake, axis=1)[:, :, None] * _size(keypoints[moved])
+    way = np.cumsum((drift + shake) * much, axis=1)[:, :, None] * _size(keypoints[moved])
     keypoints[moved, ..., :2] += way.astype(np.float32)
 
 

@@ -132,6 +132,8 @@ class TrainConfig(Recipe):
     """Other labels than the sources give: pattern of ``source/take`` or ``source/its own label``
     (``*`` and ``?``), and the right label."""
     balance: float = 0.5
+    emphasis: dict[str, float] = field(default_factory=dict)
+    """How many times more often a class is drawn than ``balance`` would: what people do all day."""
     validate_every: int = 10
     keep: str = 'last'
     start_from: str = ''
@@ -165,6 +167,8 @@ class TrainConfig(Recipe):
         yield (self.normalisation in NORMALISATIONS,
                f'normalisation must be one of {", ".join(NORMALISATIONS)}')
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
+        yield set(self.emphasis) <= set(self.labels), 'emphasis must give labels'
+        yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
         yield self.folds >= 2, 'folds must be at least 2'
         yield len(self.strangers) <= self.folds, 'strangers must name sources of folds'
         yield (self.members and all(0 <= m < self.folds for m in self.members),

@@ -17,9 +17,10 @@ def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
     """
     Hide part of the body in a share of the windows (N, T, 13, 3): set scores to 0, in place.
 
-    The picture ends above the feet, the knees, the hips or the chest, or at a side (the edge stands
-    still in the picture, or moves in or out); furniture hides a band; an arm or both are behind the
-    body, a leg behind the other. Most of it lasts the whole window, some of it a part.
+    The picture ends above the feet, the knees, the hips or the chest, or at a side, or begins below
+    the head (the edge stands still in the picture, or moves in or out); furniture hides a band; an
+    arm or both are behind the body, a leg behind the other. Most of it lasts the whole window, some
+    of it a part.
     """
     count, frames = keypoints.shape[:2]
     chosen = np.flatnonzero(rng.random(count) < share)
@@ -28,7 +29,7 @@ def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
     part = keypoints[chosen]
     number = len(chosen)
     low, high = part[..., :2].min(axis=(1, 2)), part[..., :2].max(axis=(1, 2))  # (n, 2)
-    kind = rng.choice(6, number, p=(0.45, 0.12, 0.08, 0.13, 0.12, 0.10))
+    kind = rng.choice(7, number, p=(0.43, 0.11, 0.08, 0.13, 0.11, 0.08, 0.06))
     each = (number, 1, 1)
     moving = np.where(rng.random(each) < 0.3, rng.normal(0, 0.5, each), 0.0)
     time = np.linspace(-0.5, 0.5, frames)[None, :, None]
@@ -43,6 +44,7 @@ def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
     hidden = np.zeros(part.shape[:3], bool)
     lower = line(1, rng.uniform(0.22, 0.97, number))
     hidden |= (kind == 0)[:, None, None] & (y > lower)
+    hidden |= (kind == 6)[:, None, None] & (y < line(1, rng.uniform(0.05, 0.6, number)))
     side = line(0, rng.uniform(0.25, 0.9, number))
     mirrored = rng.random(each) < 0.5
     hidden |= (kind == 1)[:, None, None] & ((x > side) ^ mirrored)

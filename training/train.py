@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from act_ros.actions.features import num_features
-from training.augmentation import LAYOUT, WindowSampler
+from training.augmentation import LAYOUT, WindowSampler, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import TrainConfig, keep_settings, load_config
 from training.data import load_data, load_errors
@@ -47,9 +47,11 @@ class People:
         self.held_back = sequences.select(folds == fold)
         check_disjoint(self.train, self.held_back)
         self.steps = config.windows_per_epoch // config.batch_size
+        emphasis = np.array([config.emphasis.get(label, 1.0) for label in config.labels])
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.normalisation,
-            config.augmentation, config.unknown_share, config.balance, errors)
+            config.augmentation,
+            sampling_weights(self.train, config.unknown_share, config.balance, emphasis), errors)
         self.views = {view: ViewedClips(self.held_back, view, config)
                       for view in views_of(config) if len(self.held_back)}
 

@@ -118,6 +118,9 @@ def test_parts_of_bodies_are_hidden_in_as_many_windows_as_asked() -> None:
     assert (~seen[:, legs]).all(axis=1).mean() > 0.3, 'most of all the feet'
     assert seen[:, 0].mean() > 0.7, 'and least the head'
     np.testing.assert_array_equal(hidden[..., 2] == 0, ~(hidden[..., 2] > 0))
+    upper = [JOINTS.index(name) for name in ('head', 'l_shoulder', 'r_shoulder')]
+    headless = (~seen[:, upper]).all(axis=1) & seen[:, legs].any(axis=1)
+    assert 0 < headless.mean() < 0.1, 'and sometimes the picture begins at the chest'
 
 
 def test_a_camera_that_drives_up_makes_people_larger() -> None:

@@ -177,7 +177,8 @@ def test_drawn_windows_are_finite_labelled_and_repeatable(tmp_path: Path) -> Non
     sequences = load_sequences([write(tmp_path / 'a.npz'),
                                 write(tmp_path / 'b.npz', 1, 'coco17_2d')])
     before = sequences.joints.copy()
-    sampler = WindowSampler(sequences, 30, 15.0, 'mpose-v1', Augmentation(), unknown_share=0.5)
+    sampler = WindowSampler(sequences, 30, 15.0, 'mpose-v1', Augmentation(),
+                            sampling_weights(sequences, unknown_share=0.5))
     features, label = sampler.draw(np.random.default_rng(3), 400)
     assert features.shape == (400, 30, 52)
     assert features.dtype == np.float32
@@ -225,6 +226,9 @@ def test_cameras_follow_people_or_are_carried_by(tmp_path: Path) -> None:
     np.testing.assert_allclose(way(followed=1), 0, atol=0.02)
     still = way(followed=1, moved=1)
     assert still[:, 0].std() > 3 * still[:, 1].std() > 0.1  # turning more than nodding
+    bouncing = way(followed=1, moved=1, bounce=1.0)
+    assert np.abs(bouncing).max() > 1.5 * np.abs(still).max(), 'some cameras shake a lot more'
+    assert np.median(np.abs(bouncing)) < 2 * np.median(np.abs(still))
     assert abs(way(followed=0.5)[:, 0]).min() < 0.02 < 0.4 < way(followed=0.5)[:, 0].max()
 
 
@@ -236,6 +240,17 @@ def test_the_sampler_makes_the_features_that_the_bundle_will_name(tmp_path: Path
         for name in ('mpose-v1', MOTION))
     np.testing.assert_array_equal(paper[..., :2], motion[..., :2])
     assert abs(paper - motion)[..., 2:].max() > 0.01
+
+
+def test_who_legs_alone_are_seen_of_does_nothing_that_can_be_told(tmp_path: Path) -> None:
+    sequences = replace(load_sequences([write(tmp_path / 'a.npz')]), label=np.zeros(12, int))
+    options = replace(VIEWS['own'], hidden=1.0)
+    sampler = WindowSampler(sequences, 30, 15.0, 'seen-v1', options)
+    features, label = sampler.draw(np.random.default_rng(0), 1500)
+    shoulders = [JOINTS.index(f'{side}_shoulder') for side in 'lr']
+    seen = features.reshape(1500, 30, 13, 4)[:, :, shoulders].any(axis=(1, 2, 3))
+    assert (label[~seen] == UNKNOWN).all() and (~seen).any()
+    assert (label[seen] == 0).mean() > 0.8
 
 
 def test_names_decide_which_class_is_which(tmp_path: Path) -> None:
@@ -296,6 +311,9 @@ def test_sampling_is_balanced_within_every_source(tmp_path: Path) -> None:
     np.testing.assert_allclose(known, 0.08)
     half = sampling_weights(sequences, 0.2, 0.5)
     assert half[:4].sum() == pytest.approx(2 * half[4])
+    more = sampling_weights(sequences, 0.2, 1.0, emphasis=np.array([1.0, 1.0, 3.0]))
+    assert more[5:7].sum() == pytest.approx(0.2)
+    assert more[10:12].sum() == pytest.approx(3 * more[4]) == pytest.approx(0.4)
 
 
 def test_clips_are_cut_as_the_live_window_cuts(tmp_path: Path) -> None:
@@ -378,6 +396,9 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\nfolds: 2\nmembers: [2]\n')
     with pytest.raises(ValueError, match='members must be folds'):
+        load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\nemphasis: {fly: 2}\n')
+    with pytest.raises(ValueError, match='emphasis must give labels'):
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\naugmentation: {pitch: [0, 5]}\n')
     assert load_config(path).augmentation.pitch == (0, 5)
