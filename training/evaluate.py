@@ -16,6 +16,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +36,7 @@ from training.metrics import (
     clip_mean,
     confusion_matrix,
     expected_calibration_error,
-    fit_temperature,
+    fit_confidence,
     softmax,
     summary,
     unknown_threshold,
@@ -155,23 +156,24 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
     Where a run has a final network, single ones made like it tell what it can do, unless the
     ``average`` is asked for; else all that held back the same people are averaged, as they will be
     in the bundle.
-    The temperature is fitted on all views together, on single windows, since that is what a robot
-    acts on; the thresholds as `threshold_of` says, on strangers as well.
+    The temperature makes the confidence the chance of being right, the thresholds let through what
+    `threshold_of` says; both of single windows, since that is what a robot acts on, as often other
+    actions as known ones, and as often of strangers.
     """
     average = average or not config.final
     everybody = {name: load_held_back(run, config, name, average) for name in views_of(config)}
     views = {name: everybody[name].select(~everybody[name].is_stranger) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
     of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
-    temperature = float(np.median([
-        fit_temperature(held.log_mean[of_known[name]], held.label[held.clip[of_known[name]]],
-                        int(known[name].sum())) for name, held in views.items()]))
+    robot = RobotMix.of([everybody[name] for name in ROBOT_VIEWS])
+    temperature = fit_confidence(*robot)
     answers = {name: held.clips(temperature) for name, held in views.items()}
-    threshold = threshold_of([everybody[name] for name in ROBOT_VIEWS], temperature)
+    threshold = threshold_of(robot, temperature)
     results: dict = {
         'temperature': temperature, 'unknown_threshold': threshold,
-        'short_threshold': threshold_of([everybody[SHORT]], temperature)
+        'short_threshold': threshold_of(RobotMix.of([everybody[SHORT]]), temperature)
         if SHORT in everybody else 0.0, 'views': {},
+        'robot_ece': robot.calibration_error(temperature),
         'strangers': of_strangers(everybody['turned'], temperature, threshold),
         'clips': int(known['own'].sum()), 'unknown_clips': int((~known['own']).sum()),
         'people': int(len(np.unique(views['own'].group)))}
@@ -214,28 +216,50 @@ def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
     return results
 
 
-def threshold_of(held: Sequence[HeldBack], temperature: float, wrong: float = 0.1) -> float:
+class RobotMix(NamedTuple):
     """
-    Return the confidence from which on no more than a share ``wrong`` is answered wrongly.
+    Single windows as a robot meets them.
 
-    Of single windows, as if half of what a robot sees were none of the actions, and half of the
-    people from sources that the network knows nothing of (where some were held back). What is
-    none of the actions and answered all the same is wrong.
+    As if half of what it sees were none of the actions, and half of the people from sources that
+    the network knows nothing of (where some were held back).
     """
-    confidence, is_wrong, cells = [], [], []
-    for view in held:
-        probabilities, label = softmax(view.log_mean, temperature), view.label[view.clip]
-        confidence.append(probabilities.max(axis=-1))
-        is_wrong.append(probabilities.argmax(axis=-1) != label)
-        cells.append(2 * (label == UNKNOWN) + view.is_stranger[view.clip])
-    surest = np.argsort(-np.concatenate(confidence), kind='stable')
-    cell = np.concatenate(cells)[surest]
-    share = np.bincount(cell, minlength=4)
-    weight = 1 / share[cell] / np.count_nonzero(share)
-    too_many = np.cumsum(weight * np.concatenate(is_wrong)[surest]) > wrong
+
+    logits: np.ndarray
+    """(M, C)."""
+    label: np.ndarray
+    """(M,)."""
+    weight: np.ndarray
+    """(M,) how often each is met; their sum is 1."""
+
+    @classmethod
+    def of(cls, held: Sequence[HeldBack]) -> RobotMix:
+        """Take the windows of all views alike."""
+        label = np.concatenate([view.label[view.clip] for view in held])
+        cell = 2 * (label == UNKNOWN) + np.concatenate([v.is_stranger[v.clip] for v in held])
+        share = np.bincount(cell, minlength=4)
+        return cls(np.concatenate([view.log_mean for view in held]), label,
+                   1 / share[cell] / np.count_nonzero(share))
+
+    def calibration_error(self, temperature: float) -> float:
+        """Return the mean gap between confidence and the chance of being right."""
+        probabilities = softmax(self.logits, temperature)
+        return expected_calibration_error(self.label, probabilities, self.weight)
+
+
+def threshold_of(robot: RobotMix, temperature: float, wrong: float = 0.1) -> float:
+    """
+    Return the confidence from which on no more than a share ``wrong`` of all is answered wrongly.
+
+    What is none of the actions and answered all the same is wrong.
+    """
+    probabilities = softmax(robot.logits, temperature)
+    confidence = probabilities.max(axis=-1)
+    surest = np.argsort(-confidence, kind='stable')
+    is_wrong = (probabilities.argmax(axis=-1) != robot.label) * robot.weight
+    too_many = np.cumsum(is_wrong[surest]) > wrong
     if not too_many.any():
         return 0.0
-    return float(min(np.concatenate(confidence)[surest[np.argmax(too_many)]], 0.99))
+    return float(min(confidence[surest[np.argmax(too_many)]], 0.99))
 
 
 def rejection(held: HeldBack, temperature: float, threshold: float) -> dict[str, float]:
@@ -326,6 +350,9 @@ def tables(results: dict) -> str:
         f'{results["clips"]} clips of {results["people"]} people (or films, where people are not '
         f'named) held back, and {results["unknown_clips"]} clips of other actions. Percent; ECE '
         f'as a fraction.',
+        f'The confidence is the chance of being right where half of what is seen are other actions '
+        f'and half of the people strangers: there its ECE is {results["robot_ece"]:.3f}. Known '
+        f'actions alone, as in the tables, are right more often than it says.',
         *([f'Floor, own camera: always the most frequent class {percent(floor["majority"])}, '
            f'nearest neighbour on the features {percent(floor["nearest_neighbour"])}.']
           if (floor := results.get('floors')) else []), '',

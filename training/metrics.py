@@ -64,13 +64,17 @@ def summary(label: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
         'ece': expected_calibration_error(label, probabilities)}
 
 
-def expected_calibration_error(label: np.ndarray, probabilities: np.ndarray) -> float:
+def expected_calibration_error(
+    label: np.ndarray, probabilities: np.ndarray, weight: np.ndarray | None = None,
+) -> float:
     """Return the mean gap between confidence and accuracy of probabilities (N, C)."""
     confidence = probabilities.max(axis=-1)
+    weight = np.ones(len(label)) if weight is None else weight
     number = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     return calibration_error(*(
         np.bincount(number, values, minlength=BINS)
-        for values in (np.ones(len(label)), confidence, probabilities.argmax(axis=-1) == label)))
+        for values in (weight, weight * confidence,
+                       weight * (probabilities.argmax(axis=-1) == label))))
 
 
 def fit_temperature(logits: np.ndarray, label: np.ndarray, clips: int | None = None) -> float:
@@ -92,6 +96,24 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray, clips: int | None = N
 
     found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method='bounded',
                             options={'xatol': 1e-8})
+    return float(np.exp(found.x))
+
+
+def fit_confidence(logits: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
+    """
+    Return the temperature that makes the confidence the chance of being right.
+
+    :param logits: (M, C) of windows.
+    :param label: (M,); whatever is answered to `UNKNOWN` (-1) is wrong.
+    :param weight: (M,) how often each is met.
+    """
+    right = logits.argmax(axis=-1) == label
+
+    def loss(log_temperature: float) -> float:
+        confidence = softmax(logits, np.exp(log_temperature)).max(axis=-1).clip(1e-6, 1 - 1e-6)
+        return -float(weight @ np.log(np.where(right, confidence, 1 - confidence)))
+
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method='bounded')
     return float(np.exp(found.x))
 
 

@@ -372,6 +372,22 @@ def test_temperature_is_recovered() -> None:
     assert metrics.expected_calibration_error(label, calibrated) < 0.03
 
 
+def test_confidence_is_the_chance_of_being_right_among_other_actions() -> None:
+    """Of what is half other actions, no more than half can be right, however sure the network."""
+    rng = np.random.default_rng(0)
+    label = np.repeat((0, 1, 2, UNKNOWN, UNKNOWN, UNKNOWN), 400)
+    logits = rng.normal(0, 1, (len(label), 3))
+    logits[np.arange(1200), label[:1200]] += 1.5
+    weight = np.full(len(label), 1 / len(label))
+    temperature = metrics.fit_confidence(4 * logits, label, weight)
+    of_known = metrics.fit_temperature(4 * logits[:1200], label[:1200])
+    honest, sure = (metrics.expected_calibration_error(
+        label, metrics.softmax(4 * logits, t), weight) for t in (temperature, of_known))
+    assert honest < sure / 1.5
+    among_known = metrics.fit_confidence(4 * logits, label, np.where(label < 0, 0, 1 / 1200))
+    assert among_known < temperature, 'where others are never met it may be surer'
+
+
 def test_windows_of_a_few_clips_count_no_more_than_the_clips() -> None:
     logits = np.eye(3) * 4
     of_clips = metrics.fit_temperature(logits, np.arange(3))
