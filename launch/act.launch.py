@@ -23,6 +23,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from act_ros.ros.fastdds import image_transport_variables
+from act_ros.ros.signals import tied_to_us
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -108,6 +109,8 @@ def nodes(context: LaunchContext) -> list[Node]:
         argument.name: LaunchConfiguration(argument.name).perform(context)
         for argument in ARGUMENTS
     }
+    # Of launch itself, such as `gdb -ex run --args`.
+    value['launch-prefix'] = context.launch_configurations.get('launch-prefix', '')
     if not Path(value['params_file']).is_file():
         raise FileNotFoundError(f'params_file: {value["params_file"]} does not exist')
 
@@ -226,6 +229,8 @@ def _node(
         ParameterValue(text, value_type=str)
         for key, text in {**parameters, 'use_sim_time': value['use_sim_time']}.items() if text
     }
+    # `ros2 launch` leaves its nodes behind where it gets SIGTERM, or is killed.
+    prefix = None if value['launch-prefix'] else ' '.join(tied_to_us())
     is_respawned = value['respawn'] == 'true' and not ends_all
     # A node-named section of a file wins over an unnamed one, whichever comes last. launch_ros
     # names the section of `given` only for a node with a namespace, be it the empty one.
@@ -234,4 +239,4 @@ def _node(
         parameters=[value['params_file'], given], remappings=remappings,
         ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
         additional_env=image_transport_variables(os.environ), respawn=is_respawned,
-        respawn_delay=RESPAWN_DELAY, on_exit=None if is_respawned else ended)
+        respawn_delay=RESPAWN_DELAY, on_exit=None if is_respawned else ended, prefix=prefix)

@@ -167,10 +167,11 @@ class Process:
             'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
         }
         self._log = log
-        room = 'demo' if name == 'behaviour_demo' else 'nodes'
+        module = (['act_ros.demo.behaviour_demo'] if name == 'behaviour_demo'
+                  else ['act_ros.nodes', name])
         with log.open('wb') as file:
             self.popen = subprocess.Popen(
-                [sys.executable, '-m', f'act_ros.{room}.{name}', '--ros-args', *arguments],
+                [sys.executable, '-m', *module, '--ros-args', *arguments],
                 env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=log.parent)
 
     @property

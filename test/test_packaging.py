@@ -113,7 +113,7 @@ def test_pip_install_gives_every_node(node: str) -> None:
     if not Path(sys.prefix, 'share/act_ros').is_dir():
         pytest.skip('this environment has no pip install of the package')
     assert os.access(executable, os.X_OK)
-    interpreter = executable.read_text().splitlines()[0].removeprefix('#!')
+    interpreter = executable.read_text().splitlines()[0].split()[-1].removeprefix('#!')
     assert Path(interpreter).parent == Path(sys.executable).parent
 
 

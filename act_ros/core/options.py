@@ -7,8 +7,12 @@ A ROS parameter, its descriptor, ``config/act.yaml`` and ``doc/parameters.md`` a
 from __future__ import annotations
 
 import dataclasses
+import difflib
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+_ALIKE = 0.85  # how alike two names are of which one may be a slip of the other
 
 
 def option(
@@ -43,3 +47,19 @@ class Options:
                 raise ValueError(
                     f'{item.name} is {value!r}, but must be one of: '
                     f'{", ".join(map(str, choices))}')
+
+
+def slips(given: Iterable[str], known: Collection[str]) -> Iterator[str]:
+    """
+    Yield what to say of given names that no option has, but that look as if they should.
+
+    Others pass: a parameter file may be written for more than one kind of node.
+
+    :param known: full names of all options, such as ``window.max_gap``.
+    """
+    groups = {name.rpartition('.')[0] for name in known} - {''}
+    for name in given:
+        near = difflib.get_close_matches(name, known, 1, _ALIKE)
+        if name not in known and (near or name.rpartition('.')[0] in groups):
+            yield (f'no parameter {name}, which does not count'
+                   + (f'; did you mean {near[0]}?' if near else ''))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +13,7 @@ import yaml
 from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
-from act_ros.core.options import Options
+from act_ros.core.options import Options, slips
 from act_ros.core.rotation import MountOptions
 from act_ros.core.text import printable
 from act_ros.persons.models import PoseOptions
@@ -28,8 +26,6 @@ _KINDS: dict[type, tuple[type, ...]] = {
 
 # Bytes; more than any parameter file has.
 _LARGEST = 1 << 20
-# How alike two names are of which one may be a slip of the other.
-_ALIKE = 0.85
 
 
 class SettingsError(ValueError):
@@ -101,7 +97,9 @@ def read_settings(path: Path | None = None, bundle: str | None = None) -> Settin
             given['bundle'] = bundle
         for name, (prefix, kind) in parts.items():
             values[name] = _make(kind, prefix, given, where)
-        warnings += _slips(given, parts, where)
+        known = [f'{prefix}.{item.name}' if prefix else item.name
+                 for prefix, kind in parts.values() for item in dataclasses.fields(kind)]
+        warnings += (f'{where} has {slip}' for slip in slips(given, known))
     return Settings(**values, warnings=tuple(printable(text, 1000) for text in warnings))
 
 
@@ -173,18 +171,3 @@ def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
         return kind(**values)
     except ValueError as error:
         raise SettingsError(f'{where}: parameter {start}{error}') from error
-
-
-def _slips(
-    given: Iterable[str], parts: Mapping[str, tuple[str, type[Options]]], where: str,
-) -> Iterator[str]:
-    """Yield what to say of names that no option has, but that look as if they should."""
-    known = [f'{prefix}.{item.name}' if prefix else item.name
-             for prefix, kind in parts.values() for item in dataclasses.fields(kind)]
-    groups = {prefix for prefix, _ in parts.values() if prefix}
-    for key in given:
-        near = difflib.get_close_matches(key, known, 1, _ALIKE)
-        # Without one of these prefixes it may be anything else that the node declares.
-        if key not in known and (near or key.rpartition('.')[0] in groups):
-            yield (f'{where} has no parameter {key}, which does not count'
-                   + (f'; did you mean {near[0]}?' if near else ''))

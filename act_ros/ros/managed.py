@@ -183,6 +183,8 @@ class ManagedNode(LifecycleNode):
         try:
             step()
         except Exception as error:
+            if not self.context.ok():
+                return FAILURE  # told to stop in the middle of it
             is_foreseen = isinstance(error, USER_ERRORS)
             self._failure = f'cannot {what}: {error}'
             self.get_logger().error(

@@ -15,7 +15,8 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from act_ros.core.options import Options
+from act_ros.core.options import Options, slips
+from act_ros.core.text import printable
 
 T = TypeVar('T', bound=Options)
 Groups = Sequence[tuple[str, type[Options]]]
@@ -34,7 +35,8 @@ class Parameters:
     The parameters of a node; ``parameters(TrackerOptions)`` are the present ones of a class.
 
     A set of changes is taken as a whole or, with the reason, refused as a whole. Fixed parameters
-    are read-only; those of a managed node only while ``is_locked``.
+    are read-only; those of a managed node only while ``is_locked``. An integer will do for a float,
+    and a name given at the start that looks like a slip of a parameter's is told.
 
     :param changed: called after every change.
     :raises rclpy.exceptions.InvalidParameterValueException: a value of the wrong type or range.
@@ -48,10 +50,18 @@ class Parameters:
         self.is_locked = False
         self._node, self._groups, self._changed = node, groups, changed
         self._fixed = {name: bool(item.metadata['fixed']) for name, item in names_of(groups)}
+        self._floats = {name for name, item in names_of(groups) if isinstance(item.default, float)}
+        given = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
         for name, item in names_of(groups):
             default: Any = list(item.default) if isinstance(item.default, tuple) else item.default
-            node.declare_parameter(name, default, descriptor(item, is_managed))
+            if is_integer := name in self._floats and type(given.get(name)) is int:
+                default = float(given[name])
+            node.declare_parameter(
+                name, default, descriptor(item, is_managed), ignore_override=is_integer)
+        for slip in slips(given, self._fixed):
+            node.get_logger().warning(f'there is {printable(slip)}')
         self._options = self._made({})
+        node.add_pre_set_parameters_callback(self._to_floats)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._take)
 
@@ -80,6 +90,12 @@ class Parameters:
             except ValueError as error:
                 raise ValueError(f'parameter {prefix + "." if prefix else ""}{error}') from error
         return made
+
+    def _to_floats(self, parameters: list[Parameter]) -> list[Parameter]:
+        """Return the parameters with a float for an integer where a float is meant."""
+        return [Parameter(given.name, value=float(given.value))
+                if given.name in self._floats and type(given.value) is int else given
+                for given in parameters]
 
     def _check(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in parameters}

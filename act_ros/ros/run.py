@@ -11,10 +11,12 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.time_source import TimeSource
 
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
+from act_ros.ros.signals import on_signal, watch
 from act_ros.ros.topics import THROTTLE
 
 RCLError = rclpy_implementation.RCLError
@@ -24,10 +26,10 @@ def run(make_node: Callable[[], Node]) -> None:
     """
     Make a node, bring it up and spin it until it is told to stop.
 
-    Exits with 0 on SIGINT and SIGTERM, and with 1 and one clear line where the node cannot start
-    (a bad parameter, model or video).
+    Exits with 0 on SIGINT, SIGTERM and SIGHUP, and with 1 and one clear line where the node cannot
+    start (a bad parameter, model or video).
     """
-    _init()
+    join()
     _ignore_impossible_clocks()
     try:
         node = make_node()
@@ -37,7 +39,7 @@ def run(make_node: Callable[[], Node]) -> None:
             rclpy.spin(node)
         finally:
             node.destroy_node()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except USER_ERRORS as error:
         if isinstance(error, RCLError) and not rclpy.ok():
@@ -62,11 +64,13 @@ def _ignore_impossible_clocks() -> None:
     TimeSource.clock_callback = set_clock_if_possible  # type: ignore[method-assign]
 
 
-def _init() -> None:
-    """Join ROS; a disk that has no room for a log file is no reason not to."""
+def join() -> None:
+    """Join ROS, and leave it at a signal. A disk without room for a log is no reason not to."""
+    watch()
     try:
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RCLError as error:
         rclpy.try_shutdown()
-        rclpy.init()  # does not open the file again
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # does not open the file again
         get_logger('act_ros').error(f'logging to the console alone: {error}')
+    on_signal(rclpy.get_default_context().try_shutdown)

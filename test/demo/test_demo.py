@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,6 +16,8 @@ import pytest
 pytest.importorskip('rclpy')
 
 from ros_harness import ROOT, free_domain
+
+from act_ros.ros.signals import tied_to_us
 
 FRAMES = 100  # of the demo clip: one waves, then another comes in
 
@@ -51,6 +54,28 @@ def test_the_demo_answers_every_frame_and_says_what_a_robot_would_do(
         assert said.count('The robot would greet: somebody waves (p1)') == 1
     else:
         assert not said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('how', 'status'), [(signal.SIGHUP, 0), (signal.SIGKILL, -9)])
+def test_nobody_outlives_the_demo(
+    clip: Path, tmp_path: Path, how: signal.Signals, status: int,
+) -> None:
+    """Where the terminal goes away, what was recorded stays; where it is killed, nothing."""
+    if how == signal.SIGKILL and not tied_to_us():
+        pytest.skip('util-linux is not installed')
+    demo = subprocess.Popen(
+        [sys.executable, '-m', 'act_ros.demo', '--video', str(clip), '--output',
+         str(tmp_path / 'output')], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
+    assert demo.stdout
+    for line in demo.stdout:
+        if line.startswith('--- frame'):
+            break
+    demo.send_signal(how)
+    said, _ = demo.communicate(timeout=60)  # until all who write there have ended
+    assert demo.returncode == status, said
+    assert (tmp_path / 'output/actions.jsonl').exists() == (status == 0)
 
 
 @pytest.mark.parametrize(('output', 'problem'), [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -24,6 +26,7 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from visualization_msgs.msg import MarkerArray  # noqa: E402
 
 from act_ros.msg import ActionArray, KeypointArray  # noqa: E402
+from act_ros.ros.signals import tied_to_us  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILE = ROOT / 'launch/act.launch.py'
@@ -216,6 +219,30 @@ def test_rotation_and_reliability_reach_all_that_need_them(act_launch: ModuleTyp
     assert made['act_node'][1] == {'rotation': 90}
     assert made['annotator_node'][1] == {'reliability': 'best_effort'}
     assert commands(act_launch, video='0')['pose_node'][1] == {'reliability': 'reliable'}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not tied_to_us(), reason='util-linux is not installed')
+@pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
+def test_no_node_outlives_the_launch(tiny_bundle: Path, how: signal.Signals) -> None:
+    """Which by itself would end alone."""
+    launched = subprocess.Popen(
+        [sys.executable, '-c', f'import sys; sys.path[:0] = {sys.path!r}; '
+         f'from test_launch import run_launch; run_launch(bundle={str(tiny_bundle)!r})'],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert launched.stdout
+    for line in launched.stdout:
+        if 'pose network' in line and 'ready' in line:
+            break
+    nodes = [int(path.parent.name) for path in Path('/proc').glob('[0-9]*/stat')
+             if path.read_text().rpartition(')')[2].split()[1] == str(launched.pid)]
+    assert len(nodes) == 2
+    launched.send_signal(how)
+    launched.communicate(timeout=60)
+    deadline = time.monotonic() + 20
+    while any(Path(f'/proc/{node}/exe').exists() for node in nodes):
+        assert time.monotonic() < deadline, 'a node has stayed'
+        time.sleep(0.1)
 
 
 def run_launch(**arguments: str) -> int:

@@ -97,6 +97,27 @@ def test_thresholds_change_at_once(walk: Walk) -> None:
     assert walk.go(40).status == Action.RECOGNIZED
 
 
+def test_an_integer_is_a_float_where_one_is_meant(tmp_path: Path) -> None:
+    """In a parameter file, and while the node runs; names that nobody has are told."""
+    file = tmp_path / 'params.yaml'
+    file.write_text("""markers_node:
+  ros__parameters:
+    distance: 3
+    feild_of_view: 90.0
+    robot_name: anna
+""")
+    with bench(tmp_path) as made:
+        node = made.start('markers_node', raw=['--params-file', str(file)])
+        assert read(made.peer, 'markers_node', 'distance', 'field_of_view') == [3.0, 60.0]
+        assert ('there is no parameter feild_of_view, which does not count; did you mean '
+                'field_of_view?') in node.log
+        assert 'robot_name' not in node.log
+        assert change(made.peer, 'markers_node', distance=5) == ''
+        distance, = read(made.peer, 'markers_node', 'distance')
+        assert (distance, type(distance)) == (5.0, float)
+        assert 'distance' in change(made.peer, 'markers_node', distance=500)
+
+
 @pytest.mark.parametrize(('values', 'reason'), [
     ({'decision__smoothing': 1.0, 'decision__hysteresis': 0.9}, 'decision.hysteresis'),
     ({'decision__smoothing': 1.0, 'window__max_gap': float('nan')}, 'window.max_gap'),

@@ -1,0 +1,55 @@
+"""
+Ctrl-C, SIGTERM, and a terminal that goes away: whenever they come, the process ends in peace.
+
+Nothing but the standard library: `watch` comes before the imports that take a second or two.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+
+_SIGNALS = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+_threads: list[threading.Thread] = []
+_stop: Callable[[], object] = partial(os._exit, 0)
+
+
+def watch() -> None:
+    """
+    End the process with 0 at a signal, or do what `on_signal` says.
+
+    The signals are blocked and a thread waits for them. No handler, and so no KeyboardInterrupt,
+    breaks in anywhere: not into an import, nor, at a second Ctrl-C, into the end itself.
+    """
+    # Whoever started us with nohup wants them ignored.
+    signals = {number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
+    if _threads or not signals:
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    _threads.append(threading.Thread(target=_wait, args=(signals,), daemon=True))
+    _threads[0].start()
+
+
+def on_signal(stop: Callable[[], object]) -> None:
+    """Call this from now on, in another thread, in place of ending at once."""
+    global _stop
+    _stop = stop
+
+
+def _wait(signals: set[signal.Signals]) -> None:
+    while True:
+        signal.sigwait(signals)
+        _stop()
+
+
+def tied_to_us() -> list[str]:
+    """
+    Return words to put before a command, which then gets SIGTERM when this process is gone.
+
+    However it went: SIGKILL, too. No words where util-linux is not installed.
+    """
+    return ['setpriv', '--pdeathsig', 'TERM', '--'] if shutil.which('setpriv') else []
