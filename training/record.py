@@ -30,7 +30,6 @@ import numpy as np
 from tqdm import tqdm
 
 from act_ros.actions.window import resample
-from act_ros.core.files import replacing
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.source import choose_topic, find_persons, read_frames
@@ -39,7 +38,7 @@ from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, LabelError, read_labels
 from training.datasets.labels import MPOSE_LABELS
-from training.datasets.skeletons import LAYOUTS, UNKNOWN
+from training.datasets.skeletons import LAYOUTS, UNKNOWN, Take, write_sequences
 
 MAX_GAP = 0.5
 """Seconds: a longer gap cuts a sequence in two, as in the live window."""
@@ -141,10 +140,10 @@ class Recorder:
     def __init__(self) -> None:
         self.labels = list(MPOSE_LABELS)
         self.layout = ''
-        self._rows: list[tuple[np.ndarray, float, int, str, str, str]] = []
+        self._takes: list[Take] = []
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._takes)
 
     def add(self, path: Path, labels: Path, topic: str | None = None,
             pose_model: str = DEFAULT_MODEL, num_threads: int = 1) -> None:
@@ -187,30 +186,23 @@ class Recorder:
             self.labels.append(segment.label)
         number = self.labels.index(segment.label) if segment.label != UNKNOWN_LABEL else UNKNOWN
         for i, (rate, keypoints) in enumerate(pieces):
-            self._rows.append((keypoints, rate, number, segment.label, segment.actor or recording,
-                               f'{recording}-{segment.line}#{i}'))
+            self._takes.append(Take(
+                keypoints, rate, number, segment.label, segment.actor or recording,
+                f'{recording}-{segment.line}#{i}'))
 
     def save(self, path: Path) -> None:
         """Write the sequence file as a whole."""
-        keypoints, rate, number, label, actor, take = zip(*self._rows, strict=True)
-        if len(set(take)) < len(take):
+        if len({take.take for take in self._takes}) < len(self._takes):
             raise LabelError('two recordings have the same name; their names tell clips apart')
-        with replacing(path) as temporary:
-            np.savez_compressed(
-                temporary, joints=np.concatenate(keypoints).astype(np.float32),
-                offsets=np.cumsum([0, *map(len, keypoints)]),
-                label=np.array(number, np.int16), labels=np.array(self.labels),
-                source_label=np.array(label), actor=np.array(actor), take=np.array(take),
-                view=np.full(len(take), ''), fps=np.array(rate, np.float32),
-                layout=np.array([self.layout]))
+        write_sequences(path, self._takes, self.layout, self.labels)
 
     def summary(self) -> str:
         """Return a table of what was gathered, by label."""
         lines = [f'{"label":<16} {"sequences":>9} {"people":>6} {"seconds":>8}']
-        for name in dict.fromkeys(row[3] for row in self._rows):
-            rows = [row for row in self._rows if row[3] == name]
-            seconds = sum(len(row[0]) / row[1] for row in rows)
-            lines.append(f'{name:<16} {len(rows):>9} {len({row[4] for row in rows}):>6} '
+        for name in dict.fromkeys(take.source_label for take in self._takes):
+            takes = [take for take in self._takes if take.source_label == name]
+            seconds = sum(len(take.joints) / take.fps for take in takes)
+            lines.append(f'{name:<16} {len(takes):>9} {len({t.actor for t in takes}):>6} '
                          f'{seconds:>8.1f}')
         return '\n'.join(lines)
 

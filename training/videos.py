@@ -37,7 +37,13 @@ from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.persons.video import VideoSource
 from training.datasets.labels import MPOSE_LABELS
-from training.datasets.skeletons import UNKNOWN, Sequences, load_sequences
+from training.datasets.skeletons import (
+    UNKNOWN,
+    Sequences,
+    Take,
+    load_sequences,
+    write_sequences,
+)
 from training.record import cut
 
 
@@ -146,26 +152,24 @@ def record(
     labels = list(MPOSE_LABELS) + sorted({c.label for c in clips if c.label} - set(MPOSE_LABELS))
     jobs = [(clip, i) for i, look in enumerate(LOOKS) if not looks or look.name in looks
             for clip in clips]
-    rows: list[tuple[np.ndarray, float, int, Clip, str, str]] = []
+    takes, origin = [], []
     with Pool(processes) as pool:
         found = tqdm(pool.imap(_watch, jobs, chunksize=4), 'clips', len(jobs), unit='clip',
                      disable=None if sys.stderr.isatty() else False, mininterval=20)
         for (clip, look), pieces in zip(jobs, found, strict=True):
             for i, (rate, keypoints) in enumerate(pieces):
-                name = f'{clip.path.parent.name}/{clip.path.stem}#{LOOKS[look].name} {i}'
                 number = labels.index(clip.label) if clip.label else UNKNOWN
-                rows.append((keypoints, rate, number, clip, LOOKS[look].name, name))
-    if not rows:
+                takes.append(Take(
+                    keypoints, rate, number, clip.source_label, '',
+                    f'{clip.path.parent.name}/{clip.path.stem}#{LOOKS[look].name} {i}',
+                    LOOKS[look].name))
+                origin.append(clip)
+    if not takes:
         raise ValueError('nobody was found in any clip')
-    keypoints, rates, numbers, origin, views, names = zip(*rows, strict=True)
-    np.savez_compressed(
-        output, joints=np.concatenate(keypoints).astype(np.float32),
-        offsets=np.cumsum([0, *map(len, keypoints)]), label=np.array(numbers, np.int16),
-        labels=np.array(labels), source_label=np.array([c.source_label for c in origin]),
-        source=np.array([f'video_{c.source}' for c in origin]), actor=np.full(len(rows), ''),
-        group=np.array([f'{c.source}:{c.group}' for c in origin]), take=np.array(names),
-        view=np.array(views), fps=np.array(rates, np.float32), layout=np.array(['coco17_2d']))
-    return len(rows)
+    write_sequences(output, takes, 'coco17_2d', labels,
+                    source=np.array([f'video_{clip.source}' for clip in origin]),
+                    group=np.array([f'{clip.source}:{clip.group}' for clip in origin]))
+    return len(takes)
 
 
 def pair(video: Sequences, marks: Sequences) -> Iterator[tuple[int, int]]:

@@ -48,7 +48,8 @@ _MOTION_FRAMES = 6.0
 _TORSO_OF_SHOULDERS, _TORSO_OF_HEAD = 1.4, 2.4
 
 # The layout a model is trained on when it sees poses of the given layout.
-_OUTPUT_LAYOUT = {'coco17': 'mpose13_coco', 'body25': 'mpose13_openpose'}
+_OUTPUT_LAYOUT = {'body25': 'mpose13_openpose', **dict.fromkeys(
+    ('coco17', 'coco18', 'h36m17', 'halpe26', 'blazepose33'), 'mpose13_coco')}
 
 
 def num_features(layout: str, normalisation: str = MPOSE) -> int:

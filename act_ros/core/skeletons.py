@@ -15,11 +15,13 @@ import numpy as np
 _LIMBS = (
     ('shoulder', 'elbow'), ('elbow', 'wrist'), ('shoulder', 'hip'), ('hip', 'knee'),
     ('knee', 'ankle'), ('knee', 'foot'), ('ankle', 'big_toe'), ('big_toe', 'small_toe'),
-    ('ankle', 'heel'), ('eye', 'ear'),
+    ('ankle', 'heel'), ('eye', 'ear'), ('eye', 'eye_inner'), ('eye', 'eye_outer'),
+    ('wrist', 'index'), ('wrist', 'pinky'), ('wrist', 'thumb'),
 )
 _SPINE = (
     ('l_shoulder', 'r_shoulder'), ('l_hip', 'r_hip'), ('nose', 'l_eye'), ('nose', 'r_eye'),
-    ('nose', 'neck'), ('head', 'neck'), ('neck', 'mid_hip'),
+    ('nose', 'neck'), ('head', 'neck'), ('neck', 'mid_hip'), ('nose', 'head_top'),
+    ('nose', 'l_mouth'), ('nose', 'r_mouth'), ('spine', 'mid_hip'),
 )
 
 
@@ -65,6 +67,25 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         'mid_hip', 'r_hip', 'r_knee', 'r_ankle', 'l_hip', 'l_knee', 'l_ankle', 'r_eye', 'l_eye',
         'r_ear', 'l_ear', 'l_big_toe', 'l_small_toe', 'l_heel', 'r_big_toe', 'r_small_toe',
         'r_heel')),
+    Layout('coco18', (  # OpenPose's COCO model
+        'nose', 'neck', 'r_shoulder', 'r_elbow', 'r_wrist', 'l_shoulder', 'l_elbow', 'l_wrist',
+        'r_hip', 'r_knee', 'r_ankle', 'l_hip', 'l_knee', 'l_ankle', 'r_eye', 'l_eye', 'r_ear',
+        'l_ear')),
+    Layout('h36m17', (
+        'mid_hip', 'r_hip', 'r_knee', 'r_ankle', 'l_hip', 'l_knee', 'l_ankle', 'spine', 'neck',
+        'nose', 'head_top', 'l_shoulder', 'l_elbow', 'l_wrist', 'r_shoulder', 'r_elbow',
+        'r_wrist')),
+    Layout('halpe26', (
+        'nose', 'l_eye', 'r_eye', 'l_ear', 'r_ear', 'l_shoulder', 'r_shoulder', 'l_elbow',
+        'r_elbow', 'l_wrist', 'r_wrist', 'l_hip', 'r_hip', 'l_knee', 'r_knee', 'l_ankle',
+        'r_ankle', 'head_top', 'neck', 'mid_hip', 'l_big_toe', 'r_big_toe', 'l_small_toe',
+        'r_small_toe', 'l_heel', 'r_heel')),
+    Layout('blazepose33', (  # MediaPipe; its foot_index is the big toe
+        'nose', 'l_eye_inner', 'l_eye', 'l_eye_outer', 'r_eye_inner', 'r_eye', 'r_eye_outer',
+        'l_ear', 'r_ear', 'l_mouth', 'r_mouth', 'l_shoulder', 'r_shoulder', 'l_elbow', 'r_elbow',
+        'l_wrist', 'r_wrist', 'l_pinky', 'r_pinky', 'l_index', 'r_index', 'l_thumb', 'r_thumb',
+        'l_hip', 'r_hip', 'l_knee', 'r_knee', 'l_ankle', 'r_ankle', 'l_heel', 'r_heel',
+        'l_big_toe', 'r_big_toe')),
     Layout('mpose13_openpose', (
         'head', 'r_shoulder', 'r_elbow', 'r_wrist', 'l_shoulder', 'l_elbow', 'l_wrist', 'r_hip',
         'r_knee', 'r_foot', 'l_hip', 'l_knee', 'l_foot')),

@@ -255,7 +255,7 @@ def test_values_that_are_not_finite_are_refused(value: float) -> None:
     ((17, 3), 'coco17', 'must be'),
     ((0,), 'coco17', 'must be'),
     ((2, 0, 17, 3), 'coco17', 'no frame'),
-    ((30, 17, 3), 'coco18', 'unknown keypoint layout'),
+    ((30, 17, 3), 'coco19', 'unknown keypoint layout'),
 ])
 def test_wrong_shapes_and_layouts_are_named(
     shape: tuple[int, ...], layout: str, problem: str,

@@ -7,7 +7,8 @@ import pytest
 
 from act_ros.core.skeletons import LAYOUTS, get_layout, joint_sources
 
-SIZES = {'coco17': 17, 'body25': 25, 'mpose13_openpose': 13, 'mpose13_coco': 13}
+SIZES = {'coco17': 17, 'body25': 25, 'coco18': 18, 'h36m17': 17, 'halpe26': 26, 'blazepose33': 33,
+         'mpose13_openpose': 13, 'mpose13_coco': 13}
 
 
 def test_the_layouts_have_their_published_sizes() -> None:
@@ -63,3 +64,27 @@ def test_a_joint_that_cannot_be_made_is_named() -> None:
 def test_an_unknown_layout_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="unknown keypoint layout 'kinect'.*coco17, body25"):
         get_layout('kinect')
+
+
+@pytest.mark.parametrize('name', SIZES)
+def test_every_layout_gives_the_thirteen_joints_of_mpose(name: str) -> None:
+    have = get_layout(name).joints
+    joints = get_layout('mpose13_coco').joints
+    for joint, sources in zip(joints, joint_sources(name, joints), strict=True):
+        side = joint[:2] if joint[:2] in ('l_', 'r_') else ''
+        if side:
+            assert all(have[i].startswith(side) for i in sources)
+        else:  # the face, not the crown of the head
+            assert {have[i] for i in sources} <= {
+                'head', 'nose', 'l_eye', 'r_eye', 'l_ear', 'r_ear'}
+
+
+def test_numbers_of_well_known_joints() -> None:
+    """As OpenPose, Human3.6M, Halpe and MediaPipe number them."""
+    for name, numbers in {
+            'coco18': {'neck': 1, 'r_wrist': 4, 'l_ankle': 13, 'l_ear': 17},
+            'h36m17': {'mid_hip': 0, 'r_ankle': 3, 'spine': 7, 'head_top': 10, 'r_wrist': 16},
+            'halpe26': {'l_hip': 11, 'head_top': 17, 'mid_hip': 19, 'r_heel': 25},
+            'blazepose33': {'l_shoulder': 11, 'r_wrist': 16, 'r_hip': 24, 'r_big_toe': 32}}.items():
+        joints = get_layout(name).joints
+        assert {joint: joints.index(joint) for joint in numbers} == numbers
