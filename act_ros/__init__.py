@@ -9,7 +9,7 @@ What the nodes do, in Python:
     recognizer = ActionRecognizer(ActClassifier())
     for stamp, image in frames:  # nanoseconds, ascending; uint8 (H, W, 3) BGR
         persons = finder.update(stamp, image)
-        if persons is None:  # it came too late
+        if persons is None:  # it came too late, or its stamp is odd
             continue
         for action in recognizer.update(stamp, persons, finder.layout) or ():
             print(action.person_id, action.status.name, action.label, action.confidence)

@@ -12,6 +12,7 @@ from synthetic import bundle_of, tiny_model
 
 from act_ros.actions.bundle import save_bundle
 from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 
 settings.register_profile(
     'act_ros', deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -36,6 +37,12 @@ def attention_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def classifier(tiny_bundle: Path) -> ActClassifier:
     """Return the loaded tiny bundle."""
     return ActClassifier(tiny_bundle)
+
+
+@pytest.fixture
+def recognizer(classifier: ActClassifier) -> ActionRecognizer:
+    """Return a recognizer that classifies in every frame."""
+    return ActionRecognizer(classifier, WindowOptions(max_rate=0.0))
 
 
 @pytest.fixture(scope='session')

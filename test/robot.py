@@ -36,12 +36,20 @@ class Robot:
         self.heard: list[ActionArray] = self.peer.listen(ActionArray, '/actions')
         self.keypoints = self.peer.publisher(KeypointArray, '/keypoints')
         self.peer.greet(self._greet, self.heard)
+        self.settle(START)
 
     def _greet(self, number: int) -> Header:
         """Send a frame without people, from long before all others."""
         msg = frame(number, [], start=FRAME)
         self.keypoints.publish(msg)
         return msg.header
+
+    def settle(self, stamp: int) -> None:
+        """Let time leap to just before a stamp: the last of three empty frames is believed."""
+        for i in (-3, -2):
+            self.keypoints.publish(frame(i, [], start=stamp))
+        self.ask(frame(-1, [], start=stamp))
+        self.heard.clear()
 
     def ask(self, msg: KeypointArray) -> ActionArray:
         """Publish a frame and return the answer to it."""

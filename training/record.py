@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from act_ros.actions.window import resample
 from act_ros.core.frame import Frame
-from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.evaluation.source import choose_topic, find_persons, read_frames
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
@@ -69,6 +69,9 @@ def read_persons(
     if kind == 'images':
         finder = PersonFinder(create_estimator(pose_model, num_threads))
         frames = (frame for frame in frames if find_persons(finder, frame))
+    else:
+        order = StampOrder(MAX_GAP)
+        frames = (frame for frame in frames if order.check(frame.stamp).is_taken)
     return bag.topics[name].num_messages, frames
 
 
@@ -137,7 +140,9 @@ def cut(stamps: Sequence[int], keypoints: Sequence[np.ndarray]) -> list[tuple[fl
 class Recorder:
     """Gathers sequences of one layout from recordings and writes them as one file."""
 
-    def __init__(self) -> None:
+    def __init__(self, stamps: str = 'header') -> None:
+        """Take whose ``stamps`` count, as `act_ros.core.stamps.StampOptions`."""
+        self._stamps = stamps
         self.labels = list(MPOSE_LABELS)
         self.layout = ''
         self._takes: list[Take] = []
@@ -155,6 +160,7 @@ class Recorder:
         """
         name = path.stem if path.is_file() else path.resolve().name
         with Bag(path) as bag:
+            bag.stamps = self._stamps
             segments = [Segment(**vars(label))
                         for label in read_labels(labels, bag.start, bag.end)]
             count, frames = read_persons(bag, topic, pose_model, num_threads)
@@ -219,10 +225,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--pose-model', default=DEFAULT_MODEL,
                         help='pose network for bags with images')
     parser.add_argument('--threads', type=int, default=1, help='threads of the pose network')
+    parser.add_argument('--stamps', choices=('header', 'arrival'), default='header',
+                        help='whether frames have the time of their stamps, or of recording')
     options = parser.parse_args(arguments)
     if options.output.suffix != '.npz':
         parser.error('--output must end in .npz')
-    recorder = Recorder()
+    recorder = Recorder(options.stamps)
     try:
         for bag, labels in options.recording:
             recorder.add(bag, labels, options.topic, options.pose_model, options.threads)

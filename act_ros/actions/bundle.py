@@ -19,12 +19,14 @@ import yaml
 from act_ros.actions.features import MPOSE, NORMALISATIONS, num_features
 from act_ros.core.files import replacing_in
 from act_ros.core.skeletons import get_layout
+from act_ros.core.text import PrintableError, printable
 
 SCHEMA = 1
-_LARGEST_CARD = 1 << 20
+_LARGEST_CARD, _LARGEST_MODEL = 1 << 20, 1 << 29  # bytes; the paper's largest model has 20 MB
+_LONGEST_LABEL = 100
 
 
-class BundleError(ValueError):
+class BundleError(PrintableError):
     """A model bundle that cannot be used; the message says which file, why, and what to do."""
 
 
@@ -76,6 +78,8 @@ class Bundle:
              f'{", ".join(NORMALISATIONS)}'),
             (len(self.labels) >= 2 and all(isinstance(x, str) and x for x in self.labels),
              'labels must be two or more non-empty names'),
+            (all(printable(text, _LONGEST_LABEL) == text for text in (self.name, *self.labels)),
+             f'name and labels must be printable, and of at most {_LONGEST_LABEL} characters'),
             (len(set(self.labels)) == len(self.labels), 'labels must differ from one another'),
             (set(self.trusted_labels) <= set(self.labels), 'trusted_labels must be labels'),
             (2 <= self.min_frames <= self.num_frames <= 1000,
@@ -103,8 +107,9 @@ def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
             raise BundleError(
                 f'model bundle {path}: {file} does not exist; a bundle is a .tflite and a .yaml '
                 f'of the same name side by side')
-    if card.stat().st_size > _LARGEST_CARD:
-        raise BundleError(f'{card} is larger than any description of a model; is it one?')
+    for file, largest in ((card, _LARGEST_CARD), (model, _LARGEST_MODEL)):
+        if file.stat().st_size > largest:
+            raise BundleError(f'{file} has more than {largest} bytes, which none has; is it one?')
     try:
         values = yaml.safe_load(card.read_text(encoding='utf-8'))
     # A bad date is a ValueError to PyYAML, an empty number an IndexError, and so on.

@@ -16,6 +16,7 @@ from act_ros.actions.bundle import Bundle, BundleError, load_bundle
 from act_ros.actions.features import extract_features
 from act_ros.core.options import Options, option
 from act_ros.core.resources import find_model
+from act_ros.core.skeletons import get_layout
 from act_ros.tflite.runtime import ModelError, load_interpreter
 
 
@@ -37,6 +38,11 @@ class ActOptions(Options):
         """Return the labels of a bundle that may be answered; none stands for all."""
         allowed = tuple(label for label in self.labels if label)
         return bundle.trusted_labels if allowed == ('trusted',) else allowed
+
+
+# Of joints below the neck, in torso lengths.
+_HEIGHTS = {'elbow': 0.45, 'wrist': 0.85, 'hip': 1.0, 'knee': 1.7, 'ankle': 2.4, 'foot': 2.4,
+            'nose': -0.4, 'eye': -0.5, 'ear': -0.45, 'head': -0.45, 'toe': 2.6, 'heel': 2.5}
 
 
 class Prediction(NamedTuple):
@@ -122,7 +128,8 @@ class ActClassifier:
         interpreter.set_tensor(self._input, features)
         interpreter.invoke()
         logits = interpreter.get_tensor(self._outputs[0]) / np.float32(self.bundle.temperature)
-        logits -= logits.max(axis=-1, keepdims=True)
+        with np.errstate(invalid='ignore'):  # what is no number is refused by who asked
+            logits -= logits.max(axis=-1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=-1, keepdims=True)
         attention = interpreter.get_tensor(self._outputs[1]) if self.bundle.attention else None
@@ -146,9 +153,9 @@ class ActClassifier:
             raise BundleError(
                 f'{path} reads features of shape {shape}, layout '
                 f'{bundle.layout!r} gives {bundle.num_features} a frame')
-        for count, frames in ((2, bundle.min_frames), (1, bundle.num_frames)):
+        for count, frames in ((4, bundle.min_frames), (1, bundle.num_frames)):
             try:
-                result = self.invoke(np.zeros((count, frames, bundle.num_features), np.float32))
+                result = self.predict(_walkers(count, frames, bundle.layout), bundle.layout)
             except (RuntimeError, ValueError) as error:
                 raise BundleError(
                     f'{path} does not run on {count} windows of {frames} frames: {error}'
@@ -163,3 +170,17 @@ class ActClassifier:
                 raise BundleError(
                     f'{path} gives attention of shape {result.attention.shape}, '
                     f'not {(count, frames)}')
+
+
+def _walkers(count: int, frames: int, layout: str) -> np.ndarray:
+    """Return poses (N, T, K, 3) of people who walk, ever larger and faster, to try a model on."""
+    joints = get_layout(layout).joints
+    height = np.array([_HEIGHTS.get(joint.split('_')[-1], 0.0) for joint in joints])
+    side = np.array([{'l': 1.0, 'r': -1.0}.get(joint.split('_')[0], 0.0) for joint in joints])
+    size = 40.0 * 2.0 ** np.arange(count)[:, None, None]  # of a torso, in pixels
+    swing = np.sin(0.2 * np.arange(1, count + 1)[:, None] * np.arange(frames))[..., None]
+    poses = np.ones((count, frames, len(joints), 3), np.float32)
+    poses[..., 0] = size * (2.0 + 0.25 * side + 0.2 * swing * side * height)
+    poses[..., 1] = size * (1.0 + height)
+    poses[1::2, :, np.flatnonzero(height > 1.5), 2] = 0.0  # of every second one no legs are seen
+    return poses

@@ -92,9 +92,9 @@ class ActionRecognizer:
         Raises ValueError for a label that the model does not have.
         """
         self.drops: Counter[str] = Counter()
+        self._order = StampOrder(0.0, self.drops)
         self._subjects: dict[str, _Subject] = {}
         self._layout = ''
-        self._order = StampOrder(0.0)
         self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
         self.classifier = classifier
         self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
@@ -117,18 +117,15 @@ class ActionRecognizer:
         :param persons: their poses in pixels, each with its own id.
         :param layout: the keypoints' layout.
         :returns: an action for every person seen or lately lost, in the order of first sight;
-            None for a frame that came too late and was dropped.
+            None for a frame that was dropped for its stamp, see `StampOrder`.
         :raises ValueError: on a layout that is unknown or that the model cannot read.
         """
         joints = len(get_layout(layout).joints)
         if layout != self._layout:  # refuse it now, not once the first window is full
             extract_features(np.zeros((1, joints, 2)), layout, self.classifier.bundle.layout)
-        arrival = self._order.judge(stamp)
-        if arrival is Arrival.LATE:
-            self.drops['late or repeated stamp'] += 1
+        arrival = self._order.check(stamp)
+        if not arrival.is_taken:
             return None
-        if arrival is Arrival.JUMP:
-            self.drops['everything before a jump back in time'] += 1
         if arrival is Arrival.JUMP or layout != self._layout:
             self.reset()
             self._layout = layout
@@ -228,6 +225,9 @@ class ActionRecognizer:
                 probabilities[:, others] = 0.0
             seen = seen_joints(keypoints, self._layout, bundle.layout).mean(axis=-1)
             for i, subject in enumerate(subjects):
+                if not isfinite(probabilities[i].sum()):
+                    self._count('answer of the model that is no number')
+                    continue
                 subject.show_window(frames)
                 subject.filter.update(stamp, probabilities[i], frames,
                                       bool(seen[i] >= self._window.min_seen))

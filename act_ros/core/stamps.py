@@ -1,11 +1,30 @@
-"""The order of message stamps: what is new, what came too late, where time jumped back."""
+"""The order of message stamps: what is new, what came too late, where time jumped."""
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from act_ros.core.options import Options, option
+
 NANOSECONDS = 1_000_000_000
+
+# Stamps so far from the others are believed if so many follow one another.
+_BELIEVED = 3
+# A slow stream may pause for so many of its own steps.
+_STEPS = 3
+
+
+@dataclass(frozen=True)
+class StampOptions(Options):
+    """Whose time it is."""
+
+    stamps: str = option(
+        'header', "'header' takes the time of a frame from its header's stamp, 'arrival' from when "
+        'its message came in: for sources that leave the stamp empty.',
+        choices=('header', 'arrival'), fixed=True)
 
 
 def to_nanoseconds(stamp: Any) -> int:
@@ -14,33 +33,103 @@ def to_nanoseconds(stamp: Any) -> int:
 
 
 class Arrival(Enum):
-    """What a stamp is to the ones before it."""
+    """What a stamp is to the ones before it; the values are what operators read."""
 
     NEW = 'new'
-    LATE = 'late'
-    JUMP = 'jump'
+    JUMP = 'everything before a jump back in time'
+    LATE = 'late or repeated stamp'
+    UNSTAMPED = 'stamp 0 time and again: see the parameter stamps'
+    OUTLIER = 'stamp far from those around it'
+    INTERLEAVED = 'stamp of another clock in between, as of a second source'
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the frame is to be used."""
+        return self in (Arrival.NEW, Arrival.JUMP)
+
+
+@dataclass(eq=False, slots=True)
+class _TimeBase:
+    """
+    Stamps that follow one another.
+
+    ``newest`` and ``step``, how far it is from the one before (0: not known), are nanoseconds.
+    ``frames`` came in a row, ``is_parallel`` if others came in between.
+    """
+
+    newest: int
+    step: int = 0
+    frames: int = 1
+    is_parallel: bool = False
+
+    def is_followed_by(self, stamp: int, limit: int) -> bool:
+        return 0 < stamp - self.newest <= max(limit, _STEPS * self.step)
+
+    def add(self, stamp: int) -> None:
+        self.step, self.newest = stamp - self.newest, stamp
+        self.is_parallel |= not self.frames
+        self.frames += 1
 
 
 class StampOrder:
     """
-    Judges the stamps (integer nanoseconds) of one stream.
+    Decides which stamps (integer nanoseconds) of one stream are to be used.
 
     A stamp at or up to ``tolerance`` seconds before the newest is LATE (out of order, or a
-    repeat): drop its message. One further back is a JUMP (a bag that loops, a simulation reset):
-    forget what was known and go on from there.
+    repeat). One further off, either way, is at first an OUTLIER, and its frame is dropped, too.
+    Where three in a row follow one another (a bag that starts again, a clock that was set, a
+    stream that paused), the third is taken and they are the new time base: that is a JUMP if it
+    lies before the former one, whose frames must then be forgotten. Where both go on side by side,
+    two sources are INTERLEAVED, and the one that was there first is followed. A stream may be
+    slower than the tolerance, if it is steady.
+
+    All but NEW ones are counted in ``drops``.
     """
 
-    def __init__(self, tolerance: float) -> None:
+    def __init__(self, tolerance: float, drops: Counter[str] | None = None) -> None:
         self.tolerance = tolerance
-        self._newest: int | None = None
+        self._drops = Counter() if drops is None else drops
+        self._base: _TimeBase | None = None
+        self._other: _TimeBase | None = None
 
-    def judge(self, stamp: int) -> Arrival:
-        """Return what ``stamp`` is, and take it as the newest unless it is LATE."""
-        back = 0 if self._newest is None else self._newest - stamp
-        if self._newest is not None and 0 <= back <= round(self.tolerance * NANOSECONDS):
-            return Arrival.LATE
-        self._newest = stamp
-        return Arrival.JUMP if back > 0 else Arrival.NEW
+    def check(self, stamp: int) -> Arrival:
+        """Return what ``stamp`` is to those before it, and count it."""
+        arrival = self._check(stamp)
+        if arrival is not Arrival.NEW:
+            self._drops[arrival.value] += 1
+        return arrival
+
+    def _check(self, stamp: int) -> Arrival:
+        limit, base = round(self.tolerance * NANOSECONDS), self._base
+        if base is None:
+            self._base = _TimeBase(stamp)
+            return Arrival.NEW
+        if base.is_followed_by(stamp, limit):
+            base.add(stamp)
+            if self._other:
+                self._other.frames = 0
+            return Arrival.NEW
+        if any(run and 0 <= run.newest - stamp <= limit for run in (base, self._other)):
+            return Arrival.LATE if stamp else Arrival.UNSTAMPED
+        return self._doubt(stamp, base, limit)
+
+    def _doubt(self, stamp: int, base: _TimeBase, limit: int) -> Arrival:
+        """Hold a stamp that is far from the newest against the last one that was."""
+        other, step = self._other, stamp - base.newest
+        if other is None and base.frames == 1:  # nobody can tell which of the first two is wrong
+            self._base, self._other = _TimeBase(stamp, max(step, 0)), base
+            return Arrival.NEW if step > 0 else Arrival.JUMP
+        if other and (other.is_followed_by(stamp, limit) or not other.step and
+                      0 < stamp - other.newest < abs(step)):
+            other.add(stamp)
+        else:
+            other = self._other = _TimeBase(stamp)
+        if other.frames >= min(_BELIEVED, base.frames + 1):
+            self._base, self._other = other, None
+            return Arrival.NEW if step > 0 else Arrival.JUMP
+        if other.is_parallel:
+            return Arrival.INTERLEAVED
+        return Arrival.OUTLIER if stamp else Arrival.UNSTAMPED
 
 
 class RateLimit:

@@ -16,3 +16,10 @@ def printable(text: object, limit: int = 200) -> str:
     whole = str(text)
     shown = ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in whole[:limit])
     return shown if len(whole) <= limit else f'{shown}… ({len(whole)} characters)'
+
+
+class PrintableError(ValueError):
+    """An error about what came from outside, and may quote it: its message is safe to print."""
+
+    def __init__(self, message: object) -> None:
+        super().__init__(printable(message, 2 * ERROR_LENGTH))

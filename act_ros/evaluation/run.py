@@ -119,6 +119,8 @@ def evaluate(job: Job, progress: Any = None) -> Result:
     with ExitStack() as stack:
         bag = stack.enter_context(Bag(job.bag))
         kind, topic = choose_topic(bag, job.topic)
+        if kind != 'actions':
+            bag.stamps = job.settings.stamps_of(kind)
         warnings = list(job.settings.warnings)
         labels = read_labels(job.labels, bag.start, bag.end, warnings) if job.labels else []
         images = find_images(bag)
@@ -163,7 +165,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
             progress(done, info.num_messages)
         _warn_of_gaps(bag, kind, done, scores, truth, labels, engine, warnings)
         if images and labels:
-            gallery.fetch_images(bag.path, images, scores)
+            gallery.fetch_images(bag, images, scores)
 
         summary = rounded({
             'bag': {'name': job.name, 'topic': topic, 'type': info.type, 'kind': kind,
@@ -314,10 +316,9 @@ def _warn_of_gaps(
     if losses := bag.losses():
         warnings.append(losses)
     if bag.unstamped:
-        warnings.append(
-            f'{bag.unstamped} of {done} messages have no stamp; the time of recording served '
-            'instead' + ('. Mixed stamps make windows too short, too long or broken'
-                         if bag.unstamped < done else ''))
+        warnings.append(f'{bag.unstamped} of {done} messages have no stamp; ' + (
+            'the time of recording served instead' if bag.stamps == 'arrival' else
+            'with the parameter stamps: arrival, the time of recording serves instead'))
     if dropped := sum(engine.drops.values()):
         causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(engine.drops.items()))
         warnings.append(f'{dropped} pieces of input were not used ({causes})')

@@ -15,7 +15,8 @@ from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.options import Options, slips
 from act_ros.core.rotation import MountOptions
-from act_ros.core.text import printable
+from act_ros.core.stamps import StampOptions
+from act_ros.core.text import PrintableError, printable
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
 
@@ -28,11 +29,8 @@ _KINDS: dict[type, tuple[type, ...]] = {
 _LARGEST = 1 << 20
 
 
-class SettingsError(ValueError):
-    """A parameter file that cannot be used; the message, fit for a terminal, says where and why."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message, 1000))
+class SettingsError(PrintableError):
+    """A parameter file that cannot be used; the message says where and why."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -50,16 +48,23 @@ class Settings:
     """
     Options of the pose and the action side, as `pose_node` and `act_node` take them.
 
-    ``warnings`` tells what of a parameter file did not count.
+    ``image_stamps`` are the former's, ``pose_stamps`` the latter's. ``warnings`` tells what of a
+    parameter file did not count.
     """
 
     pose: PoseOptions = field(default_factory=PoseOptions)
     tracker: TrackerOptions = field(default_factory=TrackerOptions)
     mount: MountOptions = field(default_factory=MountOptions)
+    image_stamps: StampOptions = field(default_factory=StampOptions)
+    pose_stamps: StampOptions = field(default_factory=StampOptions)
     act: ActOptions = field(default_factory=ActOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     decision: DecisionOptions = field(default_factory=DecisionOptions)
     warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    def stamps_of(self, kind: str) -> str:
+        """Return where the stamps of ``images`` or ``keypoints`` come from."""
+        return (self.image_stamps if kind == 'images' else self.pose_stamps).stamps
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -70,9 +75,9 @@ class Settings:
 
 _SECTIONS: dict[str, dict[str, tuple[str, type[Options]]]] = {
     'pose_node': {'pose': ('', PoseOptions), 'tracker': ('tracker', TrackerOptions),
-                  'mount': ('', MountOptions)},
-    'act_node': {'act': ('', ActOptions), 'window': ('window', WindowOptions),
-                 'decision': ('decision', DecisionOptions)},
+                  'mount': ('', MountOptions), 'image_stamps': ('', StampOptions)},
+    'act_node': {'act': ('', ActOptions), 'pose_stamps': ('', StampOptions),
+                 'window': ('window', WindowOptions), 'decision': ('decision', DecisionOptions)},
 }
 
 

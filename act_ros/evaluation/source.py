@@ -66,6 +66,7 @@ def read_frames(bag: Bag, kind: str, topic: str, images: str | None = None) -> I
         return
     recent: dict[int, np.ndarray | None] = {}
     with Bag(bag.path) as other:  # with a place of its own in the files
+        other.stamps = bag.stamps
         both = heapq.merge(
             read_images(other, images), read(bag, topic), key=lambda frame: frame.time)
         for frame in both:
@@ -95,7 +96,7 @@ def read_images(bag: Bag, topic: str) -> Iterator[Frame]:
 
 
 def find_persons(finder: PersonFinder, frame: Frame) -> bool:
-    """Fill in who is in a frame's image; False where it came too late and is dropped."""
+    """Fill in who is in a frame's image; False where it is dropped for its stamp."""
     assert frame.image is not None
     persons = finder.update(frame.stamp, frame.image)
     if persons is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -68,15 +67,16 @@ class Gallery:
         return sorted((s for s in scores.segments.values() if s.frames),
                       key=lambda s: (s.right, s.label.line))[:WORST]
 
-    def fetch_images(self, bag_path: Path, topic: str, scores: Scores) -> None:
+    def fetch_images(self, bag: Bag, topic: str, scores: Scores) -> None:
         """Put the images behind the shots of the worst segments; passes over the bag once more."""
         wanted: dict[int, list[Shot]] = {}
         for segment in self.worst(scores):
             for shot in self.shots.get(segment.label.line, []):
                 wanted.setdefault(shot.stamp, []).append(shot)
         try:
-            with Bag(bag_path) as bag:
-                for frame in read_images(bag, topic) if wanted else ():
+            with Bag(bag.path) as again:
+                again.stamps = bag.stamps
+                for frame in read_images(again, topic) if wanted else ():
                     for shot in wanted.pop(frame.stamp, []):
                         assert frame.image is not None
                         shot.jpeg = _cut(frame.image, shot.crop)

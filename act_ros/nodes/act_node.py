@@ -16,6 +16,7 @@ from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.cdr import read_keypoints
 from act_ros.core.rotation import MountOptions
+from act_ros.core.stamps import StampOptions
 from act_ros.msg import KeypointArray
 from act_ros.ros.actions import ActionModel
 from act_ros.ros.health import Health, HealthOptions
@@ -25,8 +26,8 @@ from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, DropLog, TopicLog
 
 OPTIONS = (
-    ('', StartOptions), ('', ActOptions), ('', MountOptions), ('window', WindowOptions),
-    ('decision', DecisionOptions), ('diagnostics', HealthOptions))
+    ('', StartOptions), ('', StampOptions), ('', ActOptions), ('', MountOptions),
+    ('window', WindowOptions), ('decision', DecisionOptions), ('diagnostics', HealthOptions))
 
 
 class ActWork(Work):
@@ -52,6 +53,7 @@ class ActWork(Work):
         except ValueError as error:
             self._drop_log.drop('unreadable message', error, self._health)
             return
+        self._node.date(frame)
         if self._output.publish(frame):
             self._health.count_answer(self._node.age(frame.stamp), len(frame.persons))
 

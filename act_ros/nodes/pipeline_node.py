@@ -13,6 +13,7 @@ from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.frame import Frame
 from act_ros.core.rotation import MountOptions
+from act_ros.core.stamps import StampOptions
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
@@ -32,10 +33,10 @@ from act_ros.ros.persons import PersonOutput, load_estimator
 from act_ros.ros.run import run
 
 OPTIONS = (
-    ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', ImageOptions),
-    ('', PoseOptions), ('', MountOptions), ('', ActOptions), ('tracker', TrackerOptions),
-    ('window', WindowOptions), ('decision', DecisionOptions), ('drawing', DrawingOptions),
-    ('diagnostics', HealthOptions))
+    ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', StampOptions),
+    ('', ImageOptions), ('', PoseOptions), ('', MountOptions), ('', ActOptions),
+    ('tracker', TrackerOptions), ('window', WindowOptions), ('decision', DecisionOptions),
+    ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
 
 
 class Camera:

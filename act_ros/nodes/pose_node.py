@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from act_ros.core.frame import Frame
 from act_ros.core.rotation import MountOptions
+from act_ros.core.stamps import StampOptions
 from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.ros.annotator import Annotator, SynchronizedAnnotator
@@ -20,8 +21,9 @@ from act_ros.ros.persons import PersonOutput, load_estimator
 from act_ros.ros.run import run
 
 OPTIONS = (
-    ('', StartOptions), ('', PoseOptions), ('', MountOptions), ('', ImageOptions),
-    ('tracker', TrackerOptions), ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
+    ('', StartOptions), ('', PoseOptions), ('', MountOptions), ('', StampOptions),
+    ('', ImageOptions), ('tracker', TrackerOptions), ('drawing', DrawingOptions),
+    ('diagnostics', HealthOptions))
 
 
 class PoseWork(Work):

@@ -39,7 +39,7 @@ class PersonFinder:
         self.drops: Counter[str] = Counter()
         self.heights: list[float] = []
         """Of the persons of the last image, as shares of the height of the upright image."""
-        self._tracker, self._order = PoseTracker(), StampOrder(0.0)
+        self._tracker, self._order = PoseTracker(), StampOrder(0.0, self.drops)
         self._follower = (Follower(estimator, self._tracker)
                           if isinstance(estimator, FindAndFollow) else None)
         self.reconfigure(estimator.score_threshold, tracker or TrackerOptions())
@@ -63,7 +63,7 @@ class PersonFinder:
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person] | None:
         """
-        Return the tracked persons of an image, or None if it came too late and was dropped.
+        Return the tracked persons of an image, or None if its stamp is out of `StampOrder`.
 
         A mode of two networks looks at a fixed number of people in an image. Those whose turn it
         was not are left out of the answer, as a pose that nobody saw would be invented: they keep
@@ -73,12 +73,10 @@ class PersonFinder:
         :param image_bgr: uint8 (H, W, 3).
         :raises ValueError: on an image without pixels or of another type.
         """
-        arrival = self._order.judge(stamp)
-        if arrival is Arrival.LATE:
-            self.drops['late or repeated stamp'] += 1
+        arrival = self._order.check(stamp)
+        if not arrival.is_taken:
             return None
         if arrival is Arrival.JUMP:
-            self.drops['everything before a jump back in time'] += 1
             self.reset()
         check_image(image_bgr)
         upright = turn_image(image_bgr, self.rotation)

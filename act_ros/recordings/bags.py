@@ -22,7 +22,7 @@ from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
-from act_ros.core.text import printable
+from act_ros.core.text import PrintableError, printable
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
 from act_ros.recordings.unpacking import UnpackError, limit_unpacking
 
@@ -31,11 +31,8 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 _STORAGES = ('.mcap', '.db3')
 
 
-class BagError(ValueError):
-    """A bag that cannot be used; the message, fit for a terminal, says which, why, what to do."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message, 2000))
+class BagError(PrintableError):
+    """A bag that cannot be used; the message says which, why, what to do."""
 
 
 class Topic(NamedTuple):
@@ -51,7 +48,8 @@ class Bag:
 
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
-    header's stamp was empty, ``unreadable`` the images that could not be decoded.
+    header's stamp was empty, ``unreadable`` the images that could not be decoded. ``stamps`` is
+    that of `StampOptions`; of a recording, messages came in when they were recorded.
 
     A file that was never finished or is cut off is read as far as it goes; the error that says so
     comes after its last message.
@@ -62,7 +60,7 @@ class Bag:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path, self.stamps = Path(path), 'header'
         self._files = _find_files(self.path)
         self._stack = ExitStack()
         self.unstamped = self.unreadable = 0
@@ -228,10 +226,10 @@ class Bag:
                          f'first: {self._first_unreadable}', 1000)
 
     def _timed(self, frame: Frame, time: int) -> Frame:
-        """Note when a frame was recorded, which is its stamp where the driver gave none."""
+        """Note when a frame was recorded."""
         frame.time = time
-        if not frame.stamp:
-            self.unstamped += 1
+        self.unstamped += not frame.stamp
+        if self.stamps == 'arrival':
             frame.stamp = time
         return frame
 

@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 
 from act_ros.core.stamps import NANOSECONDS
-from act_ros.core.text import printable
+from act_ros.core.text import PrintableError, printable
 
 UNKNOWN_LABEL = 'unknown'
 _REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')
@@ -34,11 +34,8 @@ _DELIMITERS = ',;\t'
 _MOST_TOLD = 5
 
 
-class LabelError(ValueError):
-    """A labels file that cannot be used; the message, fit for a terminal, says where and why."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(printable(message, 1000))
+class LabelError(PrintableError):
+    """A labels file that cannot be used; the message says where and why."""
 
 
 @dataclass(eq=False)

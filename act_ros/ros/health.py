@@ -186,7 +186,7 @@ class Health:
         for what, recent in self._times.items():
             recent.forget(now)
             values |= _spread(what, recent)
-        drops = sum(self._drops, Counter())
+        drops = self._all_drops()
         values |= {f'dropped: {cause}': str(count) for cause, count in sorted(drops.items())}
         values |= self.facts
         age = now - self._failed
@@ -194,13 +194,18 @@ class Health:
             f'{self._error} ({age:.0f} s ago)' if age < _ERROR_LIFETIME else 'none')
         return Report(level, message, values)
 
+    def _all_drops(self) -> Counter[str]:
+        return sum(self._drops, Counter())
+
     def _assess(self, now: float, options: HealthOptions) -> tuple[Level, str]:
         silence = now - max(self._input.last, self._begin)
         if silence > options.max_silence:
             return Level.WARN, f'nothing on {self.source} for {silence:.1f} s'
         unanswered = now - max(self._ages.last, self._begin)
         if unanswered > options.max_silence + self.pause:
-            why = f': {self._error}' if now - self._failed < _MEMORY else ''
+            why = self._error if now - self._failed < _MEMORY else ', '.join(
+                f'{cause} ({count})' for cause, count in self._all_drops().most_common(1))
+            why = f': {why}' if why else ''
             return Level.WARN, f'no answer for {unanswered:.1f} s, though input comes{why}'
         ages = self._ages.values
         if len(ages) and ages[-1] > options.max_age:

@@ -112,6 +112,7 @@ class ImageInput:
         except ValueError as error:
             self._drop_log.drop('unreadable image', error, self._health)
             return
+        self._node.date(frame)
         self._on_frame(frame)
 
 

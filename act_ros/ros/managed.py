@@ -17,6 +17,8 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 
+from act_ros.core.frame import Frame
+from act_ros.core.stamps import StampOptions
 from act_ros.ros.diagnostics import Diagnostics
 from act_ros.ros.entities import Entities, Gate
 from act_ros.ros.health import Health, HealthOptions, Level, Report
@@ -101,6 +103,11 @@ class ManagedNode(LifecycleNode):
     def is_active(self) -> bool:
         """Whether messages come in."""
         return self._gate.is_open
+
+    def date(self, frame: Frame) -> None:
+        """Let a frame that has just come have the time that the parameter `stamps` says."""
+        if self.parameters(StampOptions).stamps == 'arrival':
+            frame.stamp = self.get_clock().now().nanoseconds
 
     def age(self, stamp: int) -> float:
         """Return how many seconds ago, by the node's clock, a stamp (nanoseconds) was."""

@@ -122,6 +122,12 @@ def test_a_card_that_is_not_one(bundle: Path, text: str, word: str) -> None:
     refusal(bundle, card, word)
 
 
+@pytest.mark.parametrize('suffix', ['.tflite', '.yaml'])
+def test_a_file_too_large_is_refused_before_it_is_read(bundle: Path, suffix: str) -> None:
+    os.truncate(bundle.with_suffix(suffix), 1 << 40)
+    refusal(bundle, bundle.with_suffix(suffix), 'has more than')
+
+
 def test_a_binary_card(bundle: Path) -> None:
     card = bundle.with_suffix('.yaml')
     card.write_bytes(b'\xff\xfe\x00\x01')
@@ -151,6 +157,9 @@ def test_unknown_keys(bundle: Path) -> None:
     ('labels', ['walk', 'wave', 3], 'non-empty names'),
     ('labels', ['walk', 'wave', ''], 'non-empty names'),
     ('labels', ['walk', 'wave', 'walk'], 'differ'),
+    *(('labels', ['walk', 'wave', f'sit{bad}'], 'must be printable')
+      for bad in ('\n[FATAL]', '\x00', '\x1b[2J', '\ud800', '\u202e', 'x' * 100)),
+    ('name', 'tiny\n', 'must be printable'),
     ('labels', [['walk'], ['wave'], ['x']], ''),
     ('labels', ['walk', 'wave'], '2 labels'),
     ('labels', [*LABELS, 'run'], '4 labels'),
@@ -189,6 +198,7 @@ def test_a_value_that_does_not_fit(bundle: Path, key: str, value: Any, word: str
     (tiny_model(outputs=('mean',), dtype='INT32'), {}, 'must be float32'),
     (tiny_model(np.zeros((3, 68), np.float32)), {}, '52 a frame'),
     (tiny_model(np.full((3, 52), np.nan, np.float32)), {}, 'not finite'),
+    (tiny_model(np.full((3, 52), 3e38, np.float32)), {}, 'not finite'),  # 0 is no trial
 ])
 def test_a_model_that_is_not_what_the_card_says(
     tmp_path: Path, model: bytes, changes: dict[str, Any], word: str,

@@ -1,6 +1,9 @@
-"""The order of stamps: late is dropped, a jump back begins anew."""
+"""The order of stamps: late and odd ones are dropped, another time base begins anew."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -10,27 +13,42 @@ from synthetic import SECOND, stamps
 from act_ros.core.stamps import Arrival, RateLimit, StampOrder
 
 
-def test_new_late_and_jump() -> None:
-    order = StampOrder(0.5)
-    assert order.judge(0) is Arrival.NEW
-    assert order.judge(10 * SECOND) is Arrival.NEW
-    assert order.judge(10 * SECOND) is Arrival.LATE
-    assert order.judge(10 * SECOND - SECOND // 2) is Arrival.LATE
-    assert order.judge(10 * SECOND + 1) is Arrival.NEW  # what was late has not moved the clock
-    assert order.judge(10 * SECOND - SECOND // 2) is Arrival.JUMP
-    assert order.judge(10 * SECOND - SECOND // 2 + 1) is Arrival.NEW
+def checked(stamps: Sequence[float], tolerance: float = 0.5) -> str:
+    """Return what each stamp (seconds) is, by the first letter; INTERLEAVED by an S."""
+    order = StampOrder(tolerance)
+    arrivals = [order.check(round(stamp * SECOND)) for stamp in stamps]
+    return ''.join('S' if a is Arrival.INTERLEAVED else a.name[0] for a in arrivals)
 
 
-@given(st.lists(st.integers(0, 2**63 - 1), max_size=50), st.floats(0, 10))
+@pytest.mark.parametrize(('stamps', 'expected'), [
+    ((0.0, 10.0, 10.0, 9.5, 10.1, 9.6), 'NNLLNL'),  # what was late has not moved the clock
+    ((9.0, 9.1, 9.2, 3.0, 3.1, 3.2, 3.3), 'NNNOOJN'),
+    ((9.0, 9.1, 9.2, 99.0, 99.1, 99.2, 99.3), 'NNNOONN'),
+    ((9.0, 9.1, 99.0, 9.2, 99.1, 9.3, 99.2, 9.4), 'NNONSNSN'),
+    ((9.0, 9.1, 99.0, 99.1, 9.2, 99.2, 99.3, 99.4), 'NNOONSSN'),
+    ((9.0, 9.1, 3.0, 5.0, 4.0, 9.2), 'NNOOON'),  # nothing follows from nonsense
+    ((9.0, 9.1, 3.0, 3.0, 3.1, 3.1, 3.2), 'NNOLOLJ'),
+    ((9.0, 99.0, 9.1, 9.2), 'NNJN'), ((99.0, 9.0, 9.1), 'NJN'), ((9.0, 10.0, 11.0), 'NNN'),
+    ((9.0, 9.1, 0.0, 9.2, 0.0), 'NNUNU'), ((0.0, 0.0, 0.0), 'NUU'),
+])
+def test_what_a_stamp_is_to_those_before(stamps: Sequence[float], expected: str) -> None:
+    assert checked(stamps) == expected
+
+
+@given(st.lists(st.integers(-2**63, 2**63 - 1), max_size=50), st.floats(0, 10))
 def test_stamps_that_are_taken_ascend_between_jumps(stamps: list[int], tolerance: float) -> None:
-    order, newest = StampOrder(tolerance), None
+    drops: Counter[str] = Counter()
+    order, newest, taken = StampOrder(tolerance, drops), None, 0
     for stamp in stamps:
-        arrival = order.judge(stamp)
+        arrival = order.check(stamp)
         if newest is not None:
-            assert (arrival is Arrival.NEW) == (stamp > newest)
-            assert (arrival is Arrival.JUMP) == (newest - stamp > round(tolerance * SECOND))
-        if arrival is not Arrival.LATE:
-            newest = stamp
+            assert arrival is not Arrival.NEW or stamp > newest
+            assert arrival is not Arrival.JUMP or newest - stamp > round(tolerance * SECOND)
+            if 0 <= newest - stamp <= round(tolerance * SECOND):
+                assert arrival in (Arrival.LATE, Arrival.UNSTAMPED)
+        if arrival.is_taken:
+            newest, taken = stamp, taken + (arrival is Arrival.NEW)
+    assert drops.total() == len(stamps) - taken
 
 
 @pytest.mark.parametrize(('camera', 'rate', 'expected'), [

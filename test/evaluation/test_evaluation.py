@@ -398,21 +398,6 @@ def test_a_bag_without_metadata_is_evaluated(tmp_path: Path, run: Any, labels: P
     assert run(bag, labels)['frames'] == 241
 
 
-def test_empty_stamps_give_way_to_the_time_of_recording(run: Any, tmp_path: Path) -> None:
-    summary = run(write_plan(tmp_path / 'zero', header_stamp=0), '0,4,standing,p1\n')
-    (warning,) = summary['warnings']
-    assert warning.startswith('241 of 241 messages have no stamp') and 'Mixed' not in warning
-    assert summary['classes']['standing']['recall'] > 0.6
-
-
-def test_mixed_stamps_are_told(run: Any, tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / 'mixed', [
-        keypoints(s, somebody(1.0), header_stamp=0 if i % 10 == 5 else s)
-        for i, s in enumerate(stamps(20, 4))])
-    summary = run(bag)
-    assert any('8 of 81 messages have no stamp' in w and 'Mixed' in w for w in summary['warnings'])
-
-
 def test_a_layout_nobody_knows_is_an_error_with_its_name(run: Any, tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'odd', [
         (TOPIC, s, keypoint_array(s, [somebody(1.0)], 'hands21')) for s in stamps(10, 1)])

@@ -53,6 +53,7 @@ def test_a_bag_replayed_through_act_node_gives_the_evaluations_results(
 
     with bench(tmp_path) as made, Bag(bag) as opened:
         robot = Robot(made, made.start('act_node', {'bundle': str(tiny_bundle)}))
+        robot.settle(times[0])
         heard = robot.heard
         wanted = 0
         for frame in opened.keypoints():

@@ -113,7 +113,9 @@ def test_unknown_layout_late_stamps_and_loops(robot: Robot) -> None:
     robot.keypoints.publish(frame(39, [walker(39)]))
     robot.ask(frame(40, [walker(40)]))
     assert len([m for m in robot.heard if m.header == last.header]) == 1
-    back = robot.ask(frame(3, [walker(3)], start=START - 100 * FRAME))
+    for i in range(2):  # frames that are far off are believed from the third in a row on
+        robot.keypoints.publish(frame(i, [walker(i)], start=START - 100 * FRAME))
+    back = robot.ask(frame(2, [walker(2)], start=START - 100 * FRAME))
     assert back.actions[0].status == Action.BUFFERING
     assert 'late or repeated stamp' in robot.node.log
     assert 'everything before a jump back in time: 1' in robot.node.log

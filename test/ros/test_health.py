@@ -87,6 +87,16 @@ def test_input_without_answers(health: Health, watch: Watch) -> None:
     assert told(health).message == 'image cut off', 'a limited rate is no silence'
 
 
+def test_what_keeps_input_from_an_answer_is_named(health: Health, watch: Watch) -> None:
+    drops = Counter({'unreadable image': 1, 'stamp 0 time and again': 30})
+    health.include_drops(drops)
+    for _ in range(30):
+        watch.now += 0.1
+        health.count_input()
+    assert told(health).message == (
+        'no answer for 3.0 s, though input comes: stamp 0 time and again (30)')
+
+
 def test_stale_answers(health: Health, watch: Watch) -> None:
     run(health, watch, 3.0, age=1.5)
     report = told(health)
