@@ -182,7 +182,7 @@ def test_a_late_image_is_dropped_and_a_jump_back_is_followed(
             return [i for i, sent in enumerate(shown)  # noqa: B023
                     if any(m.header == sent for m in keypoints)]
 
-        made.peer.insist(show, lambda: bool(answered()), 'keypoints')  # noqa: B023
+        made.peer.insist(show, lambda: bool(answered()), 'keypoints')
         assert answered()[0] >= 2, 'one or two alone are outliers'
 
 
