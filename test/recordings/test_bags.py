@@ -47,11 +47,15 @@ def test_poses_come_back_as_recorded(tmp_path: Path, storage: str) -> None:
     np.testing.assert_array_equal(frames[7].persons[0].keypoints, pose(frames[7].stamp / SECOND))
 
 
-def test_images_come_back_and_an_empty_stamp_is_the_time_of_recording(tmp_path: Path) -> None:
+@pytest.mark.parametrize(('stamps', 'stamp'), [('header', 0), ('arrival', 5)])
+def test_images_come_back_and_their_stamps_are_those_asked_for(
+    tmp_path: Path, stamps: str, stamp: int,
+) -> None:
     pixels = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
     with Bag(write_bag(tmp_path / 'images', [('/image', 5, image(0, pixels))])) as bag:
+        bag.stamps = stamps
         ((frame, picture),) = bag.images()
-    assert (frame.time, frame.stamp, frame.image) == (5, 5, None)
+    assert (frame.time, frame.stamp, frame.image, bag.unstamped) == (5, stamp, None, 1)
     np.testing.assert_array_equal(picture.data, pixels.reshape(-1))
 
 
