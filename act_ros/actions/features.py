@@ -39,7 +39,7 @@ CHANNELS = 4
 SEEN_SCORE = 0.2
 """Score from which a keypoint is taken as seen."""
 
-MIN_SEEN = 0.4
+MIN_SEEN = 0.5
 """Share of a model's joints that must be seen in a window for an action to be told."""
 
 _SEEN_SHARE = 0.5  # of a window's frames in which a joint must be seen

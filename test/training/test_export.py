@@ -211,9 +211,12 @@ def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
     alone = evaluate.load_held_back(run_folder, read_run(run_folder), 'own', average=False)
     kept = np.load(run_folder / f'member_{measured}' / 'held_back.npz')
     np.testing.assert_array_equal(alone.log_mean, kept['own_logits'])
+    assert len(kept['waist_up_logits']) == len(kept['turned_logits'])
     for options, members, name in (([], [final], 'tiny'), (['--average'], [0, 1], 'tiny_x2')):
         evaluate.main(['--run', str(run_folder), *options])
-        temperature = float(re.findall(r'temperature ([\d.]+)', capsys.readouterr().out)[-1])
+        told = capsys.readouterr().out
+        assert 'Classes that need knees and feet' in told
+        temperature = float(re.findall(r'temperature ([\d.]+)', told)[-1])
         export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people,
                      '--name', name, *options])
         classifier = ActClassifier(tmp_path / 'models' / f'{name}.tflite')

@@ -34,6 +34,7 @@ from training.datasets.skeletons import (
     check_disjoint,
     load_sequences,
 )
+from training.evaluate import WAIST_UP, ViewedClips
 from training.views import VIEWS, clip_windows, see_clips
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -345,6 +346,17 @@ def test_a_clip_is_seen_by_one_camera(tmp_path: Path) -> None:
     still = JOINTS.index('r_knee')
     a, b = sequences.offsets[:2]
     assert np.ptp(own[a:b, still, :2], axis=0).max() < 1.0
+
+
+def test_from_the_waist_up_no_leg_is_seen(tmp_path: Path) -> None:
+    sequences = load_sequences([write(tmp_path / 'a.npz')])
+    config = TrainConfig(name='x', files=('a.npz',), normalisation='seen-v1')
+    turned, upper = (ViewedClips(sequences, view, config).features.reshape(-1, 30, 13, 4)
+                     for view in ('turned', WAIST_UP))
+    legs = [JOINTS.index(f'{side}_{part}') for side in 'lr' for part in ('knee', 'ankle')]
+    assert not upper[:, :, legs].any() and turned[:, :, legs].any(axis=(1, 2, 3)).all()
+    arms = [JOINTS.index(f'{side}_wrist') for side in 'lr']
+    assert upper[:, :, arms].any(axis=(1, 2, 3)).all()
 
 
 def test_metrics_of_a_known_case() -> None:
