@@ -90,6 +90,8 @@ class Frame:
     truth: dict[int, np.ndarray]
     persons: list[Person]
     clothes: list[np.ndarray | None]
+    who: list[int | None]
+    """Whose the persons are; nobody's is a ghost."""
 
 
 def read_walks(path: Path) -> tuple[list[np.ndarray], float]:
@@ -122,7 +124,7 @@ def play(
             frame = min(frame, 2 * len(bodies[i]) - 2 - frame)  # there and back again
             poses[i] = bodies[i][frame] * PIXELS_A_METRE + at
         boxes = {i: _box(pose) for i, pose in poses.items()}
-        seen: list[tuple[Person, np.ndarray]] = []
+        seen: list[tuple[Person, np.ndarray, int | None]] = []
         truth = {}
         for i, pose in poses.items():
             front = max((j for j in poses if depths[j] < depths[i]),
@@ -145,14 +147,14 @@ def play(
             look = np.abs(colours + random.normal(0, 0.08, 12)).astype(np.float32)
             keypoints = np.column_stack((points, score)).astype(np.float32)
             seen.append((Person(keypoints, float(score.mean()), _box(points)),
-                         look * np.float32(np.sqrt(3) / np.linalg.norm(look))))
+                         look * np.float32(np.sqrt(3) / np.linalg.norm(look)), i))
         if random.random() < GHOSTS:
             ghost = random.uniform((0, 0, 0.2), (WIDTH, HEIGHT, 0.5), (13, 3))
             seen.append((Person(ghost.astype(np.float32), 0.35, _box(ghost[:, :2])),
-                         np.sqrt(np.full(12, 0.25, np.float32))))
+                         np.sqrt(np.full(12, 0.25, np.float32)), None))
         order = random.permutation(len(seen))
         yield Frame(round((1 + time) * 1e9), truth, [seen[k][0] for k in order],
-                    [seen[k][1] for k in order])
+                    [seen[k][1] for k in order], [seen[k][2] for k in order])
 
 
 def _box(points: np.ndarray) -> np.ndarray:

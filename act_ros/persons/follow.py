@@ -267,7 +267,8 @@ class Follower:
         persons = [person for _, person in found]
         seen = [clothes.look(image_bgr, person) for person in persons]
         place_before = {track: track.person for track in self._tracker.tracks}
-        owners = self._tracker.assign(stamp, persons, seen, sought, proposed=1)
+        owners = self._tracker.assign(stamp, persons, seen, sought, proposed=1,
+                                      expected=[place.track for place, _ in found])
         place_of = {p.track: p for p in self._places if p.track}
         seen_places: set[int] = set()
         for (place, person), owner in zip(found, owners, strict=True):

@@ -4,8 +4,8 @@ Poses to stable person ids.
 Rows of a pose network are not identities: two people swap rows from frame to frame. Each track
 predicts its pose at constant velocity; detections and tracks are matched one to one (Hungarian
 method) by pose and box overlap, confident detections first, weak ones only to what is left
-(ByteTrack, arXiv 2110.06864). Other clothes forbid a match. Ids are ``p1``, ``p2``, ... and never
-used twice.
+(ByteTrack, arXiv 2110.06864). Clothes count by how much less than usual they look like what the
+person wears. Ids are ``p1``, ``p2``, ... and never used twice.
 """
 
 from __future__ import annotations
@@ -34,16 +34,19 @@ _RECENT = 250_000_000
 # Time constant of the velocity estimate in seconds: people who cross at 5 fps must not take over
 # each other's velocity in the one frame in which they coincide.
 _VELOCITY_TIME = 0.3
-# Clothes less alike than this are another person's.
-_OTHER_CLOTHES = 0.5
+# What it counts among those who may continue a track that clothes are less alike than usual, in
+# units of the likeness of pose and place.
+_CLOTHES = 2.0
 # Likeness of pose and place from which on clothes do not matter, as light and folds change, too;
 # not so where others are near, or somebody was out of sight for so many nanoseconds.
 _SURE = 0.6
 _LONG_GONE = 300_000_000
-# Share of a new look at the clothes that is taken over, and the overlap of boxes from which on
-# they may be the neighbour's.
-_CLOTHES_RATE = 0.1
+# Share of a new look at the clothes that is taken over, how alike two looks usually are, and the
+# overlap of boxes from which on they may be the neighbour's.
+_CLOTHES_RATE, _USUAL = 0.1, 0.95
 _CLOSE = 0.1
+# Shoulders and hips in COCO order, and the score from which on they are seen.
+_TORSO, _SEEN = [5, 6, 11, 12], 0.2
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Track:
         self.person = person
         self.velocity = np.zeros(2)
         self.clothes: np.ndarray | None = None
+        self.usual = _USUAL
+        self.was_alone = False
         self.is_missed = False
         self.doubled = 0
         self.fit = 0.0
@@ -90,10 +95,13 @@ class Track:
         self.stamp, self.person, self.hits = stamp, person, self.hits + 1
         self.is_missed = False
 
-    def learn(self, clothes: np.ndarray | None) -> None:
-        """Take over a little of how the clothes look now."""
-        if clothes is not None:
+    def learn(self, clothes: np.ndarray, is_alone: bool) -> None:
+        """Take over a little of the clothes; beside others only until somebody stood alone."""
+        if is_alone and not self.was_alone:
+            self.clothes, self.was_alone = None, True
+        if is_alone or not self.was_alone:
             old = clothes if self.clothes is None else self.clothes
+            self.usual += _CLOTHES_RATE * (clothes_likeness(old, clothes) - self.usual)
             self.clothes = old + _CLOTHES_RATE * (clothes - old)
 
 
@@ -130,6 +138,7 @@ class PoseTracker:
         self, stamp: int, persons: Sequence[Person],
         clothes: Sequence[np.ndarray | None] | None = None,
         sought: Collection[Track] | None = None, proposed: int = 0,
+        expected: Sequence[Track | None] | None = None,
     ) -> list[Track | None]:
         """
         Give the persons of a frame to the tracks, and return the track of each, or None.
@@ -139,6 +148,8 @@ class PoseTracker:
         :param sought: the tracks that were looked for in this frame, without it all: nobody has
             missed the others.
         :param proposed: in how many ways each person was already seen before it became one here.
+        :param expected: the track that each person was looked for as. A pose without a torso may
+            be anybody's: it continues that track, or none.
         """
         options = self.options
         max_age = round(options.max_age * 1e9)
@@ -151,7 +162,12 @@ class PoseTracker:
         likeness = _likeness(self.tracks, persons, stamp)
         alone = np.array([self._is_alone(t) and not (t.is_missed and stamp - t.stamp > _LONG_GONE)
                           for t in self.tracks], bool)
-        likeness *= self._may_be(clothes) | (likeness >= _SURE) & alone[:, None]
+        other = self._other_clothes(clothes)
+        other[(likeness >= _SURE) & alone[:, None]] = 0.0
+        worth = self._worth(likeness, other)
+        for p, track in enumerate(expected or ()):
+            if (persons[p].keypoints[_TORSO, 2] >= _SEEN).sum() < 2:
+                worth[[t is not track for t in self.tracks], p] = 0.0
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
 
@@ -160,7 +176,7 @@ class PoseTracker:
         free_tracks, free = np.ones(len(self.tracks), bool), np.ones(len(persons), bool)
         owners: list[Track | None] = [None] * len(persons)
         for rows, columns in ((confirmed, strong), (confirmed, ~strong), (~confirmed, strong)):
-            for t, p in self._match(likeness, rows & free_tracks, columns & free):
+            for t, p in self._match(worth, rows & free_tracks, columns & free):
                 owners[p] = self.tracks[t]
                 free_tracks[t] = free[p] = False
         for p, owner in enumerate(owners):
@@ -194,22 +210,30 @@ class PoseTracker:
     def match(self, stamp: int, persons: Sequence[Person]) -> list[Track | None]:
         """Return the track that each person may be, and change nothing."""
         owners: list[Track | None] = [None] * len(persons)
-        likeness = _likeness(self.tracks, persons, stamp)
-        for t, p in self._match(likeness, np.ones(len(self.tracks), bool),
+        worth = self._worth(_likeness(self.tracks, persons, stamp))
+        for t, p in self._match(worth, np.ones(len(self.tracks), bool),
                                 np.ones(len(persons), bool)):
             owners[p] = self.tracks[t]
         return owners
 
-    def _may_be(self, clothes: Sequence[np.ndarray | None]) -> np.ndarray:
-        """Return whether clothes (tracks, persons) allow a match."""
-        allowed = np.ones((len(self.tracks), len(clothes)), bool)
+    def _worth(self, likeness: np.ndarray, other: np.ndarray | float = 0.0) -> np.ndarray:
+        """
+        Return what a match (tracks, persons) is worth; 0 where it must not be.
+
+        :param likeness: of pose and place, (tracks, persons) in [0, 1].
+        :param other: how much less than usual the clothes are alike, (tracks, persons) in [0, 1].
+        """
+        is_possible = likeness - other >= self.options.min_similarity
+        return np.where(is_possible, 1 + likeness - _CLOTHES * other, 0.0)
+
+    def _other_clothes(self, clothes: Sequence[np.ndarray | None]) -> np.ndarray:
+        """Return how much less than usual clothes (tracks, persons) are alike, where both known."""
+        other = np.zeros((len(self.tracks), len(clothes)))
         for t, track in enumerate(self.tracks):
-            if track.clothes is None:
-                continue
             for p, seen in enumerate(clothes):
-                if seen is not None:
-                    allowed[t, p] = clothes_likeness(track.clothes, seen) >= _OTHER_CLOTHES
-        return allowed
+                if seen is not None and track.clothes is not None:
+                    other[t, p] = max(track.usual - clothes_likeness(track.clothes, seen), 0.0)
+        return other
 
     def _drop_doubles(self, stamp: int) -> None:
         """Forget the younger one of two tracks that stay in one pose: they follow one person."""
@@ -229,25 +253,25 @@ class PoseTracker:
     def _learn(
         self, owners: Sequence[Track | None], clothes: Sequence[np.ndarray | None],
     ) -> None:
-        """Learn the clothes of those who stand alone."""
+        """Learn what everybody wears."""
         for track, seen in zip(owners, clothes, strict=True):
-            if track is not None and seen is not None and self._is_alone(track):
-                track.learn(seen)
+            if track is not None and seen is not None:
+                track.learn(seen, self._is_alone(track))
 
     def _is_alone(self, track: Track) -> bool:
         """Whether nobody else is near."""
         return all(overlap(track.person.box, other.person.box) < _CLOSE
                    for other in self.tracks if other.id and other is not track)
 
+    @staticmethod
     def _match(
-        self, likeness: np.ndarray, rows: np.ndarray, columns: np.ndarray,
+        worth: np.ndarray, rows: np.ndarray, columns: np.ndarray,
     ) -> list[tuple[int, int]]:
         """Return the best one-to-one (track, person) pairs among the given rows and columns."""
         tracks, persons = np.flatnonzero(rows), np.flatnonzero(columns)
-        part = likeness[np.ix_(tracks, persons)]
+        part = worth[np.ix_(tracks, persons)]
         pairs = zip(*linear_sum_assignment(part, maximize=True), strict=True)
-        return [(int(tracks[i]), int(persons[j])) for i, j in pairs
-                if part[i, j] >= self.options.min_similarity]
+        return [(int(tracks[i]), int(persons[j])) for i, j in pairs if part[i, j] > 0]
 
 
 def _centre(person: Person) -> np.ndarray:

@@ -236,6 +236,44 @@ def test_other_clothes_are_another_person() -> None:
     assert [p.id for p in tracker.seen(SECOND + 23 * SECOND // 30)] == ['p2']
 
 
+def wear(share: float) -> np.ndarray:
+    """Return clothes that are ``sqrt(share)`` like those of another share of 1."""
+    look = np.zeros(40, np.float32)
+    look[[0, 8, 24]], look[[1, 9, 25]] = np.sqrt(share), np.sqrt(1 - share)
+    return look
+
+
+def test_who_steps_out_from_behind_somebody_does_not_take_over_the_id() -> None:
+    """Near enough to be the same, and a little differently dressed: somebody else."""
+    front, behind = (person(pose(0.0, x=x, y=150.0)) for x in (320.0, 360.0))
+    for share, expected in ((1.0, ['p1']), (0.6, [])):
+        tracker = PoseTracker()
+        for i in range(10):
+            tracker.assign(SECOND + i * SECOND // 30, [front], [wear(1.0)])
+        tracker.assign(SECOND + 10 * SECOND // 30, [behind], [wear(share)])
+        assert [p.id for p in tracker.seen(SECOND + 10 * SECOND // 30)] == expected
+        if not expected:
+            for i in range(11, 14):
+                tracker.assign(SECOND + i * SECOND // 30, [front, behind], [wear(1.0), wear(0.6)])
+            seen = tracker.seen(SECOND + 13 * SECOND // 30)
+            assert [(p.id, p.keypoints is front.keypoints) for p in seen] == [
+                ('p1', True), ('p2', False)]
+
+
+@pytest.mark.parametrize('is_expected', [True, False])
+def test_a_pose_without_a_torso_takes_over_no_id(is_expected: bool) -> None:
+    body = person(pose(0.0, x=320.0, y=150.0))
+    keypoints = body.keypoints.copy()
+    keypoints[[5, 11, 12], 2] = 0.1
+    tracker = PoseTracker()
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [body])
+    stamp = SECOND + 10 * SECOND // 30
+    tracker.assign(stamp, [person(keypoints)],
+                   expected=[tracker.tracks[0] if is_expected else None])
+    assert [p.id for p in tracker.seen(stamp)] == (['p1'] if is_expected else [])
+
+
 def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> None:
     body, image = person(pose(0.0, x=320.0, y=150.0)), np.full(SIZE, 90, np.uint8)
     image[:, :] = (200, 80, 40)
