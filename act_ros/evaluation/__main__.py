@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from act_ros.core.text import printable
 from act_ros.evaluation.compare import compare
-from act_ros.evaluation.run import Job, Result, evaluate, write_json
+from act_ros.evaluation.report import write_json
+from act_ros.evaluation.run import Job, Result, evaluate
 from act_ros.evaluation.scores import rounded
 from act_ros.evaluation.settings import read_settings
 

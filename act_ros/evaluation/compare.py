@@ -9,13 +9,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from act_ros.core.action import Status
-from act_ros.evaluation.report import number, percent, write_page
+from act_ros.core.files import replacing_in
+from act_ros.core.text import PrintableError
+from act_ros.evaluation.report import number, percent, write_json, write_page
 from act_ros.evaluation.scores import NONE
 from act_ros.recordings.labels import UNKNOWN_LABEL
 
 # Moments of difference closer together than this (seconds) are one.
 _GAP = 0.5
 _MOST = 20
+
+
+class CompareError(PrintableError):
+    """Two runs that cannot be compared; the message says which, and why."""
 
 
 class _Run(NamedTuple):
@@ -31,42 +37,47 @@ def compare(first: Path, second: Path, output: Path) -> Path:
     Write ``comparison.html`` and ``comparison.json`` and return the former's path.
 
     :param first, second: output folders of `run.evaluate`.
-    :raises ValueError: a folder that is none.
+    :raises CompareError: a folder that is none or holds files of different runs, or runs of
+        different bags or labels.
     """
     a, b = _load(first), _load(second)
-    warnings = []
-    if a.summary['bag']['sha256'] != b.summary['bag']['sha256']:
-        warnings.append('the two runs are of different bags')
-    if (a.summary['labels'] or {}).get('sha256') != (b.summary['labels'] or {}).get('sha256'):
-        warnings.append('the two runs were scored with different labels')
+    for what in ('bag', 'labels'):
+        if len({str((run.summary[what] or {}).get('sha256')) for run in (a, b)}) > 1:
+            raise CompareError(f'{first} and {second} cannot be compared: they are of different '
+                               f'{what if what == "labels" else "bags"}')
     names = _names(a, b)
     agreement, stretches = _differences(a, b)
     figures = _figures(a.summary, b.summary)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / 'comparison.json').write_text(json.dumps({
-        'a': names[0], 'b': names[1], 'warnings': warnings,
-        'figures': {figure.name: {'a': figure.a, 'b': figure.b, 'difference': figure.change}
-                    for figure in figures},
-        'agreement': agreement,
-        'only_one_right': [stretch._asdict() for stretch in stretches],
-    }, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
     duration = max(run.summary['bag']['duration'] for run in (a, b))
-    path = output / 'comparison.html'
-    write_page(
-        path, 'comparison.html', f'{names[0]} and {names[1]}', [a.trace, b.trace], duration,
-        names=names, paths=(first, second), warnings=warnings, figures=figures,
-        agreement=agreement, stretches=stretches, classes=_classes(a.summary, b.summary),
-        changes=_changed_settings(a.summary, b.summary))
-    return path
+    with replacing_in(output, last='comparison.html') as folder:
+        write_json(folder / 'comparison.json', {
+            'a': names[0], 'b': names[1],
+            'figures': {figure.name: {'a': figure.a, 'b': figure.b, 'difference': figure.change}
+                        for figure in figures},
+            'agreement': agreement,
+            'only_one_right': [stretch._asdict() for stretch in stretches],
+        })
+        write_page(
+            folder / 'comparison.html', 'comparison.html', f'{names[0]} and {names[1]}',
+            [a.trace, b.trace], duration, names=names, paths=(first, second), figures=figures,
+            agreement=agreement, stretches=stretches, classes=_classes(a.summary, b.summary),
+            changes=_changed_settings(a.summary, b.summary))
+    return output / 'comparison.html'
 
 
 def _load(path: Path) -> _Run:
     try:
         summary, trace = (json.loads((path / name).read_text(encoding='utf-8'))
                           for name in ('summary.json', 'trace.json'))
-        return _Run(path, {**summary, 'bag': summary['bag']}, trace)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f'{path} does not hold the results of an evaluated bag: {error}') from None
+        run = _Run(path, {**summary, 'bag': summary['bag']}, trace)
+        frames = sum(1 for _ in _answers(run))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CompareError(
+            f'{path} does not hold the results of an evaluated bag: {error!r}') from None
+    if frames != summary['frames']:
+        raise CompareError(f'{path} holds files of different runs: summary.json tells of '
+                           f'{summary["frames"]} frames, results.jsonl has {frames}')
+    return run
 
 
 def _names(a: _Run, b: _Run) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 
+from act_ros.core.files import replacing
 from act_ros.core.person import SEEN_SCORE
 from act_ros.core.skeletons import get_layout
 from act_ros.evaluation.scores import NONE, Segment
@@ -32,6 +33,12 @@ def write_report(
         summary['bag']['duration'], summary=summary, trace=trace, tiles=tiles(summary),
         configuration=configuration(summary), settings=json.dumps(summary['settings'], indent=2),
         worst=worst, shots=gallery.shots, bones=bones, shot_height=SHAPE[1], none_answer=NONE)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file of JSON, whole or not at all."""
+    with replacing(path) as file:
+        file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
 
 
 def write_page(

@@ -30,7 +30,7 @@ from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
 from act_ros.core.rotation import recognize_upright
 from act_ros.core.stamps import NANOSECONDS
-from act_ros.evaluation.report import write_report
+from act_ros.evaluation.report import write_json, write_report
 from act_ros.evaluation.scores import Scores, rounded
 from act_ros.evaluation.settings import Settings
 from act_ros.evaluation.source import (
@@ -163,6 +163,8 @@ def evaluate(job: Job, progress: Any = None) -> Result:
             warnings.append(f'{error}. What could be read was evaluated: {scores.frames} frames')
         if progress:
             progress(done, info.num_messages)
+        for label in labels:  # also those during which there was no frame at all
+            scores.segment_of(label)
         _warn_of_gaps(bag, kind, done, scores, truth, labels, engine, warnings)
         if images and labels:
             gallery.fetch_images(bag, images, scores)
@@ -331,7 +333,3 @@ def _warn_of_gaps(
     if not scores.frames:
         raise BagError(f'{bag.path}: none of {done} messages could be used; '
                        + ('; '.join(warnings) or 'the topic is empty'))
-
-
-def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')

@@ -1,0 +1,119 @@
+"""The command line: exit status, several bags, two runs side by side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rosbags')
+pytest.importorskip('sklearn')
+from plan import write_plan
+
+from act_ros.evaluation.__main__ import main
+from act_ros.evaluation.run import Job, evaluate
+from act_ros.evaluation.settings import Settings, read_settings
+
+
+def test_the_exit_status_tells_whether_the_model_is_good_enough(
+    tmp_path: Path, plan_bag: Path, labels: Path, tiny_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [str(plan_bag), '--labels', str(labels), '--bundle', str(tiny_bundle),
+                 '--output', str(tmp_path / 'out'), '--min-balanced-accuracy']
+    assert main([*arguments, '0.5']) == 0
+    assert 'report.html' in capsys.readouterr().out
+    assert main([*arguments, '0.999']) == 1
+    assert 'is below 0.999' in capsys.readouterr().err
+    for wrong in ('80', 'nan'):
+        with pytest.raises(SystemExit) as stop:
+            main([*arguments, wrong])
+        assert stop.value.code == 2
+
+
+def test_several_bags_at_a_time(
+    tmp_path: Path, plan_bag: Path, labels: Path, tiny_bundle: Path,
+) -> None:
+    other = write_plan(tmp_path / 'other', 'mcap')
+    assert main([str(plan_bag), str(other), '--labels', str(labels), str(labels), '--jobs', '2',
+                 '--bundle', str(tiny_bundle), '--output', str(tmp_path / 'out')]) == 0
+    one, two, both = (json.loads((tmp_path / 'out' / name / 'summary.json').read_text())
+                      for name in ('plan', 'other', '.'))
+    assert both['bags'] == ['plan', 'other'] and both['samples'] == 2 * one['samples']
+    assert both['balanced_accuracy'] == pytest.approx(one['balanced_accuracy'])
+    assert one['confusion'] == two['confusion'] and both['segments']['count'] == 6
+
+
+@pytest.mark.parametrize('arguments', [
+    [], ['a', 'b', '--labels', 'c.csv'], ['a', '--jobs', '0'],
+    ['a', '--min-balanced-accuracy', '1'],
+    ['x/a', 'y/a'], ['a', 'b', '--export-annotated', 'x.mp4'], ['a', '--compare', 'b', 'c'],
+    ['a', '--bundle', 'no_such_model'], ['a', '--params', 'nothing.yaml'],
+])
+def test_wrong_use_is_told_apart(arguments: list[str], tmp_path: Path,
+                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_two_runs_side_by_side(
+    tmp_path: Path, plan_bag: Path, labels: Path, tiny_bundle: Path,
+) -> None:
+    path = tmp_path / 'slow.yaml'
+    path.write_text('act_node: {ros__parameters: {decision: {smoothing: 1.5}}}')
+    for name, params in (('quick', None), ('slow', path)):
+        settings = read_settings(params, str(tiny_bundle))
+        evaluate(Job(plan_bag, tmp_path / name, labels, settings=settings))
+    assert main(['--compare', str(tmp_path / 'quick'), str(tmp_path / 'slow'),
+                 '--output', str(tmp_path / 'both')]) == 0
+    told = json.loads((tmp_path / 'both' / 'comparison.json').read_text())
+    figure = told['figures']['balanced_accuracy']
+    quick, slow = (json.loads((tmp_path / name / 'summary.json').read_text())
+                   for name in ('quick', 'slow'))
+    assert (figure['a'], figure['b']) == (quick['balanced_accuracy'], slow['balanced_accuracy'])
+    assert figure['difference'] < 0
+    assert sum(told['agreement'].values()) == 241
+    assert told['agreement']['only A right'] > told['agreement'].get('only B right', 0)
+    assert told['only_one_right'][0]['right'] == 'A'
+    page = (tmp_path / 'both' / 'comparison.html').read_text()
+    assert 'settings.decision.smoothing' in page and 'settings.window' not in page
+
+
+@pytest.mark.parametrize(('spoil', 'said'), [
+    (lambda run: (run / 'trace.json').unlink(), 'does not hold the results'),
+    (lambda run: (run / 'results.jsonl').write_text('{'), 'does not hold the results'),
+    (lambda run: (run / 'results.jsonl').write_text('[1]'), 'does not hold the results'),
+    (lambda run: (run / 'summary.json').write_text('{"bag": 1, "model": 2}'), 'does not hold'),
+    (lambda run: (run / 'results.jsonl').write_text(
+        ''.join((run / 'results.jsonl').read_text().splitlines(keepends=True)[:-5])),
+     'holds files of different runs: summary.json tells of 241 frames, results.jsonl has 236'),
+    (lambda run: change(run, 'bag', 'sha256', {'plan.db3': '0'}), 'of different bags'),
+    (lambda run: change(run, 'labels', 'sha256', '0'), 'of different labels'),
+])
+def test_runs_that_do_not_belong_together_are_refused(
+    tmp_path: Path, plan_bag: Path, labels: Path, settings: Settings,
+    capsys: pytest.CaptureFixture[str], spoil: Callable[[Path], object], said: str,
+) -> None:
+    evaluate(Job(plan_bag, tmp_path / 'a', labels, settings=settings))
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    arguments = ['--compare', str(tmp_path / 'a'), str(tmp_path / 'b'), '--output', str(tmp_path)]
+    assert main(arguments) == 0
+    spoil(tmp_path / 'b')
+    before = (tmp_path / 'comparison.html').read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    told = capsys.readouterr().err
+    assert stop.value.code == 2 and said in told and str(tmp_path / 'b') in told
+    assert (tmp_path / 'comparison.html').read_bytes() == before
+
+
+def change(run: Path, part: str, key: str, value: object) -> None:
+    """Change what the summary of a run says."""
+    summary = json.loads((run / 'summary.json').read_text())
+    summary[part][key] = value
+    (run / 'summary.json').write_text(json.dumps(summary))
