@@ -22,6 +22,7 @@ import numpy as np
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.features import extract_features
+from act_ros.core.text import printable
 from training.augmentation import LAYOUT
 from training.config import TrainConfig, read_run
 from training.data import load_data
@@ -452,7 +453,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.card:
             write_tables(options.card, tables(results))
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

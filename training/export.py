@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from act_ros.actions.bundle import Bundle, save_bundle
+from act_ros.core.text import printable
 from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
 from training.checkpoint import CheckpointError
@@ -241,7 +242,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.weights:
             save_weights(members[0], path)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')
 
 

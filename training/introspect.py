@@ -37,6 +37,7 @@ from act_ros.actions.bundle import load_bundle
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.features import extract_features
 from act_ros.core.resources import find_model
+from act_ros.core.text import printable
 from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT
 from training.config import read_run
@@ -280,7 +281,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.output.mkdir(parents=True, exist_ok=True)
         missing = introspect(subject, windows, options.output, options.labels, options.step)
     except (OSError, ValueError, IndexError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
     for reason in missing:
         print(f'left out {reason}')
     print(f'wrote {", ".join(sorted(p.name for p in options.output.glob("*.png")))} to '

@@ -32,6 +32,7 @@ from tqdm import tqdm
 from act_ros.actions.window import resample
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import NANOSECONDS, StampOrder
+from act_ros.core.text import printable
 from act_ros.evaluation.source import choose_topic, find_persons, read_frames
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
@@ -164,10 +165,11 @@ class Recorder:
             segments = [Segment(**vars(label))
                         for label in read_labels(labels, bag.start, bag.end)]
             count, frames = read_persons(bag, topic, pose_model, num_threads)
-            collect(tqdm(frames, name, count, unit='frame', disable=not sys.stderr.isatty()),
-                    segments)
+            bar = tqdm(frames, printable(name), count, unit='frame',
+                       disable=not sys.stderr.isatty())
+            collect(bar, segments)
             if losses := bag.losses():
-                print(f'{name}: {losses}', file=sys.stderr)
+                print(f'{printable(name)}: {losses}', file=sys.stderr)
         for segment in segments:
             try:
                 self._add(segment, choose_person(segment), name)
@@ -236,7 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
             recorder.add(bag, labels, options.topic, options.pose_model, options.threads)
         recorder.save(options.output)
     except (OSError, ValueError, ImportError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
     print(recorder.summary())
     new = recorder.labels[len(MPOSE_LABELS):]
     print(f'wrote {len(recorder)} sequences to {options.output}'

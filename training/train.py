@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from act_ros.actions.features import num_features
+from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import TrainConfig, keep_settings, load_config
@@ -143,7 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
         train(load_config(options.config), options.data, options.output, options.member,
               options.tensorboard)
     except (OSError, ValueError, CheckpointError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
 
 
 def train(

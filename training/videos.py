@@ -32,6 +32,7 @@ from scipy.optimize import linear_sum_assignment
 from tqdm import tqdm
 
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.text import printable
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
@@ -290,7 +291,7 @@ def main(arguments: list[str] | None = None) -> None:
         found, total = write_errors(video, marks, options.errors)
         print(f'{found} of {total} marked clips were found again; wrote {options.errors}')
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from act_ros.core.text import printable
+
 
 def find_model(name_or_path: str | Path, suffix: str = '.tflite') -> Path:
     """
@@ -28,7 +30,7 @@ def find_model(name_or_path: str | Path, suffix: str = '.tflite') -> Path:
     if path.is_file() and (path.suffix == suffix or len(path.parts) > 1):
         return path
     if len(path.parts) > 1 or path.is_absolute():
-        raise FileNotFoundError(f'model {path} does not exist')
+        raise FileNotFoundError(f'model {printable(path)} does not exist')
     file_name = text if text.endswith(suffix) else text + suffix
     for folder in _folders('models'):
         if (folder / file_name).is_file():
@@ -37,8 +39,8 @@ def find_model(name_or_path: str | Path, suffix: str = '.tflite') -> Path:
         {file.stem for folder in _folders('models') for file in folder.glob(f'*{suffix}')}
     )
     raise FileNotFoundError(
-        f'no model {text!r} in the models folder; available: {", ".join(available) or "none"}. '
-        'Give one of these names or the path of a file'
+        f'no model {printable(text)!r} in the models folder; available: '
+        f'{", ".join(available) or "none"}. Give one of these names or the path of a file'
     )
 
 

@@ -12,6 +12,8 @@ from functools import cache
 
 import numpy as np
 
+from act_ros.core.text import printable
+
 _LIMBS = (
     ('shoulder', 'elbow'), ('elbow', 'wrist'), ('shoulder', 'hip'), ('hip', 'knee'),
     ('knee', 'ankle'), ('knee', 'foot'), ('ankle', 'big_toe'), ('big_toe', 'small_toe'),
@@ -112,7 +114,8 @@ def get_layout(name: str) -> Layout:
         return LAYOUTS[name]
     except KeyError:
         known = ', '.join(LAYOUTS)
-        raise ValueError(f'unknown keypoint layout {name!r}; known layouts: {known}') from None
+        raise ValueError(
+            f'unknown keypoint layout {printable(name)!r}; known layouts: {known}') from None
 
 
 @cache

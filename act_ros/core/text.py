@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
+
+_TRACEBACK_LINES = 40
 ERROR_LENGTH = 500
 """Most characters of an error message that are shown: it may quote what came from outside."""
 
@@ -18,8 +21,14 @@ def printable(text: object, limit: int = 200) -> str:
     return shown if len(whole) <= limit else f'{shown}… ({len(whole)} characters)'
 
 
+def printable_traceback() -> str:
+    """Return the traceback of the error at hand: its last lines, each safe, and marked as its."""
+    lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
+    return '\n'.join(f'  | {printable(line)}' for line in lines)
+
+
 class PrintableError(ValueError):
-    """An error about what came from outside, and may quote it: its message is safe to print."""
+    """An error about what came from outside, and may quote it: its message is safe and short."""
 
     def __init__(self, message: object) -> None:
         super().__init__(printable(message, 2 * ERROR_LENGTH))

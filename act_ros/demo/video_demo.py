@@ -110,7 +110,7 @@ class Watcher(Node):
     def _say(self, what: str) -> None:
         """Tell above the table what a robot would do."""
         up = f'\x1b[{self._lines}A\x1b[J' if self._lines else ''
-        print(f'{up}The robot would {what}', flush=True)
+        print(f'{up}The robot would {printable(what)}', flush=True)
         self._lines = 0
 
     def _take_image(self, msg: Image) -> None:
@@ -194,7 +194,7 @@ def _record(name: str, fps: float, is_camera: bool, options: argparse.Namespace)
         if not timeline.frames:
             raise SystemExit('demo: no frame was answered')
         timeline.plot(folder / 'timeline.png', f'Actions in {Path(name).name}')
-    print(f'\n{timeline.frames} frames answered; see {options.output}/actions.jsonl, '
+    print(f'\n{timeline.frames} frames answered; see {printable(options.output)}/actions.jsonl, '
           'annotated.mp4 and timeline.png')
 
 

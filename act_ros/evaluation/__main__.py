@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.bags:
                 made.error('--compare takes the results of earlier runs, and no bags')
             path = compare(options.compare[0], options.compare[1], options.output)
-            print(f'see {path}')
+            print(f'see {printable(path)}')
             return 0
         return _run(made, options)
     except (OSError, ValueError, RuntimeError, ImportError) as error:
@@ -95,7 +95,7 @@ def _run(made: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
 
 def _evaluate(job: Job) -> Result:
-    with tqdm(desc=job.name, unit=' frames', disable=not sys.stderr.isatty()) as bar:
+    with tqdm(desc=printable(job.name), unit=' frames', disable=not sys.stderr.isatty()) as bar:
         def progress(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
@@ -132,9 +132,9 @@ def _conclude(jobs: Sequence[Job], results: Sequence[Result], options: argparse.
         figures = [summary.get(key) for key in ('accuracy', 'balanced_accuracy', 'macro_f1')]
         cells = ' '.join(f'{"-" if v is None else format(v, ".3f"):>9}' for v in figures)
         ece = summary['calibration']['ece'] if 'calibration' in summary else None
-        print(f'{name:<24} {summary["frames"]:>7} {cells} '
+        print(f'{printable(name):<24} {summary["frames"]:>7} {cells} '
               f'{"-" if ece is None else format(ece, ".3f"):>6}')
-    print(f'see {", ".join(str(job.output / "report.html") for job in jobs)}')
+    print(f'see {printable(", ".join(str(job.output / "report.html") for job in jobs), 1000)}')
     least = options.min_balanced_accuracy
     reached = rows[-1][1].get('balanced_accuracy')
     if least is not None and (reached is None or reached < least):

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.text import printable
 from act_ros.persons.video import VideoSource
 from act_ros.recordings.bags import IMAGES, project_types
 
@@ -40,7 +41,7 @@ def write_bag(path: Path, video: Path, storage: StoragePlugin) -> int:
     with Writer(path, version=9, storage_plugin=storage) as writer:
         connection = writer.add_connection(_TOPIC, IMAGES[1], typestore=types)
         frames = VideoSource(str(video)).play(realtime=False)
-        for seconds, image in tqdm(frames, video.name, unit=' images'):
+        for seconds, image in tqdm(frames, printable(video.name), unit=' images'):
             stamp = _START + round(seconds * NANOSECONDS)
             sec, nanosec = divmod(stamp, NANOSECONDS)
             _, data = cv2.imencode('.jpg', image, [cv2.IMWRITE_JPEG_QUALITY, 90])
@@ -63,7 +64,7 @@ def main() -> None:
         write_bag(options.bag, options.video or find_resource('media/demo.mp4'),
                   StoragePlugin[options.storage.upper()])
     except Exception as error:  # rosbags and OpenCV each have their own
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

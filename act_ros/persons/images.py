@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from act_ros.core.frame import MAX_PIXELS
+from act_ros.core.text import PrintableError
 
 Buffer: TypeAlias = 'bytes | bytearray | memoryview | array[int] | np.ndarray'
 
@@ -63,7 +64,7 @@ _DEPTH = ('16UC1', '32FC1')
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 
 
-class ImageError(ValueError):
+class ImageError(PrintableError):
     """An image that cannot be read; the message says why."""
 
 

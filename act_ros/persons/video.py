@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from act_ros.core.text import printable
 from act_ros.persons.images import MAX_PIXELS, ImageError, check_size
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class VideoSource:
         warn: Callable[[str], None] = _LOG.warning,
     ) -> None:
         # Whoever reads a log need not know the password.
-        self.name = re.sub(r'(?<=://)[^/@]*@', '', source)
+        self.name = printable(re.sub(r'(?<=://)[^/@]*@', '', source))
         self._source, self._loop, self._warn = source, loop, warn
         self._is_device = source.startswith('/dev/') or (source.isascii() and source.isdigit())
         self.is_camera = self._is_device or source.lower().startswith(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from act_ros.core.text import PrintableError
+
 # Bytes of a chunk that are taken however well they were packed; more only of what is no emptier
 # than images usually are. Recorders close a chunk after a few megabytes, or one message.
 _PLENTY = 32 << 20
@@ -13,7 +15,7 @@ _RATIO = 100
 _MOST = 512 << 20
 
 
-class UnpackError(ValueError):
+class UnpackError(PrintableError):
     """A chunk that claims more bytes than it may."""
 
 

@@ -9,6 +9,7 @@ from act_ros.actions.decision import CAUSES, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.frame import Frame
 from act_ros.core.rotation import MountOptions, recognize_upright
+from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, ActionLabels
 from act_ros.ros.conversions import to_actions
 from act_ros.ros.health import Health
@@ -49,14 +50,15 @@ class ActionModel:
                     output.reconfigure(classifier)
                 self.classifier = classifier
             self._node.parameters.set_fixed('bundle', request.bundle)
-        except USER_ERRORS as error:
+            self._announce()
+        except (*USER_ERRORS, MemoryError) as error:
             self.reconfigure()
-            response.message = f'{self.classifier.bundle.name} stays in use: {error}'
+            why = printable(error, ERROR_LENGTH) or type(error).__name__
+            response.message = f'{self.classifier.bundle.name} stays in use: {why}'
             for output in self._outputs:
-                output.health.record_error(f'cannot load the bundle: {error}')
-            self._node.get_logger().error(f'cannot load the bundle: {error}')
+                output.health.record_error(f'cannot load the bundle: {why}')
+            self._node.get_logger().error(f'cannot load the bundle: {why}')
             return response
-        self._announce()
         response.success = True
         response.message = f'{classifier.bundle.name} is in use, SHA-256 {classifier.bundle.sha256}'
         return response

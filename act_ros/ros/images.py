@@ -16,6 +16,7 @@ from std_msgs.msg import Header
 
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
+from act_ros.core.text import printable
 from act_ros.persons.decoding import decode
 from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
 from act_ros.persons.video import VideoSource
@@ -150,7 +151,7 @@ class VideoInput:
                 # The frames of a file keep their own times.
                 self._on_frame(Frame(start + round(seconds * NANOSECONDS), self._frame_id,
                                      image.shape[1::-1], image=image))
-            self._node.get_logger().info(f'{self._source.name} has ended')
+            self._node.get_logger().info(f'{printable(self._source.name)} has ended')
         except Exception as error:
             if rclpy.ok():  # else somebody shut down while a frame was being published
                 self._error = error

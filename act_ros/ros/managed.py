@@ -8,7 +8,6 @@ out, cleanup gives everything back. See the design article on managed nodes, des
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -19,6 +18,7 @@ from rclpy.subscription import Subscription
 
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import StampOptions
+from act_ros.core.text import ERROR_LENGTH, printable, printable_traceback
 from act_ros.ros.diagnostics import Diagnostics
 from act_ros.ros.entities import Entities, Gate
 from act_ros.ros.health import Health, HealthOptions, Level, Report
@@ -83,7 +83,7 @@ class ManagedNode(LifecycleNode):
             try:
                 return change_state(request, response)
             except RuntimeError as error:
-                self.get_logger().warning(f'no such transition now: {error}')
+                self.get_logger().warning(f'no such transition now: {printable(error)}')
                 response.success = False
                 return response
 
@@ -138,7 +138,7 @@ class ManagedNode(LifecycleNode):
                     raise  # told to stop in the middle of it
                 for health in self._work.health:
                     health.count_error(error)
-                self.get_logger().error(f'a frame is lost: {traceback.format_exc()}',
+                self.get_logger().error(f'a frame is lost:\n{printable_traceback()}',
                                         throttle_duration_sec=THROTTLE)
         return call
 
@@ -193,9 +193,9 @@ class ManagedNode(LifecycleNode):
             if not self.context.ok():
                 return FAILURE  # told to stop in the middle of it
             is_foreseen = isinstance(error, USER_ERRORS)
-            self._failure = f'cannot {what}: {error}'
+            self._failure = f'cannot {what}: {printable(error, ERROR_LENGTH)}'
             self.get_logger().error(
-                self._failure if is_foreseen else f'cannot {what}: {traceback.format_exc()}')
+                self._failure if is_foreseen else f'cannot {what}:\n{printable_traceback()}')
             return FAILURE if is_foreseen else ERROR
         self._failure = ''
         return SUCCESS

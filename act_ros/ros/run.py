@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.time_source import TimeSource
 
 from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.signals import on_signal, watch
 from act_ros.ros.topics import THROTTLE
@@ -44,7 +45,7 @@ def run(make_node: Callable[[], Node]) -> None:
     except USER_ERRORS as error:
         if isinstance(error, RCLError) and not rclpy.ok():
             return  # told to stop in the middle of something, which then could not publish
-        get_logger('act_ros').fatal(str(error))
+        get_logger('act_ros').fatal(printable(error, 2 * ERROR_LENGTH))
         sys.exit(1)
     finally:
         rclpy.try_shutdown()
@@ -72,5 +73,5 @@ def join() -> None:
     except RCLError as error:
         rclpy.try_shutdown()
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # does not open the file again
-        get_logger('act_ros').error(f'logging to the console alone: {error}')
+        get_logger('act_ros').error(f'logging to the console alone: {printable(error)}')
     on_signal(rclpy.get_default_context().try_shutdown)

@@ -57,7 +57,7 @@ class DropLog:
             return
         self._logged, self._logged_at = self._drops.copy(), now
         counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
-        self._node.get_logger().warning(f'{self._about}dropped so far: {counts}')
+        self._node.get_logger().warning(f'{self._about}dropped so far: {printable(counts, 500)}')
 
 
 class TopicLog:
@@ -92,10 +92,10 @@ class TopicLog:
                 for p in publishers)
             self._node.get_logger().warning(
                 f'nothing on {self._topic} for {THROTTLE * self._silent:.0f} s; publishers: '
-                f'{state or "none; check topic names and remappings"}')
+                f'{printable(state, 500) or "none; check topic names and remappings"}')
         names = sorted(f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers)
         if len(names) > 1 and names != self._publishers:
             self._node.get_logger().warning(
-                f'{len(names)} publishers on {self._topic}: {", ".join(names)}; their stamps and '
-                'ids mix, give each a topic of its own')
+                f'{len(names)} publishers on {self._topic}: {printable(", ".join(names), 500)}; '
+                'their stamps and ids mix, give each a topic of its own')
         self._publishers = names

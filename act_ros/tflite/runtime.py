@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from act_ros.core.text import PrintableError
 from act_ros.tflite.flatbuffer import check_offsets
 
 RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
@@ -36,7 +37,7 @@ _MODULES = {
 _IDENTIFIER = b'TFL3'  # bytes 4..8 of every TFLite flatbuffer
 
 
-class ModelError(ValueError):
+class ModelError(PrintableError):
     """A model cannot be run: its file, its content or the runtime is at fault."""
 
 

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 
 from act_ros.core.skeletons import get_layout
+from act_ros.core.text import printable
 from training.datasets.skeletons import DataError, Take, write_sequences
 
 _NTU_JOINTS = {  # of the 25, numbered from 0: those of mpose13_openpose
@@ -290,7 +291,7 @@ def main(arguments: list[str] | None = None) -> None:
         names = [name.strip() for name in names if name.strip()]
         count = convert(options.format, options.source, options.output, names, options.fps)
     except (OSError, ValueError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
     print(f'wrote {count} sequences to {options.output}')
 
 

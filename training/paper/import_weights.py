@@ -33,6 +33,7 @@ import numpy as np
 from act_ros.actions.bundle import Bundle
 from act_ros.actions.features import MPOSE, SCORED, extract_features, num_features
 from act_ros.core.skeletons import LAYOUTS, get_layout
+from act_ros.core.text import printable
 from training.checkpoint import CheckpointError, read_arrays
 from training.datasets.labels import MPOSE_LABELS
 from training.export import QUANTISATIONS, ExportError, export_bundle
@@ -389,7 +390,7 @@ def main(arguments: list[str] | None = None) -> None:
                 frame_rate=options.frame_rate, temperature=options.temperature,
                 unknown_threshold=options.unknown_threshold, **common)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')
 
 

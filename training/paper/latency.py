@@ -31,6 +31,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import numpy as np
 from tqdm import tqdm
 
+from act_ros.core.text import printable
 from act_ros.tflite.runtime import find_runtime, load_interpreter, runtime_name
 
 # TensorFlow is imported where networks are built: the measuring processes must be free of it.
@@ -244,7 +245,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.results:
             accuracies = read_accuracies(options.results, options.extractor, options.split)
     except ValueError as error:
-        parser.error(str(error))
+        parser.error(printable(error, 1000))
     rows = measure_all(options.models, options.threads, options.warm_ups, options.runs, accuracies)
     options.output.mkdir(parents=True, exist_ok=True)
     table = as_markdown(rows, options.warm_ups, options.runs)
