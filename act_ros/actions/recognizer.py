@@ -123,7 +123,7 @@ class ActionRecognizer:
         joints = len(get_layout(layout).joints)
         if layout != self._layout:  # refuse it now, not once the first window is full
             extract_features(np.zeros((1, joints, 2)), layout, self.classifier.bundle.layout)
-        arrival = self._order.check(stamp)
+        arrival = self._order.check(stamp, is_idle=not self._subjects)
         if not arrival.is_taken:
             return None
         if arrival is Arrival.JUMP or layout != self._layout:

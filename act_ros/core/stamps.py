@@ -92,14 +92,19 @@ class StampOrder:
         self._base: _TimeBase | None = None
         self._other: _TimeBase | None = None
 
-    def check(self, stamp: int) -> Arrival:
-        """Return what ``stamp`` is to those before it, and count it."""
-        arrival = self._check(stamp)
+    def check(self, stamp: int, is_idle: bool = False) -> Arrival:
+        """
+        Return what ``stamp`` is to those before it, and count it.
+
+        Where ``is_idle``, as nobody is known who could be lost, one that is further on is taken at
+        once.
+        """
+        arrival = self._check(stamp, is_idle)
         if arrival is not Arrival.NEW:
             self._drops[arrival.value] += 1
         return arrival
 
-    def _check(self, stamp: int) -> Arrival:
+    def _check(self, stamp: int, is_idle: bool) -> Arrival:
         limit, base = round(self.tolerance * NANOSECONDS), self._base
         if base is None:
             self._base = _TimeBase(stamp)
@@ -111,6 +116,9 @@ class StampOrder:
             return Arrival.NEW
         if any(run and 0 <= run.newest - stamp <= limit for run in (base, self._other)):
             return Arrival.LATE if stamp else Arrival.UNSTAMPED
+        if is_idle and stamp > base.newest and base.frames > 1:
+            self._base, self._other = _TimeBase(stamp, stamp - base.newest, 2), None
+            return Arrival.NEW
         return self._doubt(stamp, base, limit)
 
     def _doubt(self, stamp: int, base: _TimeBase, limit: int) -> Arrival:

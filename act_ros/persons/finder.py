@@ -73,7 +73,7 @@ class PersonFinder:
         :param image_bgr: uint8 (H, W, 3).
         :raises ValueError: on an image without pixels or of another type.
         """
-        arrival = self._order.check(stamp)
+        arrival = self._order.check(stamp, is_idle=not self._tracker.tracks)
         if not arrival.is_taken:
             return None
         if arrival is Arrival.JUMP:

@@ -35,6 +35,13 @@ def test_what_a_stamp_is_to_those_before(stamps: Sequence[float], expected: str)
     assert checked(stamps) == expected
 
 
+def test_while_nobody_is_known_a_stamp_further_on_is_taken_at_once() -> None:
+    order = StampOrder(0.5)
+    arrivals = [order.check(round(stamp * SECOND), is_idle=True) for stamp in (
+        9.0, 9.1, 99.0, 99.1, 9.2, 99.2, 9.3, 9.4, 9.5, 9.6)]
+    assert [a.name[0] for a in arrivals] == [*'NNNNONIIJN']
+
+
 @given(st.lists(st.integers(-2**63, 2**63 - 1), max_size=50), st.floats(0, 10))
 def test_stamps_that_are_taken_ascend_between_jumps(stamps: list[int], tolerance: float) -> None:
     drops: Counter[str] = Counter()
