@@ -33,8 +33,8 @@ ARGUMENTS = [
         'transport', default_value='', choices=['', 'raw', 'compressed'],
         description='Whether images are raw or compressed.'),
     DeclareLaunchArgument(
-        'reliability', default_value='', choices=['', 'best_effort', 'reliable'],
-        description='Of the subscription to images: reliable loses none of a reliable camera.'),
+        'reliability', default_value='', choices=['', 'best_available', 'best_effort', 'reliable'],
+        description='Of the subscription to images; best_available is what the camera is.'),
     DeclareLaunchArgument(
         'rotation', default_value='', choices=['', '0', '90', '180', '270'],
         description='Degrees clockwise by which images have to be turned for people to stand '

@@ -47,7 +47,7 @@ class ActWork(Work):
 
     def _act(self, data: bytes, info: Mapping[str, Any]) -> None:
         self._topic_log.reset()
-        self._health.count_input(info.get('publication_sequence_number'))
+        self._health.count_input(self._topic_log.number_of(info))
         try:
             frame = read_keypoints(data)
         except ValueError as error:

@@ -7,20 +7,21 @@ subscribes to ``~/annotated``, and joins them by their stamps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from rclpy.node import Node
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
 from act_ros.ros.annotator import Annotator, SynchronizedAnnotator
-from act_ros.ros.images import image_subscription, image_to_frame
+from act_ros.ros.images import image_source, image_to_frame
 from act_ros.ros.options import DrawingOptions, SubscriptionOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
+from act_ros.ros.subscription import CameraSubscription
 from act_ros.ros.topics import LEVEL, THROTTLE, TopicLog
 
 OPTIONS = (('', SubscriptionOptions), ('drawing', DrawingOptions))
@@ -39,14 +40,16 @@ class AnnotatorNode(Node):
         self._topic_log = TopicLog(
             self, self.resolve_topic_name('keypoints'), lambda: self._annotator.is_wanted)
 
-    def _subscribe(self) -> Sequence[Subscription]:
+    def _subscribe(self) -> Sequence[Callable[[], object]]:
         # They wait for their keypoints anyway, and to draw is quick: no need to lose one.
-        topic, kind, qos = image_subscription(
-            self, self._settings(SubscriptionOptions), depth=5)
-        return [self.create_subscription(kind, topic, self._take_image, qos),
-                self.create_subscription(KeypointArray, 'keypoints', self._take_keypoints, LEVEL)]
+        options = self._settings(SubscriptionOptions)
+        images = CameraSubscription(
+            self, image_source(self, options), options, self._take_image, depth=5)
+        keypoints = self.create_subscription(
+            KeypointArray, 'keypoints', self._take_keypoints, LEVEL)
+        return [images.close, partial(self.destroy_subscription, keypoints)]
 
-    def _take_image(self, msg: Image | CompressedImage) -> None:
+    def _take_image(self, msg: Image | CompressedImage, _: object) -> None:
         try:
             self._annotations.add(image_to_frame(
                 msg, self._settings(SubscriptionOptions).max_pixels))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.task import Future
 
 from act_ros.actions.classifier import ActClassifier, ActOptions
 from act_ros.actions.decision import CAUSES, DecisionOptions
@@ -26,7 +30,10 @@ class ActionModel:
         act = node.parameters(ActOptions)
         self.classifier = ActClassifier(act.bundle, act.act_threads)
         self._labels = node.create_publisher(ActionLabels, '~/labels', LATCHED)
-        node.create_service(LoadBundle, '~/load_bundle', self._load)
+        # In a group of its own: it takes a second or two, and nothing else shall wait for it.
+        self._service = node.create_service(
+            LoadBundle, '~/load_bundle', self._load,
+            callback_group=MutuallyExclusiveCallbackGroup())
         self._announce()
 
     def output(self, health: Health, camera: str = '') -> ActionOutput:
@@ -40,28 +47,51 @@ class ActionModel:
         for output in self._outputs:
             output.reconfigure(self.classifier)
 
-    def _load(self, request: Any, response: Any) -> Any:
-        """Answer `~/load_bundle`."""
+    async def _load(self, request: Any, response: Any) -> Any:
+        """Answer `~/load_bundle`, whatever goes wrong; frames are answered meanwhile."""
+        before = self.classifier, self._node.parameters(ActOptions).bundle
         try:
-            threads = self._node.parameters(ActOptions).act_threads
-            classifier = ActClassifier(request.bundle, threads)
-            with self._node.lock:
-                for output in self._outputs:
-                    output.reconfigure(classifier)
-                self.classifier = classifier
-            self._node.parameters.set_fixed('bundle', request.bundle)
+            classifier = await self._loaded(request.bundle)
+            self._use(classifier, request.bundle)
             self._announce()
-        except (*USER_ERRORS, MemoryError) as error:
-            self.reconfigure()
-            why = printable(error, ERROR_LENGTH) or type(error).__name__
-            response.message = f'{self.classifier.bundle.name} stays in use: {why}'
+        except Exception as error:
+            self._use(*before)
+            reason = printable(
+                error if isinstance(error, USER_ERRORS) else repr(error), ERROR_LENGTH)
+            response.message = f'{self.classifier.bundle.name} stays in use: {reason}'
             for output in self._outputs:
-                output.health.record_error(f'cannot load the bundle: {why}')
-            self._node.get_logger().error(f'cannot load the bundle: {why}')
+                output.health.record_error(f'cannot load the bundle: {reason}')
+            self._node.get_logger().error(f'cannot load the bundle: {reason}')
             return response
         response.success = True
         response.message = f'{classifier.bundle.name} is in use, SHA-256 {classifier.bundle.sha256}'
         return response
+
+    async def _loaded(self, bundle: str) -> ActClassifier:
+        """Return a model that a thread loads."""
+        loaded, executor = Future(), self._node.executor
+        assert executor is not None  # it has called us
+        threads = self._node.parameters(ActOptions).act_threads
+
+        def load() -> None:
+            try:
+                loaded.set_result(ActClassifier(bundle, threads))
+            except Exception as error:
+                loaded.set_exception(error)
+            executor.wake()
+
+        threading.Thread(target=load, daemon=True).start()
+        classifier: ActClassifier = await loaded
+        while self._service not in self._node.services:
+            await Future()  # cleaned up meanwhile: an answer that cannot be sent ends the process
+        return classifier
+
+    def _use(self, classifier: ActClassifier, bundle: str) -> None:
+        with self._node.lock:
+            for output in self._outputs:
+                output.reconfigure(classifier)
+            self.classifier = classifier
+        self._node.parameters.set_fixed('bundle', bundle)
 
     def _announce(self) -> None:
         bundle = self.classifier.bundle

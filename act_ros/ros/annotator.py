@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 
 from act_ros.core.frame import Frame
@@ -64,17 +64,18 @@ class SynchronizedAnnotator:
     It subscribes only while somebody subscribes to the annotated images.
 
     :param is_active: whether the node is at work.
-    :param subscribe: makes the subscriptions besides that to ``actions``, which call `add`.
+    :param subscribe: makes the subscriptions besides that to ``actions``, which call `add`, and
+        returns what ends them.
     """
 
     def __init__(
         self, node: Node, annotator: Annotator, is_active: Callable[[], bool] = lambda: True,
-        subscribe: Callable[[], Sequence[Subscription]] = tuple,
+        subscribe: Callable[[], Sequence[Callable[[], object]]] = tuple,
     ) -> None:
         self._node, self._annotator = node, annotator
         self._is_active, self._subscribe = is_active, subscribe
         self._synchronizer = FrameSynchronizer()
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: list[Callable[[], object]] = []  # what ends them
         self._newest = Frame(-_MAX_AGE)
         self._topic = node.resolve_topic_name('actions')
         # Steady time: where /clock stands still, somebody may begin to look.
@@ -93,8 +94,8 @@ class SynchronizedAnnotator:
 
     def close(self) -> None:
         """Give the subscriptions back."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        for end in self._subscriptions:
+            end()
         self._subscriptions = []
         self._synchronizer = FrameSynchronizer()
 
@@ -103,8 +104,10 @@ class SynchronizedAnnotator:
             self.close()
             return
         if not self._subscriptions:
-            self._subscriptions = [*self._subscribe(), self._node.create_subscription(
-                ActionArray, self._topic, lambda msg: self.add(frame_of_actions(msg)), LEVEL)]
+            actions = self._node.create_subscription(
+                ActionArray, self._topic, lambda msg: self.add(frame_of_actions(msg)), LEVEL)
+            self._subscriptions = [
+                *self._subscribe(), partial(self._node.destroy_subscription, actions)]
         self._synchronizer.needs_actions = self._node.count_publishers(self._topic) > 0
         for frame in self._synchronizer.flush():
             self._draw(frame)

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.event_handler import EventHandler
 from rclpy.node import Node
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
 
 class Gate(MutuallyExclusiveCallbackGroup):
@@ -54,8 +56,10 @@ class Entities:
         """Destroy what was made, and give memory back that nothing uses any more."""
         for entity, destroy in self._made:
             destroy(entity)
-            if isinstance(entity, Subscription):  # the executor still holds it, and so the models
-                entity.callback = lambda _: None
+            # The executor still holds it, and so the models.
+            for held in (entity, *getattr(entity, 'event_handlers', ())):
+                if isinstance(held, Subscription | Timer | EventHandler):
+                    held.callback = lambda *_: None
         self._made = []
         gc.collect()
         # The models are freed, but glibc keeps the memory for itself.

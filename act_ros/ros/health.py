@@ -20,7 +20,8 @@ from act_ros.core.text import ERROR_LENGTH, printable
 
 _MEMORY = 10.0  # seconds that rates and times are taken over
 _ANOTHER_SENDER = 1000  # a gap this wide is none: somebody else sends, or anew
-_SENDERS = 8  # whose numbers are remembered
+MANY_LOST = 0.05
+"""Share of the frames of the last ten seconds that are lost on the way from which on it is told."""
 _ERROR_LIFETIME = 60.0  # seconds for which the last error is reported
 
 
@@ -105,32 +106,37 @@ class Health:
         self._times: dict[str, Recent] = {}
         self._missed: Counter[str] = Counter()
         self._drops = [self._missed]
-        self._numbers: list[int] = []  # the last of each sender
+        self._number: int | None = None
+        self._gaps, self._all_lost, self._lost = 0, 0, Recent()
         self._persons = 0
         self._heights, self._least = Recent(), 0.0
         self._error, self._failed = '', -np.inf
 
     def restart(self) -> None:
         """Note that frames may come from now on: silence counts from here."""
-        self._begin, self._numbers = self._clock(), []
+        self._begin, self._number = self._clock(), None
 
     def include_drops(self, drops: Counter[str]) -> None:
         """Report these counts of frames and persons that were not used, by cause."""
         self._drops.append(drops)
 
     def count_input(self, number: int | None = None) -> None:
-        """Note that a frame came in; gaps in the numbers that its sender gave are frames missed."""
+        """
+        Note that a frame came in; gaps in the numbers that its sender gave are frames missed.
+
+        :param number: None where it is not known, or where several send.
+        """
         self._input.add(self._clock(), 0.0)
-        if number is None:
-            self._numbers = []
-            return
-        # Nobody says whose number it is: that of the sender whose last one is the nearest before.
-        before = max((n for n in self._numbers if 0 < number - n <= _ANOTHER_SENDER), default=None)
-        if before is not None:
-            self._numbers.remove(before)
-            if number - before > 1:
-                self._missed['replaced by a newer one, or lost on the way'] += number - before - 1
-        self._numbers = [*self._numbers, number][-_SENDERS:]
+        if number is not None and self._number is not None:
+            step = number - self._number
+            self._gaps += step - 1 if 0 < step <= _ANOTHER_SENDER else 0
+        self._number = number
+
+    def count_lost(self, count: int) -> float:
+        """Note frames known to be lost on the way; return their share of the last ten seconds'."""
+        self._all_lost += count
+        self._lost.add(self._clock(), count)
+        return self._lost_share
 
     def count_answer(self, age: float, persons: int) -> None:
         """Note an answer, ``age`` seconds after its frame's stamp, and how many it is about."""
@@ -195,7 +201,18 @@ class Health:
         return Report(level, message, values)
 
     def _all_drops(self) -> Counter[str]:
-        return sum(self._drops, Counter())
+        drops = sum(self._drops, Counter())
+        drops['lost on the way'] += self._all_lost
+        drops['replaced by a newer one, or lost on the way'] += self._gaps - self._all_lost
+        return +drops  # those above 0
+
+    @property
+    def _lost_share(self) -> float:
+        now = self._clock()
+        for recent in (self._lost, self._input):
+            recent.forget(now)
+        lost = self._lost.values.sum()
+        return float(lost / max(lost + len(self._input.values), 1))
 
     def _assess(self, now: float, options: HealthOptions) -> tuple[Level, str]:
         silence = now - max(self._input.last, self._begin)
@@ -213,6 +230,8 @@ class Health:
                                 'slow, or stamps of another clock')
         if now - self._failed < _MEMORY:
             return Level.WARN, self._error
+        if (lost := self._lost_share) > MANY_LOST:
+            return Level.WARN, f'{100 * lost:.0f} % of the frames are lost on the way'
         if not np.isfinite(self._ages.last):
             return Level.OK, 'no answer yet'
         heights = self._heights.values

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -20,9 +19,10 @@ from act_ros.core.text import printable
 from act_ros.persons.decoding import decode
 from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
 from act_ros.persons.video import VideoSource
-from act_ros.ros.health import Health
+from act_ros.ros.health import MANY_LOST, Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions, SubscriptionOptions, VideoOptions
+from act_ros.ros.subscription import CameraSubscription
 from act_ros.ros.topics import THROTTLE, DropLog, TopicLog, topic_of
 
 
@@ -67,19 +67,14 @@ def compressed_topic(topic: str) -> str:
     return topic if topic.endswith('/compressed') else f'{topic}/compressed'
 
 
-def image_subscription(
-    node: Node, options: SubscriptionOptions, camera: str = '', depth: int = 1,
-) -> tuple[str, type, QoSProfile]:
-    """
-    Return topic, type and quality of service with which a camera's images are subscribed to.
-
-    Of depth 1, newer images replace each other while one is being worked on.
-    """
-    topic, kind = node.resolve_topic_name(topic_of(camera, 'image')), Image
+def image_source(
+    node: Node, options: SubscriptionOptions, camera: str = '',
+) -> tuple[str, type]:
+    """Return topic and type of a camera's images."""
+    topic = node.resolve_topic_name(topic_of(camera, 'image'))
     if options.transport == 'compressed':
-        topic, kind = compressed_topic(topic), CompressedImage
-    return topic, kind, QoSProfile(
-        depth=depth, reliability=ReliabilityPolicy[options.reliability.upper()])
+        return compressed_topic(topic), CompressedImage
+    return topic, Image
 
 
 def image_to_frame(msg: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -> Frame:
@@ -99,15 +94,24 @@ class ImageInput:
         self._node, self._health, self._on_frame = node, health, on_frame
         self._drops: Counter[str] = Counter()
         self._drop_log = DropLog(node, self._drops, camera)
-        topic, kind, qos = image_subscription(node, node.parameters(ImageOptions), camera)
+        options = node.parameters(ImageOptions)
+        topic, kind = image_source(node, options, camera)
         self._topic_log = TopicLog(node, topic, lambda: node.is_active)
-        node.subscribe(kind, topic, self._receive, qos)
+        self._subscription = CameraSubscription(
+            node, (topic, kind), options, self._receive, subscribe=node.subscribe, lost=self._lost)
         health.source = topic
         health.include_drops(self._drops)
 
+    def _lost(self, count: int) -> None:
+        share = self._health.count_lost(count)
+        if share > MANY_LOST:
+            self._node.get_logger().warning(
+                f'{100 * share:.0f} % of the images on {self._health.source} are lost on the way: '
+                'see doc/operations.md, Cameras and Fast DDS', throttle_duration_sec=60.0)
+
     def _receive(self, msg: Image | CompressedImage, info: Mapping[str, Any]) -> None:
         self._topic_log.reset()
-        self._health.count_input(info.get('publication_sequence_number'))
+        self._health.count_input(self._topic_log.number_of(info))
         try:
             frame = image_to_frame(msg, self._node.parameters(ImageOptions).max_pixels)
         except ValueError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
@@ -19,6 +20,7 @@ from rclpy.subscription import Subscription
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import StampOptions
 from act_ros.core.text import ERROR_LENGTH, printable, printable_traceback
+from act_ros.ros.bond import Bond
 from act_ros.ros.diagnostics import Diagnostics
 from act_ros.ros.entities import Entities, Gate
 from act_ros.ros.health import Health, HealthOptions, Level, Report
@@ -75,6 +77,7 @@ class ManagedNode(LifecycleNode):
         self.lock = threading.RLock()
         self._failure = ''
         self._diagnostics = Diagnostics(self, self._reports)
+        self._bond = Bond(self)
         self._entities = Entities(self)
         change_state = self._service_change_state.callback
 
@@ -114,8 +117,8 @@ class ManagedNode(LifecycleNode):
         return (self.get_clock().now().nanoseconds - stamp) * 1e-9
 
     def subscribe(
-        self, kind: type, topic: str, callback: Callable[..., None], qos: Any,
-        is_raw: bool = False,
+        self, kind: type, topic: str, callback: Callable[..., None], qos: Any, *,
+        is_raw: bool = False, event_callbacks: SubscriptionEventCallbacks | None = None,
     ) -> Subscription:
         """
         Subscribe; only what comes while the node is active reaches the callback.
@@ -124,8 +127,10 @@ class ManagedNode(LifecycleNode):
 
         The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
         """
-        return self.create_subscription(
-            kind, topic, self.guarded(callback), qos, callback_group=self._gate, raw=is_raw)
+        with self._entities.record():  # perhaps made later than all others
+            return self.create_subscription(
+                kind, topic, self.guarded(callback), qos, callback_group=self._gate, raw=is_raw,
+                event_callbacks=event_callbacks)
 
     def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return a callback whose errors that nobody foresaw cost a frame, but not the node."""
@@ -224,12 +229,14 @@ class ManagedNode(LifecycleNode):
         if not self._is_starting:
             self._gate.forget_messages(self)  # they came while the node was inactive
         self._work.start()
+        self._bond.set_active(True)
         for health in self._work.health:
             health.restart()
 
     def _stop(self) -> None:
         if self.is_active:
             self._gate.is_open = False
+            self._bond.set_active(False)
             self._work.stop()
 
     def _release(self) -> None:

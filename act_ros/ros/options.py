@@ -27,9 +27,10 @@ class SubscriptionOptions(Options):
         'raw', "'raw' subscribes to `image`, 'compressed' to `image/compressed`.",
         choices=('raw', 'compressed'), fixed=True)
     reliability: str = option(
-        'best_effort', "'best_effort' takes any camera's images; 'reliable' loses none of a "
-        'publisher that is reliable too, which large raw images need.',
-        choices=('best_effort', 'reliable'), fixed=True)
+        'best_available', "'best_effort' takes any camera's images and loses some, above all of "
+        "large ones; 'reliable' loses none, but hears only a camera that is reliable, too; "
+        "'best_available' is what the camera is.",
+        choices=('best_available', 'best_effort', 'reliable'), fixed=True)
     max_pixels: int = option(
         MAX_PIXELS, 'Larger images are refused, before memory is made ready for what a few forged '
         'bytes claim.', low=1, high=1_000_000_000)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from uuid import uuid4
 
 from act_ros.core.frame import Frame
+from act_ros.core.person import Person
 from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import RateLimit
 from act_ros.msg import KeypointArray
@@ -45,6 +48,7 @@ class PersonOutput:
         health.include_drops(self._skipped)
         self._keypoints = node.create_publisher(
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
+        self._mark = ''
         self.reconfigure()
 
     def reconfigure(self) -> None:
@@ -67,8 +71,20 @@ class PersonOutput:
         self._drop_log.update()
         if persons is None:
             return False
-        frame.persons, frame.layout = persons, self._finder.layout
+        frame.persons, frame.layout = self._marked(persons), self._finder.layout
         return True
+
+    def _marked(self, persons: list[Person]) -> list[Person]:
+        """Return the persons with ids that no other node gives, once another one publishes, too."""
+        topic = self._keypoints.topic_name
+        if not self._mark and self._node.count_publishers(topic) > 1:
+            self._mark = f'_{uuid4().hex[:6]}'
+            self._node.get_logger().warning(
+                f'others publish on {topic}, too: ids end in {self._mark} from now on, lest two '
+                'people share one; give each node a topic of its own')
+        if not self._mark:
+            return persons
+        return [replace(person, id=person.id + self._mark) for person in persons]
 
     def publish(self, frame: Frame) -> None:
         """Publish the keypoints of a frame's persons."""

@@ -17,7 +17,7 @@ from rclpy.time_source import TimeSource
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
-from act_ros.ros.signals import on_signal, watch
+from act_ros.ros.signals import is_told, on_signal, watch
 from act_ros.ros.topics import THROTTLE
 
 RCLError = rclpy_implementation.RCLError
@@ -42,9 +42,11 @@ def run(make_node: Callable[[], Node]) -> None:
             node.destroy_node()
     except ExternalShutdownException:
         pass
-    except USER_ERRORS as error:
-        if isinstance(error, RCLError) and not rclpy.ok():
+    except Exception as error:
+        if is_told() or isinstance(error, RCLError) and not rclpy.ok():
             return  # told to stop in the middle of something, which then could not publish
+        if not isinstance(error, USER_ERRORS):
+            raise
         get_logger('act_ros').fatal(printable(error, 2 * ERROR_LENGTH))
         sys.exit(1)
     finally:

@@ -13,9 +13,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-_SIGNALS = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 _threads: list[threading.Thread] = []
 _stop: Callable[[], object] = partial(os._exit, 0)
+_told = threading.Event()
 
 
 def watch() -> None:
@@ -25,10 +25,11 @@ def watch() -> None:
     The signals are blocked and a thread waits for them. No handler, and so no KeyboardInterrupt,
     breaks in anywhere: not into an import, nor, at a second Ctrl-C, into the end itself.
     """
-    # Whoever started us with nohup wants them ignored.
-    signals = {number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN}
-    if _threads or not signals:
+    if _threads:
         return
+    signals = {signal.SIGINT, signal.SIGTERM}  # also where a shell has them ignored, for `... &`
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        signals.add(signal.SIGHUP)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     _threads.append(threading.Thread(target=_wait, args=(signals,), daemon=True))
     _threads[0].start()
@@ -40,9 +41,15 @@ def on_signal(stop: Callable[[], object]) -> None:
     _stop = stop
 
 
+def is_told() -> bool:
+    """Whether a signal has come."""
+    return _told.is_set()
+
+
 def _wait(signals: set[signal.Signals]) -> None:
     while True:
         signal.sigwait(signals)
+        _told.set()
         _stop()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -80,6 +81,12 @@ class TopicLog:
     def reset(self) -> None:
         """Count the silence from now on: a message came."""
         self._has_message = True
+
+    def number_of(self, info: Mapping[str, Any]) -> int | None:
+        """Return a message's number; None where nobody gave one, or several nodes give theirs."""
+        if self._node.count_publishers(self._topic) != 1:
+            return None
+        return info.get('publication_sequence_number')
 
     def _check(self) -> None:
         is_silent = self._is_listening() and not self._has_message

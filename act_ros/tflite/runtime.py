@@ -34,6 +34,9 @@ _MODULES = {
     'tflite_runtime': ('tflite_runtime.interpreter', 'Interpreter'),
     'tensorflow.lite': ('tensorflow', 'lite.Interpreter'),  # its own module hides the class
 }
+LARGEST = 1 << 28
+"""Bytes of the largest model that is opened: ten times what any model of the package has."""
+
 _IDENTIFIER = b'TFL3'  # bytes 4..8 of every TFLite flatbuffer
 
 
@@ -129,6 +132,8 @@ def _read(path: str | Path) -> bytes:
     path = Path(path)
     sums = path.with_name(CHECKSUMS)
     try:
+        if path.stat().st_size > LARGEST:
+            raise ModelError(f'model {path} is larger than {LARGEST >> 20} MiB')
         content = path.read_bytes()
         listed = sums.read_text(encoding='utf-8').splitlines() if sums.is_file() else []
     except FileNotFoundError as error:

@@ -10,12 +10,12 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from camera import clip
 from diagnostic_msgs.msg import DiagnosticArray
 from robot import frame, walker
 from ros_harness import Bench, bench
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from test_pose_node import clip
 
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.ros.conversions import to_time

@@ -140,19 +140,20 @@ def test_drops_by_cause_and_gaps_in_the_numbers(health: Health, watch: Watch) ->
     assert values['dropped: replaced by a newer one, or lost on the way'] == '2'
 
 
-def test_numbers_of_several_senders_are_told_apart(health: Health) -> None:
-    """What each of them sends in a row is no gap, wherever the numbers of the others are."""
-    for i in range(250):
-        for start in (100, 9000, 9500):
-            health.count_input(start + i)
-    assert 'dropped: replaced by a newer one, or lost on the way' not in told(health).values \
-        or int(told(health).values['dropped: replaced by a newer one, or lost on the way']) <= 500
-    before = health.report(HealthOptions()).values
-    for i in range(250, 500):
-        for start in (100, 9000, 9500):
-            health.count_input(start + i)
-    key = 'dropped: replaced by a newer one, or lost on the way'
-    assert told(health).values.get(key) == before.get(key)
+def test_what_the_middleware_says_is_lost_was_not_replaced(health: Health, watch: Watch) -> None:
+    """And where it is much, that is told."""
+    for number in range(0, 300, 3):
+        watch.now += 0.1
+        health.count_input(number)
+        health.count_answer(0.05, 1)
+        share = health.count_lost(1)
+    assert share == pytest.approx(0.5, abs=0.01)
+    report = told(health)
+    assert report.values['dropped: lost on the way'] == '100'
+    assert report.values['dropped: replaced by a newer one, or lost on the way'] == '98'
+    assert (report.level, report.message) == (Level.WARN, '50 % of the frames are lost on the way')
+    run(health, watch, 20.0)
+    assert told(health).level is Level.OK
 
 
 def test_an_error_is_short_safe_and_expires(health: Health, watch: Watch) -> None:

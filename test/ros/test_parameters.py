@@ -171,6 +171,21 @@ def test_a_bundle_is_swapped_without_losing_anybody(walk: Walk, tmp_path: Path) 
     walk.robot.peer.wait(lambda: tuple(labels[-1].labels) == LABELS, 'the old labels')
 
 
+def test_frames_are_answered_while_a_bundle_is_loaded(walk: Walk) -> None:
+    """A model of a real size takes a second; whoever walks is watched meanwhile."""
+    tiny, = read(walk.robot.peer, 'act_node', 'bundle')
+    client = walk.robot.peer.node.create_client(LoadBundle, '/act_node/load_bundle')
+    walk.robot.peer.wait(client.service_is_ready, 'the service')
+    future, models = client.call_async(LoadBundle.Request(bundle='act_mu')), []
+    while not future.done():
+        walk.go()
+        models.append(walk.robot.heard[-1].model)
+    assert future.result().success
+    assert models.count('tiny') > 3
+    assert walk.load(tiny).success
+    walk.go(40)
+
+
 @pytest.mark.parametrize(('bad', 'reason'), [
     ('no_such_bundle', "no model 'no_such_bundle'"), ('cut.tflite', 'does not belong to'),
     ('lonely.tflite', 'does not exist'), ('', '')])
@@ -192,7 +207,7 @@ def test_a_bad_bundle_leaves_the_old_one_in_use(
 
 def test_pose_parameters_change_at_once(tmp_path: Path) -> None:
     """How sure a person must be, how often is looked, and what is drawn."""
-    from test_pose_node import clip, encoded
+    from camera import clip, encoded
 
     image = clip(12)[-1]
     with bench(tmp_path) as made:

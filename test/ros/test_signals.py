@@ -88,6 +88,19 @@ def test_a_second_signal_while_a_node_ends(tmp_path: Path, tiny_bundle: Path, ho
         assert 'Traceback' not in node.log
 
 
+def test_a_job_of_a_script_ends_at_sigint() -> None:
+    """Though the shell has had it ignored, as it does for what is started with `&`."""
+    process = subprocess.Popen(
+        ['bash', '-c', f"'{sys.executable}' -c \"{PATIENT}\" <&0 & echo $!; wait"],
+        cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout
+    lines = {process.stdout.readline() for _ in range(2)}
+    child, = (int(line) for line in lines - {'ready\n'})
+    os.kill(child, signal.SIGINT)
+    assert process.stdout.read() == ''
+    assert process.wait(20) == 0
+
+
 def test_nohup_is_respected() -> None:
     """A terminal that goes away ends nobody who was started so as to outlive it."""
     process = subprocess.Popen(

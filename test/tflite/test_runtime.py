@@ -148,6 +148,14 @@ def test_overwritten_bytes_never_raise_anything_else(place: int, value: bytes) -
         check_offsets(bytes(content))
 
 
+def test_a_file_without_end_is_not_read(tmp_path: Path) -> None:
+    """As large as the disk, or, with holes, larger."""
+    with (tmp_path / 'huge.tflite').open('wb') as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match='huge.tflite is larger than 256 MiB'):
+        load_interpreter(tmp_path / 'huge.tflite')
+
+
 def test_whole_models_pass() -> None:
     for path in MODEL.parent.glob('*.tflite'):
         check_offsets(path.read_bytes())

@@ -1,0 +1,54 @@
+"""A bond, by which Nav2's lifecycle manager notices that a node has died."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+from uuid import uuid4
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+
+_PERIOD, _TIMEOUT = 0.1, 4.0  # seconds; as Nav2's own servers have them
+
+
+class Bond:
+    """
+    Beats on ``bond`` while the node is active and somebody listens, where bond_msgs is installed.
+
+    The id is the node's name, as the manager expects it. The node does not mind whether the manager
+    is alive: people are watched without it, too.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._is_active = False
+        self._status: Any = None
+        if find_spec('bond_msgs') is None:
+            return
+        self._status = import_module('bond_msgs.msg').Status(
+            id=node.get_name(), heartbeat_period=_PERIOD, heartbeat_timeout=_TIMEOUT)
+        self._node = node
+        self._publisher = node.create_publisher(type(self._status), 'bond', QoSProfile(depth=5))
+        # Steady time: the heart beats on while /clock stands still.
+        node.create_timer(_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def set_active(self, is_active: bool) -> None:
+        """Begin to beat, or tell that it ends, which is no failure."""
+        if self._status is None or self._is_active == is_active:
+            return
+        self._is_active = is_active
+        if is_active:  # each time another bond
+            self._status.instance_id = str(uuid4())
+        self._publish()
+
+    def _beat(self) -> None:
+        if self._is_active:
+            self._publish()
+
+    def _publish(self) -> None:
+        if self._publisher.get_subscription_count():
+            self._status.header.stamp = self._node.get_clock().now().to_msg()
+            self._status.active = self._is_active
+            self._publisher.publish(self._status)
