@@ -247,9 +247,14 @@ class Follower:
         return best if best and overlap(best.box, box) >= _SAME_PLACE else None
 
     def _choose(self, count: int) -> list[_Place]:
-        """Return the places to look at: who waited longest, known people first, refuted last."""
+        """
+        Return the places to look at: who waited longest, known people first, refuted last.
+
+        Somebody known whom a look has missed is due like everybody else.
+        """
         waiting = [p for p in self._places if p.again <= self._find]
-        waiting.sort(key=lambda p: (p.refuted > 0, p.looked, not p.is_known))
+        waiting.sort(key=lambda p: (
+            p.refuted > 0 and not p.is_known, p.looked, not p.is_known))
         return waiting[:count]
 
     def _look(self, stamp: int, image_bgr: np.ndarray, places: list[_Place]) -> None:

@@ -285,3 +285,16 @@ def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> No
     keypoints = body.keypoints.copy()
     keypoints[11, 2] = 0.1
     assert clothes.look(image, person(keypoints)) is None
+
+
+def test_who_was_missed_once_gets_another_look_where_others_fill_the_schedule() -> None:
+    """Three others take every look there is; the fourth is not forgotten for one failed look."""
+    stage = Stage(*grid(4))
+    follower = Follower(StagedNetworks(stage, Schedule(3, 3, 0)), PoseTracker())
+    seen = Counter(name for names in play(follower, range(30)) for name in names)
+    assert len(seen) == 4
+    everybody, stage.people = stage.people, stage.people[1:]
+    play(follower, range(30, 33))
+    stage.people = everybody
+    again = Counter(name for names in play(follower, range(33, 90)) for name in names)
+    assert set(again) == set(seen)
