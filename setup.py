@@ -36,6 +36,7 @@ ROBOT = [
 # ROS 2 Jazzy as wheels, for machines without a ROS.
 ROS = [
     'ros-jazzy-diagnostic-msgs==5.3.6',
+    'ros-jazzy-geometry-msgs==5.3.6',
     'ros-jazzy-rclpy==7.1.6',
     'ros-jazzy-rmw-fastrtps-cpp==8.4.3',
     'ros-jazzy-rosidl-default-runtime==1.6.0',

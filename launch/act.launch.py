@@ -40,6 +40,10 @@ ARGUMENTS = [
         description='Degrees clockwise by which images have to be turned for people to stand '
         'upright.'),
     DeclareLaunchArgument(
+        'depth_topic', default_value='',
+        description='Depth images registered to the images, to measure where people are; with '
+        'several cameras, {camera} stands for the name.'),
+    DeclareLaunchArgument(
         'keypoints_topic', default_value='',
         description='Keypoints to take in place of images: act_node alone.'),
     DeclareLaunchArgument(
@@ -94,7 +98,7 @@ ARGUMENTS = [
         'layout', default_value='', choices=['', 'two_nodes', 'single_process'],
         description='Deprecated: the former name of composition.'),
 ]
-FLAGS = ('autostart', 'loop', 'use_sim_time')
+FLAGS = ('autostart', 'loop', 'place.depth', 'use_sim_time')
 RESPAWN_DELAY = 2.0  # seconds
 
 
@@ -122,34 +126,41 @@ def nodes(context: LaunchContext) -> list[Node]:
     both = {'autostart': value['autostart'], 'rotation': value['rotation']}
     pose = {**both, 'model': value['pose_model'], 'transport': value['transport'],
             'reliability': value['reliability']}
-    act = {**both, 'bundle': value['bundle']}
+    act = {**both, 'bundle': value['bundle'],
+           'place.depth': 'true' if value['depth_topic'] else ''}
     video = {'source': value['video'], 'loop': value['loop']}
     images = ('image', value['image_topic'])
+    camera = _beside(value['image_topic'], value['depth_topic'])
     if value['keypoints_topic'] and value['video']:
         raise ValueError('keypoints_topic and video: give one of them')
 
     if value['keypoints_topic']:
         keypoints = ('keypoints', value['keypoints_topic'])
-        made = [_node('act_node', value, act, [keypoints])]
+        made = [_node('act_node', value, act, [keypoints, *camera])]
     elif value['cameras']:
         return _several_cameras(value, pose | act)
     elif value['composition'] == 'single_process':
         keypoints = ('keypoints', 'pipeline_node/keypoints')
-        made = [_node('pipeline_node', value, pose | act | video, [images],
+        made = [_node('pipeline_node', value, pose | act | video, [images, *camera],
                       ends_all=bool(value['video']))]
     else:
         keypoints = ('keypoints', 'pose_node/keypoints')
-        made = _two_nodes(value, pose, act, video, images, keypoints)
+        made = _two_nodes(value, pose, act, video, keypoints)
     if value['markers'] == 'true':
-        # Where image_transport puts it: beside the image.
-        camera = value['image_topic'].rpartition('/')
-        made.append(_node('markers_node', value, {}, [
-            keypoints, ('camera_info', ''.join(camera[:2]) + 'camera_info')]))
+        made.append(_node('markers_node', value, {}, [keypoints, camera[0]]))
     if value['annotator'] == 'true':
         made.append(_node('annotator_node', value, {
             'transport': value['transport'], 'reliability': value['reliability']},
             [images, keypoints]))
     return made
+
+
+def _beside(images: str, depth: str, name: str = '') -> list[tuple[str, str]]:
+    """Return the remappings of a camera's calibration, and of its depth images if there are any."""
+    # Where image_transport puts it: beside the image.
+    info = f'{"".join(images.rpartition("/")[:2])}camera_info'
+    start = f'{name}/' if name else ''
+    return [(f'{start}camera_info', info), *([(f'{start}depth', depth)] if depth else [])]
 
 
 def _check_video(video: str) -> None:
@@ -174,15 +185,16 @@ def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[
                              'and no digit first')
     topics = {camera: topic.replace('{camera}', camera) for camera in cameras}
     made = [_node('pipeline_node', value, {**parameters, 'cameras': value['cameras']}, [
-        (f'{camera}/image', images) for camera, images in topics.items()])]
+        remapping for camera, images in topics.items() for remapping in (
+            (f'{camera}/image', images),
+            *_beside(images, value['depth_topic'].replace('{camera}', camera), camera))])]
     space = f'/{value["namespace"].strip("/")}'.rstrip('/')
     for camera, images in topics.items():
         beside = {**value, 'namespace': f'{space}/{camera}'}
         images = images if images.startswith('/') else f'{space}/{images}'
         keypoints = ('keypoints', f'{space}/pipeline_node/{camera}/keypoints')
         if value['markers'] == 'true':
-            made.append(_node('markers_node', beside, {}, [
-                keypoints, ('camera_info', f'{images.rpartition("/")[0]}/camera_info')]))
+            made.append(_node('markers_node', beside, {}, [keypoints, *_beside(images, '')]))
         if value['annotator'] == 'true':
             made.append(_node('annotator_node', beside, {'transport': value['transport']}, [
                 keypoints, ('image', images)]))
@@ -191,9 +203,10 @@ def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[
 
 def _two_nodes(
     value: dict[str, str], pose: dict[str, str], act: dict[str, str], video: dict[str, str],
-    images: tuple[str, str], keypoints: tuple[str, str],
+    keypoints: tuple[str, str],
 ) -> list[Node]:
     """Return pose_node, act_node and, if a video is given, its player."""
+    images = ('image', value['image_topic'])
     if not value['video']:
         player = []
     else:
@@ -203,7 +216,8 @@ def _two_nodes(
         player = [_node('video_node', value, video, [images], ends_all=True)]
     return [
         _node('pose_node', value, pose, [images]),
-        _node('act_node', value, act, [keypoints]),
+        _node('act_node', value, act, [
+            keypoints, *_beside(value['image_topic'], value['depth_topic'])]),
         *player,
     ]
 

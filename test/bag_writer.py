@@ -51,6 +51,7 @@ def image(stamp: int, pixels: np.ndarray) -> Any:
 
 def write_bag(
     path: Path, messages: Iterable[tuple[str, int, Any]], storage: str = 'sqlite3',
+    types: Any = TYPES,
 ) -> Path:
     """Write (topic, time of recording in nanoseconds, message) to a bag and return its path."""
     with Writer(path, version=9, storage_plugin=STORAGES[storage]) as writer:
@@ -58,6 +59,6 @@ def write_bag(
         for topic, time, value in messages:
             kind = value.__msgtype__
             if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)
-            writer.write(connections[topic], time, TYPES.serialize_cdr(value, kind))
+                connections[topic] = writer.add_connection(topic, kind, typestore=types)
+            writer.write(connections[topic], time, types.serialize_cdr(value, kind))
     return path

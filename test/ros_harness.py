@@ -167,11 +167,11 @@ class Process:
             'PYTHONPATH': os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]),
         }
         self._log = log
-        module = (['act_ros.demo.behaviour_demo'] if name == 'behaviour_demo'
-                  else ['act_ros.nodes', name])
+        room = 'demo' if name == 'behaviour_demo' else 'nodes'  # as the executables do it
+        code = f'from act_ros.nodes.__main__ import main; main("{room}.{name}")'
         with log.open('wb') as file:
             self.popen = subprocess.Popen(
-                [sys.executable, '-m', *module, '--ros-args', *arguments],
+                [sys.executable, '-c', code, '--ros-args', *arguments],
                 env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=log.parent)
 
     @property

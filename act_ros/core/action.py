@@ -7,6 +7,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from act_ros.core.place import NOWHERE, Place
+
 
 class Status(IntEnum):
     """What is known of a person's action; the values are those of act_ros/msg/Action."""
@@ -23,7 +25,8 @@ class Action:
     What one person does; the content of act_ros/msg/Action.
 
     Stamps in nanoseconds, ``duration`` in seconds; ``probabilities`` (C,) smoothed, empty while
-    BUFFERING; ``attention`` (T,) over the window's frames, or empty.
+    BUFFERING; ``attention`` (T,) over the window's frames, or empty. ``place`` is where the person
+    is or, LOST, was.
     """
 
     person_id: str
@@ -38,3 +41,4 @@ class Action:
     frames: int
     box: np.ndarray
     attention: np.ndarray
+    place: Place = NOWHERE

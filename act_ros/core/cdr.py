@@ -1,5 +1,5 @@
 """
-The reader of serialized keypoints: an act_ros/KeypointArray straight from its bytes.
+The reader of serialized messages: stamps, and an act_ros/KeypointArray straight from its bytes.
 
 DDS and bags carry the same bytes. Read without a Python object for every joint, they cost little;
 `act_ros.core.messages` does the same with a message that a library has decoded.
@@ -20,6 +20,18 @@ _ORDERS = {b'\x00\x00': '>', b'\x00\x01': '<'}
 _JOINT_BYTES = 12
 
 
+def read_stamp(data: bytes) -> int:
+    """
+    Return the stamp, in nanoseconds, of a serialized message that begins with a Header.
+
+    :raises ValueError: the bytes are no message, or too few.
+    """
+    if len(data) < 12:
+        raise ValueError(f'{len(data)} bytes are no message with a header')
+    sec, nanosec = struct.unpack_from(f'{_order(data)}iI', data, 4)
+    return int(sec) * NANOSECONDS + int(nanosec)
+
+
 def read_keypoints(data: bytes) -> Frame:
     """
     Return a serialized act_ros/KeypointArray as a frame; its arrays are views of ``data``.
@@ -29,13 +41,19 @@ def read_keypoints(data: bytes) -> Frame:
 
     :raises ValueError: the bytes are not such a message, or not the whole of one.
     """
-    order = _ORDERS.get(bytes(data[:2]))
-    if order is None:
-        raise ValueError(f'bytes that begin with 0x{bytes(data[:2]).hex()} are no CDR')
+    order = _order(data)
     try:
         return _read(data, order)
     except (struct.error, ValueError) as error:
         raise ValueError(f'{len(data)} bytes are no whole KeypointArray: {error}') from error
+
+
+def _order(data: bytes) -> str:
+    """Return the order of bytes, as `struct` writes it."""
+    order = _ORDERS.get(bytes(data[:2]))
+    if order is None:
+        raise ValueError(f'bytes that begin with 0x{bytes(data[:2]).hex()} are no CDR')
+    return order
 
 
 def _read(data: bytes, order: str) -> Frame:

@@ -13,12 +13,14 @@ import numpy as np
 from act_ros.core.action import Action, Status
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
+from act_ros.core.place import NOWHERE, Place, PlaceKind
 from act_ros.core.stamps import to_nanoseconds
 
 MAX_PERSONS, MAX_KEYPOINTS = 1000, 256
 """What is read of a message at most: persons, and keypoints of one."""
 
 _STATUSES = {int(status): status for status in Status}
+_PLACES = {int(kind): kind for kind in PlaceKind}
 
 
 def frame_of_keypoints(message: Any) -> Frame:
@@ -50,7 +52,18 @@ def _action(message: Any) -> Action:
         probabilities=np.asarray(message.probabilities, np.float32),
         duration=float(message.duration), window_start=to_nanoseconds(message.window_start),
         window_end=to_nanoseconds(message.window_end), frames=message.frames,
-        box=_box(message.box), attention=np.asarray(message.attention, np.float32))
+        box=_box(message.box), attention=np.asarray(message.attention, np.float32),
+        place=_place(message))
+
+
+def _place(message: Any) -> Place:
+    """Return where an act_ros/Action has somebody; nowhere in a message of an older version."""
+    kind = _PLACES.get(getattr(message, 'place', 0), PlaceKind.NOWHERE)
+    if kind is PlaceKind.NOWHERE:
+        return NOWHERE
+    point = message.position
+    return Place(kind, (point.x, point.y, point.z), float(message.bearing),
+                 float(message.distance), float(message.distance_error))
 
 
 def _box(message: Any) -> np.ndarray:

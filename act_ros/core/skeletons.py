@@ -88,6 +88,10 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         'l_wrist', 'r_wrist', 'l_pinky', 'r_pinky', 'l_index', 'r_index', 'l_thumb', 'r_thumb',
         'l_hip', 'r_hip', 'l_knee', 'r_knee', 'l_ankle', 'r_ankle', 'l_heel', 'r_heel',
         'l_big_toe', 'r_big_toe')),
+    Layout('rep155', (  # ROS4HRI
+        'nose', 'neck', 'r_shoulder', 'r_elbow', 'r_wrist', 'l_shoulder', 'l_elbow', 'l_wrist',
+        'r_hip', 'r_knee', 'r_ankle', 'l_hip', 'l_knee', 'l_ankle', 'l_eye', 'r_eye', 'l_ear',
+        'r_ear')),
     Layout('mpose13_openpose', (
         'head', 'r_shoulder', 'r_elbow', 'r_wrist', 'l_shoulder', 'l_elbow', 'l_wrist', 'r_hip',
         'r_knee', 'r_foot', 'l_hip', 'l_knee', 'l_foot')),

@@ -11,7 +11,6 @@ import argparse
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +34,7 @@ from act_ros.core.text import printable
 from act_ros.msg import ActionArray
 from act_ros.persons.models import DEFAULT_MODEL
 from act_ros.persons.video import VideoError, VideoSource
+from act_ros.pictures.terminal import Screen
 from act_ros.pictures.timeline import Timeline, table
 from act_ros.pictures.video import AnnotatedVideo
 from act_ros.ros.fastdds import image_transport_variables
@@ -53,7 +53,7 @@ class Watcher(Node):
     def __init__(self, timeline: Timeline, video: AnnotatedVideo) -> None:
         super().__init__('act_demo')
         self._timeline, self._video = timeline, video
-        self._drawn, self._lines, self._last = 0.0, 0, ''
+        self._screen, self._drawn, self._last = Screen(), 0.0, ''
         self.heard_at = time.monotonic()
         self._greeting = self.create_publisher(Image, 'image', 1)
         self._greeted, self._heard = 0, set[str]()
@@ -93,25 +93,21 @@ class Watcher(Node):
             return
         actions = frame.actions or ()
         self._timeline.add(frame.stamp, actions)
-        if not sys.stdout.isatty():
+        if not self._screen.is_terminal:
             # In a log: a line for every change of somebody's action, not thirty a second.
             state = str([(a.person_id, a.status, a.label) for a in actions])
             if state != self._last:
-                print(f'--- frame {self._timeline.frames}\n{table(actions)}', flush=True)
+                self._screen.show(f'--- frame {self._timeline.frames}\n{table(actions)}')
             self._last = state
         elif self.heard_at - self._drawn > _REDRAW:
             self._drawn = self.heard_at
-            up = f'\x1b[{self._lines}A' if self._lines else ''
-            width, height = shutil.get_terminal_size()
-            text = f'frame {self._timeline.frames}\n{table(actions, width, height - 2)}'
-            print(f'{up}\x1b[J{text}', flush=True)
-            self._lines = text.count('\n') + 1
+            width, height = self._screen.size
+            self._screen.show(
+                f'frame {self._timeline.frames}\n{table(actions, width, height - 1)}')
 
     def _say(self, what: str) -> None:
         """Tell above the table what a robot would do."""
-        up = f'\x1b[{self._lines}A\x1b[J' if self._lines else ''
-        print(f'{up}The robot would {printable(what)}', flush=True)
-        self._lines = 0
+        self._screen.say(f'The robot would {printable(what)}')
 
     def _take_image(self, msg: Image) -> None:
         stamp = to_nanoseconds(msg.header.stamp)

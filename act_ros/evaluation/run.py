@@ -201,6 +201,8 @@ class _Engine:
         self, bag: Bag, kind: str, topic: str, settings: Settings, warnings: list[str],
     ) -> None:
         self.watch, self.drops, self._warnings = Stopwatch(), Counter[str](), warnings
+        self._bag = bag
+        bag.image_size = settings.poses.image_size
         self._finder: PersonFinder | None = None
         self._recognizer: ActionRecognizer | None = None
         self.names: tuple[str, ...]
@@ -246,7 +248,7 @@ class _Engine:
                 raise error
             if not chunk:
                 break
-        for part in (self._finder, self._recognizer):
+        for part in (self._bag, self._finder, self._recognizer):
             self.drops += part.drops if part else Counter()
 
     def _recognize(self, recognizer: ActionRecognizer, chunk: list[Frame]) -> None:

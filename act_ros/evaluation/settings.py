@@ -13,6 +13,7 @@ import yaml
 from act_ros.actions.classifier import ActOptions
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
+from act_ros.core.adapters import PoseInputOptions
 from act_ros.core.options import Options, slips
 from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import StampOptions
@@ -57,6 +58,7 @@ class Settings:
     mount: MountOptions = field(default_factory=MountOptions)
     image_stamps: StampOptions = field(default_factory=StampOptions)
     pose_stamps: StampOptions = field(default_factory=StampOptions)
+    poses: PoseInputOptions = field(default_factory=PoseInputOptions)
     act: ActOptions = field(default_factory=ActOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     decision: DecisionOptions = field(default_factory=DecisionOptions)
@@ -76,7 +78,8 @@ class Settings:
 _SECTIONS: dict[str, dict[str, tuple[str, type[Options]]]] = {
     'pose_node': {'pose': ('', PoseOptions), 'tracker': ('tracker', TrackerOptions),
                   'mount': ('', MountOptions), 'image_stamps': ('', StampOptions)},
-    'act_node': {'act': ('', ActOptions), 'pose_stamps': ('', StampOptions),
+    'act_node': {'poses': ('', PoseInputOptions), 'act': ('', ActOptions),
+                 'pose_stamps': ('', StampOptions),
                  'window': ('window', WindowOptions), 'decision': ('decision', DecisionOptions)},
 }
 

@@ -13,12 +13,12 @@ from act_ros.core.frame import Frame
 from act_ros.persons.decoding import decode
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.images import ImageError
-from act_ros.recordings.bags import ACTIONS, IMAGES, KEYPOINTS, Bag, BagError
+from act_ros.recordings.bags import ACTIONS, IMAGES, POSES, Bag, BagError
 
 LABELS = 'act_ros/msg/ActionLabels'
-KINDS: dict[str, tuple[str, ...]] = {
-    'keypoints': (KEYPOINTS,), 'images': IMAGES, 'actions': (ACTIONS,)}
-"""What can be evaluated, in the order of preference where a bag holds several."""
+KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
+    'keypoints': tuple((name,) for name in POSES), 'images': (IMAGES,), 'actions': ((ACTIONS,),)}
+"""What can be evaluated: types, in the order of preference where a bag holds several."""
 # So many images wait for the keypoints that were found in them.
 _MEMORY = 30
 
@@ -33,13 +33,12 @@ def choose_topic(
     :param kinds: those of `KINDS` that will do, by preference.
     :raises BagError: there is none, or it is not clear which; the message lists what there is.
     """
-    held = {info.type for info in bag.topics.values()}
-    if topic is not None:
-        held = {bag.topics[topic].type} if topic in bag.topics else set()
-    for kind in kinds:
-        if held & set(KINDS[kind]):
-            return kind, bag.find_topic(KINDS[kind], topic)
-    bag.find_topic([name for kind in kinds for name in KINDS[kind]], topic)
+    wanted = [(kind, types) for kind in kinds for types in KINDS[kind]]
+    for kind, types in wanted:
+        held = bag.topics_of(types)
+        if topic in held or topic is None and held:
+            return kind, bag.find_topic(types, topic)
+    bag.find_topic([name for _, types in wanted for name in types], topic)
     raise AssertionError('find_topic has refused what is of no kind')
 
 

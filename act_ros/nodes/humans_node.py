@@ -7,9 +7,6 @@ Subscribes ``keypoints``; publishes ``/humans/bodies/tracked`` and, for each bod
 
 from __future__ import annotations
 
-import re
-from importlib import import_module
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,21 +16,20 @@ from std_msgs.msg import Header
 
 from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
-from act_ros.core.skeletons import joint_sources
+from act_ros.core.skeletons import LAYOUTS, joint_sources
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
 from act_ros.ros.options import HumansOptions
 from act_ros.ros.parameters import Parameters
+from act_ros.ros.poses import BODY_LIFETIME, import_messages, is_topic_part
 from act_ros.ros.run import run
 from act_ros.ros.topics import LATCHED, LEVEL, THROTTLE, TopicLog
 
 OPTIONS = (('', HumansOptions),)
-# By our names; the index of each is a constant of hri_msgs/Skeleton2D.
-JOINTS = tuple('nose neck r_shoulder r_elbow r_wrist l_shoulder l_elbow l_wrist r_hip r_knee '
-               'r_ankle l_hip l_knee l_ankle l_eye r_eye l_ear r_ear'.split())
+# The index of each is a constant of hri_msgs/Skeleton2D.
+JOINTS = LAYOUTS['rep155'].joints
 _SIDES = {'l_': 'LEFT_', 'r_': 'RIGHT_'}
-_KEEP = 3_000_000_000  # nanoseconds the topics of a body outlive it: it may come back
 
 
 class Body(NamedTuple):
@@ -49,7 +45,7 @@ class HumansNode(Node):
 
     def __init__(self) -> None:
         super().__init__('humans_node')
-        self._hri = import_hri_msgs()
+        self._hri = import_messages('hri_msgs', 'humans_node')
         self._root = Parameters(self, OPTIONS)(HumansOptions).root.rstrip('/') + '/bodies'
         self._tracked = self.create_publisher(self._hri.IdsList, f'{self._root}/tracked', LEVEL)
         self._bodies: dict[str, Body] = {}
@@ -61,7 +57,7 @@ class HumansNode(Node):
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
         for person in frame_of_keypoints(msg).persons:
-            if not re.fullmatch(r'[A-Za-z]\w*', person.id, re.ASCII):
+            if not is_topic_part(person.id):
                 self.get_logger().error(
                     f'id {printable(person.id)!r} cannot be part of a topic name: letters, digits '
                     'and _ only',
@@ -95,20 +91,10 @@ class HumansNode(Node):
     def _forget(self, stamp: int) -> None:
         """Take away the topics of those long out of sight, or of a time that jumped."""
         for name, body in list(self._bodies.items()):
-            if abs(stamp - body.seen) > _KEEP:
+            if abs(stamp - body.seen) > BODY_LIFETIME:
                 self.destroy_publisher(body.skeleton)
                 self.destroy_publisher(body.roi)
                 del self._bodies[name]
-
-
-def import_hri_msgs() -> ModuleType:
-    """Return ``hri_msgs.msg``; raises RuntimeError, saying what to install, where it is absent."""
-    try:
-        return import_module('hri_msgs.msg')
-    except ModuleNotFoundError as error:
-        raise RuntimeError(
-            'humans_node needs the package hri_msgs: apt install ros-$ROS_DISTRO-hri-msgs, or '
-            'build it from https://github.com/ros4hri/hri_msgs') from error
 
 
 def skeleton_msg(

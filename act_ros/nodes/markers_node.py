@@ -2,10 +2,13 @@
 markers_node: people and their actions for RViz and Foxglove.
 
 Subscribes ``keypoints``, ``actions`` and ``camera_info``; publishes ``~/markers``: skeletons and
-captions on a plane before the camera, in the frame of the image. Made only while somebody looks.
+captions before the camera, in the frame of the image, as far away as ``actions`` says, or else at a
+distance that is set. Made only while somebody looks.
 """
 
 from __future__ import annotations
+
+from math import nan
 
 import numpy as np
 from builtin_interfaces.msg import Duration
@@ -16,6 +19,8 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from act_ros.core.action import Action
+from act_ros.core.camera import Camera
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.person import Person
@@ -23,7 +28,6 @@ from act_ros.core.skeletons import get_layout
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.pictures.captions import caption, colour_of
-from act_ros.pictures.image_plane import ImagePlane
 from act_ros.ros.options import MarkerOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
@@ -66,35 +70,37 @@ class MarkersNode(Node):
             self.get_logger().error(printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
         frame = frame_of_keypoints(msg)
-        plane, captions = self._plane(frame), self._captions(frame)
+        plane, actions = self._plane(frame), self._newest(frame)
         # Each message says all there is: whoever is not in it is to disappear.
         markers = [Marker(header=msg.header, action=Marker.DELETEALL)]
         for number, person in enumerate(frame.persons):
+            action = actions.get(person.id)
+            z = action.place.position[2] if action else nan
             markers += self._markers(
-                msg.header, number, person, captions.get(person.id, person.id), plane, edges)
+                msg.header, number, person, caption(action) if action else person.id, plane, edges,
+                z if z > 0 else self._settings(MarkerOptions).distance)
         self._publisher.publish(MarkerArray(markers=markers))
 
-    def _plane(self, frame: Frame) -> ImagePlane:
+    def _plane(self, frame: Frame) -> Camera:
         """Return the camera's own plane if its calibration is known, else an assumed one."""
         width, height = frame.size
         scale = width / self._camera.width if self._camera.width else 1.0
-        return ImagePlane.of_matrix(self._camera.k, scale) or ImagePlane.of_view(
+        return Camera.of_matrix(self._camera.k, scale) or Camera.of_view(
             width, height, self._settings(MarkerOptions).field_of_view)
 
-    def _captions(self, frame: Frame) -> dict[str, str]:
+    def _newest(self, frame: Frame) -> dict[str, Action]:
         """Return the newest answers by person, unless they are of another time."""
         newest = frame_of_actions(self._actions)
         if abs(frame.stamp - newest.stamp) > _MAX_AGE:
             return {}
-        return {action.person_id: caption(action) for action in newest.actions or ()}
+        return {action.person_id: action for action in newest.actions or ()}
 
     def _markers(
-        self, header: Header, number: int, person: Person, text: str, plane: ImagePlane,
-        edges: tuple[tuple[int, int], ...],
+        self, header: Header, number: int, person: Person, text: str, plane: Camera,
+        edges: tuple[tuple[int, int], ...], distance: float,
     ) -> list[Marker]:
-        """Return a person's bones, joints and caption."""
+        """Return a person's bones, joints and caption, ``distance`` metres before the camera."""
         options, keypoints = self._settings(MarkerOptions), person.keypoints
-        distance = options.distance
         seen = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= options.min_score)
         points = [Point(x=x, y=y, z=z) if ok else None for (x, y, z), ok in zip(
             plane.points(keypoints[:, :2], distance).tolist(), seen.tolist(), strict=True)]

@@ -2,7 +2,8 @@
 pipeline_node: pose_node and act_node in one process, without images over DDS.
 
 Opens a video file or a camera itself (parameter ``source``), or subscribes ``image``, or the images
-of several cameras (parameter ``cameras``), which take turns at the same networks. Publishes
+of several cameras (parameter ``cameras``), which take turns at the same networks; and
+``camera_info`` and, if asked for, ``depth``, to say where people are. Publishes
 ``~/keypoints``, ``actions``, the latched ``~/labels`` and, on demand, ``~/annotated``.
 """
 
@@ -26,6 +27,7 @@ from act_ros.ros.options import (
     CameraOptions,
     DrawingOptions,
     ImageOptions,
+    PlaceOptions,
     StartOptions,
     VideoOptions,
 )
@@ -36,7 +38,7 @@ OPTIONS = (
     ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', StampOptions),
     ('', ImageOptions), ('', PoseOptions), ('', MountOptions), ('', ActOptions),
     ('tracker', TrackerOptions), ('window', WindowOptions), ('decision', DecisionOptions),
-    ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
+    ('place', PlaceOptions), ('drawing', DrawingOptions), ('diagnostics', HealthOptions))
 
 
 class Camera:

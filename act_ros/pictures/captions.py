@@ -5,6 +5,7 @@ from __future__ import annotations
 from zlib import crc32
 
 from act_ros.core.action import Action, Status
+from act_ros.core.place import Place, PlaceKind
 from act_ros.core.text import printable
 
 # Colour-blind-safe (Okabe and Ito), as BGR.
@@ -53,8 +54,18 @@ def is_light(colour: str) -> bool:
 
 
 def caption(action: Action) -> str:
-    """Return the line written at a person: ``p1 walk 93%``."""
+    """Return the line written at a person: ``p1 walk 93% 2.9 m``."""
     person = printable(action.person_id, _LONGEST)
+    where = distance_of(action.place)
     if action.status is not Status.RECOGNIZED:
-        return f'{person} {_WORDS[action.status]}'
-    return f'{person} {printable(action.label, _LONGEST)} {action.confidence:.0%}'
+        return ' '.join(filter(None, (person, _WORDS[action.status], where)))
+    doing = f'{person} {printable(action.label, _LONGEST)} {action.confidence:.0%}'
+    return f'{doing} {where}' if where else doing
+
+
+def distance_of(place: Place) -> str:
+    """Return a distance in metres, with a ~ where it is estimated; nothing where it is unknown."""
+    if place.kind < PlaceKind.ESTIMATED:
+        return ''
+    return f'{place.distance:.1f} m' if place.kind is PlaceKind.MEASURED else (
+        f'~{place.distance:.1f} m')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
@@ -13,9 +14,10 @@ from unicodedata import east_asian_width
 import numpy as np
 
 from act_ros.core.action import Action, Status
+from act_ros.core.place import Place, PlaceKind
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
-from act_ros.pictures.captions import is_light, label_colour
+from act_ros.pictures.captions import distance_of, is_light, label_colour
 
 _FRAME = 1 / 30  # drawn length in seconds of a part's last frame
 _GAP = 0.5  # seconds; somebody who was not answered for longer was away
@@ -216,14 +218,16 @@ def table(actions: Sequence[Action], width: int = 80, height: int = 24) -> str:
     """
     Return people and their actions as at most ``height`` lines of at most ``width`` columns.
 
-    Columns there is no room for are left out from the right, people from below.
+    Columns there is no room for are left out from the right, people from below. Where they are is
+    told if it is known of anybody.
     """
-    cells = [('person', 'action', 'confidence', 'status', 'held')] + [
+    cells = [('person', 'action', 'confidence', 'status', 'held', 'where')] + [
         (action.person_id, action.label or '-', f'{action.confidence:.0%}', action.status.name,
-         f'{action.duration:.1f} s') for action in actions]
+         f'{action.duration:.1f} s', _where(action.place)) for action in actions]
+    is_placed = any(action.place.kind for action in actions)
     ends = accumulate(size + 1 for _, size, _ in _COLUMNS)
     columns = [column for column, end in zip(_COLUMNS, ends, strict=True)
-               if end - 1 <= width] or _COLUMNS[:1]
+               if end - 1 <= width and (is_placed or column is not _COLUMNS[-1])] or _COLUMNS[:1]
     lines = [' '.join(_cell(row[i], size, right) for i, size, right in columns)[:width].rstrip()
              for row in cells]
     if len(lines) > height:
@@ -232,7 +236,17 @@ def table(actions: Sequence[Action], width: int = 80, height: int = 24) -> str:
 
 
 # Number, width, and whether figures stand to the right.
-_COLUMNS = ((0, 8, False), (1, 13, False), (2, 10, True), (3, 11, False), (4, 8, True))
+_COLUMNS = ((0, 8, False), (1, 13, False), (2, 10, True), (3, 11, False), (4, 8, True),
+            (5, 17, True))
+
+
+def _where(place: Place) -> str:
+    """Return a distance, as far as it is known, and to which side of the camera's axis."""
+    if place.kind is PlaceKind.NOWHERE:
+        return '-'
+    degrees = round(math.degrees(place.bearing))
+    side = 'right' if degrees > 0 else 'left' if degrees else 'ahead'
+    return f'{distance_of(place)} {abs(degrees)}° {side}'.strip()
 
 
 def _cell(text: str, size: int, right: bool) -> str:

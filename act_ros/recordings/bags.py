@@ -11,12 +11,21 @@ Messages are taken by the definition that the bag carries; a bag without one, by
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from act_ros.core.adapters import (
+    DETECTIONS,
+    IDS,
+    SKELETON,
+    BodyFrames,
+    PoseInputOptions,
+    frame_of_detections,
+)
 from act_ros.core.cdr import read_keypoints
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
@@ -27,7 +36,10 @@ from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
 from act_ros.recordings.unpacking import UnpackError, limit_unpacking
 
 KEYPOINTS, ACTIONS = 'act_ros/msg/KeypointArray', 'act_ros/msg/ActionArray'
+POSES = (KEYPOINTS, DETECTIONS, IDS)
+"""Where tracked persons may come from, by preference."""
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
+_SIZED = ('sensor_msgs/msg/CameraInfo', IMAGES[0])  # messages that say how large images are
 _STORAGES = ('.mcap', '.db3')
 
 
@@ -48,8 +60,10 @@ class Bag:
 
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
-    header's stamp was empty, ``unreadable`` the images that could not be decoded. ``stamps`` is
-    that of `StampOptions`; of a recording, messages came in when they were recorded.
+    header's stamp was empty, ``unreadable`` the images that could not be decoded, ``drops`` what of
+    another package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`; of a
+    recording, messages came in when they were recorded. ``image_size`` is what shares of an image
+    are of, where the bag itself does not say.
 
     A file that was never finished or is cut off is read as far as it goes; the error that says so
     comes after its last message.
@@ -64,6 +78,8 @@ class Bag:
         self._files = _find_files(self.path)
         self._stack = ExitStack()
         self.unstamped = self.unreadable = 0
+        self.drops: Counter[str] = Counter()
+        self.image_size = PoseInputOptions().image_size
         self._first_unreadable = ''
         self._damage: Exception | None = None
 
@@ -101,13 +117,18 @@ class Bag:
         """Seconds from the first to the last message."""
         return (self.end - self.start) / NANOSECONDS
 
+    def topics_of(self, types: Sequence[str]) -> list[str]:
+        """Return the topics of one of the types; of ids, that of REP-155's bodies."""
+        return [name for name, info in self.topics.items() if info.type in types
+                and (info.type != IDS or name.endswith('/bodies/tracked'))]
+
     def find_topic(self, types: Sequence[str], topic: str | None = None) -> str:
         """
         Return ``topic`` if the bag has it in one of the types, or without a name the only such.
 
         :raises BagError: none or several; the message lists what there is.
         """
-        candidates = [name for name, info in self.topics.items() if info.type in types]
+        candidates = self.topics_of(types)
         wanted = ' or '.join(types)
         if topic is None:
             if len(candidates) == 1:
@@ -169,16 +190,51 @@ class Bag:
 
     def keypoints(self, topic: str | None = None) -> Iterator[Frame]:
         """
-        Yield every frame of a topic of act_ros/KeypointArray, also those without a person.
+        Yield every frame of a topic of `POSES`, also those without a person.
+
+        It is act_ros/KeypointArray, yolo_msgs/DetectionArray, or the hri_msgs/IdsList of REP-155's
+        bodies, whose skeletons lie beside it.
 
         :raises BagError: as `find_topic` and `messages`.
         """
-        name = self.find_topic((KEYPOINTS,), topic)
+        name = self.find_topic(POSES, topic)
+        if self.topics[name].type == IDS:
+            yield from self._bodies(name)
+            return
         for _, time, frame in self._decoded([name], self._keypoints_decoder):
             yield self._timed(frame, time)
 
+    def _bodies(self, topic: str) -> Iterator[Frame]:
+        """Yield the frames of REP-155's bodies, each timed as the last that came of it."""
+        root = topic.removesuffix('tracked')
+        names = {name: name.removeprefix(root).removesuffix('/skeleton2d')
+                 for name, info in self.topics.items()
+                 if info.type == SKELETON and name.startswith(root)}
+        bodies, time = BodyFrames(self._size(), self.drops), self.start
+        for name, time, message in self.messages([topic, *names]):
+            try:
+                frames = (bodies.add_ids(message) if name == topic
+                          else bodies.add_skeleton(names[name], message))
+            except AttributeError as error:
+                raise self._damaged(error) from error
+            yield from (self._timed(frame, time) for frame in frames)
+        yield from (self._timed(frame, time) for frame in bodies.flush())
+
+    def _size(self) -> tuple[int, int]:
+        """Return width and height of the images in pixels."""
+        with Bag(self.path) as other:  # with a place of its own in the files
+            for topic in (name for kind in _SIZED for name in self.topics_of((kind,))):
+                for _, _, message in other.messages([topic]):
+                    if message.width and message.height:
+                        return int(message.width), int(message.height)
+                    break
+        return self.image_size
+
     def _keypoints_decoder(self, connection: Any) -> Callable[[bytes], Frame]:
         store, ours = self._store_for(connection), project_types()
+        if connection.msgtype == DETECTIONS:
+            return lambda data: frame_of_detections(
+                store.deserialize_cdr(data, DETECTIONS), self.drops)
         if store is ours or store.hash_rihs01(KEYPOINTS) == ours.hash_rihs01(KEYPOINTS):
             return read_keypoints
         # Of another version of this project: as its own definition has it.

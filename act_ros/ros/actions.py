@@ -18,6 +18,7 @@ from act_ros.msg import ActionArray, ActionLabels
 from act_ros.ros.conversions import to_actions
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
+from act_ros.ros.places import PlaceInput
 from act_ros.ros.topics import LATCHED, LEVEL, DropLog, topic_of
 from act_ros.srv import LoadBundle
 
@@ -111,6 +112,7 @@ class ActionOutput:
         self._recognizer = ActionRecognizer(classifier)
         self._drop_log = DropLog(node, self._recognizer.drops, camera)
         health.include_drops(self._recognizer.drops)
+        self.places = PlaceInput(node, health, camera)
         self.reconfigure(classifier)
         self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
 
@@ -137,6 +139,7 @@ class ActionOutput:
         self._drop_log.update()
         if frame.actions is None:
             return False
+        self.places.fill(frame)
         unknown = self._recognizer.unknown
         self.health.facts |= {f'unknown: {cause}': str(unknown[cause]) for cause in CAUSES}
         self._publisher.publish(to_actions(frame, self._recognizer.classifier.bundle.name))

@@ -6,7 +6,8 @@ Behaviour trees on ``actions``: three lines from "somebody waves" to a condition
         greet()
 
 `ActionMonitor` needs nothing but rclpy and reads a level: what the newest message says, never an
-event that could be missed. `IsDoing` and `IsWatching` are the same as py_trees conditions:
+event that could be missed. `IsDoing`, `IsNobody` and `IsWatching` are the same as py_trees
+conditions:
 
     py_trees.composites.Sequence('Greet', memory=False, children=[
         IsDoing(monitor, ('wave1', 'wave2'), confidence=0.7, key='waving'), Greet()])
@@ -30,14 +31,23 @@ py_trees: Any = import_module('py_trees') if find_spec('py_trees') else None
 _Behaviour: Any = py_trees.behaviour.Behaviour if py_trees else object
 _NANOSECONDS = 1e-9
 _LONGEST = 32  # labels of a person that are remembered
+_STEP, _FARTHEST = 0.1, 100.0  # metres that are told apart where people were
 _SLACK = 0.01  # seconds two times of the same event may differ, by rounding
 
 
 class _Answers(NamedTuple):
-    """A message, and by person the labels held without a break: (label, its start in seconds)."""
+    """
+    A message, and what those before it said.
+
+    By person the labels held without a break: (label, its start in seconds). When somebody was in
+    view, the earliest first: (seconds, distance of the nearest in metres), and since when
+    messages have come without a break.
+    """
 
     msg: ActionArray
     held: dict[str, tuple[tuple[str, float], ...]]
+    seen: tuple[tuple[float, float], ...]
+    since: float
 
 
 class ActionMonitor:
@@ -64,13 +74,17 @@ class ActionMonitor:
         node.create_subscription(ActionArray, topic, self._take, QoSProfile(depth=1))
 
     def _take(self, msg: ActionArray) -> None:
-        before = self._newest.held if self._newest else {}
-        stamp = msg.header.stamp.sec + msg.header.stamp.nanosec * _NANOSECONDS
-        # At once, for another thread may be asking.
-        self._newest = _Answers(msg, {
+        stamp = _seconds_of(msg)
+        before = self._newest or _Answers(msg, {}, (), stamp)
+        held = {
             action.person_id: _held(
-                before.get(action.person_id, ()), action.label, stamp - action.duration)
-            for action in msg.actions if action.status == Action.RECOGNIZED})
+                before.held.get(action.person_id, ()), action.label, stamp - action.duration)
+            for action in msg.actions if action.status == Action.RECOGNIZED}
+        if not 0 <= stamp - _seconds_of(before.msg) <= self._max_age:
+            before = _Answers(msg, {}, (), stamp)  # nobody knows who was there meanwhile
+        # At once, for another thread may be asking.
+        self._newest = _Answers(
+            msg, held, _seen(before.seen, stamp, msg.actions), before.since)
 
     @property
     def age(self) -> float:
@@ -100,7 +114,7 @@ class ActionMonitor:
 
     def doing(
         self, labels: str | Collection[str], person: str = '', confidence: float = 0.0,
-        seconds: float = 0.0,
+        seconds: float = 0.0, within: float = math.inf,
     ) -> list[str]:
         """
         Return the ids of those who are seen doing it now; an empty list is false.
@@ -111,6 +125,8 @@ class ActionMonitor:
             above act_node's threshold, which has a hysteresis; a limit of one's own has none.
         :param seconds: how long one or other of the labels must have held without a break, by
             the messages' stamps.
+        :param within: metres from the camera; who is farther, or nobody knows where, does not
+            count.
         """
         wanted = {labels} if isinstance(labels, str) else set(labels)
         newest = self._newest
@@ -121,7 +137,49 @@ class ActionMonitor:
             if action.status == Action.RECOGNIZED and action.label in wanted
             and person in ('', action.person_id) and action.confidence >= confidence
             and action.duration + _earlier(newest.held[action.person_id], wanted) >= seconds
+            and (within == math.inf or _distance(action, math.inf) <= within)
         ]
+
+    @property
+    def nearest(self) -> Action | None:
+        """Who is in view and the nearest, whatever they do; None where no distance is known."""
+        known = [a for a in self.actions if a.status != Action.LOST and a.place >= Action.ESTIMATED]
+        return min(known, key=lambda action: float(action.distance), default=None)
+
+    def is_nobody(self, seconds: float = 0.0, within: float = math.inf) -> bool:
+        """
+        Whether nobody has been in view for some time; False while nobody watches.
+
+        :param seconds: for how long, by the messages' stamps, which must have come all the while.
+        :param within: metres from the camera; who is farther does not count. Whoever may be
+            nearer, since nobody knows the distance, does.
+        """
+        newest = self._newest
+        if newest is None or not self._is_fresh(newest):
+            return False
+        now = _seconds_of(newest.msg)
+        last = next((time for time, near in reversed(newest.seen) if near <= within), -math.inf)
+        return last < now and now - max(last, newest.since) >= seconds - _SLACK
+
+
+def _seconds_of(msg: ActionArray) -> float:
+    return msg.header.stamp.sec + msg.header.stamp.nanosec * _NANOSECONDS
+
+
+def _distance(action: Action, unknown: float) -> float:
+    """Return metres from the camera, or what stands for them where nobody knows."""
+    return float(action.distance) if action.place >= Action.ESTIMATED else unknown
+
+
+def _seen(
+    before: tuple[tuple[float, float], ...], stamp: float, actions: Collection[Action],
+) -> tuple[tuple[float, float], ...]:
+    """Return when somebody was how near, without what something later and nearer makes idle."""
+    near = min((_distance(a, 0.0) for a in actions if a.status != Action.LOST), default=math.inf)
+    if near == math.inf:
+        return before
+    near = min(math.floor(near / _STEP) * _STEP, _FARTHEST)  # so that they do not become too many
+    return (*(entry for entry in before if entry[1] < near), (stamp, near))
 
 
 def _held(
@@ -156,25 +214,47 @@ class IsDoing(_Behaviour):
     def __init__(
         self, monitor: ActionMonitor, labels: str | Collection[str], person: str = '',
         confidence: float = 0.0, seconds: float = 0.0, name: str = '', key: str = '',
+        within: float = math.inf,
     ) -> None:
         """Take a question to ``monitor``, as for `ActionMonitor.doing`."""
         _require_py_trees()
         self._labels = (labels,) if isinstance(labels, str) else tuple(labels)
         super().__init__(name or f'{person or "anybody"}: {" or ".join(self._labels)}')
         self._monitor, self._key = monitor, key
-        self._person, self._confidence, self._seconds = person, confidence, seconds
+        self._person, self._limits = person, (confidence, seconds, within)
         if key:
             self._blackboard = self.attach_blackboard_client()
             self._blackboard.register_key(key, py_trees.common.Access.WRITE)
 
     def update(self) -> Any:
         """Ask anew."""
-        persons = self._monitor.doing(
-            self._labels, self._person, self._confidence, self._seconds)
+        persons = self._monitor.doing(self._labels, self._person, *self._limits)
         if self._key:
             self._blackboard.set(self._key, persons)
         self.feedback_message = ', '.join(persons)
         return py_trees.common.Status.SUCCESS if persons else py_trees.common.Status.FAILURE
+
+
+class IsNobody(_Behaviour):
+    """
+    A py_trees condition: SUCCESS once nobody has been in view, or near, for some time.
+
+    FAILURE while somebody is, and while no answers come: nobody then knows.
+    """
+
+    def __init__(
+        self, monitor: ActionMonitor, seconds: float = 0.0, within: float = math.inf,
+        name: str = 'nobody',
+    ) -> None:
+        """Take a question to ``monitor``, as for `ActionMonitor.is_nobody`."""
+        _require_py_trees()
+        super().__init__(name)
+        self._monitor, self._seconds, self._within = monitor, seconds, within
+
+    def update(self) -> Any:
+        """Ask anew."""
+        is_nobody = self._monitor.is_nobody(self._seconds, self._within)
+        return py_trees.common.Status.SUCCESS if is_nobody else py_trees.common.Status.FAILURE
 
 
 class IsWatching(_Behaviour):

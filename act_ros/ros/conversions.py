@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point
 from std_msgs.msg import Header
 
 from act_ros.core.frame import Frame
@@ -43,7 +44,15 @@ def to_actions(frame: Frame, model: str) -> ActionArray:
         box=_to_box(action.box), window_start=to_time(action.window_start),
         window_end=to_time(action.window_end), frames=action.frames,
         probabilities=action.probabilities.tolist(), attention=action.attention.tolist(),
+        place=int(action.place.kind), position=_to_point(action.place.position),
+        bearing=action.place.bearing, distance=action.place.distance,
+        distance_error=action.place.distance_error,
     ) for action in frame.actions or ()])
+
+
+def _to_point(position: tuple[float, float, float]) -> Point:
+    x, y, z = position
+    return Point(x=x, y=y, z=z)
 
 
 def _to_box(box: np.ndarray) -> BoundingBox:

@@ -106,11 +106,25 @@ class PublishOptions(Options):
 
 
 @dataclass(frozen=True)
+class PlaceOptions(Options):
+    """How people's places are found."""
+
+    depth: bool = option(
+        False, "Subscribe to `depth`, a depth image (16UC1 or 32FC1) registered to the camera's "
+        'images, to measure where people are. Otherwise `camera_info` gives a bearing and an '
+        'estimated distance.', fixed=True)
+    tolerance: float = option(
+        0.05, 'Most seconds between the stamps of keypoints and of a depth image that belongs to '
+        'them.', low=0.0, high=10.0)
+
+
+@dataclass(frozen=True)
 class MarkerOptions(Options):
     """Where markers stand."""
 
     distance: float = option(
-        2.0, 'Metres from the camera to the plane of the markers; their size grows with it.',
+        2.0, 'Metres from the camera to the markers of people whose place is not known; their '
+        'size grows with it.',
         low=0.1, high=100.0)
     field_of_view: float = option(
         60.0, 'Horizontal field of view of the camera in degrees, while `camera_info` is not '

@@ -7,8 +7,8 @@ import pytest
 
 from act_ros.core.skeletons import LAYOUTS, get_layout, joint_sources
 
-SIZES = {'coco17': 17, 'body25': 25, 'coco18': 18, 'h36m17': 17, 'halpe26': 26, 'blazepose33': 33,
-         'mpose13_openpose': 13, 'mpose13_coco': 13}
+SIZES = {'coco17': 17, 'body25': 25, 'coco18': 18, 'rep155': 18, 'h36m17': 17, 'halpe26': 26,
+         'blazepose33': 33, 'mpose13_openpose': 13, 'mpose13_coco': 13}
 
 
 def test_the_layouts_have_their_published_sizes() -> None:

@@ -22,10 +22,10 @@ from ros_harness import ROOT, Peer, Process, bench
 from sensor_msgs.msg import CameraInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
+from act_ros.core.camera import Camera
 from act_ros.core.person import Person
 from act_ros.core.skeletons import get_layout
 from act_ros.msg import Action, ActionArray, KeypointArray
-from act_ros.pictures.image_plane import ImagePlane
 
 
 class Viewer:
@@ -144,13 +144,13 @@ def test_what_is_not_seen_is_not_shown(viewer: Viewer) -> None:
 
 def test_image_plane() -> None:
     """The image's edges lie at the field of view's, and no calibration is said to be none."""
-    plane = ImagePlane.of_view(640, 480, 90.0)
+    plane = Camera.of_view(640, 480, 90.0)
     corners = plane.points(np.array([[0, 0], [320, 240], [640, 480]]), 2.0)
     assert np.allclose(corners, np.array([[-2, -1.5, 2], [0, 0, 2], [2, 1.5, 2]]))
-    assert ImagePlane.of_matrix(np.zeros(9)) is None
-    assert ImagePlane.of_matrix(np.array([500, 0, 320, 0, 510, 240, 0, 0, 1]), 0.5) == ImagePlane(
+    assert Camera.of_matrix(np.zeros(9)) is None
+    assert Camera.of_matrix(np.array([500, 0, 320, 0, 510, 240, 0, 0, 1]), 0.5) == Camera(
         250, 255, 160, 120)
-    assert np.isfinite(ImagePlane.of_view(0, 0, 60.0).points(np.ones((3, 2)), 1.0)).all()
+    assert np.isfinite(Camera.of_view(0, 0, 60.0).points(np.ones((3, 2)), 1.0)).all()
 
 
 def topics_of(tree: Any) -> set[str]:

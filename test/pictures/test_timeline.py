@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,9 @@ import numpy as np
 import pytest
 
 from act_ros.core.action import Action, Status
+from act_ros.core.place import Place, PlaceKind
 from act_ros.pictures.captions import label_colour
+from act_ros.pictures.terminal import Screen
 from act_ros.pictures.timeline import Timeline, table
 
 SECOND = 1_000_000_000
@@ -126,6 +129,38 @@ def test_a_table_fits_the_terminal(width: int, height: int) -> None:
     assert all(columns_of(line) <= width and line.isprintable() for line in lines)
     if height < 26 and width >= 11:
         assert lines[-1] == f'and {26 - height + 1} more'
+
+
+def test_a_table_says_where_people_are() -> None:
+    """Only where something is known, and only where there is room."""
+    nearby, beside = answer('p2'), answer('p3')
+    nearby.place = Place(PlaceKind.ESTIMATED, (0.0, 0.0, 2.9), 0.0, 2.9, 0.3)
+    beside.place = Place(PlaceKind.BEARING, bearing=-0.4)
+    lines = table([answer(), nearby, beside]).splitlines()
+    assert [line[54:].strip() for line in lines] == ['where', '-', '~2.9 m 0° ahead', '23° left']
+    assert 'where' not in table([nearby], 60) and 'where' not in table([answer()])
+
+
+class Terminal(io.StringIO):
+    """A file that says it is one."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return True
+
+
+def test_a_screen_shows_in_place_and_a_log_one_after_another() -> None:
+    """Nothing is written twice; what is said above stays."""
+    terminal, log = Terminal(), io.StringIO()
+    for screen in Screen(terminal), Screen(log):
+        screen.show('a\nb')
+        screen.show('a\nb')
+        screen.show('c')
+        screen.say('hello')
+        screen.show('c')
+    assert log.getvalue() == 'a\nb\nc\nhello\nc\n'
+    assert terminal.getvalue() == (
+        '\x1b[Ja\nb\n\x1b[2A\x1b[Jc\n\x1b[1A\x1b[Jhello\n\x1b[Jc\n')
 
 
 def test_a_table_says_who_does_what() -> None:

@@ -28,8 +28,9 @@ CLOCK = {'use_sim_time': True}
 KEYPOINTS = {'keypoints': 'pose_node/keypoints'}  # as the launch file has it
 STARTS: list[tuple[str, dict[str, Any]]] = [
     ('pose_node', {}), ('pose_node', {'transport': 'compressed', **CLOCK}),
-    ('act_node', {}), ('act_node', CLOCK),
-    ('pipeline_node', {}), ('pipeline_node', {'transport': 'compressed', **CLOCK}),
+    ('act_node', {}), ('act_node', {'place.depth': True, **CLOCK}),
+    ('pipeline_node', {'place.depth': True}),
+    ('pipeline_node', {'transport': 'compressed', **CLOCK}),
     ('video_node', {'source': str(CLIP)}),
     ('video_node', {'source': str(CLIP), 'transport': 'compressed', 'pace': 'consumed', **CLOCK}),
     ('annotator_node', {}), ('annotator_node', {'transport': 'compressed', **CLOCK}),

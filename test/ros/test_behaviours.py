@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from builtin_interfaces.msg import Time
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.time import Time as RclpyTime
 from robot import FRAME, START, Robot, frame, walker
 from ros_harness import ROOT, START_LIMIT, bench
 from rosgraph_msgs.msg import Clock
@@ -28,7 +30,7 @@ from synthetic import bundle_of, tiny_model
 from act_ros.actions.bundle import save_bundle
 from act_ros.core.person import Person
 from act_ros.msg import Action, ActionArray
-from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsWatching
+from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsNobody, IsWatching
 from act_ros.ros.conversions import to_time
 
 SECOND = 1_000_000_000
@@ -119,7 +121,8 @@ def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
         answer = scene.show(i, [])
     assert [(a.status, a.label) for a in answer.actions] == [
         (Action.LOST, 'wave1'), (Action.LOST, 'wave1')]
-    assert monitor.is_fresh and monitor.actions == list(answer.actions)
+    # By their text, for no NaN equals another.
+    assert monitor.is_fresh and repr(monitor.actions) == repr(list(answer.actions))
     assert monitor.doing(LABELS) == []
 
 
@@ -138,6 +141,94 @@ def test_no_stamp_raises(stamp: Time) -> None:
         assert not monitor.is_fresh and monitor.doing('run') == [] and abs(monitor.age) > 1e8
     finally:
         rclpy.shutdown(context=context)
+
+
+class Alone:
+    """A monitor that is told answers directly, in a node without peers."""
+
+    def __init__(self) -> None:
+        self.context = Context()
+        rclpy.init(context=self.context, domain_id=100)
+        self.node = Node('robot', context=self.context)
+        self.node.set_parameters([Parameter('use_sim_time', value=True)])
+        self.monitor = ActionMonitor(self.node)
+        (self._subscription,) = (
+            s for s in self.node.subscriptions if s.topic_name == '/actions')
+
+    def tell(self, seconds: float, **distances: float) -> None:
+        """Let who is how far away be told at a time, which is now; NaN: nobody knows how far."""
+        stamp = to_time(START + round(seconds * SECOND))
+        clock: Any = self.node.get_clock()
+        clock.set_ros_time_override(RclpyTime.from_msg(stamp))  # as /clock would
+        self._subscription.callback(ActionArray(header=Header(stamp=stamp), actions=[
+            Action(person_id=id, label='run', status=Action.RECOGNIZED, distance=distance,
+                   place=Action.BEARING if math.isnan(distance) else Action.ESTIMATED)
+            for id, distance in distances.items()]))
+
+
+@pytest.fixture
+def alone() -> Iterator[Alone]:
+    """Yield a monitor."""
+    made = Alone()
+    yield made
+    rclpy.shutdown(context=made.context)
+
+
+def test_who_is_near(alone: Alone) -> None:
+    """Whom nobody knows to be near is not near; and not the nearest."""
+    monitor = alone.monitor
+    assert monitor.nearest is None
+    alone.tell(0.0, p1=4.0, p2=2.5, p3=math.nan)
+    assert monitor.nearest is not None and monitor.nearest.person_id == 'p2'
+    assert monitor.doing('run') == ['p1', 'p2', 'p3']
+    assert monitor.doing('run', within=4.0) == ['p1', 'p2']
+    assert monitor.doing('run', within=3.0) == ['p2'] and monitor.doing('run', within=2.0) == []
+    alone.tell(0.1, p3=math.nan)
+    assert monitor.nearest is None
+
+
+def test_nobody_for_some_time(alone: Alone) -> None:
+    """By the stamps, near or at all; who may be near is; and nobody looking is not nobody there."""
+    monitor = alone.monitor
+    assert not monitor.is_nobody()
+    alone.tell(0.0)
+    assert monitor.is_nobody() and not monitor.is_nobody(0.5)  # as if there had been somebody
+    for i in range(1, 61):  # walks away, then is gone
+        alone.tell(i / 10, **({'p1': 1.05 + i / 10} if i <= 30 else {}))
+        assert monitor.is_nobody() == (i > 30)
+        assert monitor.is_nobody(within=2.05) == (i > 10)
+    assert monitor.is_nobody(3.0) and not monitor.is_nobody(3.1)
+    assert monitor.is_nobody(5.0, within=2.05) and not monitor.is_nobody(5.1, within=2.05)
+    assert monitor.is_nobody(6.0, within=0.5) and not monitor.is_nobody(6.1, within=0.5)
+    alone.tell(6.1, p2=math.nan)
+    assert not monitor.is_nobody(within=0.5)
+    alone.tell(6.2)
+    alone.tell(9.0)  # a gap, in which anybody may have been there
+    assert monitor.is_nobody() and not monitor.is_nobody(0.1)
+    alone.tell(3.0)  # a bag that loops
+    assert monitor.is_nobody() and not monitor.is_nobody(0.1)
+
+
+def test_conditions_of_place_and_absence(alone: Alone) -> None:
+    """As the monitor answers."""
+    pytest.importorskip('py_trees')
+    near = IsDoing(alone.monitor, 'run', within=3.0)
+    nobody, gone = IsNobody(alone.monitor, 1.0), IsNobody(alone.monitor, within=3.0)
+
+    def tick() -> str:
+        for condition in (near, nobody, gone):
+            condition.tick_once()
+        return ' '.join(condition.status.name[0] for condition in (near, nobody, gone))
+
+    assert tick() == 'F F F'
+    alone.tell(0.0, p1=2.0)
+    assert tick() == 'S F F' and near.feedback_message == 'p1'
+    alone.tell(0.5, p1=4.0)
+    assert tick() == 'F F S'
+    alone.tell(1.0)
+    assert tick() == 'F F S'
+    alone.tell(1.5)
+    assert tick() == 'F S S'
 
 
 def test_the_example_tree_stops_helps_and_greets(scene: Scene) -> None:
@@ -216,6 +307,7 @@ def test_without_py_trees_the_monitor_works_and_conditions_say_what_is_missing()
         'rclpy.init(); monitor = behaviours.ActionMonitor(Node("robot"))\n'
         'assert monitor.doing("run") == []\n'
         'for kind in (lambda: behaviours.IsDoing(monitor, "run"),\n'
+        '             lambda: behaviours.IsNobody(monitor),\n'
         '             lambda: behaviours.IsWatching(monitor)):\n'
         '    try: kind()\n'
         '    except ModuleNotFoundError as error: print(error)\n'
@@ -223,4 +315,4 @@ def test_without_py_trees_the_monitor_works_and_conditions_say_what_is_missing()
     result = subprocess.run([sys.executable, '-c', code], cwd=ROOT, text=True,
                             capture_output=True)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count('pip install py_trees') == 2
+    assert result.stdout.count('pip install py_trees') == 3

@@ -1,0 +1,186 @@
+"""
+Where people are: a bearing from a calibrated camera, a position with depth, or an estimate of it.
+
+All in the camera's optical frame (REP-103: x right, y down, z forward), metres and radians.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from act_ros.core.camera import Camera
+from act_ros.core.person import SEEN_SCORE, Person
+from act_ros.core.skeletons import get_layout
+from act_ros.core.text import printable
+
+
+class PlaceKind(IntEnum):
+    """What is known of a place; the values are those of act_ros/msg/Action."""
+
+    NOWHERE = 0
+    BEARING = 1
+    ESTIMATED = 2
+    MEASURED = 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    Where somebody is; what is not known is NaN.
+
+    ``position`` x, y, z of the torso in metres, ``bearing`` in radians, positive to the right,
+    ``distance`` from the camera in metres and its standard deviation ``distance_error``.
+    """
+
+    kind: PlaceKind = PlaceKind.NOWHERE
+    position: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    bearing: float = math.nan
+    distance: float = math.nan
+    distance_error: float = math.nan
+
+
+NOWHERE = Place()
+
+# Lengths between joints of adults in metres, and how much they differ among people, as a share: for
+# a stature of 1.68 m, with the segment ratios of Drillis and Contini.
+_LENGTHS = (
+    ('head', 'l_foot', 1.49, 0.08), ('head', 'r_foot', 1.49, 0.08),
+    ('l_hip', 'l_foot', 0.83, 0.10), ('r_hip', 'r_foot', 0.83, 0.10),
+    ('l_shoulder', 'l_hip', 0.48, 0.12), ('r_shoulder', 'r_hip', 0.48, 0.12),
+    ('l_shoulder', 'r_shoulder', 0.36, 0.15),
+)
+_TORSO = ('l_shoulder', 'r_shoulder', 'l_hip', 'r_hip')
+_PIXELS = 3.0  # by how much the ends of a segment are wrong together
+_ACROSS = np.linspace(0.15, 0.85, 7)  # where a torso is probed: its edges may be the wall behind
+_LEAST_PROBES = 5  # with a depth
+_FARTHEST = 100.0  # metres that a depth image is believed
+_METRES = {'16UC1': ('u2', 1e-3), '32FC1': ('f4', 1.0)}
+
+
+class DepthError(ValueError):
+    """A depth image that cannot be used; the message says why."""
+
+
+def depth_pixels(message: Any) -> tuple[np.ndarray, float]:
+    """
+    Return a depth image (REP-118), a sensor_msgs/Image of whatever library, without a copy.
+
+    :returns: an array (H, W) of 16UC1 or 32FC1, and the metres of one of its units.
+    :raises DepthError: another encoding, or a size that does not fit the data.
+    """
+    if message.encoding not in _METRES:
+        raise DepthError(f'depth image of encoding {printable(message.encoding)!r}; known: '
+                         f'{", ".join(_METRES)}')
+    code, unit = _METRES[message.encoding]
+    kind = np.dtype(f'{">" if message.is_bigendian else "<"}{code}')
+    height, width, step = message.height, message.width, message.step
+    data = memoryview(message.data).cast('B')
+    if not (width and height and step >= width * kind.itemsize and len(data) >= height * step):
+        raise DepthError(f'depth image of {width}x{height} pixels with {len(data)} bytes')
+    return np.ndarray((height, width), kind, data, strides=(step, kind.itemsize)), unit
+
+
+def locate(
+    person: Person, layout: str, camera: Camera, size: tuple[int, int],
+    depth: tuple[np.ndarray, float] | None = None, min_score: float = SEEN_SCORE,
+) -> Place:
+    """
+    Return where a person is.
+
+    The depth is the median over the torso, where it has any. Without it, the distance follows from
+    how tall the body appears: of several lengths the one that tells the nearest, for whoever bends
+    or turns away seems shorter, and never longer.
+
+    :param size: width and height of the image that the keypoints are of, pixels.
+    :param depth: of `depth_pixels`, registered to the image; it may be larger or smaller.
+    :param min_score: keypoints of a lower score count as not seen.
+    """
+    joints = _joints(person, layout, min_score)
+    torso = [joints[name] for name in _TORSO if name in joints] or list(joints.values())
+    if not torso and np.isfinite(person.box).all():
+        torso = [person.box.reshape(2, 2).mean(axis=0)]
+    if not torso:
+        return NOWHERE
+    x, y = camera.rays(np.mean(torso, axis=0)).tolist()
+    kind, found = PlaceKind.MEASURED, _measure(joints, size, depth) if depth else None
+    if found is None:
+        kind, found = PlaceKind.ESTIMATED, _estimate(joints, camera)
+    bearing = math.atan2(x, 1.0)
+    if found is None:
+        return Place(PlaceKind.BEARING, bearing=bearing)
+    z, error = found
+    distance = z * math.hypot(x, y, 1.0)
+    return Place(kind, (x * z, y * z, z), bearing, distance, distance * error)
+
+
+@cache
+def _indices(layout: str) -> dict[str, list[int]]:
+    """Return which joints of a layout make up each one that is of use here."""
+    have = get_layout(layout).joints
+    parts = {'head': ('nose', 'l_eye', 'r_eye', 'l_ear', 'r_ear', 'head'),
+             **{name: (name,) for name in _TORSO},
+             'l_foot': ('l_ankle', 'l_foot'), 'r_foot': ('r_ankle', 'r_foot')}
+    return {name: [have.index(joint) for joint in joints if joint in have]
+            for name, joints in parts.items()}
+
+
+def _joints(person: Person, layout: str, min_score: float) -> dict[str, np.ndarray]:
+    """Return the pixels (2,) of those joints that are seen."""
+    keypoints = person.keypoints
+    seen = (keypoints[:, 2] >= min_score) & np.isfinite(keypoints).all(axis=1)
+    joints = {}
+    for name, indices in _indices(layout).items():
+        at = [i for i in indices if i < len(seen) and seen[i]]
+        if at:
+            joints[name] = keypoints[at, :2].mean(axis=0)
+    return joints
+
+
+def _measure(
+    joints: dict[str, np.ndarray], size: tuple[int, int], depth: tuple[np.ndarray, float],
+) -> tuple[float, float] | None:
+    """Return z in metres, and its standard deviation as a share of it; None without a depth."""
+    pixels, unit = depth
+    height, width = pixels.shape
+    probes = _probes(joints)
+    if not len(probes) or not all(size):
+        return None
+    at = np.floor(probes * (width / size[0], height / size[1])).astype(int)
+    at = at[((at >= 0) & (at < (width, height))).all(axis=1)]
+    values = pixels[at[:, 1], at[:, 0]].astype(float) * unit
+    values = values[(values > 0) & (values < _FARTHEST)]  # False for NaN
+    if len(values) < _LEAST_PROBES:
+        return None
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return float(middle), max(float((high - low) / 1.35 / middle), 0.01)
+
+
+def _probes(joints: dict[str, np.ndarray]) -> np.ndarray:
+    """Return pixels (n, 2) that lie on the body: in the torso, or between what is seen of it."""
+    corners = [joints[name] for name in _TORSO if name in joints]
+    if len(corners) == len(_TORSO):
+        left, right, low_left, low_right = corners
+        u, v = (a.reshape(-1, 1) for a in np.meshgrid(_ACROSS, _ACROSS))
+        return (1 - v) * ((1 - u) * left + u * right) + v * ((1 - u) * low_left + u * low_right)
+    corners += [joints['head']] if 'head' in joints else []
+    share = _ACROSS[:, None]
+    lines = [(1 - share) * a + share * b for i, a in enumerate(corners) for b in corners[:i]]
+    return np.concatenate(lines) if lines else np.zeros((0, 2))
+
+
+def _estimate(joints: dict[str, np.ndarray], camera: Camera) -> tuple[float, float] | None:
+    """Return z in metres, and its standard deviation as a share; None where no length is seen."""
+    found = []
+    for first, second, length, spread in _LENGTHS:
+        if first in joints and second in joints:
+            pixels = math.dist(joints[first], joints[second])
+            apparent = math.dist(camera.rays(joints[first]), camera.rays(joints[second]))
+            if pixels > 2 * _PIXELS:
+                found.append((length / apparent, math.hypot(spread, _PIXELS / pixels)))
+    return min(found, default=None)

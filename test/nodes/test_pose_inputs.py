@@ -1,0 +1,150 @@
+"""act_node on the poses of other packages, whose messages are generated for it, over real DDS."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('ament_package')
+
+import foreign
+from robot import FRAME, START, frame, walker
+from ros_harness import Bench, Peer, bench
+
+from act_ros.core.person import Person
+from act_ros.msg import Action, ActionArray, KeypointArray
+
+SIZE = (640, 480)
+HAS_YOLO = find_spec('yolo_msgs') is not None
+
+
+@pytest.fixture(scope='module')
+def packages(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Build the messages once for a checkout; return what processes need to find them."""
+    key = hashlib.sha256(repr((foreign.PACKAGES, foreign.CMAKE, sys.executable)).encode())
+    folder = request.config.cache.mkdir('foreign') / key.hexdigest()[:16]
+    prefix = folder / 'install'
+    if not (folder / 'whole').exists():
+        foreign.build(folder)
+        (folder / 'whole').touch()
+    (site,) = prefix.glob('lib/python*/site-packages')
+    return {'PYTHONPATH': str(site), 'LD_LIBRARY_PATH': str(prefix / 'lib'),
+            'AMENT_PREFIX_PATH': str(prefix)}
+
+
+@pytest.fixture
+def variables(packages: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Let this process know the messages, too."""
+    for name, value in packages.items():
+        monkeypatch.setenv(name, value, prepend=os.pathsep)
+    monkeypatch.syspath_prepend(packages['PYTHONPATH'])
+    for library in Path(packages['LD_LIBRARY_PATH']).glob('*.so'):
+        ctypes.CDLL(str(library))  # a process that runs already looks nowhere else
+    return {name: os.environ[name] for name in packages}
+
+
+def make(name: str, **fields: Any) -> Any:
+    """Return a message of rclpy's."""
+    package, _, kind = name.split('/')
+    return getattr(import_module(f'{package}.msg'), kind)(**fields)
+
+
+class Yolo:
+    """Publishes as yolo_ros's tracking_node does."""
+
+    parameters = {'input': 'yolo'}
+    remappings = {'keypoints': '/yolo/tracking'}
+
+    def __init__(self, peer: Peer) -> None:
+        self._publisher = peer.publisher(
+            import_module('yolo_msgs.msg').DetectionArray, '/yolo/tracking', 10)
+
+    def show(self, header: Any, persons: list[Person]) -> None:
+        """Publish a frame."""
+        self._publisher.publish(foreign.detections(make, header, persons))
+
+
+class Hri:
+    """Publishes as hri_body_detect does: who is tracked first, then a skeleton each."""
+
+    parameters = {'input': 'rep155'}
+    remappings = {'/humans/bodies/tracked': '/robot/humans/bodies/tracked'}
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer, self._messages = peer, import_module('hri_msgs.msg')
+        self._ids = peer.publisher(
+            self._messages.IdsList, '/robot/humans/bodies/tracked', 10)
+        self._skeletons: dict[str, Any] = {}
+
+    def show(self, header: Any, persons: list[Person]) -> None:
+        """Publish a frame."""
+        self._ids.publish(self._messages.IdsList(header=header, ids=[p.id for p in persons]))
+        for person in persons:
+            if person.id not in self._skeletons:
+                self._skeletons[person.id] = self._peer.publisher(
+                    self._messages.Skeleton2D, f'/robot/humans/bodies/{person.id}/skeleton2d', 1)
+            self._skeletons[person.id].publish(foreign.skeleton(make, header, person, SIZE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('source', [Yolo, Hri])
+def test_actions_of_foreign_poses(
+    tmp_path: Path, tiny_bundle: Path, variables: dict[str, str], source: type[Yolo | Hri],
+) -> None:
+    """An answer for every frame, also an empty one, under the ids of the other package."""
+    names = ('7', '12') if source is Yolo else ('abc', 'xyz')
+    with bench(tmp_path) as made:
+        peer = made.peer
+        node = made.start('act_node', {'bundle': str(tiny_bundle), **source.parameters},
+                          source.remappings, variables=variables)
+        heard: list[ActionArray] = peer.listen(ActionArray, '/actions')
+        passed_on: list[KeypointArray] = peer.listen(KeypointArray, '/act_node/keypoints')
+        peer.wait_for_publisher('/act_node/keypoints')
+        theirs = source(peer)
+        greet(made, theirs, heard)
+        for i in range(75):
+            persons = [walker(i, names[0]), walker(i, names[1], 'wave', 120.0)] if i < 60 else []
+            msg = frame(i, persons)
+            theirs.show(msg.header, persons)
+            peer.wait(lambda: any(m.header == msg.header for m in heard), 'actions')  # noqa: B023
+        by_stamp = {m.header.stamp.sec * 10**9 + m.header.stamp.nanosec: m for m in heard}
+        at_58 = by_stamp[START + 58 * FRAME]
+        assert {a.person_id: (a.status, a.label) for a in at_58.actions} == {
+            names[0]: (Action.RECOGNIZED, 'walk'), names[1]: (Action.RECOGNIZED, 'wave')}
+        assert at_58.header.frame_id == 'eye'
+        assert {m.layout for m in passed_on} == {'coco17' if source is Yolo else 'rep155'}
+        assert len(heard) == 75 and len(passed_on) >= 75
+        assert node.stop() == 0 and 'Traceback' not in node.log, node.log
+
+
+def greet(made: Bench, theirs: Yolo | Hri, heard: list[ActionArray]) -> None:
+    """Show the robot empty frames of long ago until it answers."""
+    sent: list[Any] = []
+
+    def show() -> None:
+        msg = frame(len(sent), [], start=FRAME)
+        sent.append(msg.header)
+        theirs.show(msg.header, [])
+
+    made.peer.insist(show, lambda: bool(heard), 'an answer')
+    made.peer.wait(lambda: any(m.header == sent[-1] for m in heard), 'the last answer')
+    heard.clear()
+
+
+@pytest.mark.skipif(HAS_YOLO, reason='yolo_msgs is installed')
+def test_what_is_not_installed_is_named(tmp_path: Path, tiny_bundle: Path) -> None:
+    """One clear line and exit status 1, where the messages of an input are absent."""
+    with bench(tmp_path) as made:
+        node = made.start('act_node', {'bundle': str(tiny_bundle), 'input': 'yolo'})
+        assert node.wait() == 1
+        assert 'input yolo needs the package yolo_msgs' in node.log
+        assert 'Traceback' not in node.log

@@ -1,0 +1,122 @@
+"""Bags with the poses of other packages, read by the definitions they carry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rosbags')
+
+from bag_writer import header, keypoint_array, message, write_bag
+from foreign import bag_types, detections, skeleton
+from synthetic import person, pose, stamps
+
+from act_ros.core.person import Person
+from act_ros.evaluation.__main__ import main
+from act_ros.evaluation.source import choose_topic
+from act_ros.recordings.bags import Bag, BagError
+
+SIZE = (1280, 960)
+TYPES = bag_types()
+Entry = tuple[str, int, Any]
+
+
+def make(name: str, **fields: Any) -> Any:
+    """Return a message."""
+    return TYPES.types[name](**fields)
+
+
+def people() -> Iterator[tuple[int, list[Person]]]:
+    """Yield two seconds of somebody who walks, then nobody."""
+    for stamp in stamps(30.0, 2.5):
+        seconds = stamp / 1e9 - 1.0
+        yield stamp, [person(pose(seconds), 'abc')] if seconds < 2.0 else []
+
+
+def yolo() -> Iterator[Entry]:
+    """Yield what yolo_ros publishes, before and after its tracker."""
+    for stamp, persons in people():
+        untracked = [Person(p.keypoints, p.score, p.box) for p in persons]
+        yield '/yolo/detections', stamp, detections(make, header(stamp), untracked)
+        yield '/yolo/tracking', stamp + 1, detections(make, header(stamp), persons)
+
+
+def hri() -> Iterator[Entry]:
+    """Yield bodies of ROS4HRI beside faces, in the order of hri_body_detect."""
+    for stamp, persons in people():
+        for kind, names in (('bodies', [p.id for p in persons]), ('faces', ['f'])):
+            yield f'/humans/{kind}/tracked', stamp, make(
+                'hri_msgs/msg/IdsList', header=header(stamp), ids=names)
+        for p in persons:
+            yield f'/humans/bodies/{p.id}/skeleton2d', stamp + 1, skeleton(
+                make, header(stamp), p, SIZE)
+
+
+def camera_info(stamp: int) -> Any:
+    """Return a calibration that says no more than the size of images."""
+    region = message('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0,
+                     width=0, do_rectify=False)
+    return message('sensor_msgs/msg/CameraInfo', header=header(stamp), height=SIZE[1],
+                   width=SIZE[0], distortion_model='', d=np.zeros(0), k=np.zeros(9),
+                   r=np.zeros(9), p=np.zeros(12), binning_x=0, binning_y=0, roi=region)
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_detections(tmp_path: Path, storage: str) -> None:
+    """Where there are several topics one has to be named; every frame comes, with its ids."""
+    path = write_bag(tmp_path / 'bag', yolo(), storage, TYPES)
+    with Bag(path) as bag:
+        with pytest.raises(BagError, match='/yolo/detections, /yolo/tracking; name one'):
+            choose_topic(bag, None)
+        assert choose_topic(bag, '/yolo/tracking') == ('keypoints', '/yolo/tracking')
+        frames = list(bag.keypoints('/yolo/tracking'))
+    for (stamp, persons), frame in zip(people(), frames, strict=True):
+        assert (frame.stamp, frame.time, frame.layout) == (stamp, stamp + 1, 'coco17')
+        assert [p.id for p in frame.persons] == [p.id for p in persons]
+        for found, real in zip(frame.persons, persons, strict=True):
+            assert np.array_equal(found.keypoints, real.keypoints)
+
+
+@pytest.mark.parametrize('is_sized', [False, True])
+def test_bodies(tmp_path: Path, is_sized: bool) -> None:
+    """Of the lists of ids only that of bodies counts; the camera says how large images are."""
+    more = [('/camera_info', 1, camera_info(1))] if is_sized else []
+    path = write_bag(tmp_path / 'bag', [*more, *hri()], 'mcap', TYPES)
+    with Bag(path) as bag:
+        assert choose_topic(bag, None) == ('keypoints', '/humans/bodies/tracked')
+        bag.image_size = 640, 480
+        frames = list(bag.keypoints())
+        assert not bag.drops
+    assert {frame.size for frame in frames} == {SIZE if is_sized else (640, 480)}
+    for (stamp, persons), frame in zip(people(), frames, strict=True):
+        assert (frame.stamp, frame.layout) == (stamp, 'rep155')
+        assert [p.id for p in frame.persons] == [p.id for p in persons]
+        for found, real in zip(frame.persons, persons, strict=True):
+            nose = real.keypoints[0, :2] * (1.0 if is_sized else 0.5)
+            assert np.allclose(found.keypoints[0, :2], nose, atol=1e-3)
+
+
+@pytest.mark.parametrize('kind', ['yolo', 'hri'])
+def test_the_evaluation_answers_as_on_keypoints(
+    tmp_path: Path, tiny_bundle: Path, kind: str,
+) -> None:
+    """The same labels at the same stamps, for the same ids."""
+    ours = [('/keypoints', stamp, keypoint_array(stamp, persons)) for stamp, persons in people()]
+    theirs = [entry for entry in {'yolo': yolo, 'hri': hri}[kind]()
+              if entry[0] != '/yolo/detections']
+    answers = []
+    for name, entries in ('ours', ours), ('theirs', theirs):
+        bag = write_bag(tmp_path / name, entries, 'mcap', TYPES)
+        assert main([str(bag), '--output', str(tmp_path / f'{name}_out'),
+                     '--bundle', str(tiny_bundle)]) == 0
+        lines = (tmp_path / f'{name}_out' / 'results.jsonl').read_text().splitlines()
+        answers.append([(line['stamp'], [(a['person_id'], a['status'], a['label'])
+                                         for a in line['actions']])
+                        for line in map(json.loads, lines)])
+    assert answers[0] == answers[1]
+    assert any(('abc', 'RECOGNIZED', 'walk') in actions for _, actions in answers[0])
