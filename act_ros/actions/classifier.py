@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from act_ros.actions.bundle import Bundle, BundleError, load_bundle
-from act_ros.actions.features import extract_features
+from act_ros.actions.features import SEEN, extract_features, seen_features, seen_joints
 from act_ros.core.options import Options, option
 from act_ros.core.resources import find_model
 from act_ros.core.skeletons import get_layout
@@ -46,10 +46,15 @@ _HEIGHTS = {'elbow': 0.45, 'wrist': 0.85, 'hip': 1.0, 'knee': 1.7, 'ankle': 2.4,
 
 
 class Prediction(NamedTuple):
-    """Probabilities (N, C), and the class token's attention over the frames (N, T) or None."""
+    """
+    Probabilities (N, C), and the class token's attention over the frames (N, T) or None.
+
+    ``seen`` (N, J) tells which of the model's joints are seen; None where features were given.
+    """
 
     probabilities: np.ndarray
     attention: np.ndarray | None
+    seen: np.ndarray | None = None
 
 
 class ActClassifier:
@@ -103,7 +108,7 @@ class ActClassifier:
         return self.predict(keypoints, layout).probabilities
 
     def predict(self, keypoints: np.ndarray, layout: str) -> Prediction:
-        """Like `classify`, with the attention where the bundle has it."""
+        """Like `classify`, with what is seen, and the attention where the bundle has it."""
         keypoints = np.asarray(keypoints)
         if keypoints.ndim != 4:
             raise ValueError(f'keypoints must be (N, T, K, 3), not {keypoints.shape}')
@@ -112,11 +117,15 @@ class ActClassifier:
             raise ValueError(
                 f'windows have {frames} frames, model {bundle.name!r} takes '
                 f'{bundle.min_frames} to {bundle.num_frames}')
-        features = extract_features(keypoints, layout, bundle.layout, bundle.normalisation)
+        if bundle.normalisation == SEEN:
+            features, seen = seen_features(keypoints, layout, bundle.layout)
+        else:
+            features = extract_features(keypoints, layout, bundle.layout, bundle.normalisation)
+            seen = seen_joints(keypoints, layout, bundle.layout)
         if len(features) == 0:  # TFLite runs no empty batch
             attention = np.zeros((0, frames), np.float32) if bundle.attention else None
-            return Prediction(np.zeros((0, len(self.labels)), np.float32), attention)
-        return self.invoke(features.astype(np.float32, copy=False))
+            return Prediction(np.zeros((0, len(self.labels)), np.float32), attention, seen)
+        return self.invoke(features.astype(np.float32, copy=False))._replace(seen=seen)
 
     def invoke(self, features: np.ndarray) -> Prediction:
         """Run the network on features (N, T, F) float32."""

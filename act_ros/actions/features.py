@@ -80,20 +80,10 @@ def extract_features(
     if normalisation not in NORMALISATIONS:
         raise ValueError(
             f'unknown normalisation {normalisation!r}; known: {", ".join(NORMALISATIONS)}')
-    keypoints = np.asarray(keypoints)
-    source = get_layout(layout)
-    if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
-        raise ValueError(f'keypoints must be (..., T, K, 2 or 3), not {keypoints.shape}')
-    if keypoints.shape[-2] != len(source.joints):
-        raise ValueError(
-            f'layout {layout!r} has {len(source.joints)} joints, keypoints have '
-            f'{keypoints.shape[-2]}')
-    if keypoints.shape[-3] == 0:
-        raise ValueError('keypoints hold no frame')
-    joints = _output_joints(layout, output_layout)
     if normalisation == SEEN:
-        _refuse_infinite(keypoints[..., :2])
-        return _of_seen(reduce_joints(keypoints, layout, joints), joints)
+        return seen_features(keypoints, layout, output_layout)[0]
+    keypoints = _checked(keypoints, layout)
+    joints = _output_joints(layout, output_layout)
     if normalisation == SCORED:
         _refuse_infinite(keypoints)
         return _with_scores(keypoints, layout, joints)
@@ -128,6 +118,36 @@ def extract_features(
         place[..., 1:] - place[..., :-1] if moved is None
         else moved * (_MOTION_FRAMES / torso[..., 1:]))
     return features.view(kind).reshape(*features.shape[:-2], len(joints) * CHANNELS)
+
+
+def seen_features(
+    keypoints: np.ndarray, layout: str, output_layout: str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return the features of `SEEN`, and what `seen_joints` does; arguments as `extract_features`.
+
+    :raises ValueError: as `extract_features`.
+    """
+    keypoints = _checked(keypoints, layout)
+    _refuse_infinite(keypoints[..., :2])
+    joints = _output_joints(layout, output_layout)
+    poses = reduce_joints(keypoints, layout, joints)
+    seen = _seen(poses)
+    return _of_seen(poses, seen, joints), seen
+
+
+def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
+    """Return keypoints as an array; ValueError where it is none of windows of the layout."""
+    keypoints = np.asarray(keypoints)
+    joints = len(get_layout(layout).joints)
+    if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
+        raise ValueError(f'keypoints must be (..., T, K, 2 or 3), not {keypoints.shape}')
+    if keypoints.shape[-2] != joints:
+        raise ValueError(
+            f'layout {layout!r} has {joints} joints, keypoints have {keypoints.shape[-2]}')
+    if keypoints.shape[-3] == 0:
+        raise ValueError('keypoints hold no frame')
+    return keypoints
 
 
 def _refuse_infinite(points: np.ndarray) -> None:
@@ -179,9 +199,9 @@ def _seen(poses: np.ndarray) -> np.ndarray:
     return seen
 
 
-def _of_seen(poses: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
+def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
     """Return the features (..., T, 4 J) of `SEEN` for windows of poses (..., T, J, 3)."""
-    seen, place = _seen(poses), poses[..., :2]
+    place = poses[..., :2]
     numbers = {name: joints.index(name) for name in (
         'head', 'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip')}
     shoulders, hips = ([numbers[f'{side}_{part}'] for side in 'lr'] for part in ('shoulder', 'hip'))

@@ -15,7 +15,7 @@ import numpy as np
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.decision import ActionFilter, DecisionOptions, Threshold
-from act_ros.actions.features import MIN_SEEN, SEEN_SCORE, extract_features, seen_joints
+from act_ros.actions.features import MIN_SEEN, SEEN_SCORE, extract_features
 from act_ros.actions.window import PoseWindow, sample_windows
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
@@ -218,19 +218,19 @@ class ActionRecognizer:
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
                                        self._window.min_score)
-            probabilities, attention = self.classifier.predict(keypoints, self._layout)
+            probabilities, attention, seen = self.classifier.predict(keypoints, self._layout)
+            assert seen is not None
+            is_enough = seen.mean(axis=-1) >= self._window.min_seen
             if self._alike:
                 first, *others = self._alike
                 probabilities[:, first] += probabilities[:, others].sum(axis=-1)
                 probabilities[:, others] = 0.0
-            seen = seen_joints(keypoints, self._layout, bundle.layout).mean(axis=-1)
             for i, subject in enumerate(subjects):
                 if not isfinite(probabilities[i].sum()):
                     self._count('answer of the model that is no number')
                     continue
                 subject.show_window(frames)
-                subject.filter.update(stamp, probabilities[i], frames,
-                                      bool(seen[i] >= self._window.min_seen))
+                subject.filter.update(stamp, probabilities[i], frames, bool(is_enough[i]))
                 if attention is not None:
                     subject.attention = attention[i]
 

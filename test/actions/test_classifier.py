@@ -106,7 +106,7 @@ def test_attention_where_the_bundle_has_it(
     attention_bundle: Path, classifier: ActClassifier,
 ) -> None:
     keypoints = np.stack([clip('walk', 20), clip('wave', 20)])
-    probabilities, attention = ActClassifier(attention_bundle).predict(keypoints, 'coco17')
+    probabilities, attention, _ = ActClassifier(attention_bundle).predict(keypoints, 'coco17')
     assert attention is not None
     assert attention.shape == (2, 20)
     np.testing.assert_allclose(attention.sum(axis=1), 1.0, atol=1e-5)

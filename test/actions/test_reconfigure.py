@@ -11,7 +11,7 @@ from film import assert_same, film, play, someone
 from synthetic import bundle_of, tiny_model
 
 from act_ros.actions.bundle import save_bundle
-from act_ros.actions.classifier import ActClassifier, Prediction
+from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
@@ -86,8 +86,8 @@ def test_answers_that_are_no_numbers_are_passed_over(
     """The last answer stands, and those of a sound model come as if nothing had been."""
     sick, frames = ActClassifier(tiny_bundle), film(lambda t: [someone(t)])
     predict = sick.predict
-    monkeypatch.setattr(sick, 'predict', lambda *poses: Prediction(
-        predict(*poses).probabilities * np.float32('nan'), None))
+    monkeypatch.setattr(sick, 'predict', lambda *poses: predict(*poses)._replace(
+        probabilities=np.full((1, 3), np.nan, np.float32)))
     recognizer = ActionRecognizer(classifier, WindowOptions(max_rate=0.0))
     play(recognizer, frames[:30])
     recognizer.reconfigure(sick, WindowOptions(max_rate=0.0))
