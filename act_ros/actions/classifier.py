@@ -182,11 +182,11 @@ class ActClassifier:
 
 
 def _walkers(count: int, frames: int, layout: str) -> np.ndarray:
-    """Return poses (N, T, K, 3) of people who walk, ever larger and faster, to try a model on."""
+    """Return made-up poses (N, T, K, 3) of people who walk, each faster, to try a network on."""
     joints = get_layout(layout).joints
     height = np.array([_HEIGHTS.get(joint.split('_')[-1], 0.0) for joint in joints])
     side = np.array([{'l': 1.0, 'r': -1.0}.get(joint.split('_')[0], 0.0) for joint in joints])
-    size = 40.0 * 2.0 ** np.arange(count)[:, None, None]  # of a torso, in pixels
+    size = np.linspace(40.0, 300.0, count)[:, None, None]  # of a torso, in pixels
     swing = np.sin(0.2 * np.arange(1, count + 1)[:, None] * np.arange(frames))[..., None]
     poses = np.ones((count, frames, len(joints), 3), np.float32)
     poses[..., 0] = size * (2.0 + 0.25 * side + 0.2 * swing * side * height)

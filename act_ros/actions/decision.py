@@ -103,7 +103,7 @@ class ActionFilter:
         self.probabilities, self.cause = None, ''
         self.status, self.label_id, self.since = Status.BUFFERING, -1, stamp
 
-    def update(
+    def decide(
         self, stamp: int, probabilities: np.ndarray, frames: int, is_enough: bool = True,
     ) -> None:
         """

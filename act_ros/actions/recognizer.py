@@ -230,7 +230,7 @@ class ActionRecognizer:
                     self._count('answer of the model that is no number')
                     continue
                 subject.show_window(frames)
-                subject.filter.update(stamp, probabilities[i], frames, bool(is_enough[i]))
+                subject.filter.decide(stamp, probabilities[i], frames, bool(is_enough[i]))
                 if attention is not None:
                     subject.attention = attention[i]
 

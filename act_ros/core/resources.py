@@ -13,30 +13,31 @@ from pathlib import Path
 
 from act_ros.core.text import printable
 
+_SUFFIX = '.tflite'
 
-def find_model(name_or_path: str | Path, suffix: str = '.tflite') -> Path:
+
+def find_model(name_or_path: str | Path) -> Path:
     """
     Find a model file.
 
     :param name_or_path: a bare name (``movenet_lightning``, with or without suffix) in the models
         folder, or the path of a file, which is returned as it is.
-    :param suffix: file type to look for, ``.tflite`` or ``.yaml``.
     :raises FileNotFoundError: no such model; the message lists those that are available.
     """
     text = str(name_or_path)
     if not text:
         raise FileNotFoundError('the name of the model is empty')
     path = Path(text).expanduser()
-    if path.is_file() and (path.suffix == suffix or len(path.parts) > 1):
+    if path.is_file() and (path.suffix == _SUFFIX or len(path.parts) > 1):
         return path
     if len(path.parts) > 1 or path.is_absolute():
         raise FileNotFoundError(f'model {printable(path)} does not exist')
-    file_name = text if text.endswith(suffix) else text + suffix
+    file_name = text if text.endswith(_SUFFIX) else text + _SUFFIX
     for folder in _folders('models'):
         if (folder / file_name).is_file():
             return folder / file_name
     available = sorted(
-        {file.stem for folder in _folders('models') for file in folder.glob(f'*{suffix}')}
+        {file.stem for folder in _folders('models') for file in folder.glob(f'*{_SUFFIX}')}
     )
     raise FileNotFoundError(
         f'no model {printable(text)!r} in the models folder; available: '

@@ -141,7 +141,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
         frames = read_frames(bag, kind, topic, images if video else None)
         ages, done, watch = array('d'), 0, engine.watch
         try:
-            for frame in engine.run(frames):
+            for frame in engine.process(frames):
                 done += 1
                 if progress and done % 20 == 0:
                     progress(done, info.num_messages)
@@ -149,7 +149,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
                     continue
                 begin = time.perf_counter()
                 ages.append((frame.time - frame.stamp) / NANOSECONDS)
-                pairs = truth.update(frame.time, frame.actions)
+                pairs = truth.match(frame.time, frame.actions)
                 scores.add(frame.time, frame.actions, pairs)
                 trace.add(frame.time, frame.actions, pairs)
                 gallery.add(frame, pairs)
@@ -226,7 +226,7 @@ class _Engine:
             self.description |= {'pose_model': self._finder.estimator.name,
                                  'pose_sha256': pose_checksum(pose.model)}
 
-    def run(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def process(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield the frames with their people and actions."""
         # One at a time where a frame is large: images.
         size = 1 if self._finder else _CHUNK

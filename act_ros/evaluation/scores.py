@@ -96,9 +96,9 @@ class Scores:
         self.frames += 1
         for action in actions:
             self._statuses[action.status] += 1
-            self._watch(time, action)
+            self._count_changes(time, action)
         for label, about in pairs:
-            self._judge(time, label, about)
+            self._count_answer(time, label, about)
 
     def truth_of(self, label: Label) -> str:
         """Return the class a label stands for: one the model does not have is ``unknown``."""
@@ -110,7 +110,7 @@ class Scores:
             self.segments[label.line] = Segment(label, self.truth_of(label))
         return self.segments[label.line]
 
-    def _watch(self, time: int, action: Action) -> None:
+    def _count_changes(self, time: int, action: Action) -> None:
         """Count changes of the answer about a person."""
         answer, last = answer_of(action), self._last.get(action.person_id)
         if answer == NONE:
@@ -123,7 +123,7 @@ class Scores:
         else:
             self._last[action.person_id] = _Last(time, answer)
 
-    def _judge(self, time: int, label: Label, action: Action | None) -> None:
+    def _count_answer(self, time: int, label: Label, action: Action | None) -> None:
         segment, answer = self.segment_of(label), answer_of(action)
         self._confusion[self._index[segment.truth]][self._index.get(answer, -2)] += 1
         segment.frames += 1

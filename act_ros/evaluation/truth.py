@@ -64,7 +64,7 @@ class Truth:
         self._owners = {label.person: _who(label) for label in reversed(self.labels)
                         if label.person}
 
-    def update(self, time: int, actions: Sequence[Action]) -> list[tuple[Label, Action | None]]:
+    def match(self, time: int, actions: Sequence[Action]) -> list[tuple[Label, Action | None]]:
         """
         Return the labels that hold at ``time`` (of recording), each with whom it is about.
 

@@ -107,11 +107,6 @@ class Letterbox:
         height, width = self._canvas.shape[:2]
         return points * (self._scale * (width, height)) + self._shift
 
-    def from_source(self, points: np.ndarray) -> np.ndarray:
-        """Inverse of ``to_source``."""
-        height, width = self._canvas.shape[:2]
-        return (points - self._shift) / (self._scale * (width, height))
-
 
 def check_image(image: np.ndarray) -> None:
     """

@@ -136,7 +136,7 @@ class ActionOutput:
         except ValueError as error:
             self._drop_log.drop('unusable keypoints', error, self.health)
             return False
-        self._drop_log.update()
+        self._drop_log.tell()
         if frame.actions is None:
             return False
         self.places.fill(frame)

@@ -68,7 +68,7 @@ class PersonOutput:
         with self._health.timed('pose network and tracker'):
             persons = self._finder.update(frame.stamp, frame.image)
         self._health.add_heights(self._finder.heights, self._finder.estimator.least_height)
-        self._drop_log.update()
+        self._drop_log.tell()
         if persons is None:
             return False
         frame.persons, frame.layout = self._marked(persons), self._finder.layout

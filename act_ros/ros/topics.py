@@ -47,9 +47,9 @@ class DropLog:
         health.record_error(str(error))
         self._node.get_logger().error(
             f'{self._about}{printable(error, ERROR_LENGTH)}', throttle_duration_sec=THROTTLE)
-        self.update()
+        self.tell()
 
-    def update(self) -> None:
+    def tell(self) -> None:
         """Warn if there is something new to say."""
         if self._drops == self._logged:
             return

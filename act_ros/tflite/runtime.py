@@ -88,9 +88,9 @@ def find_runtime(runtime: str | None = None) -> tuple[str, Callable[..., Interpr
     )
 
 
-def runtime_name(runtime: str | None = None) -> str:
-    """Name of the runtime ``load_interpreter`` uses; arguments and errors as ``find_runtime``."""
-    return find_runtime(runtime)[0]
+def runtime_name() -> str:
+    """Name of the runtime ``load_interpreter`` uses; errors as ``find_runtime``."""
+    return find_runtime()[0]
 
 
 def load_interpreter(

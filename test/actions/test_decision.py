@@ -41,7 +41,7 @@ def play(decision: ActionFilter, *frames: Sequence[float]) -> list[int]:
     """Feed probabilities at 30 fps and return the label after each frame."""
     labels = []
     for i, frame in enumerate(frames):
-        decision.update(i * FRAME, np.array(frame, np.float32), FRAMES)
+        decision.decide(i * FRAME, np.array(frame, np.float32), FRAMES)
         labels.append(decision.label_id)
         assert decision.status is (Status.UNKNOWN if labels[-1] < 0 else Status.RECOGNIZED)
     return labels
@@ -94,7 +94,7 @@ def test_an_unknown_has_its_cause() -> None:
             ((0.9, 0.1, 0), True), ((0.1, 0.9, 0), True), ((0.4, 0.3, 0.3), True),
             ((0.9, 0.1, 0), False)):
         decision.reset(0)
-        decision.update(FRAME, np.array(probabilities, np.float32), FRAMES, is_enough)
+        decision.decide(FRAME, np.array(probabilities, np.float32), FRAMES, is_enough)
         causes.append(decision.cause)
     assert causes == ['', NOT_ALLOWED, NOT_SURE, TOO_LITTLE_SEEN]
     decision.reset(0)
@@ -116,9 +116,9 @@ def test_smoothing_does_not_depend_on_the_frame_rate(
     cuts: list[float], smoothing: float, target: float, start: float,
 ) -> None:
     decision = make(smoothing=smoothing)
-    decision.update(SECOND, np.array((start, 1 - start, 0.0)), FRAMES)
+    decision.decide(SECOND, np.array((start, 1 - start, 0.0)), FRAMES)
     for moment in (*sorted(cuts), 1.0):
-        decision.update(
+        decision.decide(
             SECOND + round(moment * SECOND), np.array((target, 1 - target, 0.0)), FRAMES)
     assert decision.probabilities is not None
     expected = target + (start - target) * np.exp(-1.0 / smoothing)
@@ -133,7 +133,7 @@ def test_smoothed_probabilities_stay_probabilities(seed: int, smoothing: float) 
     for i, frame in enumerate(frames):
         before = decision.probabilities
         kept = None if before is None else before.copy()
-        decision.update(i * FRAME, frame, FRAMES)
+        decision.decide(i * FRAME, frame, FRAMES)
         if before is not None:  # it may be part of an answer already given
             np.testing.assert_array_equal(before, kept)
         assert decision.probabilities is not None
@@ -155,10 +155,10 @@ def test_since_is_when_the_label_was_first_held() -> None:
     decision = make(0.6)
     play(decision, (0.9, 0.1, 0), (0.8, 0.2, 0), (0.95, 0.05, 0))
     assert decision.since == 0
-    decision.update(3 * FRAME, np.array((0.1, 0.9, 0)), FRAMES)
-    decision.update(4 * FRAME, np.array((0.1, 0.9, 0)), FRAMES)
+    decision.decide(3 * FRAME, np.array((0.1, 0.9, 0)), FRAMES)
+    decision.decide(4 * FRAME, np.array((0.1, 0.9, 0)), FRAMES)
     assert decision.since == 3 * FRAME
-    decision.update(5 * FRAME, np.array((0.3, 0.4, 0.3)), FRAMES)
+    decision.decide(5 * FRAME, np.array((0.3, 0.4, 0.3)), FRAMES)
     assert (decision.status, decision.since) == (Status.UNKNOWN, 5 * FRAME)
     decision.reset(6 * FRAME)
     assert (decision.status, decision.label_id, decision.since) == (
@@ -169,6 +169,6 @@ def test_since_is_when_the_label_was_first_held() -> None:
 def test_the_input_is_not_changed() -> None:
     probabilities = np.array((0.9, 0.1, 0.0))
     decision = make(smoothing=0.3)
-    decision.update(0, probabilities, FRAMES)
-    decision.update(FRAME, np.array((0.0, 0.0, 1.0)), FRAMES)
+    decision.decide(0, probabilities, FRAMES)
+    decision.decide(FRAME, np.array((0.0, 0.0, 1.0)), FRAMES)
     np.testing.assert_array_equal(probabilities, (0.9, 0.1, 0.0))

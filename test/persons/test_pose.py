@@ -71,10 +71,11 @@ def test_letterbox_maps_back_what_it_maps(
 ) -> None:
     letterbox = Letterbox(32 * rows, 32 * columns)
     letterbox.fill(np.zeros((height, width, 3), np.uint8))
-    source = np.array([x * width, y * height])
-    inside = letterbox.from_source(source)
-    assert (inside > -1e-9).all() and (inside < 1 + 1e-9).all()
-    np.testing.assert_allclose(letterbox.to_source(inside), source, atol=1e-6)
+    low, high = letterbox.to_source(np.array([[0.0, 0.0], [1.0, 1.0]]))
+    # The whole image is in the tensor, and what is a share of the tensor is that of the span.
+    assert (low < 1e-6).all() and (high > np.array((width, height)) - 1e-6).all()
+    np.testing.assert_allclose(
+        letterbox.to_source(np.array([x, y])), low + (high - low) * (x, y), atol=1e-6)
 
 
 @given(height=st.integers(1, 300), width=st.integers(1, 300),

@@ -133,10 +133,10 @@ def _resident() -> int:
 
 def measure_all(
     models: Sequence[str], threads: Sequence[int], warm_ups: int = 10, runs: int = 100,
-    accuracies: dict[str, Accuracy] | None = None, num_frames: int = 30, num_features: int = 52,
+    accuracies: dict[str, Accuracy] | None = None,
 ) -> list[Latency]:
     """Export and measure networks one after another, each in a process of its own."""
-    rows = []
+    rows, num_frames, num_features = [], 30, 52
     spawn = multiprocessing.get_context('spawn')
     for name in tqdm(models, 'networks', disable=not sys.stderr.isatty()):
         content, parameters = export_random(name, num_frames, num_features)
