@@ -2,16 +2,21 @@
 Files that are whole or not there: written under another name, synced, and then renamed.
 
 Whatever happens meanwhile (a full disk, a killed process, no power), a reader finds the former
-content or the new one, never a part of either.
+content or the new one, never a part of either. What a killed process has left behind goes when
+somebody writes there again.
 """
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PARTIAL = f'.partial.{platform.node()}.'  # a number means a process of this machine alone
 
 
 @contextmanager
@@ -25,7 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
     :raises OSError: the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.partial.{os.getpid()}.{path.name}')
+    _remove_leftovers(path.parent)
+    temporary = path.with_name(f'{_PARTIAL}{os.getpid()}.{path.name}')
     try:
         yield temporary
         if temporary.exists():
@@ -47,7 +53,8 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
     :raises OSError: the folder or a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f'.partial.{os.getpid()}'
+    _remove_leftovers(folder)
+    temporary = folder / f'{_PARTIAL}{os.getpid()}'
     former = temporary / 'former'
     former.mkdir(parents=True)
     try:
@@ -69,6 +76,28 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
         _sync(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes have left that are no more."""
+    for path in folder.iterdir():
+        found = re.match(re.escape(_PARTIAL) + r'(\d+)(?:\.|$)', path.name)
+        if not found or _is_running(int(found[1])):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is somebody else's; or no number of a process
+        pass
+    return True
 
 
 def _sync(path: Path) -> None:

@@ -72,3 +72,35 @@ with replacing_in(pathlib.Path({str(tmp_path)!r}), last='z') as folder:
     assert 'z' not in found or found in ({'a': 'one', 'z': 'one'}, {'a': 'two', 'z': 'two'})
     if calls == 1:
         assert result.returncode == -signal.SIGKILL and found == {'a': 'one', 'z': 'one'}
+
+
+def test_what_a_killed_process_left_goes_with_the_next(tmp_path: Path) -> None:
+    """Files and folders; not those of one that still writes, nor what is not ours."""
+    code = f"""
+import os, pathlib, signal, sys
+from act_ros.core.files import replacing, replacing_in
+folder = pathlib.Path({str(tmp_path)!r})
+with replacing_in(folder, last='z') as temporary, replacing(folder / 'b') as other:
+    (temporary / 'a').write_text('half of')
+    other.write_text('half of')
+    print('here', flush=True)
+    sys.stdin.readline()
+"""
+    writers = [subprocess.Popen([sys.executable, '-c', code], cwd=Path(__file__).parents[2],
+                                text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+               for _ in range(2)]
+    for writer in writers:
+        assert writer.stdout and writer.stdout.readline() == 'here\n'
+    (tmp_path / '.partial.txt').write_text('of somebody')
+    writers[0].kill()
+    writers[0].communicate()
+    assert len(list(tmp_path.glob('.partial.*'))) == 5
+    with replacing(tmp_path / 'c') as temporary:
+        temporary.write_text('whole')
+    left = {path.name for path in tmp_path.glob('.partial.*')}
+    assert len(left) == 3 and '.partial.txt' in left
+    assert all(str(writers[1].pid) in name for name in left - {'.partial.txt'})
+    writers[1].communicate('go on\n')
+    assert writers[1].returncode == 0
+    assert contents(tmp_path) == {
+        'a': 'half of', 'b': 'half of', 'c': 'whole', '.partial.txt': 'of somebody'}
