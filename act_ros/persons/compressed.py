@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import struct
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import cache
+from contextlib import suppress
 
 import cv2
 import numpy as np
 
+from act_ros.core.stderr import collecting
 from act_ros.persons.images import MAX_PIXELS, Buffer, ImageError, check_size, to_8_bits
 
 _FORMATS = 'JPEG, PNG, TIFF, WebP or BMP'
@@ -46,7 +43,7 @@ def decode_compressed(
     check_size(height, width, max_pixels)
     image, words = None, ''
     if height * width:
-        with _decoders_words() as said, suppress(cv2.error):
+        with collecting(_WORDS) as said, suppress(cv2.error):
             image = cv2.imdecode(buffer, _FLAGS)
         words = '; '.join(said)
     if image is None or image.dtype not in (np.uint8, np.uint16):
@@ -117,61 +114,8 @@ def _tiff_size(data: memoryview, order: str) -> tuple[int, int]:
     return height, width
 
 
-# How libjpeg and libpng begin what they have to say.
+# How libjpeg and libpng begin what they have to say. They know no other way to complain: a camera
+# with a loose plug, or a byte too much in each image, would fill the terminal.
 _WORDS = re.compile(
     r'libpng (warning|error)|Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|'
     r'Invalid SOS|Unknown Adobe|Warning: unknown JFIF|\[ ?(WARN|ERROR|INFO):\d+@')
-_LOCK = threading.Lock()
-
-
-_SCRATCH_BYTES = 1 << 20
-
-
-class _Scratch:
-    """A file in memory for what is written to stderr; ``read`` bytes of it were read."""
-
-    def __init__(self) -> None:
-        self.file, self.read = os.memfd_create('stderr'), 0
-
-    def lines(self) -> list[bytes]:
-        """Return what has come since: a write that was on its way comes the next time."""
-        end = os.lseek(self.file, 0, os.SEEK_CUR)
-        text = os.pread(self.file, end - self.read, self.read)
-        self.read = end
-        if end > _SCRATCH_BYTES:
-            os.lseek(self.file, 0, os.SEEK_SET)
-            os.ftruncate(self.file, 0)
-            self.read = 0
-        return text.splitlines(keepends=True)
-
-
-_scratch = cache(_Scratch)
-
-
-@contextmanager
-def _decoders_words() -> Iterator[list[str]]:
-    """
-    Collect what image decoders write to stderr; what others write meanwhile is passed on after.
-
-    libjpeg and libpng know no other way to complain: a camera with a loose plug, or one whose
-    driver puts a byte too much into each image, would fill the terminal.
-    """
-    words: list[str] = []
-    with _LOCK:
-        try:
-            stderr, scratch = os.dup(2), _scratch()
-        except (OSError, AttributeError):  # closed, or not on Linux
-            yield words
-            return
-        try:
-            os.dup2(scratch.file, 2)
-            yield words
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            for line in scratch.lines():
-                if _WORDS.match(line.decode(errors='replace')):
-                    words.append(line.decode(errors='replace').strip()[:200])
-                else:
-                    os.write(2, line)
-            del words[3:]

@@ -96,7 +96,7 @@ class ImageInput:
         self._drop_log = DropLog(node, self._drops, camera)
         options = node.parameters(ImageOptions)
         topic, kind = image_source(node, options, camera)
-        self._topic_log = TopicLog(node, topic, lambda: node.is_active)
+        self._topic_log = TopicLog(node, topic, lambda: node.is_active, is_source=True)
         self._subscription = CameraSubscription(
             node, (topic, kind), options, self._receive, subscribe=node.subscribe, lost=self._lost)
         health.source = topic

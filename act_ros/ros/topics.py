@@ -66,12 +66,17 @@ class TopicLog:
     Warns while a topic is silent, more and more rarely, and where several nodes publish on it.
 
     Their stamps and ids mix: no window of poses comes of it, and nobody is recognized.
+
+    :param is_source: whether nobody further on would tell why nothing comes. Otherwise only that
+        nobody publishes is told: who does, but has nothing to publish, tells it.
     """
 
     def __init__(
-        self, node: Node, topic: str, is_listening: Callable[[], bool] = lambda: True,
+        self, node: Node, topic: str, is_listening: Callable[[], bool] = lambda: True, *,
+        is_source: bool = False,
     ) -> None:
         self._node, self._topic, self._is_listening = node, topic, is_listening
+        self._is_source = is_source
         self._has_message = False
         self._silent = 0  # periods in a row
         self._publishers: list[str] = []
@@ -93,7 +98,8 @@ class TopicLog:
         self._silent = self._silent + 1 if is_silent else 0
         self._has_message = not self._is_listening()
         publishers = self._node.get_publishers_info_by_topic(self._topic)
-        if self._silent and not self._silent & self._silent - 1:  # after 1, 2, 4, 8, ... periods
+        is_ours = self._is_source or not publishers
+        if is_ours and self._silent and not self._silent & self._silent - 1:  # after 1, 2, 4, ...
             state = ', '.join(
                 f'{p.node_name} ({p.qos_profile.reliability.name.lower()}, {p.topic_type})'
                 for p in publishers)

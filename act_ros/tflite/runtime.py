@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import operator
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from act_ros.core.stderr import collecting
 from act_ros.core.text import PrintableError
 from act_ros.tflite.flatbuffer import check_offsets
 
@@ -37,6 +41,9 @@ _MODULES = {
 LARGEST = 1 << 28
 """Bytes of the largest model that is opened: ten times what any model of the package has."""
 
+_INFO = re.compile('INFO: ')
+_log = logging.getLogger(__name__)
+_has_spoken = False
 _IDENTIFIER = b'TFL3'  # bytes 4..8 of every TFLite flatbuffer
 
 
@@ -114,8 +121,9 @@ def load_interpreter(
     _check_content(content, label)
     name, interpreter_class = find_runtime(runtime)
     try:
-        interpreter = interpreter_class(model_content=content, num_threads=num_threads)
-        interpreter.allocate_tensors()
+        with _first_words():
+            interpreter = interpreter_class(model_content=content, num_threads=num_threads)
+            interpreter.allocate_tensors()
         interpreter.get_input_details()  # fails where names are not text
         interpreter.get_output_details()
     except (ValueError, RuntimeError) as error:
@@ -125,6 +133,20 @@ def load_interpreter(
             'then `pip install --upgrade ai-edge-litert`'
         ) from error
     return interpreter
+
+
+@contextmanager
+def _first_words() -> Iterator[None]:
+    """Keep off the terminal what a runtime tells once, at its first model: how it is made."""
+    global _has_spoken
+    if _has_spoken:
+        yield
+        return
+    _has_spoken = True
+    with collecting(_INFO) as words:
+        yield
+    for word in words:
+        _log.debug(word)
 
 
 def _read(path: str | Path) -> bytes:

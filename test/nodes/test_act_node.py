@@ -156,6 +156,21 @@ def test_what_cannot_start_says_why(
         assert message in node.log and 'Traceback' not in node.log
 
 
+def test_a_silent_camera_is_told_by_who_listens_to_it(tmp_path: Path, tiny_bundle: Path) -> None:
+    """And not once more by each who waits for the keypoints of its images."""
+    with bench(tmp_path) as made:
+        lonely = made.start('act_node', {'bundle': str(tiny_bundle)})
+        made.peer.wait(lambda: 'nothing on /keypoints for 5 s; publishers: none' in lonely.log,
+                       'a word about keypoints')
+        names = {'keypoints': '/pose_node/keypoints', '__node': 'other'}
+        pose = made.start('pose_node', {'model': 'movenet_lightning'})
+        made.peer.wait_for_publisher('/pose_node/keypoints')
+        waiting = [made.start('act_node', {'bundle': str(tiny_bundle)}, names),
+                   made.start('markers_node', {}, names)]
+        made.peer.wait(lambda: 'nothing on /image for 20 s' in pose.log, 'a word about images')
+        assert not any('nothing on' in node.log for node in waiting)
+
+
 def test_ends_with_status_0_on_ctrl_c(robot: Robot) -> None:
     """SIGINT is not an error."""
     robot.ask(frame(0, []))

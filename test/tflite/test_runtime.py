@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import re
 import shutil
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -32,6 +33,17 @@ def test_installed_runtime_is_found_and_runs() -> None:
     keypoints = interpreter.get_tensor(interpreter.get_output_details()[0]['index'])
     assert keypoints.shape == (1, 1, 17, 3)
     assert np.isfinite(keypoints).all()
+
+
+def test_the_runtime_keeps_what_it_is_made_of_to_itself() -> None:
+    """Whoever wants to know turns on Python's debug log."""
+    code = ('import logging, sys; logging.basicConfig(level=sys.argv[1]); '
+            'from act_ros.tflite.runtime import load_interpreter; load_interpreter(sys.argv[2])')
+    plain, debug = [subprocess.run(
+        [sys.executable, '-c', code, level, str(MODEL)], stderr=subprocess.PIPE, text=True,
+        check=True).stderr for level in ('INFO', 'DEBUG')]
+    assert plain == ''
+    assert all(line.startswith('DEBUG:') for line in debug.splitlines())
 
 
 @pytest.mark.parametrize('name', runtime.RUNTIME_NAMES)
