@@ -20,6 +20,7 @@ from act_ros.actions.window import PoseWindow, sample_windows
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
 from act_ros.core.person import Person
+from act_ros.core.rotation import MountOptions, turn_box, turn_person
 from act_ros.core.skeletons import get_layout
 from act_ros.core.stamps import NANOSECONDS, Arrival, RateLimit, StampOrder
 
@@ -84,13 +85,16 @@ class ActionRecognizer:
 
     def __init__(
         self, classifier: ActClassifier, window: WindowOptions | None = None,
-        decision: DecisionOptions | None = None, labels: Sequence[str] = (),
+        decision: DecisionOptions | None = None, labels: Sequence[str] = (), rotation: int = 0,
     ) -> None:
         """
         Take the classifier, the options, and the ``labels`` that may be answered (default: all).
 
-        Raises ValueError for a label that the model does not have.
+        :param rotation: degrees clockwise (0, 90, 180, 270) by which poses have to be turned to
+            stand upright; boxes stay in pixels of the images as they come.
+        :raises ValueError: on another rotation, or a label that the model does not have.
         """
+        self._rotation = MountOptions(rotation).rotation
         self.drops: Counter[str] = Counter()
         self._order = StampOrder(0.0, self.drops)
         self._subjects: dict[str, _Subject] = {}
@@ -136,7 +140,8 @@ class ActionRecognizer:
 
     def _take(self, stamp: int, persons: Sequence[Person], joints: int) -> None:
         """Add each usable person's pose to the person's window, and count the unusable."""
-        persons = self._well_formed(persons, joints)
+        persons = [turn_person(person, self._rotation)
+                   for person in self._well_formed(persons, joints)]
         if not persons:
             return
         keypoints = np.stack([person.keypoints for person in persons])
@@ -250,7 +255,7 @@ class ActionRecognizer:
             window_start=subject.start,
             window_end=subject.end,
             frames=subject.frames,
-            box=subject.box,
+            box=turn_box(subject.box, -self._rotation % 360) if self._rotation else subject.box,
             attention=subject.attention,
         )
 

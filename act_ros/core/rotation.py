@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from act_ros.core.action import Action
 from act_ros.core.options import Options, option
 from act_ros.core.person import Person
 
@@ -53,18 +51,6 @@ def turn_box(
     """Return a box (4,) turned clockwise along with the image, see ``turn_person``."""
     corners = _turn(box.reshape(2, 2), degrees, width, height)
     return np.sort(corners, axis=0).reshape(4)
-
-
-def recognize_upright(
-    recognize: Callable[[int, Sequence[Person], str], list[Action] | None],
-    stamp: int, persons: Sequence[Person], layout: str, degrees: int,
-) -> list[Action] | None:
-    """Let the actions of persons be recognized as they look upright; boxes stay where they are."""
-    actions = recognize(stamp, [turn_person(person, degrees) for person in persons], layout)
-    if not actions or not degrees:
-        return actions
-    return [dataclasses.replace(action, box=turn_box(action.box, -degrees % 360))
-            for action in actions]
 
 
 def _turn(points: np.ndarray, degrees: int, width: float, height: float) -> np.ndarray:

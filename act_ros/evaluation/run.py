@@ -28,7 +28,6 @@ from act_ros.core.action import Action
 from act_ros.core.files import replacing_in
 from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
-from act_ros.core.rotation import recognize_upright
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.evaluation.report import write_json, write_report
 from act_ros.evaluation.scores import Scores, rounded
@@ -211,12 +210,12 @@ class _Engine:
             model, self.names = read_label_names(bag, topic)
             self.description = {'name': model, 'labels': list(self.names)}
             return
-        self._rotation = settings.mount.rotation
         act = settings.act
         classifier = ActClassifier(act.bundle, act.act_threads)
         self.names = classifier.labels
         self._recognizer = ActionRecognizer(
-            classifier, settings.window, settings.decision, act.allowed(classifier.bundle))
+            classifier, settings.window, settings.decision, act.allowed(classifier.bundle),
+            settings.mount.rotation)
         self.description = _describe(classifier.bundle)
         if kind == 'images':
             pose = settings.pose
@@ -254,9 +253,7 @@ class _Engine:
     def _recognize(self, recognizer: ActionRecognizer, chunk: list[Frame]) -> None:
         for frame in chunk:
             try:
-                frame.actions = recognize_upright(
-                    recognizer.update, frame.stamp, frame.persons, frame.layout,
-                    self._rotation)
+                frame.actions = recognizer.update(frame.stamp, frame.persons, frame.layout)
             except ValueError as error:  # as act_node: such a message is told and left out
                 if not self.drops['unusable keypoints']:
                     self._warnings.append(f'keypoints that cannot be used: {error}')

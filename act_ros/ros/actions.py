@@ -12,7 +12,7 @@ from act_ros.actions.classifier import ActClassifier, ActOptions
 from act_ros.actions.decision import CAUSES, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.frame import Frame
-from act_ros.core.rotation import MountOptions, recognize_upright
+from act_ros.core.rotation import MountOptions
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, ActionLabels
 from act_ros.ros.conversions import to_actions
@@ -109,7 +109,8 @@ class ActionOutput:
         self, node: ManagedNode, classifier: ActClassifier, health: Health, camera: str,
     ) -> None:
         self._node, self.health = node, health
-        self._recognizer = ActionRecognizer(classifier)
+        self._recognizer = ActionRecognizer(
+            classifier, rotation=node.parameters(MountOptions).rotation)
         self._drop_log = DropLog(node, self._recognizer.drops, camera)
         health.include_drops(self._recognizer.drops)
         self.places = PlaceInput(node, health, camera)
@@ -130,9 +131,8 @@ class ActionOutput:
         """Recognize and publish the actions of a frame of tracked persons; False if unusable."""
         try:
             with self.health.timed('recognition'):
-                frame.actions = recognize_upright(
-                    self._recognizer.update, frame.stamp, frame.persons, frame.layout,
-                    self._node.parameters(MountOptions).rotation)
+                frame.actions = self._recognizer.update(
+                    frame.stamp, frame.persons, frame.layout)
         except ValueError as error:
             self._drop_log.drop('unusable keypoints', error, self.health)
             return False

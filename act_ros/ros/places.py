@@ -63,7 +63,7 @@ class PlaceInput:
             action.place = locate(person, frame.layout, camera, size, depth) if person else (
                 self._places.get(action.person_id, NOWHERE))
         self._places = {action.person_id: action.place for action in actions}
-        self._drop_log.update()
+        self._drop_log.tell()
 
     def _take_info(self, message: CameraInfo) -> None:
         self._info = message
@@ -84,7 +84,7 @@ class PlaceInput:
         if camera is None:
             self._health.facts['camera_info'] += ', not calibrated'
             self._drops['camera_info without a calibration'] += 1
-            self._drop_log.update()
+            self._drop_log.tell()
         return camera
 
     def _depth(self, stamp: int, size: tuple[int, int]) -> tuple[np.ndarray, float] | None:

@@ -111,7 +111,7 @@ class PoseInput:
         self._bodies.take_ids(message)
 
     def _take_frames(self, frames: list[Frame]) -> None:
-        self._drop_log.update()
+        self._drop_log.tell()
         for frame in frames:
             self._give(frame)
 

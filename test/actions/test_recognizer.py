@@ -17,6 +17,7 @@ from act_ros.actions.decision import DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Action, Status
 from act_ros.core.person import Person
+from act_ros.core.rotation import turn_person
 from act_ros.pictures.timeline import frame_line
 
 
@@ -202,6 +203,20 @@ def test_who_forgets_quickly(classifier: ActClassifier) -> None:
     play(recognizer, film(lambda t: [someone(t)]))
     assert len(play(recognizer, [(3 * SECOND + SECOND // 5, [])])[0]) == 1
     assert play(recognizer, [(3 * SECOND + SECOND // 5 + 1, [])]) == [[]]
+
+
+@pytest.mark.parametrize('rotation', [90, 180, 270])
+def test_a_camera_on_its_side_is_answered_in_its_own_pixels(
+    classifier: ActClassifier, rotation: int,
+) -> None:
+    frames = film(lambda t: [someone(t), someone(t, 'wave', 'p2', 600.0)])
+    turned = [(stamp, [turn_person(p, -rotation % 360, 640, 480) for p in people])
+              for stamp, people in frames]
+    upright = play(ActionRecognizer(classifier), frames)[-1]
+    answer = play(ActionRecognizer(classifier, rotation=rotation), turned)[-1]
+    assert [a.label for a in answer] == [a.label for a in upright] == ['walk', 'wave']
+    for action, seen in zip(answer, turned[-1][1], strict=True):
+        np.testing.assert_allclose(action.box, seen.box, atol=1e-3)
 
 
 def test_reset(recognizer: ActionRecognizer) -> None:
