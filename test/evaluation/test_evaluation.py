@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,10 @@ def recorded_actions(folder: Path, path: Path, with_labels: bool = True) -> Path
             box=message('act_ros/msg/BoundingBox', **dict(zip(
                 ('x_min', 'y_min', 'x_max', 'y_max'), a['box'], strict=True))),
             probabilities=np.array(a['probabilities'], np.float32),
-            attention=np.zeros(0, np.float32)) for a in record['actions']]
+            attention=np.zeros(0, np.float32), place=0,
+            position=message('geometry_msgs/msg/Point', x=math.nan, y=math.nan, z=math.nan),
+            bearing=math.nan, distance=math.nan, distance_error=math.nan)
+            for a in record['actions']]
         stamp = round(record['stamp'] * SECOND)
         messages.append(('/actions', round((record['time'] + 1.04) * SECOND), message(
             'act_ros/msg/ActionArray', header=header(stamp), model='tiny', actions=actions)))
