@@ -28,7 +28,7 @@ SINKS = {'print', 'debug', 'info', 'warning', 'error', 'fatal', 'tqdm', '_warn'}
 # What is safe by itself: counts, names from the code, and what was made safe before.
 SAFE = {
     'printable', 'printable_traceback', 'len', 'table', 'type', 'self._failure', 'self._topic',
-    'self._about', 'self.name', 'estimator.name', 'bundle.name', 'why', 'summary["frames"]', 'up',
+    'self._about', 'self._health.source', 'self._mark', 'self.name', 'estimator.name', 'bundle.name', 'reason', 'topic', 'summary["frames"]', 'up',
     'text', 'cells', 'reached', 'least', 'loss', 'format', 'timeline.frames',
     'self._timeline.frames', 'what', 'clock.joints', 'bundle.num_frames', 'frames', 'pool.map'}
 

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from act_ros.core.stderr import collecting
-from act_ros.core.text import PrintableError
+from act_ros.core.text import PrintableError, printable
 from act_ros.tflite.flatbuffer import check_offsets
 
 RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
@@ -146,7 +146,7 @@ def _first_words() -> Iterator[None]:
     with collecting(_INFO) as words:
         yield
     for word in words:
-        _log.debug(word)
+        _log.debug(printable(word))
 
 
 def _read(path: str | Path) -> bytes:
