@@ -27,10 +27,11 @@ FORGED = '\x1b[2J\n[FATAL] the robot is on fire\u202e\ud800\r'
 SINKS = {'print', 'debug', 'info', 'warning', 'error', 'fatal', 'tqdm', '_warn'}
 # What is safe by itself: counts, names from the code, and what was made safe before.
 SAFE = {
-    'printable', 'printable_traceback', 'len', 'table', 'type', 'self._failure', 'self._topic',
-    'self._about', 'self._health.source', 'self._mark', 'self.name', 'estimator.name', 'bundle.name', 'reason', 'topic', 'summary["frames"]', 'up',
-    'text', 'cells', 'reached', 'least', 'loss', 'format', 'timeline.frames',
-    'self._timeline.frames', 'what', 'clock.joints', 'bundle.num_frames', 'frames', 'pool.map'}
+    'bundle.name', 'bundle.num_frames', 'cells', 'clock.joints', 'estimator.name', 'format',
+    'frames', 'least', 'len', 'loss', 'pool.map', 'printable', 'printable_traceback', 'reached',
+    'reason', 'self._about', 'self._failure', 'self._health.source', 'self._mark',
+    'self._timeline.frames', 'self._topic', 'self.name', 'summary["frames"]', 'table', 'text',
+    'timeline.frames', 'topic', 'type', 'up', 'what'}
 
 
 def calls(path: Path) -> Iterator[ast.Call]:
