@@ -75,6 +75,7 @@ EXTRAS = {
         'scikit-learn>=1.5,<2',
         'tqdm>=4.66.3,<5',
     ],
+    'onnx': ['onnxruntime>=1.16,<2'],
     'training': [
         'apsw>=3.40,<4',
         'h5py>=3.8,<4',
@@ -93,6 +94,8 @@ EXTRAS = {
         'import-linter>=2.5,<3',
         'mpose==1.2',
         'mypy>=1.10,<3',
+        'onnx>=1.15,<2',
+        'onnxruntime>=1.16,<2',
         'pytest>=7.4,<8.4',  # launch_pytest of Jazzy does not work with later ones
         'ruff>=0.6,<1',
         'types-PyYAML>=6.0.1,<7',

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from act_ros.core.text import printable
 
-_SUFFIX = '.tflite'
+_SUFFIX, _OTHER = '.tflite', '.onnx'
 
 
 def find_model(name_or_path: str | Path) -> Path:
@@ -28,11 +28,11 @@ def find_model(name_or_path: str | Path) -> Path:
     if not text:
         raise FileNotFoundError('the name of the model is empty')
     path = Path(text).expanduser()
-    if path.is_file() and (path.suffix == _SUFFIX or len(path.parts) > 1):
+    if path.is_file() and (path.suffix in (_SUFFIX, _OTHER) or len(path.parts) > 1):
         return path
     if len(path.parts) > 1 or path.is_absolute():
         raise FileNotFoundError(f'model {printable(path)} does not exist')
-    file_name = text if text.endswith(_SUFFIX) else text + _SUFFIX
+    file_name = text if text.endswith((_SUFFIX, _OTHER)) else text + _SUFFIX
     for folder in _folders('models'):
         if (folder / file_name).is_file():
             return folder / file_name

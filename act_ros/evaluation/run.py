@@ -220,7 +220,8 @@ class _Engine:
         if kind == 'images':
             pose = settings.pose
             self._finder = PersonFinder(
-                create_estimator(pose.model, pose.num_threads, pose.score_threshold),
+                create_estimator(
+                    pose.model, pose.num_threads, pose.score_threshold, pose.providers),
                 settings.tracker, settings.mount.rotation)
             self.description |= {'pose_model': self._finder.estimator.name,
                                  'pose_sha256': pose_checksum(pose.model)}

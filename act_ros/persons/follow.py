@@ -23,6 +23,7 @@ from act_ros.core.stamps import NANOSECONDS
 from act_ros.persons import clothes
 from act_ros.persons.letterbox import Region, check_image
 from act_ros.persons.movenet import MultiPose, SinglePose
+from act_ros.persons.onnx_networks import SimCC
 from act_ros.persons.tracker import PoseTracker, Track, overlap
 
 _MARGIN = 1.25
@@ -68,16 +69,14 @@ class FindAndFollow:
     by ``estimate``, which looks at every proposal.
     """
 
-    layout = 'coco17'
-
     def __init__(
-        self, name: str, find: MultiPose, look: SinglePose, score_threshold: float,
+        self, name: str, find: MultiPose, look: SinglePose | SimCC, score_threshold: float,
         schedule: Schedule, least_height: float,
     ) -> None:
         self.name, self.least_height = name, least_height
         self.schedule = schedule
         self.score_threshold = score_threshold
-        self._find, self._look = find, look
+        self._find, self._look, self.layout = find, look, look.layout
         self.max_persons = find.max_persons
 
     def propose(self, image_bgr: np.ndarray, region: Region | None = None) -> list[Person]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from act_ros.core.resources import file_checksum, find_model
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.follow import FindAndFollow, Schedule
 from act_ros.persons.movenet import MultiPose, SinglePose, open_movenet
+from act_ros.persons.onnx_networks import SimCC, WholeImage, open_onnx
 from act_ros.tflite.runtime import ModelError
 
 DEFAULT_MODEL = 'balanced'
@@ -43,7 +45,12 @@ class PoseOptions(Options):
 
     model: str = option(
         DEFAULT_MODEL, 'How people are found: a mode (fast, balanced, far, accurate), or one pose '
-        'network alone, by its name in the models folder or its path.', fixed=True)
+        'network alone, by its name in the models folder or its path. It may be an ONNX file: '
+        'doc/pose_networks.md.', fixed=True)
+    providers: tuple[str, ...] = option(
+        ('',), 'What runs an ONNX file, by preference: cpu, cuda, tensorrt, openvino, or the full '
+        'name of an execution provider of ONNX Runtime. An empty list (or one empty string): the '
+        'CPU.', fixed=True)
     num_threads: int = option(
         1, 'CPU threads of a pose network; more is faster where cores are free.',
         low=1, high=64, fixed=True)
@@ -59,28 +66,38 @@ def checksum(model: str | Path) -> str:
 
 
 def create_estimator(
-    model: str | Path = DEFAULT_MODEL, num_threads: int = 1, score_threshold: float = 0.2
+    model: str | Path = DEFAULT_MODEL, num_threads: int = 1, score_threshold: float = 0.2,
+    providers: Sequence[str] = (),
 ) -> PoseEstimator:
     """
     Open what finds people in images: the two networks of a mode, or one network alone.
 
-    :param model: a mode of ``MODES``, or the path of a ``.tflite`` file or its bare name in the
-        models folder. Its kind (several people or one) shows in its tensors, so any file name will
-        do.
+    An ONNX file for one person looks at those whom the default mode's network finds.
+
+    :param model: a mode of ``MODES``, or the path of a ``.tflite`` or ``.onnx`` file or its bare
+        name in the models folder. Its kind (several people or one) shows in its tensors.
     :param num_threads: CPU threads of one inference.
     :param score_threshold: people with a lower score are dropped, in [0, 1].
+    :param providers: what runs an ONNX file, see ``PoseOptions``.
     :raises FileNotFoundError: there is no such model.
-    :raises ModelError: the file is damaged or no MoveNet, or no runtime is installed.
+    :raises ModelError: the file is damaged or no known network, or no runtime is installed.
     :raises ValueError: a parameter is out of range.
     """
     mode = MODES.get(str(model))
-    if mode is None:
+    if mode is None and not str(model).endswith('.onnx'):
         return open_movenet(find_model(model), num_threads, score_threshold)
+    look: PoseEstimator | SimCC
+    if mode is None:
+        opened = open_onnx(find_model(model), num_threads, score_threshold, providers)
+        if isinstance(opened, WholeImage):
+            return opened
+        mode, name, look = MODES[DEFAULT_MODEL], opened.name, opened
+    else:
+        name, look = str(model), open_movenet(find_model(mode.look), num_threads, score_threshold)
     find = open_movenet(find_model(mode.find), num_threads, _PROPOSAL_SCORE)
-    look = open_movenet(find_model(mode.look), num_threads, score_threshold)
-    if not isinstance(find, MultiPose) or not isinstance(look, SinglePose):
+    if not isinstance(find, MultiPose) or not isinstance(look, SinglePose | SimCC):
         raise ModelError(
             f'mode {model} needs a network for several people and one for a single person; '
             f'{mode.find} and {mode.look} are others')
     return FindAndFollow(
-        str(model), find, look, score_threshold, mode.schedule, mode.least_height)
+        name, find, look, score_threshold, mode.schedule, mode.least_height)

@@ -25,7 +25,8 @@ from act_ros.ros.topics import LEVEL, DropLog, topic_of
 def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
     """Open the pose network that the node's parameters name, and tell those who report on it."""
     pose = node.parameters(PoseOptions)
-    estimator = create_estimator(pose.model, pose.num_threads, pose.score_threshold)
+    estimator = create_estimator(
+        pose.model, pose.num_threads, pose.score_threshold, pose.providers)
     digest = checksum(pose.model)
     for health in healths:
         health.facts |= {'pose model': estimator.name, 'pose model SHA-256': digest}
