@@ -123,6 +123,23 @@ def test_keypoints_take_the_place_of_images(act_launch: ModuleType) -> None:
         commands(act_launch, keypoints_topic='/bag/keypoints', video=CLIP)
 
 
+def test_depth_and_calibration_reach_whoever_says_where_people_are(
+    act_launch: ModuleType,
+) -> None:
+    """The calibration beside the images, the depth where it is said to be."""
+    for arguments, name in (({}, 'act_node'), ({'composition': 'single_process'}, 'pipeline_node'),
+                            ({'keypoints_topic': '/yolo/tracking'}, 'act_node')):
+        words, given = commands(act_launch, image_topic='/eye/image_raw', depth_topic='/eye/depth',
+                                **arguments)[name]
+        assert 'camera_info:=/eye/camera_info' in words and 'depth:=/eye/depth' in words
+        assert given == {'place.depth': True}
+    words, given = commands(
+        act_launch, composition='single_process', cameras='front', depth_topic='/{camera}/depth',
+        image_topic='/{camera}/image_raw')['pipeline_node']
+    assert 'front/camera_info:=/front/camera_info' in words
+    assert 'front/depth:=/front/depth' in words and given['place.depth'] is True
+
+
 @pytest.mark.parametrize(('composition', 'keypoints'), [
     ('two_nodes', 'pose_node/keypoints'), ('single_process', 'pipeline_node/keypoints')])
 def test_viewers_take_the_keypoints_of_whoever_publishes_them(

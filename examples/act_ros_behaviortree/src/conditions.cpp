@@ -1,4 +1,4 @@
-// Conditions for BehaviorTree.CPP 4, as a plugin: IsDoing and IsWatching.
+// Conditions for BehaviorTree.CPP 4, as a plugin: IsDoing, IsNobody and IsWatching.
 //
 // The robot's node is taken from the blackboard, where Nav2 puts it, too: key "node", an
 // rclcpp::Node::SharedPtr. Conditions of one tree share a subscription, which is served while they
@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -126,6 +127,8 @@ public:
         BT::InputPort<std::string>("person", "", "only this person's id; empty: anybody"),
         BT::InputPort<double>("confidence", 0.0, "least confidence, 0 to 1"),
         BT::InputPort<double>("seconds", 0.0, "for how long it must have held"),
+        BT::InputPort<double>(
+          "within", std::numeric_limits<double>::infinity(), "metres from the camera"),
         BT::OutputPort<std::string>("who", "the id of the first who does"),
         BT::OutputPort<std::vector<std::string>>("all", "the ids of all who do")});
   }
@@ -134,7 +137,7 @@ public:
   {
     const Question question{
       input<std::vector<std::string>>("labels"), input<std::string>("person"),
-      input<double>("confidence"), input<double>("seconds")};
+      input<double>("confidence"), input<double>("seconds"), input<double>("within")};
     const Monitor * monitor = look();
     const auto persons = monitor ? monitor->doing(question) : std::vector<std::string>{};
     setOutput("all", persons);
@@ -143,6 +146,25 @@ public:
     }
     setOutput("who", persons.front());
     return BT::NodeStatus::SUCCESS;
+  }
+};
+
+// SUCCESS once nobody has been in view for some time; FAILURE, too, while no answers come.
+class IsNobody : public Condition
+{
+public:
+  using Condition::Condition;
+
+  static BT::PortsList providedPorts()
+  {
+    return ports({BT::InputPort<double>("seconds", 0.0, "for how long")});
+  }
+
+  BT::NodeStatus tick() override
+  {
+    const Monitor * monitor = look();
+    return monitor && monitor->nobody(input<double>("seconds")) ?
+           BT::NodeStatus::SUCCESS : BT::NodeStatus::FAILURE;
   }
 };
 
@@ -167,5 +189,6 @@ BT_REGISTER_NODES(factory)
   using namespace act_ros_behaviortree;  // NOLINT
   const auto watchers = std::make_shared<Watchers>();
   factory.registerNodeType<IsDoing>("IsDoing", watchers);
+  factory.registerNodeType<IsNobody>("IsNobody", watchers);
   factory.registerNodeType<IsWatching>("IsWatching", watchers);
 }

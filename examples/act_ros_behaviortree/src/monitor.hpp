@@ -24,6 +24,8 @@ struct Question
   std::string person;               // only this person's id; empty: anybody
   double confidence = 0.0;          // least confidence of the answer, 0 to 1
   double seconds = 0.0;             // for how long one or other of the labels must have held
+  // metres from the camera; who is farther, or nobody knows where, does not count
+  double within = std::numeric_limits<double>::infinity();
 };
 
 class Monitor
@@ -43,12 +45,27 @@ public:
       }
     }
     held_ = std::move(held);
+    if (!(stamp >= stamp_ && stamp - stamp_ <= kBreak)) {
+      since_ = stamp;  // nobody knows who was there meanwhile
+      seen_ = -std::numeric_limits<double>::infinity();
+    }
+    for (const auto & action : message.actions) {
+      if (action.status != act_ros::msg::Action::LOST) {
+        seen_ = stamp;
+      }
+    }
     newest_ = message;
     stamp_ = stamp;
   }
 
   // Seconds from the stamp of the newest message to `now`; infinite before the first message.
   double age(double now) const {return now - stamp_;}
+
+  // Whether nobody has been in view for so many seconds, with messages all the while.
+  bool nobody(double seconds) const
+  {
+    return seen_ < stamp_ && stamp_ - std::max(seen_, since_) >= seconds - kSlack;
+  }
 
   // The ids of those who are seen doing it, in the order of the message.
   std::vector<std::string> doing(const Question & question) const
@@ -58,7 +75,9 @@ public:
       const bool fits = action.status == act_ros::msg::Action::RECOGNIZED &&
         contains(question.labels, action.label) &&
         (question.person.empty() || question.person == action.person_id) &&
-        action.confidence >= question.confidence;
+        action.confidence >= question.confidence &&
+        (std::isinf(question.within) || (action.place >= act_ros::msg::Action::ESTIMATED &&
+        action.distance <= question.within));
       if (fits && action.duration + earlier(action.person_id, question.labels) >=
         question.seconds)
       {
@@ -79,6 +98,7 @@ private:
   using Held = std::vector<std::pair<std::string, double>>;
 
   static constexpr std::size_t kLongest = 32;  // labels of a person that are remembered
+  static constexpr double kBreak = 1.0;  // seconds without messages: nobody was watching
   static constexpr double kSlack = 0.01;  // seconds by which times of one event differ, by rounding
 
   static Held extended(Held held, const std::string & label, double start)
@@ -118,6 +138,8 @@ private:
   act_ros::msg::ActionArray newest_;
   std::map<std::string, Held> held_;  // by person
   double stamp_ = -std::numeric_limits<double>::infinity();
+  double since_ = 0.0;  // when messages began to come without a break
+  double seen_ = 0.0;  // when somebody was in view last
 };
 
 }  // namespace act_ros_behaviortree

@@ -90,9 +90,29 @@ int main()
   tell(monitor, 3.0, {action("p2", "wave1", 0.2)});
   CHECK(monitor.doing(question({"wave1", "wave2"}, 0.3)).empty());
 
-  // Nobody in view.
+  // Nobody in view, and for how long: a break begins anew, and who is lost is not in view.
   tell(monitor, 16.0, {});
   CHECK(monitor.doing(question({"wave1"})).empty());
+  CHECK(monitor.nobody(0.0) && !monitor.nobody(0.1));
+  tell(monitor, 16.5, {action("p3", "walk", 1.0, 0.9, Action::LOST)});
+  CHECK(monitor.nobody(0.5) && !monitor.nobody(0.6));
+  tell(monitor, 17.0, {action("p3", "walk", 1.0)});
+  CHECK(!monitor.nobody(0.0));
+  tell(monitor, 17.5, {});
+  CHECK(monitor.nobody(0.5) && !monitor.nobody(0.6));
+  tell(monitor, 19.0, {});
+  CHECK(monitor.nobody(0.0) && !monitor.nobody(0.1));
+
+  // Near, far, and nobody knows where.
+  auto near = action("p1", "run", 1.0), far = action("p2", "run", 1.0);
+  near.place = far.place = Action::ESTIMATED;
+  near.distance = 1.5f;
+  far.distance = 4.0f;
+  tell(monitor, 20.0, {near, far, action("p3", "run", 1.0)});
+  auto asked = question({"run"});
+  CHECK((monitor.doing(asked) == Persons{"p1", "p2", "p3"}));
+  asked.within = 2.0;
+  CHECK(monitor.doing(asked) == Persons{"p1"});
   std::puts("ok");
   return 0;
 }
