@@ -168,8 +168,8 @@ class Recorder:
             bar = tqdm(frames, printable(name), count, unit='frame',
                        disable=not sys.stderr.isatty())
             collect(bar, segments)
-            if losses := bag.losses():
-                print(f'{printable(name)}: {losses}', file=sys.stderr)
+            for loss in bag.losses():
+                print(f'{printable(name)}: {loss}', file=sys.stderr)
         for segment in segments:
             try:
                 self._add(segment, choose_person(segment), name)

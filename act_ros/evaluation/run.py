@@ -315,12 +315,7 @@ def _warn_of_gaps(
     engine: _Engine, warnings: list[str],
 ) -> None:
     """Warn about what makes the figures less than they seem."""
-    if losses := bag.losses():
-        warnings.append(losses)
-    if bag.unstamped:
-        warnings.append(f'{bag.unstamped} of {done} messages have no stamp; ' + (
-            'the time of recording served instead' if bag.stamps == 'arrival' else
-            'with the parameter stamps: arrival, the time of recording serves instead'))
+    warnings += bag.losses()
     if dropped := sum(engine.drops.values()):
         causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(engine.drops.items()))
         warnings.append(f'{dropped} pieces of input were not used ({causes})')

@@ -274,12 +274,15 @@ class Bag:
         self._first_unreadable = self._first_unreadable or (
             f'{topic} at {(time - self.start) / NANOSECONDS:.3f} s: {error}')
 
-    def losses(self) -> str:
-        """Return what of the frames read so far could not be used, or nothing."""
-        if not self.unreadable:
-            return ''
-        return printable(f'{self.unreadable} images could not be decoded and are left out; the '
-                         f'first: {self._first_unreadable}', 1000)
+    def losses(self) -> Iterator[str]:
+        """Yield what of the frames read so far could not be used, or not as it was meant."""
+        if self.unreadable:
+            yield printable(f'{self.unreadable} images could not be decoded and are left out; the '
+                            f'first: {self._first_unreadable}', 1000)
+        if self.unstamped:
+            yield f'{self.unstamped} messages have no stamp; ' + (
+                'the time of recording served instead' if self.stamps == 'arrival' else
+                'with the parameter stamps: arrival, the time of recording serves instead')
 
     def _timed(self, frame: Frame, time: int) -> Frame:
         """Note when a frame was recorded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
@@ -152,6 +153,31 @@ def test_a_gap_cuts_a_sequence_in_two(tmp_path: Path) -> None:
     with np.load(tmp_path / 'gap.npz') as file:
         assert np.diff(file['offsets']).tolist() == [30, 55]
         assert file['take'].tolist() == ['gap-2#0', 'gap-2#1']
+
+
+def test_stamps_that_are_wrong_or_missing_cost_what_they_cost_live(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    times = stamps(20, 5)
+
+    def lengths(name: str, header_of: Callable[[int], int], stamps: str = 'header') -> list[int]:
+        bag = write_bag(tmp_path / name, [
+            (TOPIC, stamp, keypoint_array(header_of(i), [person_at(0.5)]))
+            for i, stamp in enumerate(times)])
+        (tmp_path / 'labels.csv').write_text('start,end,label\n0,5,standing\n')
+        recorder = Recorder(stamps)
+        recorder.add(bag, tmp_path / 'labels.csv')
+        recorder.save(tmp_path / 'out.npz')
+        with np.load(tmp_path / 'out.npz') as file:
+            return [int(length) for length in np.diff(file['offsets'])]
+
+    assert lengths('good', lambda i: times[i]) == [100]
+    assert lengths('odd', lambda i: times[i] + (i % 10 == 5) * 3600 * SECOND) == [100]
+    assert lengths('arrival', lambda i: 0, 'arrival') == [100]
+    capsys.readouterr()
+    with pytest.raises(LabelError, match='never seen'):
+        lengths('empty', lambda i: 0)
+    assert 'empty: 101 messages have no stamp; with the parameter stamps' in capsys.readouterr().err
 
 
 def test_people_are_found_in_images_as_pose_node_finds_them(tmp_path: Path) -> None:
