@@ -94,8 +94,8 @@ def locate(
     Return where a person is.
 
     The depth is the median over the torso, where it has any. Without it, the distance follows from
-    how tall the body appears: of several lengths the one that tells the nearest, for whoever bends
-    or turns away seems shorter, and never longer.
+    how tall the body appears: of several lengths the surest, unless another one makes it surely
+    nearer, for whoever bends or turns away seems shorter, and never longer.
 
     :param size: width and height of the image that the keypoints are of, pixels.
     :param depth: of `depth_pixels`, registered to the image; it may be larger or smaller.
@@ -183,4 +183,8 @@ def _estimate(joints: dict[str, np.ndarray], camera: Camera) -> tuple[float, flo
             apparent = math.dist(camera.rays(joints[first]), camera.rays(joints[second]))
             if pixels > 2 * _PIXELS:
                 found.append((length / apparent, math.hypot(spread, _PIXELS / pixels)))
-    return min(found, default=None)
+    best: tuple[float, float] | None = None
+    for z, error in sorted(found, key=lambda pair: pair[1]):
+        if best is None or z * (1 + error) < best[0]:
+            best = z, error
+    return best
