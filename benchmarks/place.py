@@ -58,7 +58,7 @@ def scene(rng: np.random.Generator, is_sitting: bool) -> tuple[Person, np.ndarra
     width = round(0.3 / z * CAMERA.fx)  # a body is more than its joints
     cv2.polylines(image, [outline.astype(np.int32)], True, float(middle[2]), max(width // 2, 1))
     cv2.fillPoly(image, [outline.astype(np.int32)], float(middle[2]))
-    image += rng.normal(0, 0.003, image.shape).astype(np.float32) * image
+    image *= 1 + 0.003 * rng.standard_normal(image.shape, np.float32)
     image[rng.random(image.shape) < 0.2] = 0
     box = np.concatenate((pixels.min(axis=0), pixels.max(axis=0))).astype(np.float32)
     return Person(keypoints.astype(np.float32), 0.9, box), image, float(np.linalg.norm(middle))
@@ -79,7 +79,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument('--scenes', type=int, default=500)
     options = arguments.parse_args()
-    rng, errors, costs = np.random.default_rng(0), [], []
+    rng, errors, costs = np.random.default_rng(0), list[Row](), list[Row]()
     for posture in ('standing', 'sitting'):
         scenes = [scene(rng, posture == 'sitting') for _ in range(options.scenes)]
         for name, has_depth in (('estimated', False), ('measured', True)):
