@@ -2,31 +2,42 @@
 What finding people costs, and from how far they are found, in every mode and for networks alone.
 
 Cost: the demo clip's jumping man, once, three and six times in images of 640 x 480, against the
-bare invoke of MultiPose 192x256, image by image in turn, so that they meet the same load.
+bare invoke of MultiPose 192x256, image by image in turn, so that they meet the same load; and the
+calls of both networks times what one costs, mean and worst image, which no load changes.
 Range: the clip made smaller and smaller in such an image; the least height of the man at which he
 was seen in the last tenth of a second in 95 % of the images, and how far a person of 1.7 m is away
 then, before a camera of 60 degrees.
+Clips: with ``--clips FOLDER``, how often somebody is known in them where the person is made 156 and
+104 pixels tall.
+Empty: with ``--empty 120``, two minutes each of noise, an empty room and a curtain that moves.
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from act_ros.core.resources import find_model, find_resource
+from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
+from act_ros.persons.follow import FindAndFollow
 from act_ros.persons.models import MODES, create_estimator
 from act_ros.tflite.runtime import Interpreter, load_interpreter, runtime_name
 from benchmarks.report import Row, parser, percentiles, save, show
 
 WIDTH, HEIGHT, FIELD_OF_VIEW, PERSON = 640, 480, 60.0, 1.7
-WARM_UP, SETTLED, LATELY = 10, 15, 3
+WARM_UP, SETTLED, LATELY, CALLS = 10, 15, 3, 30
 HEIGHTS = (240, 160, 104, 72, 48, 36, 28, 22)
 FLOOR = 'movenet_multipose_192x256'
+VIDEOS = {'.avi', '.mkv', '.mp4'}
 
 
 def read_man(count: int) -> list[np.ndarray]:
@@ -67,13 +78,123 @@ def far(man: list[np.ndarray], scale: float) -> list[np.ndarray]:
     return made
 
 
+def read_clip(path: Path) -> list[np.ndarray]:
+    """Return the images of a clip; tiny ones are enlarged, and made as bright as they can be."""
+    video, images = cv2.VideoCapture(str(path)), []
+    while (image := video.read()[1]) is not None:
+        if max(image.shape) < 100:
+            image = (image - image.min()) * (255.0 / max(np.ptp(image), 1))
+            image = cv2.resize(image.astype(np.uint8), None, fx=5, fy=5,
+                               interpolation=cv2.INTER_CUBIC)
+        images.append(image)
+    video.release()
+    return images
+
+
+def known(model: str, images: list[np.ndarray], begin: int) -> tuple[list[bool], float]:
+    """Return whether somebody was known lately, in each image, and the median height in pixels."""
+    finder = PersonFinder(create_estimator(model))
+    found = [finder.update((i + 1) * 33_333_333, image) or [] for i, image in enumerate(images)]
+    heights = [p.box[3] - p.box[1] for persons in found for p in persons]
+    return ([any(found[i - LATELY:i + 1]) for i in range(begin, len(found))],
+            float(np.median(heights)) if heights else math.nan)
+
+
+def small(model: str, clips: list[list[np.ndarray]], pixels: float) -> Row:
+    """Return in what share of clips' images somebody is known, who was made ``pixels`` tall."""
+    seen: list[bool] = []
+    whole = 0
+    for images in clips:
+        scale = pixels / known('balanced', images, LATELY)[1]
+        shown = known(model, [on_canvas(image, scale) for image in images], LATELY)[0]
+        seen += shown
+        whole += all(shown)
+    return {'model': model, 'pixels tall': pixels, 'images with the person': float(np.mean(seen)),
+            'clips with the person in all': f'{whole} of {len(clips)}'}
+
+
+def on_canvas(image: np.ndarray, scale: float) -> np.ndarray:
+    """Return an image of the usual size with another one in its middle, resized."""
+    part = cv2.resize(image, None, fx=scale, fy=scale,
+                      interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    part = part[:HEIGHT, :WIDTH]
+    canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    canvas[:] = part[0].mean(axis=0)
+    y, x = (HEIGHT - part.shape[0]) // 2, (WIDTH - part.shape[1]) // 2
+    canvas[y:y + part.shape[0], x:x + part.shape[1]] = part
+    return canvas
+
+
+def empty(what: str, number: int) -> np.ndarray:
+    """Return an image, 480 x 640, in which nobody is."""
+    if what == 'noise':
+        image = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+        return image if number % 2 else image // 64
+    room = cv2.GaussianBlur(np.random.default_rng(1).integers(
+        0, 256, (HEIGHT, WIDTH, 3), np.uint8), (0, 0), 25)
+    room = ((room - room.min()) * (255.0 / np.ptp(room))).astype(np.uint8)
+    if what == 'curtain':
+        x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+        wave = 127 + 90 * np.sin((x + 14 * np.sin(y / 60 + number / 6)) / 9)
+        room[80:, 200:360] = wave[80:, 200:360, None].astype(np.uint8)
+    return room
+
+
+def ghosts(model: str, seconds: float) -> Row:
+    """Return how many ids are given where nobody is, at 15 images a second."""
+    row: Row = {'model': model, 'seconds each': seconds}
+    for what in ('noise', 'room', 'curtain'):
+        finder, names = PersonFinder(create_estimator(model)), set[str]()
+        for i in range(round(15 * seconds)):
+            names |= {p.id for p in finder.update((i + 1) * 66_666_667, empty(what, i)) or []}
+        row[what] = len(names)
+    return row
+
+
+def price(model: str, threads: int, floor: Interpreter) -> float:
+    """Return what a call of a network costs as a multiple of the floor, called in turn."""
+    network = load_interpreter(find_model(model), threads)
+    took: list[list[float]] = [[], []]
+    for _ in range(CALLS):
+        for interpreter, times in zip((network, floor), took, strict=True):
+            begin = time.perf_counter()
+            interpreter.invoke()
+            times.append(time.perf_counter() - begin)
+    return float(np.median(took[0]) / np.median(took[1]))
+
+
+def priced(estimator: PoseEstimator, threads: int, floor: Interpreter) -> list[float]:
+    """Return a list to which every call of the estimator's networks will add its price."""
+    bill: list[float] = []
+    if isinstance(estimator, FindAndFollow):
+        mode = MODES[estimator.name]
+        calls = {'propose': mode.find, 'look': mode.look}
+    else:
+        calls = {'estimate': estimator.name}
+    for name, network in calls.items():
+        setattr(estimator, name, _paid(
+            getattr(estimator, name), price(network, threads, floor), bill))
+    return bill
+
+
+def _paid(call: Callable[..., Any], amount: float, bill: list[float]) -> Callable[..., Any]:
+    @wraps(call)
+    def pay(*arguments: Any) -> Any:
+        bill.append(amount)
+        return call(*arguments)
+
+    return pay
+
+
 def cost(model: str, threads: int, images: list[np.ndarray], floor: Interpreter) -> Row:
     """Return what an image costs."""
-    finder = PersonFinder(create_estimator(model, threads))
+    estimator = create_estimator(model, threads)
+    bill = priced(estimator, threads, floor)
+    finder = PersonFinder(estimator)
     details = floor.get_input_details()[0]
     random = np.random.default_rng(0)
     tensor = random.integers(0, 256, details['shape']).astype(details['dtype'])
-    took, bare, found = [], [], set[str]()
+    took, bare, calls, found = [], [], [], set[str]()
     for i, image in enumerate(images):
         begin = time.perf_counter()
         persons = finder.update((i + 1) * 33_333_333, image) or []
@@ -82,11 +203,14 @@ def cost(model: str, threads: int, images: list[np.ndarray], floor: Interpreter)
         floor.invoke()
         took.append(middle - begin)
         bare.append(time.perf_counter() - middle)
+        calls.append(sum(bill))
+        bill.clear()
         found |= {person.id for person in persons}
-    took, bare = took[WARM_UP:], bare[WARM_UP:]
+    took, bare, calls = took[WARM_UP:], bare[WARM_UP:], calls[WARM_UP:]
     return {'p50 ms': percentiles(took)[0], 'mean ms': 1e3 * float(np.mean(took)),
             'p99 ms': percentiles(took)[1],
-            'mean / MultiPose 192x256': float(np.mean(took) / np.mean(bare)), 'ids': len(found)}
+            'mean / MultiPose 192x256': float(np.mean(took) / np.mean(bare)),
+            'calls x price': float(np.mean(calls)), 'worst image': max(calls), 'ids': len(found)}
 
 
 def reach(model: str, man: list[np.ndarray], height: float) -> Row:
@@ -95,13 +219,9 @@ def reach(model: str, man: list[np.ndarray], height: float) -> Row:
     row: Row = {'model': model}
     least = math.inf
     for pixels in HEIGHTS:
-        finder = PersonFinder(create_estimator(model))
-        images = far(man, pixels / height)
-        seen = [bool(finder.update((i + 1) * 33_333_333, image))
-                for i, image in enumerate(images)]
-        known = [any(seen[i - LATELY:i + 1]) for i in range(SETTLED, len(seen))]
-        row[f'{pixels} px'] = float(np.mean(known))
-        if np.mean(known) < 0.95:
+        share = float(np.mean(known(model, far(man, pixels / height), SETTLED)[0]))
+        row[f'{pixels} px'] = share
+        if share < 0.95:
             break
         least = pixels
     row['range m'] = focal * PERSON / least
@@ -115,13 +235,13 @@ def main() -> None:
         'models', nargs='*', help='modes, names or paths (default: all modes)')
     arguments.add_argument('--frames', type=int, default=110)
     arguments.add_argument('--threads', type=int, default=1)
+    arguments.add_argument('--clips', type=Path, help='folder of clips of one person')
+    arguments.add_argument('--empty', type=float, default=0.0, metavar='SECONDS',
+                           help='also look where nobody is, for so long')
     options = arguments.parse_args()
     models: list[str] = options.models or [*MODES, FLOOR]
     man = read_man(options.frames)
-    finder = PersonFinder(create_estimator())
-    known = [person for i, image in enumerate(man[:60])
-             for person in finder.update((i + 1) * 33_333_333, image) or []]
-    height = float(np.median([person.box[3] - person.box[1] for person in known]))
+    height = known('balanced', man[:60], SETTLED)[1]
     floor = load_interpreter(find_model(FLOOR), options.threads)
     costs = [{'model': model, 'people': people,
               **cost(model, options.threads, crowd(man, people), floor)}
@@ -130,7 +250,16 @@ def main() -> None:
     ranges = [reach(model, man, height) for model in tqdm(models, desc='range', leave=False)]
     show(f'Share of images with the man known, {WIDTH} x {HEIGHT}, {FIELD_OF_VIEW:.0f} degrees',
          ranges)
-    save(options.json, cost=costs, range=ranges)
+    clips = [read_clip(path) for path in sorted(options.clips.iterdir())
+             if path.suffix in VIDEOS] if options.clips else []
+    shrunk = [small(model, clips, pixels) for model in models for pixels in (156, 104)
+              if clips]
+    if shrunk:
+        show(f'{len(clips)} clips, made small', shrunk)
+    nobody = [ghosts(model, options.empty) for model in models] if options.empty else []
+    if nobody:
+        show('Ids given where nobody is', nobody)
+    save(options.json, cost=costs, range=ranges, clips=shrunk, empty=nobody)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from act_ros.msg import KeypointArray
+from act_ros.persons.finder import PersonFinder
+from act_ros.persons.models import create_estimator
+from act_ros.persons.tracker import TrackerOptions
 from act_ros.ros.images import bgr_to_image, image_to_bgr
 
 
@@ -179,6 +182,35 @@ def test_compressed_transport(tmp_path: Path) -> None:
         made.peer.insist(lambda: images.publish(whole), lambda: bool(heard), 'keypoints')
         assert heard[0].header == header(1) and len(heard[0].persons) == 1
         assert node.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize(('rotation', 'turn'), [
+    (90, lambda points, width, height: (points[:, 1], width - points[:, 0])),
+    (180, lambda points, width, height: (width - points[:, 0], height - points[:, 1])),
+])
+def test_a_camera_on_its_side(
+    tmp_path: Path, rotation: int, turn: Callable[..., tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """The man is found as in upright images, and keypoints are in the pixels of the published."""
+    image = clip(12)[-1]
+    height, width = image.shape[:2]
+    lying = np.ascontiguousarray(np.rot90(image, rotation // 90))
+    [upright] = PersonFinder(
+        create_estimator(), TrackerOptions(min_hits=1)).update(1, image) or []
+    with bench(tmp_path) as made:
+        made.start('pose_node', {'rotation': rotation, 'tracker.min_hits': 1})
+        heard = made.peer.listen(KeypointArray, '/pose_node/keypoints')
+        images = made.peer.publisher(Image, '/image', 5)
+        msg = bgr_to_image(lying, header(0))
+        made.peer.wait_for_publisher('/pose_node/keypoints')
+        made.peer.insist(lambda: images.publish(msg), lambda: bool(heard), 'keypoints')
+    answer = heard[0]
+    assert answer.header == msg.header
+    assert (answer.image_width, answer.image_height) == lying.shape[1::-1]
+    [found] = answer.persons
+    points = np.array([(k.x, k.y) for k in found.keypoints])
+    expected = np.stack(turn(upright.keypoints, width, height), axis=1)
+    np.testing.assert_allclose(points, expected, atol=0.01)
 
 
 @pytest.mark.parametrize(('parameters', 'message'), [

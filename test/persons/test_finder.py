@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -98,22 +99,28 @@ def test_the_default_finds_nobody_where_nobody_is() -> None:
         assert finder.update(i * SECOND // 10, noise if i % 2 else noise // 64) == []
 
 
-def test_another_image_size_begins_anew() -> None:
-    """No crash, and an id of the other images is never used again."""
+@pytest.mark.parametrize('change', [
+    lambda image: cv2.resize(image, (320, 240)),
+    lambda image: np.ascontiguousarray(np.rot90(image)),
+], ids=['smaller', 'turned'])
+def test_other_images_in_the_middle_of_a_stream_begin_anew(
+    change: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """No crash, and no id of the images before or between is ever used again."""
     video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
     finder = PersonFinder(create_estimator())
     names: list[set[str]] = []
-    for i in range(60):
+    for i in range(75):
         image = video.read()[1]
-        if i >= 30:
-            image = cv2.resize(image, (320, 240))
-        persons = finder.update((i + 30) * SECOND // 30, image)
+        persons = finder.update((i + 30) * SECOND // 30, change(image) if 30 <= i < 55 else image)
         assert persons is not None
         names.append({p.id for p in persons})
     video.release()
+    before, between, after = (
+        set().union(*part) for part in (names[:30], names[30:55], names[55:]))
     assert names[29] == {'p1'}
-    assert names[59]
-    assert 'p1' not in set().union(*names[30:])
+    assert after
+    assert not before & between and not (before | between) & after
 
 
 @pytest.mark.parametrize('rotation', [90, 180, 270])
