@@ -22,6 +22,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 from act_ros.ros.fastdds import image_transport_variables
+from act_ros.ros.signals import tied_to_us
 
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 15.0  # seconds that a service may take
@@ -171,7 +172,7 @@ class Process:
         code = f'from act_ros.nodes.__main__ import main; main("{room}.{name}")'
         with log.open('wb') as file:
             self.popen = subprocess.Popen(
-                [sys.executable, '-c', code, '--ros-args', *arguments],
+                [*tied_to_us(), sys.executable, '-c', code, '--ros-args', *arguments],
                 env=environment, stdout=file, stderr=subprocess.STDOUT, cwd=log.parent)
 
     @property

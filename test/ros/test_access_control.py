@@ -107,6 +107,9 @@ def test_the_policy_is_what_the_nodes_do(tmp_path: Path) -> None:
 
         expected = {node: rights for node, rights in policy().items()
                 if node in {node for node, _ in STARTS}}
+        if not find_spec('bond_msgs'):
+            for rights in expected.values():
+                rights['publish'].discard('/bond')
         try:
             made.peer.wait(lambda: listed(graph()) == listed(expected), "the policy's graph", 120)
         except AssertionError:
