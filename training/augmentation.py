@@ -225,6 +225,14 @@ def sampling_weights(
     return weights / weights.sum()
 
 
+def at_least(weights: np.ndarray, chosen: np.ndarray, share: float) -> np.ndarray:
+    """Return the chances (N,) with no less than a share for the sequences where a mask is true."""
+    have = weights[chosen].sum()
+    if not 0 < have < share * weights.sum():
+        return weights
+    return np.where(chosen, weights * share / have, weights * (1 - share) / weights[~chosen].sum())
+
+
 def measure_bodies(sequences: Sequences) -> np.ndarray:
     """
     Return torso, thigh, head-to-neck and hip width (N, 4) of each sequence: medians, metres.

@@ -21,6 +21,7 @@ T = TypeVar('T')
 R = TypeVar('R', bound='Recipe')
 
 SCHEDULES = ('transformer', 'cosine', 'constant')
+PRECISIONS = ('float32', 'bfloat16')
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,15 @@ class Recipe:
     """Which weights are kept: 'best' by validation accuracy, or 'last'."""
     xla: bool = True
     """Compile the training step with XLA: some seconds at first, then about twice as fast."""
+    precision: str = 'float32'
+    """'bfloat16' computes in half the bits where GPUs are made for it; weights keep theirs."""
 
     def rules(self) -> Iterator[tuple[object, str]]:
         """Yield whether each rule is met, and what it says."""
         yield self.epochs >= 1 and self.batch_size >= 1, 'epochs and batch_size must be positive'
         yield self.keep in ('best', 'last'), "keep must be 'best' or 'last'"
         yield self.schedule in SCHEDULES, f'schedule must be one of {", ".join(SCHEDULES)}'
+        yield self.precision in PRECISIONS, f'precision must be one of {", ".join(PRECISIONS)}'
         yield self.sharpness >= 0, 'sharpness must be at least 0'
         yield (min(self.validate_every, self.checkpoint_every) >= 1,
                'validate_every and checkpoint_every must be positive')
@@ -138,6 +142,11 @@ class TrainConfig(Recipe):
     keep: str = 'last'
     start_from: str = ''
     """Fine-tune: folder of a run, or a ``.weights.h5`` file with its bundle beside it."""
+    remember: float = 0.7
+    """Fine-tuning: how much the old network's answers count beside the labels, but for labels that
+    it does not know."""
+    old_layers: float = 0.1
+    """Fine-tuning: learning rate of all layers but the last, as a part of that of the last."""
     errors: str = ''
     """File of a pose network's errors in the data folder, as `training.videos` writes it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -176,6 +185,8 @@ class TrainConfig(Recipe):
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
         yield self.keep == 'last' or not self.final, 'final needs keep: last'
         yield 0 <= self.distillation <= 1, 'distillation must lie in [0, 1]'
+        yield 0 <= self.remember <= 1, 'remember must lie in [0, 1]'
+        yield 0 < self.old_layers <= 1, 'old_layers must lie in (0, 1]'
         yield (self.final or not self.distillation,
                'distillation needs final: that network is the student')
         yield 0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'

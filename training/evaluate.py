@@ -87,16 +87,21 @@ def measure(clips: ViewedClips, logits: np.ndarray, temperature: float = 1.0) ->
     """
     Return the measures of a model's logits (M, C) for the windows of clips.
 
-    ``rejected`` is the share of unknown clips rejected at the threshold that loses 5 % of the
-    known ones.
+    ``rejected`` is the share of unknown clips, if there are any, rejected at the threshold that
+    loses 5 % of the known ones.
     """
     probabilities = clip_mean(softmax(logits, temperature), clips.clip)
     known = clips.label != UNKNOWN
     result = summary(clips.label[known], probabilities[known])
     confidence = probabilities.max(axis=-1)
     threshold = unknown_threshold(confidence[known])
-    result['rejected'] = float((confidence[~known] < threshold).mean()) if (~known).any() else 0.0
-    return result
+    rejected = share_below(threshold, confidence[~known])
+    return result if rejected is None else {**result, 'rejected': rejected}
+
+
+def share_below(threshold: float, confidence: np.ndarray) -> float | None:
+    """Return which part of some clips' confidences (N,) lies below; None where there is no clip."""
+    return float((confidence < threshold).mean()) if len(confidence) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,12 +274,11 @@ def threshold_of(robot: RobotMix, temperature: float, wrong: float = 0.1) -> flo
     return float(min(confidence[surest[np.argmax(too_many)]], 0.99))
 
 
-def rejection(held: HeldBack, temperature: float, threshold: float) -> dict[str, float]:
+def rejection(held: HeldBack, temperature: float, threshold: float) -> dict[str, float | None]:
     """Return how many unknown clips are rejected at a threshold, and how many known ones lost."""
     confidence, known = held.clips(temperature).max(axis=-1), held.label != UNKNOWN
-    return {'unknown_rejected': float((confidence[~known] < threshold).mean())
-            if (~known).any() else float('nan'),
-            'known_lost': float((confidence[known] < threshold).mean())}
+    return {'unknown_rejected': share_below(threshold, confidence[~known]),
+            'known_lost': share_below(threshold, confidence[known])}
 
 
 def of_strangers(held: HeldBack, temperature: float, threshold: float) -> dict[str, dict]:
@@ -290,7 +294,9 @@ def of_strangers(held: HeldBack, temperature: float, threshold: float) -> dict[s
     return results
 
 
-def evaluate_bundle(path: str | Path, sequences: Sequences) -> dict[str, dict[str, float]]:
+def evaluate_bundle(
+    path: str | Path, sequences: Sequences,
+) -> dict[str, dict[str, float | None]]:
     """
     Return the measures of a bundle, as a robot would load it, on clips it was not trained on.
 
@@ -302,7 +308,7 @@ def evaluate_bundle(path: str | Path, sequences: Sequences) -> dict[str, dict[st
     if not known.any():
         raise DataError(f'no clip is of an action that {path} knows: '
                         f'{", ".join(classifier.labels)}')
-    results = {}
+    results: dict[str, dict[str, float | None]] = {}
     for view in VIEWS:
         windows, clip = clip_windows(
             see_clips(sequences, view), classifier.num_frames, classifier.frame_rate)
@@ -313,9 +319,8 @@ def evaluate_bundle(path: str | Path, sequences: Sequences) -> dict[str, dict[st
         results[view] = {
             **summary(sequences.label[known], answer[known]), 'clips': int(known.sum()),
             'unknown_clips': int((~known).sum()),
-            'unknown_rejected': float((confidence[~known] < threshold).mean())
-            if (~known).any() else float('nan'),
-            'known_lost': float((confidence[known] < threshold).mean())}
+            'unknown_rejected': share_below(threshold, confidence[~known]),
+            'known_lost': share_below(threshold, confidence[known])}
     return results
 
 
@@ -435,7 +440,8 @@ def main(arguments: list[str] | None = None) -> None:
             found = evaluate_bundle(options.bundle, load_sequences(
                 options.files, labels, options.mpose_order))
             for view, values in found.items():
-                print(view, ', '.join(f'{key} {value:.4g}' for key, value in values.items()))
+                print(view, ', '.join(f'{key} {"-" if value is None else f"{value:.4g}"}'
+                                      for key, value in values.items()))
             return
         config = read_run(options.run)
         results = evaluate_run(options.run, config, options.average)

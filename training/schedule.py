@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -12,6 +14,7 @@ from training.config import Recipe
 def train_step(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, features: tf.Tensor,
     target: tf.Tensor, weight_decay: float = 0.0, sharpness: float = 0.0,
+    slow: Sequence[keras.Variable] = (), slowness: float = 1.0,
 ) -> tf.Tensor:
     """
     Take one step towards ``target`` distributions (B, C) and return the loss; compile it.
@@ -22,12 +25,14 @@ def train_step(
     With ``sharpness`` the gradient is not taken at the weights but as far from them, uphill: of all
     weights that fit, flat surroundings are preferred, which carry over better. A step then takes
     twice the time. Foret et al., "Sharpness-Aware Minimization", https://arxiv.org/abs/2010.01412.
+
+    The variables ``slow`` go only the part ``slowness`` of their way.
     """
     variables = model.trainable_variables
 
     def loss_and_gradients() -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
-            logits = model(features, training=True)
+            logits = tf.cast(model(features, training=True), tf.float32)
             loss = tf.reduce_mean(
                 tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
         return loss, tape.gradient(loss, variables)
@@ -44,7 +49,10 @@ def train_step(
     if weight_decay:
         for variable in variables:
             variable.assign(variable * (1 - weight_decay))
+    before = [tf.identity(variable) for variable in slow]
     optimizer.apply(gradients, variables)
+    for variable, old in zip(slow, before, strict=True):
+        variable.assign(old + slowness * (variable - old))
     return loss
 
 

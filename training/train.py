@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,32 @@ import numpy as np
 
 from act_ros.actions.features import num_features
 from act_ros.core.text import printable
-from training.augmentation import LAYOUT, WindowSampler, sampling_weights
+from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import TrainConfig, keep_settings, load_config
 from training.data import load_data, load_errors
 from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.errors import ErrorBank
 from training.evaluate import ViewedClips, measure, views_of
+from training.finetuning import FALL, OldNetwork, as_table, fallen, together
 from training.metrics import share_background
 from training.models import build
-from training.networks import WEIGHTS, load_network, transfer
-from training.trainer import Batch, OnEpoch, Predict, Trainer, start_afresh, tensorboard_log
+from training.networks import WEIGHTS, load_network
+from training.trainer import (
+    Batch,
+    OnEpoch,
+    Predict,
+    Trainer,
+    device,
+    in_turn,
+    start_afresh,
+    taught_by,
+    tell_duration,
+    tensorboard_log,
+)
+
+RECALLS = 'recalls.json'
+"""Of each member of a fine-tuning: how well labels were known before and after."""
 
 
 class People:
@@ -48,11 +64,18 @@ class People:
         self.held_back = sequences.select(folds == fold)
         check_disjoint(self.train, self.held_back)
         self.steps = config.windows_per_epoch // config.batch_size
+        self.old = OldNetwork(config) if config.start_from else None
         emphasis = np.array([config.emphasis.get(label, 1.0) for label in config.labels])
+        weights = sampling_weights(self.train, config.unknown_share, config.balance, emphasis)
+        if self.old:
+            is_new = ~np.isin(np.array([*config.labels, ''])[self.train.label],
+                              [*self.old.kept, ''])
+            # As much as the other labels, and no more: they would be taken for the new ones.
+            share = (1 - config.unknown_share) * (1 - len(self.old.kept) / len(config.labels))
+            weights = at_least(weights, is_new, share)
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.normalisation,
-            config.augmentation,
-            sampling_weights(self.train, config.unknown_share, config.balance, emphasis), errors)
+            config.augmentation, weights, errors)
         self.views = {view: ViewedClips(self.held_back, view, config)
                       for view in views_of(config) if len(self.held_back)}
 
@@ -70,7 +93,8 @@ class People:
         row: dict[str, float] = {}
         for view, clips in self.views.items():
             result = measure(clips, self.logits(view, predict))
-            row |= {f'{view}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')}
+            row |= {f'{view}_{key}': result[key] for key in ('accuracy', 'macro_f1', 'rejected')
+                    if key in result}
         return row
 
 
@@ -98,13 +122,17 @@ def make_trainer(
         options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
         model = build(config.model, config.num_frames, num_features(LAYOUT, config.normalisation),
                       config.num_outputs, **options)
-        if config.start_from:
-            transfer(model, config)
+        if people.old:
+            people.old.transfer(model)
         return model
 
-    return Trainer(
-        config, people, network, [config.seed, number],
-        [load_network(run, i).model for i in config.teachers(number)], config.distillation)
+    teach = None
+    if teachers := config.teachers(number):
+        teach = taught_by([load_network(run, i).model for i in teachers], config.distillation)
+    elif people.old and config.remember:
+        teach = people.old.teacher(config.remember)
+    return Trainer(config, people, network, [config.seed, number], teach,
+                   config.old_layers if people.old else 1.0)
 
 
 def save(trainer: Trainer[People], folder: Path) -> None:
@@ -123,6 +151,11 @@ def save(trainer: Trainer[People], folder: Path) -> None:
         write_arrays(folder / 'held_back.npz', **arrays, label=held_back.label,
                      source=held_back.source, take=held_back.take,
                      source_label=held_back.source_label, group=held_back.group)
+        if people.old:
+            recalls = people.old.recalls(
+                people.config.labels, held_back.label, people.views['turned'].clip,
+                people.views['turned'].features, arrays['turned_logits'])
+            write_whole(folder / RECALLS, lambda path: path.write_text(json.dumps(recalls)))
     write_whole(folder / f'member{WEIGHTS}', trainer.model.save_weights)
 
 
@@ -140,6 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
     options = parser.parse_args(arguments)
     start_afresh(options.threads)
+    print(f'training on {device()}', file=sys.stderr)
     try:
         train(load_config(options.config), options.data, options.output, options.member,
               options.tensorboard)
@@ -168,9 +202,25 @@ def train(
         people = People(config, sequences, folds, config.held_back_folds[number], errors)
         trainer = make_trainer(config, people, number, run)
         checkpoint = folder / 'checkpoint.npz'
-        trainer.run(checkpoint, f'{config.name} member {number}', _log(folder, tensorboard))
+        title = f'{config.name} member {number}'
+        trainer.run(checkpoint, title, in_turn(
+            _log(folder, tensorboard),
+            tell_duration(title, config.epochs, len(config.held_back_folds))))
         save(trainer, folder)
         checkpoint.unlink(missing_ok=True)
+    if config.start_from:
+        tell_recalls(sorted(run.glob(f'member_*/{RECALLS}')))
+
+
+def tell_recalls(files: Sequence[Path]) -> None:
+    """Print how well labels were known before and after fine-tuning; warn of those that fell."""
+    recalls = together(json.loads(file.read_text(encoding='utf-8')) for file in files)
+    if recalls:
+        print(as_table(recalls))
+    if names := fallen(recalls):
+        print(f'warning: {", ".join(names)} fell by more than {100 * FALL:.0f} points on people '
+              f'held back. Rehearse more (files with these labels), raise remember, or train for '
+              f'fewer epochs.', file=sys.stderr)
 
 
 def _log(folder: Path, tensorboard: bool) -> OnEpoch:

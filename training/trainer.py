@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,8 @@ Predict = Callable[[np.ndarray], np.ndarray]
 """From features (N, T, F) to logits (N, C)."""
 OnEpoch = Callable[[int, dict[str, float]], object]
 """Told the epoch, from 1, and what was measured in it; what it raises ends the training."""
+Teach = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""From features (B, T, F) and target distributions (B, C) to better targets."""
 
 
 class Source(Protocol):
@@ -54,6 +57,15 @@ T = TypeVar('T')
 S = TypeVar('S', bound=Source)
 
 
+def taught_by(models: Sequence[keras.Model], share: float) -> Teach:
+    """Return what moves targets to the mean answer of networks, by a ``share`` in [0, 1]."""
+    def teach(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        answers = [tf.nn.softmax(model(features)) for model in models]
+        return target + share * (tf.add_n(answers) / len(answers) - target)
+
+    return teach
+
+
 class Trainer(Generic[S]):
     """
     Trains one network.
@@ -65,18 +77,24 @@ class Trainer(Generic[S]):
     :param source: on what.
     :param build: makes the network, once the seed of its weights is set.
     :param seed: numbers that belong to this training alone.
-    :param teachers: networks whose mean answer the targets are moved to, by ``distillation``, a
-        share in [0, 1].
+    :param teach: what other networks have to say about the targets.
+    :param old_layers: learning rate of all layers but the last, as a part of the last one's.
     """
 
     def __init__(
         self, recipe: Recipe, source: S, build: Callable[[], keras.Model],
-        seed: Sequence[int], teachers: Sequence[keras.Model] = (), distillation: float = 0.0,
+        seed: Sequence[int], teach: Teach | None = None, old_layers: float = 1.0,
     ) -> None:
         self.recipe, self.source, self.seed = recipe, source, seed
         keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0] // 2))
-        self.model = build()
-        self.teachers, self.distillation = teachers, distillation
+        usual = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(
+            'float32' if recipe.precision == 'float32' else f'mixed_{recipe.precision}')
+        try:
+            self.model = build()
+        finally:
+            keras.config.set_dtype_policy(usual)
+        self.teach, self.old_layers = teach, old_layers
         self.history: list[dict[str, float]] = []
         """What was measured in each epoch: ``loss``, and at times what the source validates."""
         projection = next((x for x in self.model.layers if x.name == 'projection'), None)
@@ -85,15 +103,16 @@ class Trainer(Generic[S]):
             recipe.epochs * source.steps))
         self.optimizer.build(self.model.trainable_variables)
         self.step = tf.function(self._step, jit_compile=recipe.xla)
-        self._predict = tf.function(lambda x: self.model(x, training=False),
+        self._predict = tf.function(lambda x: tf.cast(self.model(x, training=False), tf.float32),
                                     jit_compile=recipe.xla)
 
     def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        if self.teachers:
-            answers = [tf.nn.softmax(teacher(features)) for teacher in self.teachers]
-            target += self.distillation * (tf.add_n(answers) / len(answers) - target)
+        if self.teach:
+            target = self.teach(features, target)
+        slow = [] if self.old_layers == 1 else [
+            v for layer in self.model.layers[:-1] for v in layer.trainable_variables]
         return train_step(self.model, self.optimizer, features, target, self.recipe.weight_decay,
-                          self.recipe.sharpness)
+                          self.recipe.sharpness, slow, self.old_layers)
 
     def batches(self, begin: int = 0, end: int | None = None) -> Generator[Batch, None, None]:
         """Yield the batches of the epochs from ``begin`` on, made ahead by a thread."""
@@ -136,7 +155,10 @@ class Trainer(Generic[S]):
             best = [arrays[f'best_{i}'] for i in range(len(best))]
             best_score = float(arrays['best_score'])
             history[:] = json.loads(str(arrays['history']))
-        # Where nobody watches, a line now and then and not one for every epoch.
+        # Where nobody watches, a line now and then and not one for every epoch; and none by tqdm's
+        # own watch, which repeats what is old.
+        if not sys.stderr.isatty():
+            tqdm.monitor_interval = 0
         bar = tqdm(initial=len(history), total=recipe.epochs, desc=title, unit='epoch',
                    leave=False, mininterval=1 if sys.stderr.isatty() else 30,
                    disable=title is None)
@@ -186,6 +208,48 @@ def tensorboard_log(folder: Path) -> OnEpoch:
         writer.flush()
 
     return log
+
+
+def tell_duration(name: str, epochs: int, runs: int = 1) -> OnEpoch:
+    """Return what says, once an epoch is timed, how long a training and ``runs`` of them take."""
+    times: list[float] = []
+
+    def tell(epoch: int, _: dict[str, float]) -> None:
+        times.append(time.monotonic())
+        if len(times) == 3:  # the first epoch compiles
+            each = (times[2] - times[0]) / 2
+            text = f'{name}: {each:.2g} s an epoch, about {_duration(each * epochs)} a run'
+            if runs > 1:
+                text += f', {_duration(each * epochs * runs)} for {runs} one after another'
+            tqdm.write(text, file=sys.stderr)
+
+    return tell
+
+
+def _duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    for unit, length in (('days', 86400), ('hours', 3600), ('minutes', 60)):
+        if seconds >= 2 * length:
+            return f'{seconds / length:.0f} {unit}'
+    return f'{seconds:.0f} s'
+
+
+def in_turn(*listeners: OnEpoch | None) -> OnEpoch:
+    """Return what tells several of each epoch."""
+    def tell(epoch: int, values: dict[str, float]) -> None:
+        for listener in listeners:
+            if listener:
+                listener(epoch, values)
+
+    return tell
+
+
+def device() -> str:
+    """Return what TensorFlow computes on, by name."""
+    found = tf.config.list_physical_devices('GPU')
+    names = [tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)
+             for gpu in found]
+    return ', '.join(names) or f'CPU ({os.cpu_count()} cores), no GPU'
 
 
 def start_afresh(threads: int = 0) -> None:

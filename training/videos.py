@@ -275,7 +275,7 @@ def main(arguments: list[str] | None = None) -> None:
                         help='look at the clips in this way alone; may be repeated')
     parser.add_argument('--every', type=int, default=1, help='look at every N-th clip only')
     parser.add_argument('--errors', type=Path, help='file of errors of --pair')
-    parser.add_argument('--processes', type=int, default=2)
+    parser.add_argument('--processes', type=int, default=2, help='that look at clips at once')
     options = parser.parse_args(arguments)
     try:
         if options.labels:

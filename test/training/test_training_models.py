@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from training.metrics import softmax  # noqa: E402
 from training.models import MODELS, build  # noqa: E402
 from training.models.act import HashDropout, TransformerEncoder  # noqa: E402
 from training.schedule import TransformerSchedule, learning_rate, train_step  # noqa: E402
+from training.trainer import Batch, Predict, Trainer  # noqa: E402
 
 PARAMETERS = [
     ('act_mu', 52, 227_156), ('act_mu', 68, 228_180), ('act_s', 52, 1_040_404),
@@ -143,3 +146,34 @@ def test_a_step_takes_the_gradient_uphill_of_the_weights(sharpness: float) -> No
     np.testing.assert_allclose(model.get_weights()[0], expected, atol=1e-6)
     assert float(loss) == pytest.approx(
         -np.log((softmax(features @ kernel) * target).sum(axis=1)).mean(), rel=1e-5)
+
+
+def test_half_precision_computes_in_bfloat16_and_keeps_its_weights() -> None:
+    class Source:
+        steps = 1
+
+        def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+            yield from ()
+
+        def validate(self, predict: Predict) -> dict[str, float]:
+            return {}
+
+    def network() -> Any:
+        return build('act_mu', num_frames=6, num_classes=3, dropout=0.0)
+
+    features = np.random.default_rng(0).standard_normal((4, 6, 52)).astype(np.float32)
+    target = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
+    losses, answers = {}, {}
+    for precision in ('float32', 'bfloat16'):
+        config = TrainConfig(name='x', files=('x.npz',), precision=precision, xla=False,
+                             schedule='constant', constant_rate=1e-3, batch_size=4)
+        trainer: Trainer[Source] = Trainer(config, Source(), network, [0])
+        assert trainer.model.get_layer('encoder_0').compute_dtype == precision
+        assert all(v.dtype == 'float32' for v in trainer.model.trainable_variables)
+        answers[precision] = trainer.logits(features)
+        losses[precision] = [float(trainer.step(features, target)) for _ in range(5)]
+    assert answers['bfloat16'].dtype == np.float32
+    assert 0 < np.abs(answers['bfloat16'] - answers['float32']).max() < 0.1
+    np.testing.assert_allclose(losses['bfloat16'], losses['float32'], rtol=0.1)
+    assert losses['bfloat16'][-1] < losses['bfloat16'][0]
+    assert keras.config.dtype_policy().name == 'float32'

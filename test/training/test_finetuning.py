@@ -1,0 +1,124 @@
+"""Fine-tuning: what is kept of the old network, what new labels get, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip('keras', reason='training needs TensorFlow')
+pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+
+from training import finetuning, train  # noqa: E402
+from training.augmentation import at_least  # noqa: E402
+from training.config import TrainConfig  # noqa: E402
+from training.finetuning import OldNetwork  # noqa: E402
+from training.metrics import softmax  # noqa: E402
+from training.models import build  # noqa: E402
+from training.schedule import train_step  # noqa: E402
+
+OLD = TrainConfig(name='old', files=('x.npz',), labels=('a', 'b', 'c'), num_frames=10,
+                  min_frames=4)
+FEATURES = np.random.default_rng(1).normal(0, 0.5, (4, 10, 52)).astype(np.float32)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    """Return a training with other labels, which starts from a run of random weights."""
+    (tmp_path / 'member_0').mkdir()
+    (tmp_path / 'config.json').write_text(json.dumps(asdict(OLD)))
+    keras.utils.set_random_seed(0)
+    build('act_mu', 10, num_classes=OLD.num_outputs).save_weights(
+        tmp_path / 'member_0' / 'member.weights.h5')
+    return replace(OLD, labels=('c', 'new', 'a'), start_from=str(tmp_path))
+
+
+@pytest.mark.parametrize('background', [True, False])
+def test_old_answers_count_beside_the_labels_but_for_new_actions(
+    config: TrainConfig, background: bool,
+) -> None:
+    config = replace(config, background=background)
+    old = OldNetwork(config)
+    assert old.kept == ['c', 'a']
+    answers = softmax(old.network.model(FEATURES).numpy())  # a, b, c and none of them
+    rest = answers[:, [1, 3]].sum(axis=1)
+    wanted = np.zeros((4, config.num_outputs))
+    wanted[:, 0], wanted[:, 2] = answers[:, 2], answers[:, 0]
+    if background:
+        wanted[:, 3] = rest
+    else:
+        wanted += rest[:, None] / 3
+    target = np.eye(config.num_outputs, dtype=np.float32)[[0, 1, 2, -1]]
+    found = old.teacher(0.25)(FEATURES, target).numpy()
+    others = [0, 2, 3]
+    np.testing.assert_allclose(found[others], (0.75 * target + 0.25 * wanted)[others], atol=1e-5)
+    np.testing.assert_array_equal(found[1], target[1])
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_new_network_begins_with_what_the_old_one_answers(config: TrainConfig) -> None:
+    old = OldNetwork(config)
+    model = build('act_mu', 10, num_classes=config.num_outputs)
+    old.transfer(model)
+    np.testing.assert_allclose(model(FEATURES).numpy()[:, [0, 2, 3]],
+                               old.network.model(FEATURES).numpy()[:, [2, 0, 3]], atol=1e-5)
+
+
+def test_slow_variables_go_part_of_their_way() -> None:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])
+    begin, steps = model.get_weights(), {}
+    target = np.eye(2, dtype=np.float32)[[0, 1, 1]]
+    for slowness in (1.0, 0.25):
+        model.set_weights(begin)
+        train_step(model, keras.optimizers.Adam(0.1), FEATURES[:3, 0, :4], target,
+                   slow=model.layers[0].trainable_variables, slowness=slowness)
+        steps[slowness] = [new - old for new, old in zip(model.get_weights(), begin, strict=True)]
+    for whole, part, share in zip(steps[1.0], steps[0.25], (0.25, 0.25, 1, 1), strict=True):
+        assert np.abs(whole).max() > 0.05
+        np.testing.assert_allclose(part, share * whole, atol=1e-6)
+
+
+def test_new_labels_get_their_share_and_no_less_than_they_have() -> None:
+    weights, new = np.array([0.1, 0.3, 0.58, 0.02]), np.array([False, False, False, True])
+    np.testing.assert_allclose(at_least(weights, new, 0.3)[3], 0.3)
+    np.testing.assert_allclose(at_least(weights, new, 0.3)[:3] / 0.7, weights[:3] / 0.98)
+    np.testing.assert_array_equal(at_least(weights, new, 0.01), weights)
+    np.testing.assert_array_equal(at_least(weights, np.zeros(4, bool), 0.3), weights)
+
+
+def test_recalls_before_and_after(config: TrainConfig) -> None:
+    old = OldNetwork(config)
+    answer = old.network.probabilities(FEATURES).argmax(axis=1)  # of a, b, c
+    new = {0: 2, 2: 0}  # the number of a and c in the new labels
+    label = np.array([new.get(int(i), -1) for i in answer])
+    label[label < 0] = 1
+    logits = np.eye(3, dtype=np.float32)[[0, 0, 0, 0]] * 5  # always c
+    found = old.recalls(config.labels, label, np.arange(4), FEATURES, logits)
+    for number, name in enumerate(config.labels):
+        if (label == number).any():
+            assert found[name] == {'clips': int((label == number).sum()),
+                                   'before': None if name == 'new' else 1.0,
+                                   'after': float(name == 'c')}
+
+
+def test_members_are_joined_and_labels_that_fall_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    rows = [{'walk': {'clips': 10, 'before': 0.9, 'after': 0.8},
+             'sit': {'clips': 4, 'before': 0.5, 'after': 0.5}},
+            {'walk': {'clips': 30, 'before': 0.9, 'after': 0.8},
+             'drink': {'clips': 6, 'before': None, 'after': 0.5}}]
+    files = []
+    for i, row in enumerate(rows):
+        files.append(tmp_path / f'{i}.json')
+        files[-1].write_text(json.dumps(row))
+    train.tell_recalls(files)
+    printed = capsys.readouterr()
+    assert '| walk | 40 | 90 | 80 (falls) |' in printed.out
+    assert '| sit | 4 | 50 | 50 |' in printed.out and '| drink | 6 | new | 50 |' in printed.out
+    assert printed.err.startswith('warning: walk fell by more than 5 points')
+    assert finetuning.fallen({'x': {'clips': 1, 'before': 0.5, 'after': 0.46}}) == []

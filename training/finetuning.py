@@ -1,0 +1,165 @@
+"""
+Fine-tuning that does not forget: a network learns new actions and keeps those it knew.
+
+A network that learns from a few people's new recordings alone drifts away from all it was trained
+on. Three things hold it: the old network's answers count beside the labels, on whatever it is shown
+(Li and Hoiem, "Learning without forgetting", https://arxiv.org/abs/1606.09282); the old layers
+learn at a lower rate; and where other sequence files are at hand, they are rehearsed. Whether it
+helped is measured on people held back, before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from act_ros.core.skeletons import get_layout, joint_sources
+from training.augmentation import LAYOUT
+from training.config import TrainConfig
+from training.metrics import clip_mean
+from training.networks import Network, load_network
+from training.trainer import Teach
+
+FALL = 0.05
+"""A kept label whose recall falls by more than this is warned of."""
+
+Recalls = dict[str, dict[str, float | None]]
+"""By label: ``clips`` of people held back, and the recall on them ``before`` and ``after``."""
+
+
+class OldNetwork:
+    """
+    The network that ``config.start_from`` names, and its answers in terms of the new labels.
+
+    :raises ValueError: there is none, or it is another kind of network or reads other features.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        path = config.start_from
+        try:
+            self.network = load_network(path)
+        except ValueError as error:
+            raise ValueError(f'start_from: {error}') from error
+        have = self.network.kind, self.network.num_frames, self.network.normalisation
+        want = config.model, config.num_frames, config.normalisation
+        if have != want:
+            raise ValueError(
+                'start_from: {} is {} for {} frames normalised as {}, the configuration wants {} '
+                'for {} frames normalised as {}'.format(path, *have, *want))
+        _reorder(self.network)
+        # The background comes last, and has no name that a label could have.
+        known = [*self.network.labels, *[''] * self.network.background]
+        wanted = [*config.labels, *[''] * config.background]
+        self.kept = [label for label in config.labels if label in known]
+        self._pairs = [(known.index(x), i) for i, x in enumerate(wanted) if x in known]
+        self._is_new = np.array([x not in known for x in wanted], np.float32)
+        # What the new one does not know is none of its actions, or could be any.
+        rest = np.eye(len(wanted))[-1] if config.background else np.full(
+            len(wanted), 1 / len(wanted))
+        self._meaning = np.array(
+            [np.eye(len(wanted))[wanted.index(x)] if x in wanted else rest for x in known],
+            np.float32)
+
+    def transfer(self, model: keras.Model) -> None:
+        """
+        Fill a fresh model with the old weights; new classes keep their own.
+
+        Everything below the last layer is taken as it is; of the last layer the classes that both
+        know, by name.
+        """
+        old_layers, new_layers = self.network.model.layers, model.layers
+        for old, new in zip(old_layers[:-1], new_layers[:-1], strict=True):
+            for variable, value in zip(new.trainable_variables, old.trainable_variables,
+                                       strict=True):
+                variable.assign(value)
+        kernel, bias = (variable.numpy() for variable in new_layers[-1].trainable_variables)
+        old_kernel, old_bias = (v.numpy() for v in old_layers[-1].trainable_variables)
+        for old_class, new_class in self._pairs:
+            kernel[:, new_class], bias[new_class] = old_kernel[:, old_class], old_bias[old_class]
+        new_layers[-1].set_weights([kernel, bias])
+
+    def teacher(self, share: float) -> Teach:
+        """Return what moves targets by ``share`` to the old answers, but for new actions."""
+        def teach(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+            answers = tf.nn.softmax(self.network.model(features, training=False))
+            is_new = tf.gather(self._is_new, tf.argmax(target, axis=-1))[:, None]
+            return target + share * (1 - is_new) * (answers @ self._meaning - target)
+
+        return teach
+
+    def recalls(
+        self, labels: Sequence[str], label: np.ndarray, clip: np.ndarray, features: np.ndarray,
+        logits: np.ndarray,
+    ) -> Recalls:
+        """
+        Compare this network with the new one on clips of people whom neither learned from.
+
+        :param labels: of the new network.
+        :param label: class (N,) of each clip.
+        :param clip: the clip (M,) of each window of ``features`` (M, T, F), to which the new
+            network answers ``logits`` (M, C).
+        """
+        before = clip_mean(self.network.probabilities(features), clip).argmax(axis=-1)
+        after = clip_mean(tf.nn.softmax(logits).numpy(), clip).argmax(axis=-1)
+        found: Recalls = {}
+        for number, name in enumerate(labels):
+            if (mine := label == number).any():
+                old = name in self.kept and (
+                    before[mine] == self.network.labels.index(name)).mean()
+                found[name] = {'clips': int(mine.sum()),
+                               'before': float(old) if name in self.kept else None,
+                               'after': float((after[mine] == number).mean())}
+        return found
+
+
+def _reorder(network: Network) -> None:
+    """Let a network of another layout read `LAYOUT`: the same joints in another order."""
+    wanted, have = get_layout(LAYOUT).joints, get_layout(network.layout).joints
+    try:
+        sources = joint_sources(network.layout, wanted)
+    except ValueError:
+        sources = ()
+    if sorted(sources) != [(i,) for i in range(len(have))]:
+        raise ValueError(f'start_from: the network reads the layout {network.layout!r}, whose '
+                         f'joints are not those of {LAYOUT!r}')
+    kernel = network.model.get_layer('projection').kernel
+    by_joint = kernel.numpy().reshape(len(have), kernel.shape[0] // len(have), -1)
+    kernel.assign(by_joint[[i for (i,) in sources]].reshape(kernel.shape))
+
+
+def together(parts: Iterable[Recalls]) -> Recalls:
+    """Join what several networks of a run say, each of other people."""
+    joined: Recalls = {}
+    for part in parts:
+        for name, row in part.items():
+            if name not in joined:
+                joined[name] = dict(row)
+                continue
+            mine, more = joined[name], row['clips'] or 0
+            clips = (mine['clips'] or 0) + more
+            for key in ('before', 'after'):
+                if (value := mine[key]) is not None:
+                    mine[key] = value + ((row[key] or 0) - value) * more / clips
+            mine['clips'] = clips
+    return joined
+
+
+def as_table(recalls: Recalls) -> str:
+    """Return recalls before and after, in percent, with a mark where a kept label falls."""
+    lines = ['| label | clips held back | recall before | after |', '|---|--:|--:|--:|']
+    for name, row in recalls.items():
+        before, after = row['before'], row['after'] or 0.0
+        falls = ' (falls)' if before is not None and before - after > FALL else ''
+        lines.append(f'| {name} | {row["clips"]} | '
+                     f'{"new" if before is None else f"{100 * before:.0f}"} | '
+                     f'{100 * after:.0f}{falls} |')
+    return '\n'.join(lines)
+
+
+def fallen(recalls: Recalls) -> list[str]:
+    """Return the kept labels that fell by more than `FALL`."""
+    return [name for name, row in recalls.items() if row['before'] is not None
+            and row['before'] - (row['after'] or 0.0) > FALL]
