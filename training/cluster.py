@@ -49,9 +49,16 @@ def run_jobs(
                            'excludes': ['__pycache__']}
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
                      runtime_env=environment)
+        except ray.exceptions.AuthenticationError as error:
+            raise ClusterError(
+                f'the Ray cluster at {address!r} and this machine have other tokens, or only one '
+                f'of them asks for one ({error}); doc/benchmark.md says how they get the same'
+            ) from error
         except (OSError, ValueError, RuntimeError) as error:
-            raise ClusterError(f'no Ray cluster answers at {address!r} ({error}); start one with '
-                               f'`ray start --head`, or use --ray local') from error
+            raise ClusterError(
+                f'no Ray cluster answers at {address!r} ({error}); start one with `ray start '
+                f'--head` (the token must be the same as here, see doc/benchmark.md), or use --ray '
+                f'local') from error
     try:
         task = ray.remote(num_cpus=cpus)(function)
         sent = {key: ray.put(value) for key, value in data.items()}

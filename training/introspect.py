@@ -3,17 +3,21 @@ What a network looks at: the paper's Figures 6 to 9, from any network and sequen
 
     python -m training.introspect --run runs/act_mu --data FOLDER --output figures
     python -m training.introspect --bundle models/act_mu.tflite --data kard.npz --output figures
+    python -m training.introspect --weights runs/mpose/openpose/split_1/act_m/fold_3.npz \\
+        --data ~/.mpose --output figures
 
 ==========================  =======================================================================
-``attention_maps.png``      Figure 6: self-attention of every head and layer, for one window
+``attention_maps_*.png``    Figure 6: self-attention of every head and layer, for some windows, of
+                            which the last are answered wrongly
 ``class_attention.png``     Figure 7: the class token's attention as opacity of the skeletons
 ``frame_dropping.png``      Figure 8: balanced accuracy without the first or the last frames
 ``position_similarity.png`` Figure 9: cosine similarity of the position embeddings
 ==========================  =======================================================================
 
 A run's folder gives all of them, of the people its member never saw. So does a ``.weights.h5``
-file with its bundle beside it, or a fold of `training.paper.benchmark`. A bundle alone hides its
-inner layers: no Figure 6, Figure 7 only if it has the attention output, Figure 8 down to its
+file with its bundle beside it, or a fold of `training.paper.benchmark`. Without ``--run`` a folder
+of ``--data`` holds MPOSE2021 as released, of which the test samples are taken. A bundle alone hides
+its inner layers: no Figure 6, Figure 7 only if it has the attention output, Figure 8 down to its
 shortest window.
 """
 
@@ -24,7 +28,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +55,11 @@ from training.figures import (
     draw_position_similarity,
 )
 from training.metrics import summary
+from training.paper.mpose import LAYOUTS, SPLITS, load_test_poses
 from training.views import clip_windows, see_clips
+
+MAPS = 3
+"""Windows that attention maps are drawn of: so many answered rightly, and so many wrongly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,15 +151,16 @@ def find_positions(path: str | Path) -> list[np.ndarray]:
 
 @dataclass(frozen=True, eq=False)
 class Windows:
-    """Windows to look at: keypoints (N, T, 13, 3) of `LAYOUT`, class (N,)."""
+    """Windows to look at: keypoints (N, T, K, 3) of a layout, class (N,)."""
 
     keypoints: np.ndarray
     label: np.ndarray
+    layout: str = LAYOUT
 
     def features(self, subject: Subject, frames: slice = slice(None)) -> np.ndarray:
         """Return the features of some of the frames, as a shorter live window would have them."""
         return extract_features(
-            self.keypoints[:, frames], LAYOUT, subject.layout, subject.normalisation)
+            self.keypoints[:, frames], self.layout, subject.layout, subject.normalisation)
 
 
 def cut_windows(sequences: Sequences, subject: Subject, limit: int) -> Windows:
@@ -166,6 +175,32 @@ def cut_windows(sequences: Sequences, subject: Subject, limit: int) -> Windows:
     windows, clip = clip_windows(see_clips(known, 'own'), subject.num_frames, subject.frame_rate)
     chosen = np.unique(np.linspace(0, len(clip) - 1, min(limit, len(clip))).round().astype(int))
     return Windows(windows[chosen][..., [0, 1, 3]], known.label[clip[chosen]])
+
+
+def released_windows(
+    subject: Subject, folder: Path, extractor: str, split: int, limit: int,
+) -> Windows:
+    """Return at most ``limit`` test samples of MPOSE2021, evenly taken, at the network's rate."""
+    poses, label = load_test_poses(extractor, split, folder)
+    chosen = np.unique(np.linspace(0, len(label) - 1, min(limit, len(label))).round().astype(int))
+    step = -(-poses.shape[1] // subject.num_frames)
+    return Windows(poses[chosen][:, ::step].astype(np.float32), label[chosen], LAYOUTS[extractor])
+
+
+def of_fold(path: Path) -> tuple[str, int, int]:
+    """Return extractor, split and number of ``<extractor>/split_<s>/<model>/fold_<i>.npz``."""
+    try:
+        return (path.absolute().parents[2].name, int(path.absolute().parents[1].name[6:]),
+                int(path.stem[5:]))
+    except (IndexError, ValueError) as error:
+        raise ValueError(f'{path} is not <extractor>/split_<s>/<model>/fold_<i>.npz') from error
+
+
+def worst_examples(subject: Subject, windows: Windows, others: Sequence[int]) -> list[int]:
+    """Return the `MAPS` windows that the network is surest of, wrongly, beside ``others``."""
+    probabilities = subject.probabilities(windows.features(subject))
+    wrong = np.setdiff1d(np.flatnonzero(probabilities.argmax(axis=-1) != windows.label), others)
+    return wrong[np.argsort(-probabilities[wrong].max(axis=-1))][:MAPS].tolist()
 
 
 def best_examples(subject: Subject, windows: Windows, labels: Sequence[str] = ()) -> list[int]:
@@ -203,23 +238,26 @@ def introspect(
 ) -> list[str]:
     """Draw every figure that can be had into ``output``; return what cannot, and why."""
     missing = []
-    chosen = best_examples(subject, windows, labels)
+    right = best_examples(subject, windows, labels)
+    chosen = right + worst_examples(subject, windows, right)
     features = windows.features(subject)[chosen]
     answers = subject.probabilities(features)
     titles = [f'{subject.labels[windows.label[i]]}, answered '
               f'{subject.labels[answer.argmax()]} ({answer.max():.0%})'
               for i, answer in zip(chosen, answers, strict=True)]
     if subject.attention is not None:
-        surest = int(answers.max(axis=-1).argmax()) if not labels else 0
-        draw_attention_maps(output / 'attention_maps.png', [
-            layer[0] for layer in subject.attention(features[surest:surest + 1])], titles[surest])
+        surest = np.argsort(-answers[:len(right)].max(axis=-1)) if not labels else range(len(right))
+        for place, i in enumerate([*surest[:MAPS], *range(len(right), len(chosen))], 1):
+            draw_attention_maps(output / f'attention_maps_{place}.png', [
+                layer[0] for layer in subject.attention(features[i:i + 1])],
+                f'{subject.name}: {titles[i]}')
     else:
         missing.append('attention_maps: a bundle hides its inner layers; give --run or --weights')
     if subject.class_attention is not None:
         looks = subject.class_attention(features)
-        picked = np.sort(np.argsort(-answers.max(axis=-1))[:max_examples])
+        picked = np.sort(np.argsort(-answers[:len(right)].max(axis=-1))[:max_examples])
         draw_class_attention(output / 'class_attention.png', [
-            Example(windows.keypoints[chosen[i]][..., :2], LAYOUT,
+            Example(windows.keypoints[chosen[i]][..., :2], windows.layout,
                     subject.labels[windows.label[chosen[i]]],
                     subject.labels[answers[i].argmax()], float(answers[i].max()), looks[i])
             for i in picked])
@@ -252,7 +290,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--member', type=int, default=0, help='which member of the run')
     parser.add_argument('--data', type=Path, nargs='+', required=True,
                         help='sequence files; with --run also the folder of its training data, of '
-                        'which only the people it never saw are taken')
+                        'which only the people it never saw are taken; otherwise a folder of '
+                        'MPOSE2021 as released')
+    parser.add_argument('--extractor', choices=LAYOUTS, help='of released arrays; default: that of '
+                        'the fold, or openpose')
+    parser.add_argument('--split', type=int, choices=SPLITS, help='likewise; default: of the fold, '
+                        'or 1')
     parser.add_argument('--output', type=Path, required=True, help='folder of the pictures')
     parser.add_argument('--labels', nargs='+', default=(), help='classes to show, first one in '
                         'attention_maps; default: those the network is surest of')
@@ -266,7 +309,16 @@ def main(arguments: list[str] | None = None) -> None:
         if unknown := sorted(set(options.labels) - set(subject.labels)):
             raise ValueError(f'the network does not know the labels {", ".join(unknown)}; it knows '
                              f'{", ".join(subject.labels)}')
-        if options.run and options.data[0].is_dir():
+        windows = None
+        if options.data[0].is_dir() and not options.run:
+            extractor, split = options.extractor or 'openpose', options.split or 1
+            if options.weights and options.weights.suffix == '.npz':
+                own, number, fold = of_fold(options.weights)
+                extractor, split = options.extractor or own, options.split or number
+                subject = replace(subject, name=f'{options.weights.parent.name}, {own} split '
+                                                f'{number}, fold {fold}')
+            windows = released_windows(subject, options.data[0], extractor, split, options.limit)
+        elif options.run and options.data[0].is_dir():
             config = read_run(options.run)
             sequences, folds = load_data(config, options.data[0])
             fold = config.held_back_folds[options.member]
@@ -274,7 +326,8 @@ def main(arguments: list[str] | None = None) -> None:
                 sequences = sequences.select(folds == fold)
         else:
             sequences = load_sequences(options.data, subject.labels, options.mpose_order)
-        windows = cut_windows(sequences, subject, options.limit)
+        if windows is None:
+            windows = cut_windows(sequences, subject, options.limit)
         if absent := [x for x in options.labels
                       if subject.labels.index(x) not in windows.label]:
             raise ValueError(f'the data hold no clip of {", ".join(absent)}')

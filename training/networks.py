@@ -10,14 +10,13 @@ import keras
 import numpy as np
 
 from act_ros.actions.bundle import BundleError, load_bundle
-from act_ros.actions.features import MPOSE, num_features
-from act_ros.core.skeletons import get_layout, joint_sources
+from act_ros.actions.features import num_features
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays, write_whole
-from training.config import TrainConfig, read_run
+from training.config import read_run
 from training.datasets.labels import MPOSE_LABELS
 from training.metrics import share_background, softmax
-from training.models import build
+from training.models import build, normalisation_of
 from training.paper.mpose import PAPER_LAYOUTS
 
 WEIGHTS = '.weights.h5'
@@ -104,61 +103,10 @@ def _load_fold(path: Path) -> Network:
         layout = settings['output_layout'] or PAPER_LAYOUTS[extractor]
         step = settings['frame_step']
         num_frames, classes = -(-30 // step), arrays['logits'].shape[-1]
-        model = build(kind, num_frames, num_features(layout), classes)
+        form = normalisation_of(kind)
+        model = build(kind, num_frames, num_features(layout, form), classes, layout=layout)
         model.set_weights([arrays[f'weight_{i}'] for i in range(len(model.weights))])
     except (OSError, IndexError, KeyError, ValueError, CheckpointError) as error:
         raise ValueError(f'{path} is not a fold of training.paper.benchmark ({error})') from error
     labels = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
-    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step, MPOSE)
-
-
-def transfer(model: keras.Model, config: TrainConfig) -> list[str]:
-    """
-    Fill a fresh ``model`` with the weights that ``config.start_from`` names.
-
-    Everything below the last layer is taken as it is; of the last layer the classes that both
-    know, by name. New classes keep their fresh weights.
-
-    :returns: the labels that were taken over.
-    :raises ValueError: there are no such weights, or they are of another network.
-    """
-    path = config.start_from
-    try:
-        source = load_network(path)
-    except ValueError as error:
-        raise ValueError(f'start_from: {error}') from error
-    have = source.kind, source.num_frames, source.normalisation
-    want = config.model, config.num_frames, config.normalisation
-    if have != want:
-        raise ValueError(
-            'start_from: {} is {} for {} frames normalised as {}, the configuration wants {} for '
-            '{} frames normalised as {}'.format(path, *have, *want))
-    _reorder(source)
-    for old, new in zip(source.model.layers[:-1], model.layers[:-1], strict=True):
-        for variable, value in zip(new.trainable_variables, old.trainable_variables, strict=True):
-            variable.assign(value)
-    # The background comes last, and has no name that a label could have.
-    known = [*source.labels, *[''] * source.background]
-    wanted = [*config.labels, *[''] * config.background]
-    kernel, bias = (variable.numpy() for variable in model.layers[-1].trainable_variables)
-    old_kernel, old_bias = (v.numpy() for v in source.model.layers[-1].trainable_variables)
-    for i, label in enumerate(wanted):
-        if label in known:
-            kernel[:, i], bias[i] = old_kernel[:, known.index(label)], old_bias[known.index(label)]
-    model.layers[-1].set_weights([kernel, bias])
-    return [label for label in config.labels if label in source.labels]
-
-
-def _reorder(network: Network) -> None:
-    """Let a network of another layout read `LAYOUT`: the same joints in another order."""
-    wanted, have = get_layout(LAYOUT).joints, get_layout(network.layout).joints
-    try:
-        sources = joint_sources(network.layout, wanted)
-    except ValueError:
-        sources = ()
-    if sorted(sources) != [(i,) for i in range(len(have))]:
-        raise ValueError(f'start_from: the network reads the layout {network.layout!r}, whose '
-                         f'joints are not those of {LAYOUT!r}')
-    kernel = network.model.get_layer('projection').kernel
-    by_joint = kernel.numpy().reshape(len(have), kernel.shape[0] // len(have), -1)
-    kernel.assign(by_joint[[i for (i,) in sources]].reshape(kernel.shape))
+    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step, form)

@@ -28,7 +28,7 @@ from training.cluster import ClusterError, run_jobs
 from training.config import read_yaml, refuse_unknown
 from training.datasets.skeletons import DataError
 from training.metrics import softmax
-from training.models import MODELS
+from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
 from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
@@ -251,7 +251,8 @@ def run_search(
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     todo = max(trials - len(ended), 0)
     split = {search.split: load_mpose(search.config.extractor, search.split, data,
-                                      search.config.output_layout, search.config.num_classes)}
+                                      search.config.output_layout, search.config.num_classes,
+                                      normalisation_of(search.model))}
     jobs = [(search.split, search, threads, address is None)] * todo
     for _ in tqdm(run_jobs(run_trial, jobs, split, address, threads or 1), desc=search.name,
                   initial=trials - todo, total=trials, unit='trial', file=sys.stderr):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from released import write_split
 from synthetic import pose
 
 keras = pytest.importorskip('keras', reason='training needs TensorFlow')
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 import cv2  # noqa: E402
 
+from act_ros.actions.features import extract_features  # noqa: E402
 from training import introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.export import describe, export_bundle  # noqa: E402
@@ -72,7 +75,7 @@ def pictures(folder: Path) -> set[str]:
         image = cv2.imread(str(path))
         assert image is not None and min(image.shape[:2]) > 300, path
         assert image.std() > 5, path
-    return {path.stem for path in folder.glob('*.png')}
+    return {re.sub(r'_\d+$', '', path.stem) for path in folder.glob('*.png')}
 
 
 def test_a_run_gives_every_figure_of_people_it_never_saw(run: Path, tmp_path: Path) -> None:
@@ -83,6 +86,42 @@ def test_a_run_gives_every_figure_of_people_it_never_saw(run: Path, tmp_path: Pa
     curves = json.loads((tmp_path / 'out' / 'frame_dropping.json').read_text())
     assert list(curves['start']) == list(curves['end']) == [str(i) for i in range(10)]
     assert curves['start']['0'] == curves['end']['0']
+
+
+@pytest.mark.parametrize(('extractor', 'width'), [('openpose', 52), ('posenet', 68)])
+def test_a_fold_of_the_benchmark_is_looked_into_on_the_released_arrays(
+    tmp_path: Path, extractor: str, width: int, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = write_split(tmp_path / 'mpose', extractor, 2)
+    fold = tmp_path / 'runs' / extractor / 'split_2' / 'act_mu' / 'fold_3.npz'
+    fold.parent.mkdir(parents=True)
+    (tmp_path / 'runs' / 'config.json').write_text(
+        json.dumps({'output_layout': None, 'frame_step': 3}))
+    keras.utils.set_random_seed(0)
+    model = build('act_mu', 10, width)
+    np.savez(fold, logits=np.zeros((60, 20)),
+             **{f'weight_{i}': weight for i, weight in enumerate(model.get_weights())})
+    titles = []
+    draw = introspect.draw_attention_maps
+
+    def note(path: Path, layers: list[np.ndarray], title: str) -> None:
+        titles.append(title)
+        draw(path, layers, title)
+
+    monkeypatch.setattr(introspect, 'draw_attention_maps', note)
+    introspect.main(['--weights', str(fold), '--data', str(tmp_path / 'mpose'), '--step', '5',
+                     '--output', str(tmp_path / 'out')])
+    assert pictures(tmp_path / 'out') == set(FIGURES)
+    assert len(titles) == 2 * introspect.MAPS
+    assert all(title.startswith(f'act_mu, {extractor} split 2, fold 3: ') for title in titles)
+    curves = json.loads((tmp_path / 'out' / 'frame_dropping.json').read_text())
+    poses, label = np.load(place / 'X_test.npy'), np.load(place / 'y_test.npy')
+    features = extract_features(
+        poses[:, ::3].astype(np.float32), {'openpose': 'body25', 'posenet': 'coco17'}[extractor],
+        {'openpose': 'mpose13_openpose', 'posenet': 'coco17'}[extractor])
+    answer = model(features).numpy().argmax(axis=1)
+    assert curves['start']['0'] == pytest.approx(
+        np.mean([(answer[label == c] == c).mean() for c in range(20)]))
 
 
 def test_the_final_network_is_looked_at_on_everybody(
@@ -174,7 +213,7 @@ def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(trainer.model(features),
                                   load_network(run).model(features))
     with pytest.raises(ValueError, match='as mpose-v1, the configuration wants .* as motion-v1'):
-        make_trainer(replace(config, normalisation='motion-v1'), people, 1, tmp_path)
+        People(replace(config, normalisation='motion-v1'), *load_data(config, tmp_path), 0)
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

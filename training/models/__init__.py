@@ -11,6 +11,7 @@ from functools import partial
 
 import keras
 
+from act_ros.actions.features import MPOSE, SCORED
 from training.models.act import SIZES, build_act
 from training.models.actionxpose import build_actionxpose
 from training.models.conv1d import build_conv1d
@@ -26,6 +27,7 @@ _GRAPH_MODELS: dict[str, Callable[..., keras.Model]] = {
     't_tr': partial(build_st_tr, 't'),
     'st_tr': partial(build_st_tr, 'st'),
     'ms_g3d_j': partial(build_ms_g3d, 'j'),
+    'ms_g3d_b': partial(build_ms_g3d, 'b'),
     'ms_g3d_jb': partial(build_ms_g3d, 'jb'),
 }
 
@@ -38,6 +40,15 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     'actionxpose': build_actionxpose,
     **_GRAPH_MODELS,
 }
+
+
+STREAMS = {'st_tr': ('s_tr', 't_tr'), 'ms_g3d_jb': ('ms_g3d_j', 'ms_g3d_b')}
+"""Networks of two streams, which their authors train apart; the scores of both are added."""
+
+
+def normalisation_of(name: str) -> str:
+    """Return what the paper's features of a network are: three channels for those of graphs."""
+    return SCORED if name in _GRAPH_MODELS else MPOSE
 
 
 def build(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from act_ros.actions.features import MPOSE, SCORED
 from act_ros.actions.features import num_features as features_of
 from act_ros.core.skeletons import get_layout
 
@@ -19,15 +20,20 @@ def layout_of(num_features: int, layout: str | None = None) -> str:
     """
     Return the layout of a feature vector: the one given, else the COCO one of that length.
 
+    A joint has three features (x, y, score) or four (x, y and their velocities).
+
     :raises ValueError: if the layout does not have ``num_features`` features, or none has.
     """
-    for name in (layout,) if layout else _LAYOUTS:
-        if features_of(name) == num_features:
+    lengths = {name: [features_of(name, form) for form in (SCORED, MPOSE)]
+               for name in ((layout,) if layout else _LAYOUTS)}
+    for name, known in lengths.items():
+        if num_features in known:
             return name
-    known = ', '.join(f'{features_of(name)} ({name})' for name in _LAYOUTS)
+    text = ', '.join(f'{known[0]} or {known[1]} ({name})' for name, known in lengths.items())
     raise ValueError(
-        f'layout {layout!r} has {features_of(layout)} features, not {num_features}' if layout else
-        f'no skeleton is known for {num_features} features, only for {known}; name its layout')
+        f'layout {layout!r} has {lengths[layout][0]} or {lengths[layout][1]} features, not '
+        f'{num_features}' if layout else
+        f'no skeleton is known for {num_features} features, only for {text}; name its layout')
 
 
 def adjacency(layout: str) -> np.ndarray:

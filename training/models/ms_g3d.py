@@ -4,12 +4,12 @@ recognition", https://arxiv.org/abs/2003.14111, figure 3: three spatial-temporal
 and 384 channels. Each sums multi-scale graph convolutions over windows of three and five frames
 (G3D) and a factorised path of a multi-scale graph convolution and two temporal ones.
 
-Eight scales each, as the authors' configuration for 2D poses has, is also what the parameter count
-in Mazzia et al., https://arxiv.org/abs/2107.00606, implies. Deviations: four channels a joint
-(x, y, vx, vy) where the count implies three; one person.
+Eight scales each, as the authors' configuration for 2D poses has, and three channels a joint (x, y,
+score) give exactly the parameters that Mazzia et al., https://arxiv.org/abs/2107.00606, list. One
+person. Four channels (x, y, vx, vy) are read as well.
 
-``ms_g3d_jb`` joins a network on joints and one on bones. The authors train them apart and add
-their scores; here they are trained together on the mean of their logits.
+``ms_g3d_jb`` joins a network on joints and one on bones. The benchmark trains them apart and adds
+their scores, as the authors do; built as one, it gives the mean of their logits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from act_ros.actions.features import CHANNELS
+from act_ros.core.skeletons import get_layout
 from training.models.blocks import batch_norm, temporal_windows
 from training.models.graph import bones, disentangled_scales, layout_of
 
@@ -73,24 +73,24 @@ def build_ms_g3d(
     """
     Build MS-G3D: features (N, T, F) to logits (N, C).
 
-    :param streams: ``'j'`` for joints, ``'jb'`` for joints and bones.
+    :param streams: ``'j'`` for joints, ``'b'`` for bones, ``'jb'`` for both.
     :param dropout: before the output layer; the paper has none.
     :param layout: the joints of the features; by default COCO's of that length.
     """
     layout = layout_of(num_features, layout)
     frames = keras.Input((num_frames, num_features), name='features')
-    joints = ops.reshape(frames, (-1, num_frames, num_features // CHANNELS, CHANNELS))
-    logits = _stream(joints, layout, num_classes, dropout)
-    if streams == 'jb':
-        vectors = ops.matmul(ops.convert_to_tensor(bones(layout)), joints)
-        logits = (logits + _stream(vectors, layout, num_classes, dropout)) * 0.5
-    return keras.Model(frames, logits, name=name)
+    count = len(get_layout(layout).joints)
+    joints = ops.reshape(frames, (-1, num_frames, count, num_features // count))
+    inputs = {'j': joints, 'b': ops.matmul(ops.convert_to_tensor(bones(layout)), joints)}
+    logits = [_stream(inputs[stream], layout, num_classes, dropout) for stream in streams]
+    return keras.Model(
+        frames, logits[0] if len(logits) == 1 else keras.layers.Average()(logits), name=name)
 
 
 def _stream(
     x: keras.KerasTensor, layout: str, num_classes: int, dropout: float,
 ) -> keras.KerasTensor:
-    """Return the logits (N, C) of (N, T, K, 4)."""
+    """Return the logits (N, C) of (N, T, K, 3 or 4)."""
     _, frames, joints, channels = x.shape
     x = ops.reshape(x, (-1, frames, joints * channels))
     x = batch_norm(x)

@@ -22,11 +22,11 @@ from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
 from training.config import keep_settings
 from training.datasets.skeletons import DataError
-from training.models import MODELS
+from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
 from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
-from training.trainer import start_afresh, tensorboard_log
+from training.trainer import device, in_turn, start_afresh, tell_duration, tensorboard_log
 
 Job = tuple[int, str, int]
 """Split, model, fold."""
@@ -42,9 +42,9 @@ def fold_file(folder: Path, extractor: str, job: Job) -> Path:
 
 
 class FoldCall(NamedTuple):
-    """What `train_fold` is called with, after the split's number in place of the split."""
+    """What `train_fold` is called with, but for the split's data, of which it has the key."""
 
-    split: int
+    data: tuple[int, str]
     model: str
     fold: int
     config: ProtocolConfig
@@ -56,7 +56,7 @@ class FoldCall(NamedTuple):
     @property
     def job(self) -> Job:
         """Split, model and fold."""
-        return self.split, self.model, self.fold
+        return self.data[0], self.model, self.fold
 
 
 def train_fold(
@@ -70,8 +70,10 @@ def train_fold(
     """
     start_afresh(threads)
     title = f'split {data.split} {model} fold {fold}' if progress else None
-    return run_fold(make_trainer(config, data, model, fold), checkpoint, title,
-                    tensorboard_log(logs) if logs else None)
+    return run_fold(make_trainer(config, data, model, fold), checkpoint, title, in_turn(
+        tensorboard_log(logs) if logs else None,
+        tell_duration(model, config.epochs, config.folds * len(config.splits))
+        if progress and fold == 0 else None))
 
 
 def run_benchmark(
@@ -86,17 +88,22 @@ def run_benchmark(
     :param address: of a Ray cluster, see `training.cluster.run_jobs`.
     """
     keep_settings(folder, config, _EXTENT)
-    jobs = [(split, model, fold) for split in config.splits for model in config.models
+    if address is None:
+        print(f'training on {device()}', file=sys.stderr)
+    models = dict.fromkeys(x for model in config.models for x in STREAMS.get(model, (model,)))
+    jobs = [(split, model, fold) for split in config.splits for model in models
             for fold in range(config.folds)]
     todo = [job for job in jobs if not fold_file(folder, config.extractor, job).is_file()]
-    splits = {split: load_mpose(config.extractor, split, data, config.output_layout,
-                                config.num_classes)
-              for split in sorted({job[0] for job in todo})}
+    splits = {(split, form): load_mpose(config.extractor, split, data, config.output_layout,
+                                        config.num_classes, form)
+              for split, form in sorted({(job[0], normalisation_of(job[1])) for job in todo})}
     calls = []
     for job in todo:
         result = fold_file(folder, config.extractor, job).absolute()
+        split, model, fold = job
         calls.append(FoldCall(
-            *job, config, result.with_name(f'{result.stem}.checkpoint.npz'), threads,
+            (split, normalisation_of(model)), model, fold, config,
+            result.with_name(f'{result.stem}.checkpoint.npz'), threads,
             address is None, result.with_suffix('.logs') if tensorboard else None))
     bar = tqdm(run_jobs(train_fold, calls, splits, address, threads or 1), initial=len(jobs)
                - len(todo), total=len(jobs), desc=f'{config.name} {config.extractor}', unit='fold',

@@ -41,8 +41,27 @@ def read_folds(folder: Path, extractor: str) -> dict[tuple[int, str], list[Fold]
         files = sorted(place.glob('fold_?.npz'), key=lambda path: int(path.stem.split('_')[1]))
         if files:
             split = int(place.parent.name.split('_')[1])
-            found[split, place.name] = [read_arrays(path) for path in files]
+            found[split, place.name] = [
+                {**read_arrays(path), 'fold': np.array(int(path.stem[5:]))} for path in files]
     return found
+
+
+def add_streams(
+    folds: dict[tuple[int, str], list[Fold]], streams: dict[str, tuple[str, str]],
+) -> dict[tuple[int, str], list[Fold]]:
+    """Return the folds and those of networks whose two streams were trained apart."""
+    joined = dict(folds)
+    for split in {split for split, _ in folds}:
+        for name, (first, second) in streams.items():
+            others = {int(fold['fold']): fold for fold in folds.get((split, second), [])}
+            both = [{
+                'logits': np.log(np.maximum(ensemble_probabilities([fold, other]), 1e-12)),
+                'label': fold['label'], 'parameters': fold['parameters'] + other['parameters']}
+                for fold in folds.get((split, first), [])
+                if (other := others.get(int(fold['fold'])))]
+            if both:
+                joined[split, name] = both
+    return joined
 
 
 def paper_results() -> dict[tuple[str, str, int, int], tuple[float, float]]:
@@ -185,7 +204,9 @@ def write_report(folder: Path, config: ProtocolConfig) -> str:
     :raises ValueError: when there is no fold yet.
     """
     place = folder / config.extractor
-    folds = read_folds(folder, config.extractor)
+    from training.models import STREAMS
+
+    folds = add_streams(read_folds(folder, config.extractor), STREAMS)
     if not folds:
         raise ValueError(f'{place} holds no fold yet')
     rows = rows_of(folds, config.extractor, config.ensemble_model, config.ensembles)
@@ -194,6 +215,8 @@ def write_report(folder: Path, config: ProtocolConfig) -> str:
     write_whole(place / 'results.md', lambda path: path.write_text(table, 'utf-8'))
     for (split, model), members in folds.items():
         where, title = place / f'split_{split}' / model, f'{model}, split {split}'
-        plot_curves(where / 'curves.png', members, title)
+        where.mkdir(exist_ok=True)
+        if 'loss' in members[0]:
+            plot_curves(where / 'curves.png', members, title)
         plot_confusion(where / 'confusion.png', members, title)
     return table

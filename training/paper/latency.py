@@ -6,7 +6,9 @@ How fast each network runs on this machine: the paper's Figure 10.
 Every registered network is exported to TFLite with fresh weights, which change nothing in its
 speed, and run on single windows as TensorFlow's benchmark tool does: 10 warm-ups, then 100 runs,
 for each number of threads. Each network gets a process of its own, whose growth of resident memory
-is the network's. Accuracies are the paper's, or those of a benchmark's CSV (``--results``).
+is the network's. Windows have the features that the pose extractor's poses give (``--extractor``:
+68 a frame of PoseNet, else 52). Accuracies are the paper's, or those of a benchmark's CSV
+(``--results``). The figure leaves out the MLP, whose accuracy lies far below all others.
 
 Writes ``latency.csv``, ``latency.md`` and ``latency.png``.
 """
@@ -31,8 +33,10 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import numpy as np
 from tqdm import tqdm
 
+from act_ros.actions.features import num_features
 from act_ros.core.text import printable
 from act_ros.tflite.runtime import find_runtime, load_interpreter, runtime_name
+from training.paper.mpose import LAYOUTS, NUM_FRAMES, PAPER_LAYOUTS, SPLITS
 
 # TensorFlow is imported where networks are built: the measuring processes must be free of it.
 
@@ -71,11 +75,15 @@ class Latency(NamedTuple):
     accuracy: Accuracy | None
 
 
-def export_random(name: str, num_frames: int = 30, num_features: int = 52) -> tuple[bytes, int]:
+def export_random(
+    name: str, num_frames: int = NUM_FRAMES, layout: str = PAPER_LAYOUTS['openpose'],
+) -> tuple[bytes, int]:
     """
     Return the TFLite file of a network with fresh weights, and its number of parameters.
 
     AcT is exported as for a bundle, the others for one window of that length.
+
+    :param layout: whose joints the features are.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
@@ -83,13 +91,14 @@ def export_random(name: str, num_frames: int = 30, num_features: int = 52) -> tu
     )
 
     from training.export import convert
-    from training.models import build
+    from training.models import build, normalisation_of
 
-    model = build(name, num_frames, num_features)
+    width = num_features(layout, normalisation_of(name))
+    model = build(name, num_frames, width, layout=layout)
     if name.startswith('act_'):
         return convert([model]), model.count_params()
     traced = tf.function(lambda x: model(x, training=False)).get_concrete_function(
-        tf.TensorSpec((1, num_frames, num_features), tf.float32))
+        tf.TensorSpec((1, num_frames, width), tf.float32))
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     return (tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert(),
             model.count_params())
@@ -133,16 +142,19 @@ def _resident() -> int:
 
 def measure_all(
     models: Sequence[str], threads: Sequence[int], warm_ups: int = 10, runs: int = 100,
-    accuracies: dict[str, Accuracy] | None = None,
+    accuracies: dict[str, Accuracy] | None = None, layout: str = PAPER_LAYOUTS['openpose'],
 ) -> list[Latency]:
     """Export and measure networks one after another, each in a process of its own."""
-    rows, num_frames, num_features = [], 30, 52
+    from training.models import normalisation_of
+
+    rows = []
     spawn = multiprocessing.get_context('spawn')
     for name in tqdm(models, 'networks', disable=not sys.stderr.isatty()):
-        content, parameters = export_random(name, num_frames, num_features)
+        content, parameters = export_random(name, layout=layout)
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            memory, timings = pool.submit(measure, content, (1, num_frames, num_features),
-                                          tuple(threads), warm_ups, runs).result()
+            memory, timings = pool.submit(measure, content, (
+                1, NUM_FRAMES, num_features(layout, normalisation_of(name))), tuple(threads),
+                warm_ups, runs).result()
         rows.append(Latency(name, parameters, len(content), memory, timings,
                             (accuracies or {}).get(name)))
     return rows
@@ -211,14 +223,14 @@ def as_markdown(rows: Sequence[Latency], warm_ups: int, runs: int) -> str:
 
 
 def plot(path: Path, rows: Sequence[Latency]) -> None:
-    """Draw accuracy over the median latency; networks of unknown accuracy are left out."""
+    """Draw accuracy over the median latency; of unknown accuracy are left out, and the MLP."""
     from training.figures import Bubble, draw_latency
 
     panels = {}
     for i, timing in enumerate(rows[0].timings):
         panels[f'{timing.threads} thread{"s" * (timing.threads > 1)}'] = [
             Bubble(row.model, row.timings[i].median, row.accuracy.accuracy, row.parameters)
-            for row in rows if row.accuracy]
+            for row in rows if row.accuracy and row.model != 'mlp']
     draw_latency(path, panels)
 
 
@@ -230,13 +242,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, required=True, help='folder of the results')
     parser.add_argument('--models', nargs='+', default=list(MODELS), choices=MODELS,
                         metavar='MODEL', help=f'default: all, {", ".join(MODELS)}')
-    parser.add_argument('--threads', type=int, nargs='+', default=[1, 2, 8])
-    parser.add_argument('--warm-ups', type=int, default=10)
-    parser.add_argument('--runs', type=int, default=100)
+    parser.add_argument('--threads', type=int, nargs='+', default=[1, 2, 8],
+                        help='numbers of threads to measure with')
+    parser.add_argument('--warm-ups', type=int, default=10, help='runs that do not count')
+    parser.add_argument('--runs', type=int, default=100, help='runs that count')
     parser.add_argument('--results', type=Path, help='CSV of '
                         "training.paper.benchmark: its accuracies instead of the paper's")
-    parser.add_argument('--extractor', default='openpose')
-    parser.add_argument('--split', type=int, default=1)
+    parser.add_argument('--extractor', choices=LAYOUTS, default='openpose',
+                        help='whose poses the networks read, and the accuracies are of')
+    parser.add_argument('--split', type=int, choices=SPLITS, default=1,
+                        help='the split that the accuracies are of')
     options = parser.parse_args(arguments)
     if min(*options.threads, options.runs, options.warm_ups + 1) < 1:
         parser.error('threads and runs must be at least 1, warm-ups at least 0')
@@ -246,12 +261,14 @@ def main(arguments: list[str] | None = None) -> None:
             accuracies = read_accuracies(options.results, options.extractor, options.split)
     except ValueError as error:
         parser.error(printable(error, 1000))
-    rows = measure_all(options.models, options.threads, options.warm_ups, options.runs, accuracies)
+    rows = measure_all(options.models, options.threads, options.warm_ups, options.runs, accuracies,
+                       PAPER_LAYOUTS[options.extractor])
     options.output.mkdir(parents=True, exist_ok=True)
-    table = as_markdown(rows, options.warm_ups, options.runs)
+    table = f'{options.extractor}, split {options.split}. ' + as_markdown(
+        rows, options.warm_ups, options.runs)
     (options.output / 'latency.csv').write_text(as_csv(rows), encoding='utf-8')
     (options.output / 'latency.md').write_text(table, encoding='utf-8')
-    if any(row.accuracy for row in rows):
+    if any(row.accuracy and row.model != 'mlp' for row in rows):
         plot(options.output / 'latency.png', rows)
     print(table)
 

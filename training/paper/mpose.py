@@ -9,13 +9,14 @@ Names read ``source_actor_action_video-first-last``. The ``mpose`` package keeps
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from act_ros.actions.features import extract_features, num_features
+from act_ros.actions.features import MPOSE, extract_features, num_features
 from act_ros.core.skeletons import get_layout
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import DataError
@@ -30,6 +31,9 @@ PAPER_LAYOUTS = {'openpose': 'mpose13_openpose', 'posenet': 'coco17', 'movenet':
 
 SEEDS = (11331, 11435, 12123, 53453, 42344, 24234, 65747, 84443, 29345, 99543)
 """Seeds of the validation sets of the ten folds, as the authors' configuration has them."""
+
+NUM_SAMPLES, NUM_TEST_1 = 15_429, 2_867
+"""Samples of MPOSE2021 (OpenPose) in every split together, and those of split 1's test."""
 
 CACHE = Path('~/.mpose')
 _URL = 'https://zenodo.org/record/5906977/files/{}.zip'
@@ -51,16 +55,18 @@ class MposeSplit:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
+    normalisation: str = MPOSE
 
     @property
     def num_features(self) -> int:
         """Length F of a frame's feature vector."""
-        return num_features(self.layout)
+        return num_features(self.layout, self.normalisation)
 
 
 def load_mpose(
     extractor: str = 'openpose', split: int = 1, folder: str | Path | None = None,
     output_layout: str | None = None, num_classes: int = len(MPOSE_LABELS),
+    normalisation: str = MPOSE,
 ) -> MposeSplit:
     """
     Read a split, check it and make features of it.
@@ -68,6 +74,7 @@ def load_mpose(
     :param folder: where ``<extractor>/<split>/`` is; by default the cache of the ``mpose``
         package, which downloads what is missing there.
     :param output_layout: layout of the features; by default the paper's (`PAPER_LAYOUTS`).
+    :param normalisation: what the features are, see `training.models.normalisation_of`.
     :raises DataError: for a file that is missing or broken, arrays of a wrong shape or type, values
         that are not finite, labels out of range, a class without samples, lists that do not fit,
         or an actor both in training and test.
@@ -84,14 +91,31 @@ def load_mpose(
         arrays[f'y_{part}'] = _load_labels(
             place / f'y_{part}.npy', len(arrays[f'x_{part}']), num_classes)
     _check_names(place / f'{split}.txt', len(arrays['x_train']), len(arrays['x_test']))
+    _check_counts(place, extractor, split, len(arrays['x_train']), len(arrays['x_test']))
     layout = output_layout or PAPER_LAYOUTS[extractor]
     try:
         for part in ('x_train', 'x_test'):
             arrays[part] = extract_features(
-                arrays[part], LAYOUTS[extractor], layout).astype(np.float32, copy=False)
+                arrays[part], LAYOUTS[extractor], layout,
+                normalisation).astype(np.float32, copy=False)
     except ValueError as error:
         raise DataError(f'{place}: {error}') from error
-    return MposeSplit(extractor, split, layout, **arrays)
+    return MposeSplit(extractor, split, layout, **arrays, normalisation=normalisation)
+
+
+def load_test_poses(
+    extractor: str, split: int, folder: str | Path | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return the poses (n, 30, K, 3) of a split's test samples in pixels, and their labels (n,).
+
+    :param folder: as for `load_mpose`, of whose errors those of these two files are raised.
+    """
+    if extractor not in LAYOUTS or split not in SPLITS:
+        raise DataError(f'there is no split {split} of {extractor!r}')
+    place = _locate(extractor, split, folder)
+    poses = _load_poses(place / 'X_test.npy', len(get_layout(LAYOUTS[extractor]).joints))
+    return poses, _load_labels(place / 'y_test.npy', len(poses), len(MPOSE_LABELS))
 
 
 def split_validation(
@@ -198,6 +222,18 @@ def _load_labels(path: Path, count: int, num_classes: int) -> np.ndarray:
                           for i in empty)
         raise DataError(f'{path} has no sample of {names}')
     return labels
+
+
+def _check_counts(place: Path, extractor: str, split: int, num_train: int, num_test: int) -> None:
+    """Warn of arrays that are not the released ones, as far as their numbers are known."""
+    if extractor != 'openpose':
+        return
+    if num_train + num_test != NUM_SAMPLES or (split == 1 and num_test != NUM_TEST_1):
+        text = f'{NUM_SAMPLES - NUM_TEST_1:,} and {NUM_TEST_1:,}' if split == 1 else (
+            f'{NUM_SAMPLES:,} together')
+        warnings.warn(
+            f'{place} holds {num_train:,} training and {num_test:,} test samples, MPOSE2021 as '
+            f'released {text}: results do not compare with the paper', stacklevel=3)
 
 
 def _check_names(path: Path, num_train: int, num_test: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from act_ros.actions.features import CHANNELS
+from act_ros.actions.features import CHANNELS, MPOSE, SCORED
 from act_ros.core.skeletons import get_layout
 from training.config import Recipe, read_yaml
 from training.models import MODELS, build
@@ -68,15 +68,15 @@ def augment(
     """
     Mirror some windows (N, T, F) and add noise to all, in place and all at once.
 
-    Mirroring turns the sign of x and of the velocity in x.
+    Mirroring turns the sign of x and of the velocity in x, if there is one.
     """
     mirrored = np.flatnonzero(rng.random(len(features)) < config.flip)
     windows = features[mirrored]
-    windows[..., 0::2] *= -1
+    joints = windows.reshape(*windows.shape[:2], len(get_layout(layout).joints), -1)
+    joints[..., 0::2 if joints.shape[-1] == CHANNELS else 3] *= -1
     if config.swap_sides:
-        joints = windows.reshape(*windows.shape[:2], len(get_layout(layout).joints), -1)
-        windows = joints[:, :, get_layout(layout).mirror].reshape(windows.shape)
-    features[mirrored] = windows
+        joints = joints[:, :, get_layout(layout).mirror]
+    features[mirrored] = joints.reshape(windows.shape)
     if config.noise:
         noise = rng.standard_normal(features.shape, np.float32)
         noise *= config.noise
@@ -84,10 +84,12 @@ def augment(
     return features
 
 
-def every_nth_frame(features: np.ndarray, step: int) -> np.ndarray:
+def every_nth_frame(
+    features: np.ndarray, step: int, normalisation: str = MPOSE,
+) -> np.ndarray:
     """Return the features (N, T / step, F) of windows (N, T, F) filmed at a lower rate."""
-    if step == 1:
-        return features
+    if step == 1 or normalisation == SCORED:
+        return features[:, ::step]
     joints = features[:, ::step].reshape(len(features), -(-features.shape[1] // step), -1, CHANNELS)
     before = np.concatenate([np.zeros_like(joints[:, :1, :, :2]), joints[:, :-1, :, :2]], axis=1)
     joints = np.concatenate([joints[..., :2], joints[..., :2] - before], axis=-1)
@@ -99,7 +101,7 @@ class Fold:
 
     def __init__(self, config: ProtocolConfig, data: MposeSplit, fold: int) -> None:
         self.config, self.layout = config, data.layout
-        x_train, self.x_test = (every_nth_frame(x, config.frame_step)
+        x_train, self.x_test = (every_nth_frame(x, config.frame_step, data.normalisation)
                                 for x in (data.x_train, data.x_test))
         train, validation = split_validation(data.y_train, fold, config.validation)
         self.x_train, self.y_train = x_train[train], data.y_train[train]

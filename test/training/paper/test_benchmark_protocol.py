@@ -116,6 +116,14 @@ def test_mirrored_windows_are_those_of_mirrored_people(data: MposeSplit) -> None
     np.testing.assert_allclose(kept, extract_features(points * (-1, 1), layout), atol=1e-9)
 
 
+def test_scores_are_not_mirrored() -> None:
+    features = np.full((6, 4, 39), 5, np.float32)
+    changed = augment(np.random.default_rng(0), features.copy(), small(flip=1.0, noise=0.0),
+                      'mpose13_openpose')
+    assert (changed.reshape(6, 4, 13, 3) == (-5, 5, 5)).all()
+    np.testing.assert_array_equal(every_nth_frame(changed, 2, 'score-v1'), changed[:, ::2])
+
+
 def test_half_the_windows_are_mirrored_and_all_get_noise() -> None:
     features = np.full((4000, 2, 52), 5, np.float32)
     changed = augment(np.random.default_rng(0), features.copy(), small(), 'mpose13_openpose')
@@ -278,7 +286,7 @@ def test_the_papers_table_is_whole() -> None:
     paper = paper_results()
     openpose = {(model, members) for extractor, model, members, _ in paper if extractor
                 == 'openpose'}
-    assert openpose == {(m, 1) for m in set(MODELS) - {'s_tr'}} | {
+    assert openpose == {(m, 1) for m in set(MODELS) - {'s_tr', 'ms_g3d_b'}} | {
         ('act_mu', n) for n in (2, 5, 10)} == set(paper_parameters())
     assert paper['posenet', 'act_m', 1, 3] == (88.70, 83.92)
     for accuracy, balanced in paper.values():
@@ -340,6 +348,25 @@ def test_no_fold_is_no_report(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='holds no fold yet'):
         write_report(tmp_path, small())
     assert benchmark_report.read_folds(tmp_path, 'openpose') == {}
+
+
+def test_streams_are_trained_apart_and_their_scores_added(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    streams = {'act_mu': ('mlp', 'conv1d')}  # two small networks stand for two streams
+    monkeypatch.setattr(benchmark, 'STREAMS', streams)
+    config = small(epochs=1, folds=1, models=['act_mu', 'mlp'])
+    benchmark.run_benchmark(config, tmp_path, released)
+    folds = benchmark_report.read_folds(tmp_path, 'openpose')
+    assert set(folds) == {(1, 'mlp'), (1, 'conv1d')}
+    (mlp,), (conv1d,) = folds[1, 'mlp'], folds[1, 'conv1d']
+    joined = benchmark_report.add_streams(folds, streams)[1, 'act_mu'][0]
+    softmax = [np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+               for x in (mlp['logits'].astype(float), conv1d['logits'].astype(float))]
+    np.testing.assert_allclose(np.exp(joined['logits']), np.mean(softmax, axis=0), atol=1e-6)
+    assert joined['parameters'] == 1_334_804 + 4_037_652
+    del folds[1, 'conv1d']
+    assert set(benchmark_report.add_streams(folds, streams)) == {(1, 'mlp')}
 
 
 def test_ray_gives_the_results_of_a_sequence(

@@ -18,9 +18,9 @@ from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.features import extract_features
 from training.config import TrainConfig
 from training.datasets.labels import MPOSE_LABELS
+from training.finetuning import OldNetwork
 from training.models import build
 from training.models.act import SIZES
-from training.networks import transfer
 from training.paper import import_weights
 from training.paper.benchmark import run_benchmark
 from training.paper.import_weights import WeightsError, read_h5
@@ -198,7 +198,9 @@ def test_training_can_go_on_from_imported_weights(
     config = TrainConfig(name='more', files=('x.npz',), labels=('c', 'salute', 'a'),
                          start_from=str(tmp_path / 'act.weights.h5'))
     model = build('act_mu', num_classes=config.num_outputs)
-    assert transfer(model, config) == ['c', 'a']
+    old = OldNetwork(config)
+    old.transfer(model)
+    assert old.kept == ['c', 'a']
     features, openpose = (  # training has the joints in another order
         extract_features(windows[:, :, :13], 'mpose13_coco', layout)
         for layout in ('mpose13_coco', 'mpose13_openpose'))
@@ -206,10 +208,10 @@ def test_training_can_go_on_from_imported_weights(
     np.testing.assert_allclose(model(features).numpy()[:, [0, 2]], expected[:, [2, 0]], atol=1e-3)
 
     with pytest.raises(ValueError, match='is act_mu for 30 .*, the configuration wants act_s'):
-        transfer(model, TrainConfig(name='x', files=('x.npz',), model='act_s',
-                                    start_from=config.start_from))
+        OldNetwork(TrainConfig(name='x', files=('x.npz',), model='act_s',
+                               start_from=config.start_from))
     with pytest.raises(ValueError, match='neither the folder of a training run nor'):
-        transfer(model, TrainConfig(name='x', files=('x.npz',), start_from=str(file)))
+        OldNetwork(TrainConfig(name='x', files=('x.npz',), start_from=str(file)))
 
 
 def drop_last_layer(layers: Layers) -> Layers:

@@ -52,6 +52,17 @@ def test_exported_networks_run_on_single_windows(name: str) -> None:
     assert np.isfinite(output).all()
 
 
+def test_networks_read_the_features_of_the_extractor_whose_accuracies_they_get(
+    tmp_path: Path,
+) -> None:
+    latency.main(['--models', 'act_mu', '--threads', '1', '--runs', '2', '--warm-ups', '0',
+                  '--extractor', 'posenet', '--split', '2', '--output', str(tmp_path)])
+    with open(tmp_path / 'latency.csv', newline='') as file:
+        (row,) = csv.DictReader(file)
+    assert row['parameters'] == '228180' and row['accuracy'] == '87.21'  # 68 features a frame
+    assert (tmp_path / 'latency.md').read_text().startswith('posenet, split 2.')
+
+
 def test_only_the_runs_after_the_warm_ups_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that makes warm-ups take a second and run i take i milliseconds."""
     spent = iter([1.0, 1.0, 0.001, 0.002, 0.003] * 2)
@@ -100,7 +111,9 @@ def test_accuracies_of_a_benchmark_take_the_place_of_the_papers(tmp_path: Path) 
 
 def test_wrong_requests_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for arguments, message in ((['--models', 'gpt'], 'invalid choice'),
-                               (['--threads', '0'], 'at least 1')):
+                               (['--threads', '0'], 'at least 1'),
+                               (['--extractor', 'alphapose'], 'invalid choice'),
+                               (['--split', '7'], 'invalid choice')):
         with pytest.raises(SystemExit):
             latency.main(['--output', str(tmp_path / 'out'), *arguments])
         assert message in capsys.readouterr().err

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from released import write_split
 
+from act_ros.actions.features import SCORED
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import DataError
 from training.paper import mpose
@@ -203,3 +204,29 @@ def test_coordinates_in_parts_of_the_image_are_refused(tmp_path: Path) -> None:
     np.save(path, poses)
     with pytest.raises(DataError, match=r'X_test.npy holds coordinates up to .* in pixels'):
         load_mpose('openpose', 1, tmp_path)
+
+
+def test_arrays_that_are_not_the_released_ones_are_told(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder,
+) -> None:
+    for split in (1, 2):
+        write_split(tmp_path, 'openpose', split)
+    with pytest.warns(UserWarning, match='holds 200 training and 60 test samples, MPOSE2021 as '
+                                         'released 12,562 and 2,867'):
+        load_mpose('openpose', 1, tmp_path)
+    with pytest.warns(UserWarning, match='as released 15,429 together'):
+        load_mpose('openpose', 2, tmp_path)
+    recwarn.clear()
+    for split, train, test in ((1, 12_562, 2_867), (2, 12_000, 3_429)):
+        mpose._check_counts(tmp_path, 'openpose', split, train, test)
+    write_split(tmp_path, 'posenet', 1)
+    load_mpose('posenet', 1, tmp_path)  # whose numbers are not known for certain
+    assert not recwarn.list
+
+
+def test_graph_networks_read_the_scores(tmp_path: Path) -> None:
+    place = write_split(tmp_path, 'posenet', 1)
+    data = load_mpose('posenet', 1, tmp_path, normalisation=SCORED)
+    assert data.num_features == 51 and data.x_test.shape == (60, 30, 51)
+    np.testing.assert_allclose(data.x_test[..., 2::3], np.load(place / 'X_test.npy')[..., 2],
+                               atol=1e-6)
