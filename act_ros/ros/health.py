@@ -174,6 +174,7 @@ class Health:
     def report(self, options: HealthOptions) -> Report:
         """Return the present health."""
         now = self._clock()
+        self._heights.forget(now)
         level, message = self._assess(now, options)
         values = {
             'input': self.source,
@@ -184,7 +185,6 @@ class Health:
             **_spread('age of answers', self._ages),
             'persons': str(self._persons),
         }
-        self._heights.forget(now)
         if len(heights := self._heights.values):
             low, middle, high = np.percentile(heights, (0, 50, 100)) * 100
             values['heights of persons (% of the image)'] = (

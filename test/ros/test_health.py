@@ -106,6 +106,23 @@ def test_stale_answers(health: Health, watch: Watch) -> None:
     assert told(health).level is Level.OK
 
 
+def test_a_warning_where_most_people_are_too_small(health: Health, watch: Watch) -> None:
+    """One who is far among two who are near is none; two of three are."""
+    for heights, level in (((0.5, 0.3, 0.1), Level.OK), ((0.5, 0.12, 0.1), Level.WARN)):
+        watch.now += 60
+        run(health, watch, 1.0)
+        health.add_heights(heights, 0.2)
+        report = told(health)
+        assert report.level is level
+        assert report.values['heights of persons (% of the image)'] == (
+            f'10 to 50, median {100 * heights[1]:.0f}')
+    assert report.message.startswith(
+        'most people are too small: 12 % of the image high, where poses need 20 %')
+    watch.now += 60
+    run(health, watch, 1.0)
+    assert told(health).level is Level.OK, 'whom nobody sees any more warns of nothing'
+
+
 def test_an_error_is_a_warning_for_a_while_and_remembered(health: Health, watch: Watch) -> None:
     run(health, watch, 1.0)
     health.record_error('no such bundle')
