@@ -216,7 +216,7 @@ def test_act_node_is_killed_and_started_again(tmp_path: Path, tiny_bundle: Path)
     """Frames go on meanwhile; the new process knows everybody within a window of its own."""
     with bench(tmp_path) as made:
         first = Stream(Robot(made, made.start('act_node', {'bundle': str(tiny_bundle)})))
-        assert said(first.watch(first.later(0))) == RIGHT
+        assert said(first.watch(first.later(1))) == RIGHT
         first.robot.node.popen.kill()
         first.robot.node.popen.wait()
         for i in range(10):  # nobody listens
