@@ -291,6 +291,13 @@ def test_resolution_and_encoding_change(pipeline: tuple[Bench, Process]) -> None
     picture = [capture.read()[1] for _ in range(12)][-1]
     stamp = time.time_ns() + 3600 * SECOND
     expected: tuple[str, np.ndarray] | None = None
+
+    def show() -> None:
+        nonlocal stamp
+        stamp += PERIOD
+        images.publish(bgr_to_image(picture, Header(stamp=to_time(stamp))))
+
+    made.peer.insist(show, lambda: is_newest(heard, stamp), 'the hour that is another')
     for size, encoding, conversion in (
             ((640, 480), 'bgr8', None), ((1280, 960), 'rgb8', cv2.COLOR_BGR2RGB),
             ((320, 240), 'mono8', cv2.COLOR_BGR2GRAY), ((640, 480), 'bgr8', None)):
