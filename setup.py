@@ -71,7 +71,7 @@ EXTRAS = {
     'evaluation': [
         'Jinja2>=3.1.6,<4',
         'apsw>=3.40,<4',
-        'rosbags>=0.11,<0.12',
+        'rosbags>=0.11.9,<0.12',
         'scikit-learn>=1.5,<2',
         'tqdm>=4.66.3,<5',
     ],
@@ -81,7 +81,7 @@ EXTRAS = {
         'h5py>=3.8,<4',
         'matplotlib>=3.6,<4',
         'protobuf>=4.21,<8',
-        'rosbags>=0.11,<0.12',
+        'rosbags>=0.11.9,<0.12',
         'scikit-learn>=1.5,<2',
         'tensorflow>=2.16,<3',
         'tqdm>=4.66.3,<5',
