@@ -34,7 +34,9 @@ _STILL = 0.12
 _TIGHT, _WIDE = 0.8, 1.5
 """The square is also chosen anew where the box fills more, or less, of it than this multiple."""
 _SURE_LOOK, _SURE_PROPOSAL = 0.4, 0.15
-"""Scores of a look and of a proposal, one of which somebody new must have."""
+"""Scores of a look and of a proposal, one of which somebody new must have ..."""
+_SURE_OF_SMALL = 0.45
+"""... and the score of a look at somebody too small for the mode: bushes look like people."""
 _SAME_PLACE = 0.5
 """Overlap of boxes from which on two of them are one place."""
 _APART, _GIVEN = 0.4, 0.25
@@ -264,9 +266,7 @@ class Follower:
             self._looks += 1
             place.looked = self._looks
             person = self._networks.look(image_bgr, place.region, self._within(place))
-            # Somebody new of whom neither network is sure is a ghost more often than not.
-            if person is not None and (
-                    place.track or person.score >= _SURE_LOOK or place.evidence >= _SURE_PROPOSAL):
+            if person is not None and (place.track or self._is_somebody(place, person, image_bgr)):
                 found.append((place, person))
         persons = [person for _, person in found]
         seen = [clothes.look(image_bgr, person) for person in persons]
@@ -302,6 +302,12 @@ class Follower:
             if place.track and place.track not in alive:
                 place.track = None
         self._places = [p for p in self._places if p.is_known or p.proposed]
+
+    def _is_somebody(self, place: _Place, person: Person, image_bgr: np.ndarray) -> bool:
+        """Tell people from ghosts: of somebody new one of the networks must be sure."""
+        least = self._networks.least_height * len(image_bgr)
+        sure = _SURE_LOOK if place.box[3] - place.box[1] >= least else _SURE_OF_SMALL
+        return person.score >= sure or place.evidence >= _SURE_PROPOSAL
 
     def _within(self, place: _Place) -> Region | None:
         """Return the part of a place's region that is not its neighbours'."""

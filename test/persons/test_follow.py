@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ class StagedNetworks(FindAndFollow):
     """Two networks that see a stage."""
 
     def __init__(self, stage: Stage, schedule: Schedule) -> None:
-        self.schedule = schedule
+        self.schedule, self.least_height = schedule, 0.2
         self.propose, self.look = stage.propose, stage.look  # type: ignore[method-assign, assignment]
 
 
@@ -122,6 +123,21 @@ def test_places_without_anybody_cost_less_and_less() -> None:
     networks.look = lambda *_: looks.update([0])  # type: ignore[method-assign]
     assert not any(play(Follower(networks, PoseTracker()), range(300)))
     assert 3 <= looks[0] <= 20
+
+
+@pytest.mark.parametrize(('torso', 'score', 'is_known'), [
+    (12.0, 0.42, False), (12.0, 0.5, True), (60.0, 0.42, True)])
+def test_of_somebody_small_a_look_must_be_surer(
+    torso: float, score: float, is_known: bool,
+) -> None:
+    """A bush of 40 pixels looks like a person, now and then."""
+    someone = person(pose(0.0, torso=torso), score=score)
+    stage = Stage(someone)
+    networks = StagedNetworks(stage, MODES['balanced'].schedule)
+    networks.propose = lambda image, region=None: [  # type: ignore[method-assign, assignment]
+        replace(someone, score=0.09)]
+    heard = play(Follower(networks, PoseTracker()), range(30))
+    assert any(heard) is is_known
 
 
 def test_a_square_stays_until_somebody_leaves_its_middle() -> None:
