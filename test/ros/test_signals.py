@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,15 @@ def test_ctrl_c_while_python_itself_starts() -> None:
         assert process.returncode in (0, -signal.SIGINT)
 
 
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Let processes hear of a terminal that goes away, though the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures('hangups')
 @pytest.mark.parametrize('how', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_signal_while_a_node_ends(tmp_path: Path, tiny_bundle: Path, how: int) -> None:
     """Or a third: it changes nothing."""
