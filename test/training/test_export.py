@@ -181,7 +181,7 @@ def test_one_command_each_from_sequences_to_a_bundle(
     evaluate.main(['--run', str(run_folder), '--card', str(card)])
     text = card.read_text()
     assert text.startswith('head') and text.endswith('tail\n')
-    assert '| wave |' in text and 'old' not in text
+    assert '| wave |' in text and '\nold\n' not in text
     export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people])
     classifier = ActClassifier(tmp_path / 'models' / 'tiny.tflite')
     assert classifier.labels == ('stand', 'wave')
