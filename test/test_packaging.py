@@ -137,7 +137,9 @@ def test_every_message_field_says_what_it_is() -> None:
 def test_status_constants() -> None:
     """Behaviour trees compare with these numbers: they never change."""
     constants = re.findall(r'^uint8 (\w+)=(\d+)', (ROOT / 'msg/Action.msg').read_text(), re.M)
-    assert constants == [('BUFFERING', '0'), ('RECOGNIZED', '1'), ('UNKNOWN', '2'), ('LOST', '3')]
+    status, place = constants[:4], constants[4:]
+    assert status == [('BUFFERING', '0'), ('RECOGNIZED', '1'), ('UNKNOWN', '2'), ('LOST', '3')]
+    assert place == [('NOWHERE', '0'), ('BEARING', '1'), ('ESTIMATED', '2'), ('MEASURED', '3')]
 
 
 def test_version_is_the_same_everywhere() -> None:
