@@ -5,7 +5,7 @@ Publishes images of so many walking people at the rate of a camera to nodes in p
 own: pose_node and act_node, or pipeline_node. The age of an answer is the time from publishing an
 image to receiving its actions. Where pipeline_node has the camera itself (a video of the same
 images stands in for it), no image goes over DDS, and the age counts from the image's stamp. The
-floor is the pose network and the bare invoke of AcT, without ROS, on the same images at the same
+floor is the finder alone and the bare invoke of AcT, without ROS, on the same images at the same
 rate, before and after. The second table is what each node costs over its life: starting, active,
 inactive (life cycle), cleaned up. The third is act_node alone with a crowd.
 """
@@ -38,8 +38,9 @@ from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.action import Status
 from act_ros.core.frame import Frame
 from act_ros.core.resources import find_resource
-from act_ros.core.stamps import RateLimit, to_nanoseconds
+from act_ros.core.stamps import NANOSECONDS, RateLimit, to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
+from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.ros.conversions import to_keypoints, to_time
 from act_ros.ros.fastdds import image_transport_variables
@@ -189,7 +190,7 @@ def walkers(people: int) -> list[np.ndarray]:
 
 
 class Floor:
-    """The pose network, and as often as nodes do AcT's invoke, without anything around them."""
+    """Finding people, and as often as nodes do AcT's invoke, without anything around them."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._estimator = create_estimator(DEFAULT_MODEL, options.threads)
@@ -202,10 +203,11 @@ class Floor:
         bundle, taken = self._classifier.bundle, []
         limit = RateLimit(WindowOptions().max_rate)
         features = np.zeros((people, bundle.num_frames, bundle.num_features), np.float32)
+        finder = PersonFinder(self._estimator)
         for i in range(max(round(seconds * rate), 5)):
-            begin = time.perf_counter()
-            self._estimator.estimate(frames[i % len(frames)])
-            if limit.allows(round(i * 1e9 / rate)):
+            stamp, begin = round(i * NANOSECONDS / rate) + 1, time.perf_counter()
+            finder.update(stamp, frames[i % len(frames)])
+            if limit.allows(stamp):
                 self._classifier.invoke(features)
             taken.append(time.perf_counter() - begin)
             time.sleep(max(1 / rate - taken[-1], 0))
