@@ -270,8 +270,7 @@ def _keep_memory() -> None:
     """
     Let freed memory stay with the process, where glibc manages it.
 
-    A step frees megabytes that the next one asks for again; the kernel clears them each time, which
-    takes a third of the training's time.
+    A step frees megabytes that the next one asks for again, and the kernel clears them each time.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt

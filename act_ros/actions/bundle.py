@@ -20,9 +20,10 @@ from act_ros.actions.features import MPOSE, NORMALISATIONS, num_features
 from act_ros.core.files import replacing_in
 from act_ros.core.skeletons import get_layout
 from act_ros.core.text import PrintableError, printable
+from act_ros.tflite.runtime import LARGEST
 
 SCHEMA = 1
-_LARGEST_CARD, _LARGEST_MODEL = 1 << 20, 1 << 29  # bytes; the paper's largest model has 20 MB
+_LARGEST_CARD = 1 << 20  # bytes
 _LONGEST_LABEL = 100
 
 
@@ -107,7 +108,7 @@ def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
             raise BundleError(
                 f'model bundle {path}: {file} does not exist; a bundle is a .tflite and a .yaml '
                 f'of the same name side by side')
-    for file, largest in ((card, _LARGEST_CARD), (model, _LARGEST_MODEL)):
+    for file, largest in ((card, _LARGEST_CARD), (model, LARGEST)):
         if file.stat().st_size > largest:
             raise BundleError(f'{file} has more than {largest} bytes, which none has; is it one?')
     try:

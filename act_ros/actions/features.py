@@ -12,6 +12,7 @@ from math import isfinite
 
 import numpy as np
 
+from act_ros.core.person import SEEN_SCORE
 from act_ros.core.skeletons import get_layout, joint_sources
 
 MPOSE = 'mpose-v1'
@@ -35,9 +36,6 @@ NORMALISATIONS = (MPOSE, MOTION, SEEN, SCORED)
 
 CHANNELS = 4
 """Features a joint: x, y in torso lengths, vx, vy in torso lengths a frame (`MOTION`: six)."""
-
-SEEN_SCORE = 0.2
-"""Score from which a keypoint is taken as seen."""
 
 MIN_SEEN = 0.5
 """Share of a model's joints that must be seen in a window for an action to be told."""

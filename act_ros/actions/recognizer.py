@@ -15,11 +15,11 @@ import numpy as np
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.decision import ActionFilter, DecisionOptions, Threshold
-from act_ros.actions.features import MIN_SEEN, SEEN_SCORE, extract_features
+from act_ros.actions.features import MIN_SEEN, extract_features
 from act_ros.actions.window import PoseWindow, sample_windows
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
-from act_ros.core.person import Person
+from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.rotation import MountOptions, turn_box, turn_person
 from act_ros.core.skeletons import get_layout
 from act_ros.core.stamps import NANOSECONDS, Arrival, RateLimit, StampOrder

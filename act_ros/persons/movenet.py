@@ -22,6 +22,8 @@ _MULTIPOSE_COLUMNS = NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the perso
 _L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP = 5, 6, 11, 12  # COCO order
 _TORSO = (_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP)
 
+LEAST_PIXELS = 60
+"""Height of a person at a network's input, below which joints are guessed."""
 _VISIBLE = 0.2
 """Keypoint score from which MoveNet's authors take a joint as seen."""
 _SURE_JOINTS = 8
@@ -101,8 +103,7 @@ class MultiPose:
         self.score_threshold = score_threshold
         self.name = network.name
         self.max_persons = network.output_shape[1]
-        # Below some 60 pixels at the network's input joints are guessed.
-        self.least_height = 60 / network.letterbox.height
+        self.least_height = LEAST_PIXELS / network.letterbox.height
 
     def estimate(
         self, image_bgr: np.ndarray, region: Region | None = None,
@@ -164,9 +165,8 @@ class SinglePose:
         :param region: about a person's height wide, and overlapping the image.
         :param within: the part of it that is shown, where a neighbour's would disturb.
         """
-        keypoints = self._network.keypoints(self._network.run(image_bgr, region, within)[0])
-        score = float(np.sort(keypoints[:, 2])[-_SURE_JOINTS:].mean())
-        return Person(keypoints, score, _boxes(_extent(keypoints)[None], image_bgr)[0])
+        return person_of(self._network.keypoints(
+            self._network.run(image_bgr, region, within)[0]), image_bgr)
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
         """See ``PoseEstimator.estimate``; the score is the mean score of the keypoints."""
@@ -222,6 +222,12 @@ def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
         math.ceil(x + reach),
         math.ceil(y + reach),
     )
+
+
+def person_of(keypoints: np.ndarray, image: np.ndarray) -> Person:
+    """Return who was looked at: the score is the mean of the best eight of the keypoints (K, 3)."""
+    score = float(np.sort(keypoints[:, 2])[-_SURE_JOINTS:].mean())
+    return Person(keypoints, score, _boxes(_extent(keypoints)[None], image)[0])
 
 
 def _extent(keypoints: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ import numpy as np
 from act_ros.core.person import Person
 from act_ros.core.text import printable
 from act_ros.persons.letterbox import Letterbox, Region, check_image
+from act_ros.persons.movenet import LEAST_PIXELS, person_of
+from act_ros.persons.tracker import overlap
 from act_ros.tflite.runtime import ModelError
 
 PROVIDERS = {
@@ -26,8 +28,6 @@ _LAYOUTS = {17: 'coco17', 26: 'halpe26'}
 _OPEN_SIZE = 640  # pixels, where a file leaves the size of its input open
 _OVERLAP = 0.65  # of boxes, from which on two are of one person
 _MOST = 100  # people in an image
-_LEAST_PIXELS = 60  # of a person's height at the network's input, below which joints are guessed
-_SURE_JOINTS = 8  # of one person, whose mean score is that of the person
 # Of ImageNet, red, green, blue; RTMPose was trained with them.
 _MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 _STD = np.array((58.395, 57.12, 57.375), np.float32)
@@ -184,7 +184,7 @@ class WholeImage:
         self._network, self._prepare, self._decode = network, prepare, decode
         self.score_threshold = score_threshold
         self.name = network.name
-        self.least_height = _LEAST_PIXELS / network.height
+        self.least_height = LEAST_PIXELS / network.height
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
         """See ``PoseEstimator.estimate``; what is no number is nobody."""
@@ -214,16 +214,12 @@ class WholeImage:
 
 def _apart(boxes: np.ndarray) -> list[int]:
     """Return which boxes (N, 4), best first, are not of somebody who has one already."""
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     kept: list[int] = []
     left = np.arange(len(boxes))
     while len(left) and len(kept) < _MOST:
         best, left = int(left[0]), left[1:]
         kept.append(best)
-        low = np.maximum(boxes[left, :2], boxes[best, :2])
-        high = np.minimum(boxes[left, 2:], boxes[best, 2:])
-        both = np.maximum(high - low, 0).prod(axis=1)
-        left = left[both < _OVERLAP * np.maximum(areas[left] + areas[best] - both, 1e-6)]
+        left = left[overlap(boxes[left], boxes[best]) < _OVERLAP]
     return kept
 
 
@@ -253,10 +249,5 @@ class SimCC:
         x, y = self._network.run(image_bgr, _standard, region, within)
         points = np.stack((x.argmax(axis=1) / x.shape[1], y.argmax(axis=1) / y.shape[1]), axis=1)
         scores = np.clip(np.nan_to_num(np.minimum(x.max(axis=1), y.max(axis=1))), 0.0, 1.0)
-        keypoints = np.column_stack((
-            self._network.letterbox.to_source(points), scores)).astype(np.float32)
-        height, width = image_bgr.shape[:2]
-        seen = keypoints[scores >= min(0.2, scores.max()), :2]
-        box = np.clip([*seen.min(axis=0), *seen.max(axis=0)], 0, (width, height) * 2)
-        return Person(keypoints, float(np.sort(scores)[-_SURE_JOINTS:].mean()),
-                      box.astype(np.float32))
+        return person_of(np.column_stack((
+            self._network.letterbox.to_source(points), scores)).astype(np.float32), image_bgr)

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from act_ros.core.options import Options, option
-from act_ros.core.person import Person
+from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.persons.clothes import likeness as clothes_likeness
 
 # Width of the pose kernel as a share of the person's size, and how many times wider it gets in a
@@ -45,8 +45,7 @@ _LONG_GONE = 300_000_000
 # overlap of boxes from which on they may be the neighbour's.
 _CLOTHES_RATE, _USUAL = 0.1, 0.95
 _CLOSE = 0.1
-# Shoulders and hips in COCO order, and the score from which on they are seen.
-_TORSO, _SEEN = [5, 6, 11, 12], 0.2
+_TORSO = [5, 6, 11, 12]  # shoulders and hips in COCO order
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ class PoseTracker:
         other[(likeness >= _SURE) & alone[:, None]] = 0.0
         worth = self._worth(likeness, other)
         for p, track in enumerate(expected or ()):
-            if (persons[p].keypoints[_TORSO, 2] >= _SEEN).sum() < 2:
+            if (persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE).sum() < 2:
                 worth[[t is not track for t in self.tracks], p] = 0.0
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
