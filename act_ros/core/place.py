@@ -47,15 +47,20 @@ class Place:
 
 NOWHERE = Place()
 
-# Lengths between joints of adults in metres, and how much they differ among people, as a share: for
+# What is of use of a body; a point is the mean of those joints of it that are seen.
+_POINTS = {
+    'head': ('nose', 'l_eye', 'r_eye', 'l_ear', 'r_ear', 'head'),
+    'l_shoulder': ('l_shoulder',), 'r_shoulder': ('r_shoulder',),
+    'l_hip': ('l_hip',), 'r_hip': ('r_hip',),
+    'l_foot': ('l_ankle', 'l_foot'), 'r_foot': ('r_ankle', 'r_foot')}
+_HEAD, _TORSO = 0, slice(1, 5)
+# Lengths between points of adults in metres, and how much they differ among people, as a share: for
 # a stature of 1.68 m, with the segment ratios of Drillis and Contini.
-_LENGTHS = (
-    ('head', 'l_foot', 1.49, 0.08), ('head', 'r_foot', 1.49, 0.08),
-    ('l_hip', 'l_foot', 0.83, 0.10), ('r_hip', 'r_foot', 0.83, 0.10),
-    ('l_shoulder', 'l_hip', 0.48, 0.12), ('r_shoulder', 'r_hip', 0.48, 0.12),
-    ('l_shoulder', 'r_shoulder', 0.36, 0.15),
-)
-_TORSO = ('l_shoulder', 'r_shoulder', 'l_hip', 'r_hip')
+_FIRST, _SECOND = (np.array([list(_POINTS).index(name) for name in names]) for names in zip(
+    ('head', 'l_foot'), ('head', 'r_foot'), ('l_hip', 'l_foot'), ('r_hip', 'r_foot'),
+    ('l_shoulder', 'l_hip'), ('r_shoulder', 'r_hip'), ('l_shoulder', 'r_shoulder'), strict=True))
+_LENGTHS = np.array((1.49, 1.49, 0.83, 0.83, 0.48, 0.48, 0.36))
+_SPREAD = np.array((0.08, 0.08, 0.10, 0.10, 0.12, 0.12, 0.15))
 _PIXELS = 3.0  # by how much the ends of a segment are wrong together
 _ACROSS = np.linspace(0.15, 0.85, 7)  # where a torso is probed: its edges may be the wall behind
 _LEAST_PROBES = 5  # with a depth
@@ -101,16 +106,18 @@ def locate(
     :param depth: of `depth_pixels`, registered to the image; it may be larger or smaller.
     :param min_score: keypoints of a lower score count as not seen.
     """
-    joints = _joints(person, layout, min_score)
-    torso = [joints[name] for name in _TORSO if name in joints] or list(joints.values())
-    if not torso and np.isfinite(person.box).all():
-        torso = [person.box.reshape(2, 2).mean(axis=0)]
-    if not torso:
+    points = _points(person, layout, min_score)
+    torso = _seen(points[_TORSO])
+    if not len(torso):
+        torso = _seen(points)
+    if not len(torso):
+        torso = _seen(person.box.reshape(2, 2).mean(axis=0, keepdims=True))
+    if not len(torso):
         return NOWHERE
-    x, y = camera.rays(np.mean(torso, axis=0)).tolist()
-    kind, found = PlaceKind.MEASURED, _measure(joints, size, depth) if depth else None
+    x, y = camera.rays(torso.mean(axis=0)).tolist()
+    kind, found = PlaceKind.MEASURED, _measure(points, size, depth) if depth else None
     if found is None:
-        kind, found = PlaceKind.ESTIMATED, _estimate(joints, camera)
+        kind, found = PlaceKind.ESTIMATED, _estimate(points, camera)
     bearing = math.atan2(x, 1.0)
     if found is None:
         return Place(PlaceKind.BEARING, bearing=bearing)
@@ -120,35 +127,36 @@ def locate(
 
 
 @cache
-def _indices(layout: str) -> dict[str, list[int]]:
-    """Return which joints of a layout make up each one that is of use here."""
-    have = get_layout(layout).joints
-    parts = {'head': ('nose', 'l_eye', 'r_eye', 'l_ear', 'r_ear', 'head'),
-             **{name: (name,) for name in _TORSO},
-             'l_foot': ('l_ankle', 'l_foot'), 'r_foot': ('r_ankle', 'r_foot')}
-    return {name: [have.index(joint) for joint in joints if joint in have]
-            for name, joints in parts.items()}
+def _members(layout: str) -> np.ndarray:
+    """Return which joints (P, K) of a layout make up each of the points."""
+    joints = get_layout(layout).joints
+    return np.array([[joint in names for joint in joints] for names in _POINTS.values()])
 
 
-def _joints(person: Person, layout: str, min_score: float) -> dict[str, np.ndarray]:
-    """Return the pixels (2,) of those joints that are seen."""
-    keypoints = person.keypoints
+def _points(person: Person, layout: str, min_score: float) -> np.ndarray:
+    """Return the pixels (P, 2) of the points of a body; NaN where none of its joints is seen."""
+    members, keypoints = _members(layout), person.keypoints
+    if len(keypoints) != members.shape[1]:
+        return np.full((len(members), 2), np.nan)
     seen = (keypoints[:, 2] >= min_score) & np.isfinite(keypoints).all(axis=1)
-    joints = {}
-    for name, indices in _indices(layout).items():
-        at = [i for i in indices if i < len(seen) and seen[i]]
-        if at:
-            joints[name] = keypoints[at, :2].mean(axis=0)
-    return joints
+    parts = (members & seen).astype(float)
+    with np.errstate(invalid='ignore'):
+        return parts @ np.where(seen[:, None], keypoints[:, :2], 0.0) / parts.sum(
+            axis=1, keepdims=True)
+
+
+def _seen(points: np.ndarray) -> np.ndarray:
+    """Return those of points (P, 2) that are known."""
+    return points[np.isfinite(points).all(axis=1)]
 
 
 def _measure(
-    joints: dict[str, np.ndarray], size: tuple[int, int], depth: tuple[np.ndarray, float],
+    points: np.ndarray, size: tuple[int, int], depth: tuple[np.ndarray, float],
 ) -> tuple[float, float] | None:
     """Return z in metres, and its standard deviation as a share of it; None without a depth."""
     pixels, unit = depth
     height, width = pixels.shape
-    probes = _probes(joints)
+    probes = _probes(points)
     if not len(probes) or not all(size):
         return None
     at = np.floor(probes * (width / size[0], height / size[1])).astype(int)
@@ -161,30 +169,29 @@ def _measure(
     return float(middle), max(float((high - low) / 1.35 / middle), 0.01)
 
 
-def _probes(joints: dict[str, np.ndarray]) -> np.ndarray:
+def _probes(points: np.ndarray) -> np.ndarray:
     """Return pixels (n, 2) that lie on the body: in the torso, or between what is seen of it."""
-    corners = [joints[name] for name in _TORSO if name in joints]
-    if len(corners) == len(_TORSO):
+    corners = _seen(points[_TORSO])
+    if len(corners) == 4:
         left, right, low_left, low_right = corners
         u, v = (a.reshape(-1, 1) for a in np.meshgrid(_ACROSS, _ACROSS))
         return (1 - v) * ((1 - u) * left + u * right) + v * ((1 - u) * low_left + u * low_right)
-    corners += [joints['head']] if 'head' in joints else []
-    share = _ACROSS[:, None]
-    lines = [(1 - share) * a + share * b for i, a in enumerate(corners) for b in corners[:i]]
-    return np.concatenate(lines) if lines else np.zeros((0, 2))
+    corners = np.concatenate((corners, _seen(points[[_HEAD]])))
+    first, second = np.triu_indices(len(corners), 1)
+    share = _ACROSS[:, None, None]
+    return ((1 - share) * corners[first] + share * corners[second]).reshape(-1, 2)
 
 
-def _estimate(joints: dict[str, np.ndarray], camera: Camera) -> tuple[float, float] | None:
+def _estimate(points: np.ndarray, camera: Camera) -> tuple[float, float] | None:
     """Return z in metres, and its standard deviation as a share; None where no length is seen."""
-    found = []
-    for first, second, length, spread in _LENGTHS:
-        if first in joints and second in joints:
-            pixels = math.dist(joints[first], joints[second])
-            apparent = math.dist(camera.rays(joints[first]), camera.rays(joints[second]))
-            if pixels > 2 * _PIXELS:
-                found.append((length / apparent, math.hypot(spread, _PIXELS / pixels)))
+    pixels, apparent = (np.linalg.norm(at[_FIRST] - at[_SECOND], axis=1)
+                        for at in (points, camera.rays(points)))
+    known = pixels > 2 * _PIXELS  # False for NaN
+    distances = _LENGTHS[known] / apparent[known]
+    errors = np.hypot(_SPREAD[known], _PIXELS / pixels[known])
     best: tuple[float, float] | None = None
-    for z, error in sorted(found, key=lambda pair: pair[1]):
+    for i in np.argsort(errors, kind='stable').tolist():
+        z, error = float(distances[i]), float(errors[i])
         if best is None or z * (1 + error) < best[0]:
             best = z, error
     return best
