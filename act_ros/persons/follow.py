@@ -266,7 +266,7 @@ class Follower:
             self._looks += 1
             place.looked = self._looks
             person = self._networks.look(image_bgr, place.region, self._within(place))
-            if person is not None and (place.track or self._is_somebody(place, person, image_bgr)):
+            if person is not None and (place.track or self._is_somebody(place, person)):
                 found.append((place, person))
         persons = [person for _, person in found]
         seen = [clothes.look(image_bgr, person) for person in persons]
@@ -303,9 +303,9 @@ class Follower:
                 place.track = None
         self._places = [p for p in self._places if p.is_known or p.proposed]
 
-    def _is_somebody(self, place: _Place, person: Person, image_bgr: np.ndarray) -> bool:
+    def _is_somebody(self, place: _Place, person: Person) -> bool:
         """Tell people from ghosts: of somebody new one of the networks must be sure."""
-        least = self._networks.least_height * len(image_bgr)
+        least = self._networks.least_height * self._shape[0]
         sure = _SURE_LOOK if place.box[3] - place.box[1] >= least else _SURE_OF_SMALL
         return person.score >= sure or place.evidence >= _SURE_PROPOSAL
 

@@ -24,12 +24,11 @@ from typing import Any, NamedTuple
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
-from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
 from act_ros.msg import Action, ActionArray
 
 py_trees: Any = import_module('py_trees') if find_spec('py_trees') else None
 _Behaviour: Any = py_trees.behaviour.Behaviour if py_trees else object
-_NANOSECONDS = 1e-9
 _LONGEST = 32  # labels of a person that are remembered
 _STEP, _FARTHEST = 0.1, 100.0  # metres that are told apart where people were
 _SLACK = 0.01  # seconds two times of the same event may differ, by rounding
@@ -110,7 +109,7 @@ class ActionMonitor:
             return math.inf
         # In integers: rclpy's own Time refuses what a stamp can say, such as one before 1970.
         stamp = to_nanoseconds(answers.msg.header.stamp)
-        return (self._clock.now().nanoseconds - stamp) * _NANOSECONDS
+        return (self._clock.now().nanoseconds - stamp) / NANOSECONDS
 
     def doing(
         self, labels: str | Collection[str], person: str = '', confidence: float = 0.0,
@@ -163,7 +162,7 @@ class ActionMonitor:
 
 
 def _seconds_of(msg: ActionArray) -> float:
-    return msg.header.stamp.sec + msg.header.stamp.nanosec * _NANOSECONDS
+    return to_nanoseconds(msg.header.stamp) / NANOSECONDS
 
 
 def _distance(action: Action, unknown: float) -> float:
