@@ -76,4 +76,5 @@ def join() -> None:
         rclpy.try_shutdown()
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # does not open the file again
         get_logger('act_ros').error(f'logging to the console alone: {printable(error)}')
+    rclpy.get_global_executor()  # which leaves a traceback where ROS is left while it is made
     on_signal(rclpy.get_default_context().try_shutdown)
