@@ -2,8 +2,8 @@
 From skeleton sequences to what the robot's network sees: windows of poses in pixels.
 
 3D people get the proportions an image pose network would give them, are looked at by virtual
-cameras, and every pose gets a detector's noise. All of it works on whole batches. Windows are cut
-by `act_ros.actions.window` and turned into features by `act_ros.actions.features`, as live.
+cameras, and every pose gets a detector's noise. All of it works on whole batches. Windows are
+resampled and turned into features by `act_ros.actions.features`, as live.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from act_ros.actions.features import MIN_SEEN, extract_features, seen_joints
-from act_ros.actions.window import resample
+from act_ros.actions.features import MIN_SEEN, extract_features, resample, seen_joints
 from act_ros.core.skeletons import get_layout
 from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
 from training.errors import ErrorBank

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from act_ros.actions.window import resample
+from act_ros.actions.features import resample
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable

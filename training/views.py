@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from act_ros.actions.window import resample
+from act_ros.actions.features import resample
 from training.augmentation import Augmentation, gather_frames, measure_bodies, render
 from training.datasets.skeletons import Sequences
 

@@ -1,7 +1,7 @@
 """
-Normalisation: poses in pixels become the features that AcT reads.
+Poses in pixels, at any rate, become the features that AcT reads: resampling and normalisation.
 
-The one function for training and serving. As ``mpose-v1`` it equals what the ``mpose`` package does
+The one way for training and serving. As ``mpose-v1`` it equals what the ``mpose`` package does
 for the released MPOSE2021 arrays (reduce, centre and scale, velocities, flatten) and is tested
 against it. ``motion-v1`` differs in the velocities alone. ``seen-v1`` knows which joints were seen.
 """
@@ -40,6 +40,8 @@ CHANNELS = 4
 MIN_SEEN = 0.5
 """Share of a model's joints that must be seen in a window for an action to be told."""
 
+# Seconds for which a joint's place is known from when it was seen: further off it is not seen.
+_BRIDGE = 0.3
 _SEEN_SHARE = 0.5  # of a window's frames in which a joint must be seen
 _MOTION_FRAMES = 6.0
 # A torso is about so many times as long as the shoulders are wide, or the head is from the neck.
@@ -152,7 +154,7 @@ def _refuse_infinite(points: np.ndarray) -> None:
     if not isfinite(points.sum()):  # much cheaper than to look at each
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first '
-            '(act_ros.actions.window)')
+            '(act_ros.actions.features.resample)')
 
 
 def seen_joints(
@@ -260,3 +262,93 @@ def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
     # Head and feet: OpenPose writes 0 for what it did not find.
     group = points.take(indices, axis=0)
     return group.sum(axis=0) / np.maximum(np.count_nonzero(group, axis=0), 1)
+
+
+def resample(
+    times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, queries: np.ndarray,
+    min_score: float,
+) -> np.ndarray:
+    """
+    Interpolate pose sequences at given times, each joint over the frames where it was seen.
+
+    Live windows and training clips go through here. A joint below ``min_score`` in a frame is
+    interpolated between the nearest frames in which it was seen, and held at the ends; a joint
+    never seen in its sequence keeps the detector's own guess. Where no frame in which it was seen
+    is within 0.3 s, its score is 0: there it was not seen.
+
+    :param times: (S,) seconds, ascending within each sequence.
+    :param keypoints: (S, K, C) of N sequences, one after another; the last channel is the score.
+    :param offsets: (N + 1,) sequence i is ``keypoints[offsets[i]:offsets[i + 1]]``, never empty.
+    :param queries: (N, T) seconds, or (1, T) for the same times in every sequence.
+    :returns: (N, T, K, C) float32, finite where the input is.
+    """
+    keypoints = _bridge_unseen(times, keypoints, offsets, min_score)
+    begin, last = offsets[:-1, None], offsets[1:, None] - 1
+    queries = np.minimum(np.maximum(queries, times[begin]), times[last])  # (N, T)
+    frame = _last_at_or_before(times, offsets, queries)
+    following = np.minimum(frame + 1, last)
+
+    start_time = times.take(frame)
+    # Where a pose is held, start and end are the same and any weight will do.
+    span = np.maximum(times.take(following) - start_time, 1e-9)
+    weight = ((queries - start_time) / span).astype(np.float32)[..., None]
+    poses = keypoints.reshape(len(keypoints), -1)
+    start, result = poses.take(frame, axis=0), poses.take(following, axis=0)
+    result -= start
+    result *= weight
+    result += start
+    return result.reshape(*frame.shape, *keypoints.shape[1:])
+
+
+def _bridge_unseen(
+    times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, min_score: float,
+) -> np.ndarray:
+    """Return the keypoints (S, K, C) with joints that were not seen interpolated in time."""
+    samples, joints, channels = keypoints.shape
+    # All (joint, frame) pairs in one row, joint by joint: of the places that were seen the first
+    # ``count`` lie before a place, so the nearest on either side are next to each other.
+    seen = (keypoints[..., -1].T >= min_score).ravel()
+    missing = (~seen).nonzero()[0]
+    if len(missing) == 0:
+        return keypoints
+    known = np.concatenate(([-1], seen.nonzero()[0], [seen.size]))
+    count = seen.cumsum().take(missing)
+    before, after = known.take(count), known[1:].take(count)
+    joint, frame = np.divmod(missing, samples)
+    sequence = offsets.searchsorted(frame, side='right')
+    start_of_row = missing - frame
+    has_before = before >= start_of_row + offsets.take(sequence - 1)
+    has_after = after < start_of_row + offsets.take(sequence)
+    before = np.where(has_before, before, np.where(has_after, after, missing)) - start_of_row
+    after = np.where(has_after, after - start_of_row, before)
+
+    start_time, time = times.take(before), times.take(frame)
+    distance = np.minimum(np.abs(time - start_time), np.abs(times.take(after) - time))
+    is_near = (distance <= _BRIDGE) & (has_before | has_after)
+    span = np.maximum(times.take(after) - start_time, 1e-9)
+    weight = ((time - start_time) / span).astype(np.float32)[:, None]
+    by_place = keypoints.reshape(-1, channels)
+    start = by_place.take(before * joints + joint, axis=0)
+    bridged = by_place.take(after * joints + joint, axis=0)
+    bridged -= start
+    bridged *= weight
+    bridged += start
+    bridged[:, -1] *= is_near
+    keypoints = keypoints.copy()
+    keypoints.reshape(-1, channels)[frame * joints + joint] = bridged
+    return keypoints
+
+
+def _last_at_or_before(
+    times: np.ndarray, offsets: np.ndarray, queries: np.ndarray,
+) -> np.ndarray:
+    """Return the index (N, T) of each sequence's last time that is no later than the query."""
+    if len(offsets) == 2:
+        return times.searchsorted(queries, side='right') - 1
+    # One search over all sequences: lay them end to end on a single ascending time axis.
+    first = times[offsets[:-1]]
+    shift = np.zeros(len(first))
+    np.cumsum((times[offsets[1:] - 1] - first + 1.0)[:-1], out=shift[1:])
+    shift -= first
+    axis = times + shift.repeat(np.diff(offsets))
+    return axis.searchsorted(queries + shift[:, None], side='right') - 1

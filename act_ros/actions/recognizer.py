@@ -1,7 +1,9 @@
 """
 `ActionRecognizer`: stamped persons in, actions out.
 
-Nodes, bag evaluation and demo all call this; it is deterministic and knows no clock but stamps.
+Nodes, bag evaluation and demo all call this; it is deterministic and knows no clock but stamps
+(integer nanoseconds). A model sees T frames at the bundle's rate, a robot's poses come at 5 to 60
+fps with jitter: everybody's window is therefore cut by stamp, never by the number of frames.
 """
 
 from __future__ import annotations
@@ -9,14 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import accumulate
 from math import isfinite
 
 import numpy as np
 
-from act_ros.actions.classifier import ActClassifier
-from act_ros.actions.decision import ActionFilter, DecisionOptions, Threshold
-from act_ros.actions.features import MIN_SEEN, extract_features
-from act_ros.actions.window import PoseWindow, sample_windows
+from act_ros.actions.classifier import ActClassifier, ActionFilter, DecisionOptions, Threshold
+from act_ros.actions.features import MIN_SEEN, extract_features, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
 from act_ros.core.person import SEEN_SCORE, Person
@@ -51,9 +53,124 @@ class WindowOptions(Options):
         low=1, high=1000)
 
 
+# Frames closer together than this share of the model's period add nothing and are merged, which
+# bounds the buffer whatever the input rate.
+_MERGE = 0.25
 # Coordinates beyond any image are as good as NaN.
 _MAX_PIXEL = 1e6
 _NOTHING = np.zeros(0, np.float32)
+
+
+class PoseWindow:
+    """
+    The recent poses of one person: long enough for one window, contiguous in time.
+
+    ``append`` starts afresh after a gap longer than ``max_gap`` seconds. Keypoints stay in source
+    pixels and in the source layout; not one allocation per frame.
+    """
+
+    def __init__(
+        self, num_frames: int, frame_rate: float, num_joints: int, max_gap: float,
+    ) -> None:
+        self._duration = round((num_frames - 1) / frame_rate * NANOSECONDS)
+        self._max_gap = round(max_gap * NANOSECONDS)
+        self._spacing = round(_MERGE / frame_rate * NANOSECONDS)
+        # A window at the merge rate, one frame before it, and the gap that may precede it.
+        self._capacity = int(num_frames / _MERGE) + 8
+        # Twice the capacity: frames are appended, and moved to the front once the end is reached,
+        # so that the window is always one contiguous view.
+        self._stamps = np.zeros(2 * self._capacity, np.int64)
+        self._keypoints = np.zeros((2 * self._capacity, num_joints, 3), np.float32)
+        self._begin = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    @property
+    def stamps(self) -> np.ndarray:
+        """Stamps (M,) int64, nanoseconds, ascending."""
+        return self._stamps[self._begin:self._end]
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """Keypoints (M, K, 3): x px, y px, score."""
+        return self._keypoints[self._begin:self._end]
+
+    @property
+    def newest(self) -> int:
+        """Stamp of the last pose, nanoseconds; 0 where there is none."""
+        return int(self._stamps[self._end - 1]) if self._end > self._begin else 0
+
+    @property
+    def span(self) -> int:
+        """Nanoseconds from the first to the last pose, at most a window."""
+        if self._end == self._begin:
+            return 0
+        return min(self.newest - int(self._stamps[self._begin]), self._duration)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._begin = self._end = 0
+
+    def append(self, stamp: int, keypoints: np.ndarray) -> bool:
+        """
+        Add a pose (K, 3) seen at ``stamp``; tell whether it continues the window.
+
+        Returns False where the pose starts a new window: the first one, one after a gap, or one
+        that lies before the last (a bag that loops, a simulation reset).
+        """
+        continues = self._end > self._begin and 0 < stamp - self.newest <= self._max_gap
+        if not continues:
+            self.clear()
+        elif self._end - self._begin > 1 and stamp - self._stamps[self._end - 2] < self._spacing:
+            self._end -= 1
+        if self._end == 2 * self._capacity:
+            self._move_to_front()
+        self._stamps[self._end] = stamp
+        self._keypoints[self._end] = keypoints
+        self._end += 1
+        # Keep one pose at or before the window's start to interpolate from.
+        while self._begin + 1 < self._end and (
+                self._stamps[self._begin + 1] <= stamp - self._duration):
+            self._begin += 1
+        return continues
+
+    def refilled(self, num_frames: int, frame_rate: float, max_gap: float) -> PoseWindow:
+        """Return a window of another length, rate or gap with the poses of this one."""
+        window = PoseWindow(num_frames, frame_rate, self._keypoints.shape[1], max_gap)
+        for stamp, keypoints in zip(self.stamps.tolist(), self.keypoints, strict=True):
+            window.append(stamp, keypoints)
+        return window
+
+    def _move_to_front(self) -> None:
+        count = len(self)
+        for buffer in (self._stamps, self._keypoints):
+            buffer[:count] = buffer[self._begin:self._end]
+        self._begin, self._end = 0, count
+
+
+def sample_windows(
+    windows: Sequence[PoseWindow], num_frames: int, frame_rate: float, min_score: float,
+) -> np.ndarray:
+    """
+    Return the last ``num_frames`` poses of each window at ``frame_rate``: (N, T, K, 3) float32.
+
+    Each window ends at its own newest stamp. Where a window is a little shorter than asked, its
+    first pose is held.
+    """
+    lengths = [len(window) for window in windows]
+    offsets = np.array([0, *accumulate(lengths)])
+    stamps = np.concatenate([window.stamps for window in windows])
+    # Relative to each window's end: nanoseconds since the epoch are too many for a float.
+    times = (stamps - stamps[offsets[1:] - 1].repeat(lengths)) / NANOSECONDS
+    keypoints = np.concatenate([window.keypoints for window in windows])
+    return resample(times, keypoints, offsets, _ages(num_frames, frame_rate), min_score)
+
+
+@cache
+def _ages(num_frames: int, frame_rate: float) -> np.ndarray:
+    """Return the times (1, T) of a window's frames before its end, in seconds."""
+    return np.arange(1 - num_frames, 1)[None] / frame_rate
 
 
 @dataclass(eq=False)
@@ -106,7 +223,7 @@ class ActionRecognizer:
 
     @property
     def unknown(self) -> Counter[str]:
-        """How many people's answer is UNKNOWN now, by cause: `act_ros.actions.decision.CAUSES`."""
+        """How many people's answer is UNKNOWN now, by cause: see `classifier.CAUSES`."""
         return Counter(s.filter.cause for s in self._subjects.values() if s.filter.cause)
 
     def reset(self) -> None:

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from act_ros.actions.classifier import ActOptions
-from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.adapters import PoseInputOptions
 from act_ros.core.options import Options, slips

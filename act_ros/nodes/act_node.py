@@ -10,8 +10,7 @@ says where people are, too.
 
 from __future__ import annotations
 
-from act_ros.actions.classifier import ActOptions
-from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.adapters import PoseInputOptions
 from act_ros.core.frame import Frame

@@ -9,8 +9,7 @@ of several cameras (parameter ``cameras``), which take turns at the same network
 
 from __future__ import annotations
 
-from act_ros.actions.classifier import ActOptions
-from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.frame import Frame
 from act_ros.core.rotation import MountOptions

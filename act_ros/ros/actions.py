@@ -8,8 +8,7 @@ from typing import Any
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.task import Future
 
-from act_ros.actions.classifier import ActClassifier, ActOptions
-from act_ros.actions.decision import CAUSES, DecisionOptions
+from act_ros.actions.classifier import CAUSES, ActClassifier, ActOptions, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.frame import Frame
 from act_ros.core.rotation import MountOptions

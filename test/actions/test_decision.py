@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND
 
-from act_ros.actions.decision import (
+from act_ros.actions.classifier import (
     NOT_ALLOWED,
     NOT_SURE,
     TOO_LITTLE_SEEN,

@@ -12,8 +12,7 @@ from film import assert_same, film, play, someone
 from synthetic import LABELS, SECOND, bundle_of, person, stamps, tiny_model
 
 from act_ros.actions.bundle import save_bundle
-from act_ros.actions.classifier import ActClassifier, Prediction
-from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.classifier import ActClassifier, DecisionOptions, Prediction
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Action, Status
 from act_ros.core.person import Person

@@ -11,8 +11,7 @@ from film import assert_same, film, play, someone
 from synthetic import bundle_of, tiny_model
 
 from act_ros.actions.bundle import save_bundle
-from act_ros.actions.classifier import ActClassifier
-from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.classifier import ActClassifier, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
 from act_ros.core.person import Person

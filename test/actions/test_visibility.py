@@ -11,8 +11,7 @@ from synthetic import LABELS, SECOND, bundle_of, tiny_model
 from test_recognizer import film, play, someone
 
 from act_ros.actions.bundle import save_bundle
-from act_ros.actions.classifier import ActClassifier
-from act_ros.actions.decision import NOT_SURE, TOO_LITTLE_SEEN, DecisionOptions
+from act_ros.actions.classifier import NOT_SURE, TOO_LITTLE_SEEN, ActClassifier, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND, pose, stamps
 
-from act_ros.actions.window import PoseWindow, resample, sample_windows
+from act_ros.actions.features import resample
+from act_ros.actions.recognizer import PoseWindow, sample_windows
 
 T, RATE, JOINTS = 30, 30.0, 17
 

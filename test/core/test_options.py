@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from act_ros.actions.decision import DecisionOptions
+from act_ros.actions.classifier import DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.options import Options, option
 from act_ros.persons.tracker import TrackerOptions

@@ -22,7 +22,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from act_ros.actions.bundle import load_bundle
-from act_ros.actions.decision import CAUSES
+from act_ros.actions.classifier import CAUSES
 from act_ros.ros.images import bgr_to_image
 from act_ros.srv import LoadBundle
 

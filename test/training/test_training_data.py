@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from act_ros.actions.features import MOTION, extract_features
-from act_ros.actions.window import PoseWindow, sample_windows
+from act_ros.actions.recognizer import PoseWindow, sample_windows
 from act_ros.core.skeletons import get_layout
 from training import evaluate, metrics
 from training.augmentation import (
