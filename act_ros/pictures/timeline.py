@@ -67,12 +67,25 @@ def frame_line(
             f'"window_start": {action.window_start / NANOSECONDS}, '
             f'"window_end": {action.window_end / NANOSECONDS}, "frames": {action.frames}, '
             f'"box": [{x_min:.1f}, {y_min:.1f}, {x_max:.1f}, {y_max:.1f}], '
-            f'"probabilities": [{", ".join([shares[i] for i in rounded[begin:end]])}]')
+            f'"probabilities": [{", ".join([shares[i] for i in rounded[begin:end]])}]'
+            + _place_members(action.place))
     if truths:
         entries = [f'{entry}, "truth": {truth}'
                    for entry, truth in zip(entries, truths, strict=True)]
     listed = ''.join([f'{entry}}}, ' for entry in entries])[:-2]
     return f'{{"stamp": {stamp / NANOSECONDS}, "actions": [{listed}]{more}}}\n'
+
+
+def _place_members(place: Place) -> str:
+    """Return what is known of a place as JSON members, each with a comma before it."""
+    if place.kind is PlaceKind.NOWHERE:
+        return ''
+    text = f', "place": "{place.kind.name}"'
+    if all(map(math.isfinite, place.position)):
+        text += f', "position": {[round(metres, 3) for metres in place.position]}'
+    return text + ''.join([
+        f', "{name}": {value:.4f}' for name in ('bearing', 'distance', 'distance_error')
+        if math.isfinite(value := getattr(place, name))])
 
 
 class Timeline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,13 @@ import pytest
 
 pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
-from bag_writer import header, image, message, write_bag
+from bag_writer import TYPES, header, image, message, write_bag
 from plan import frames, keypoints, somebody, write_plan
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from synthetic import SECOND, stamps
 
+from act_ros.core.resources import find_resource
+from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import Settings
 from act_ros.recordings.bags import Bag
@@ -66,8 +68,24 @@ def test_without_labels_the_report_describes(tmp_path: Path, run: Any, plan_bag:
     assert 'There are no labels' in (tmp_path / 'out' / 'report.html').read_text()
 
 
-def recorded_actions(folder: Path, path: Path, with_labels: bool = True) -> Path:
-    """Write the actions of ``results.jsonl`` as a robot would have recorded them."""
+PLACE = {'place': 'MEASURED', 'position': [0.5, -0.25, 2.0], 'bearing': 0.245,
+         'distance': 2.0766, 'distance_error': 0.02}
+
+
+def types_before_places() -> Any:
+    """Return the types of a recording made before actions told where people are."""
+    store, types = get_typestore(Stores.ROS2_JAZZY), {}
+    for name in ('BoundingBox', 'Action', 'ActionArray', 'ActionLabels'):
+        text = find_resource(f'msg/{name}.msg').read_text().split('\nuint8 place ')[0]
+        types.update(get_types_from_msg(text, f'act_ros/msg/{name}'))
+    store.register(types)
+    return store
+
+
+def recorded_actions(
+    folder: Path, path: Path, with_labels: bool = True, types: Any = TYPES,
+) -> Path:
+    """Write the actions of ``results.jsonl`` as a robot would have recorded them, at a place."""
     time = message('builtin_interfaces/msg/Time', sec=0, nanosec=0)
     names = ['standing', 'walk', 'wave']
     messages = [('/act_node/labels', SECOND + 40_000_000, message(
@@ -81,22 +99,31 @@ def recorded_actions(folder: Path, path: Path, with_labels: bool = True) -> Path
             box=message('act_ros/msg/BoundingBox', **dict(zip(
                 ('x_min', 'y_min', 'x_max', 'y_max'), a['box'], strict=True))),
             probabilities=np.array(a['probabilities'], np.float32),
-            attention=np.zeros(0, np.float32), place=0,
-            position=message('geometry_msgs/msg/Point', x=math.nan, y=math.nan, z=math.nan),
-            bearing=math.nan, distance=math.nan, distance_error=math.nan)
+            attention=np.zeros(0, np.float32), **{
+                **PLACE, 'place': 3, 'position': message(
+                    'geometry_msgs/msg/Point', x=0.5, y=-0.25, z=2.0)})
             for a in record['actions']]
         stamp = round(record['stamp'] * SECOND)
         messages.append(('/actions', round((record['time'] + 1.04) * SECOND), message(
             'act_ros/msg/ActionArray', header=header(stamp), model='tiny', actions=actions)))
-    return write_bag(path, messages)
+    return write_bag(path, messages, types=types)
 
 
-@pytest.mark.parametrize('with_labels', [True, False])
+@pytest.mark.parametrize('with_labels, types', [
+    (True, TYPES), (False, TYPES), (True, types_before_places())],
+    ids=['whole', 'without labels', 'before places'])
 def test_recorded_actions_are_scored_as_their_keypoints_were(
-    tmp_path: Path, run: Any, plan_bag: Path, labels: Path, with_labels: bool,
+    tmp_path: Path, run: Any, plan_bag: Path, labels: Path, with_labels: bool, types: Any,
 ) -> None:
     first = run(plan_bag, labels)
-    second = run(recorded_actions(tmp_path / 'out', tmp_path / 'actions', with_labels), labels)
+    bag = recorded_actions(tmp_path / 'out', tmp_path / 'actions', with_labels, types)
+    second = run(bag, labels)
+    places = [{key: a.get(key) for key in PLACE} for record in frames(tmp_path / 'out')
+              for a in record['actions']]
+    assert places == [PLACE if types is TYPES else dict.fromkeys(PLACE)] * 241
+    compare(tmp_path / 'out', tmp_path / 'out', tmp_path / 'compared')
+    compared = json.loads((tmp_path / 'compared' / 'comparison.json').read_text())
+    assert sum(compared['agreement'].values()) == 241
     assert second['bag']['kind'] == 'actions' and second['settings'] is None
     assert second['model'] == {'name': 'tiny', 'labels': ['standing', 'walk', 'wave']}
     for key in ('accuracy', 'balanced_accuracy', 'macro_f1', 'confusion', 'segments'):
@@ -120,7 +147,6 @@ def test_images_are_looked_at_and_shown(tmp_path: Path) -> None:
     """The real pose network and the real model on some frames of the demo clip."""
     from rosbags.rosbag2 import StoragePlugin
 
-    from act_ros.core.resources import find_resource
     from act_ros.evaluation.example import write_bag as write_example
     from act_ros.persons.video import VideoSource
     from act_ros.pictures.video import AnnotatedVideo
