@@ -76,6 +76,7 @@ EXTRAS = {
         'tqdm>=4.66.3,<5',
     ],
     'onnx': ['onnxruntime>=1.16,<2'],
+    'onnx-export': ['onnxruntime>=1.16,<2', 'tf2onnx>=1.17,<2'],
     'training': [
         'apsw>=3.40,<4',
         'h5py>=3.8,<4',

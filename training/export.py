@@ -4,7 +4,8 @@ Make a model bundle (.tflite + .yaml) of trained members.
     python -m training.export --run runs/act_mu --output models
 
 The run's final member, or else its members averaged inside one file, for any batch and any number
-of frames. The file is checked against Keras on real windows before it gets its name.
+of frames. The file is checked against Keras on real windows before it gets its name. With `--onnx`
+the same network is written as ONNX, too, and checked the same way.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from training.networks import load_network, save_weights
 
 QUANTISATIONS = ('float32', 'float16', 'int8')
 
+OPSET = 13
+"""Of ONNX: the first with every operator that is needed, known to runtimes since 2020."""
+
 # Largest difference of a probability between Keras and the exported file.
 TOLERANCE = {'float32': 1e-4, 'float16': 5e-3, 'int8': 0.1}
 
@@ -67,6 +71,52 @@ def convert(
     """
     if quantisation not in QUANTISATIONS:
         raise ValueError(f'quantisation must be one of {", ".join(QUANTISATIONS)}')
+    serve, spec = _serving(members, attention, background)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([serve.get_concrete_function(spec)])
+    if quantisation != 'float32':
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantisation == 'float16':
+        converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def convert_onnx(
+    members: Sequence[keras.Model], attention: bool = False, background: bool = False,
+) -> bytes:
+    """
+    Convert models to one ONNX file of 32-bit floats; see `convert`.
+
+    :raises ExportError: tf2onnx is not installed.
+    """
+    try:
+        import tf2onnx
+    except ModuleNotFoundError as error:
+        raise ExportError('ONNX files need tf2onnx: pip install tf2onnx') from error
+    serve, spec = _serving(members, attention, background)
+    model, _ = tf2onnx.convert.from_function(
+        serve, [spec], opset=OPSET, custom_op_handlers={'Erfc': (_erfc, [])})
+    names = dict(zip((output.name for output in model.graph.output), ('logits', 'attention'),
+                     strict=False))
+    for node in model.graph.node:
+        node.output[:] = [names.get(output, output) for output in node.output]
+    for output in model.graph.output:
+        output.name = names[output.name]
+    return bytes(model.SerializeToString())
+
+
+def _erfc(context: Any, node: Any, name: str, _: Any) -> None:
+    """Teach tf2onnx what the exact GELU is made of: 1 - Erf."""
+    source, = node.input
+    context.remove_node(name)
+    one = context.make_const(f'{name}/one', np.ones((), np.float32))
+    error = context.make_node('Erf', [source])
+    context.make_node('Sub', [one.output[0], error.output[0]], name=name, outputs=node.output)
+
+
+def _serving(
+    members: Sequence[keras.Model], attention: bool, background: bool,
+) -> tuple[Any, tf.TensorSpec]:
+    """Return the function to convert, with the weights as constants, and what it takes."""
     if not members:
         raise ValueError('there is no model to export')
     weights = [[v.numpy() for v in model.variables] for model in members]
@@ -94,15 +144,8 @@ def convert(
         look /= tf.reduce_sum(look, axis=-1, keepdims=True)
         return tf.identity(answer, name='logits'), tf.identity(look, name='attention')
 
-    width = members[0].input_shape[-1]
-    function = tf.function(serve, autograph=False).get_concrete_function(
-        tf.TensorSpec([None, None, width], tf.float32, name='features'))
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    if quantisation != 'float32':
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantisation == 'float16':
-        converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    return tf.function(serve, autograph=False), tf.TensorSpec(
+        [None, None, members[0].input_shape[-1]], tf.float32, name='features')
 
 
 def average(
@@ -117,7 +160,7 @@ def check(
     model: bytes, members: Sequence[keras.Model], features: np.ndarray, quantisation: str,
 ) -> float:
     """
-    Run a TFLite file beside its Keras models, on several batch sizes and lengths.
+    Run a TFLite or ONNX file beside its Keras models, on several batch sizes and lengths.
 
     :returns: the largest difference of a probability.
     :raises ExportError: when that is more than rounding explains.
@@ -167,6 +210,7 @@ def describe(config: TrainConfig, **fields: Any) -> Bundle:
 def export_bundle(
     members: Sequence[keras.Model], bundle: Bundle, directory: Path, features: np.ndarray,
     quantisation: str = 'float32', background: bool = False, label: np.ndarray | None = None,
+    onnx: bool = False,
 ) -> Path:
     """
     Convert networks, check them on windows and write the bundle; return its path.
@@ -175,7 +219,8 @@ def export_bundle(
     :param features: windows (N, T, F) on which the file is held against Keras.
     :param background: as for `convert`.
     :param label: the windows' classes (N,); the balanced accuracy is then compared, too.
-    :raises ExportError: the file differs from Keras, or the networks do not read these features;
+    :param onnx: write an ONNX file (of 32-bit floats), too.
+    :raises ExportError: a file differs from Keras, or the networks do not read these features;
         then nothing is written.
     """
     features = features.astype(np.float32)
@@ -194,7 +239,11 @@ def export_bundle(
         measured |= {'balanced_accuracy_keras': round(before, 4),
                      'balanced_accuracy_file': round(after, 4)}
     bundle = replace(bundle, members=len(members), metrics={**bundle.metrics, 'export': measured})
-    return save_bundle(directory, bundle, model)
+    other = convert_onnx(members, bundle.attention, background) if onnx else b''
+    if onnx:
+        print(f'ONNX: {len(other) / 1e6:.2f} MB, largest difference '
+              f'{check(other, members, features, "float32"):.1e}')
+    return save_bundle(directory, bundle, model, other)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -205,6 +254,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, default=Path('models'), help='folder of the bundle')
     parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32',
                         help='of the weights')
+    parser.add_argument('--onnx', action='store_true',
+                        help='also write an ONNX file, which robots with ONNX Runtime can serve')
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
     parser.add_argument('--average', action='store_true', help=AVERAGE)
@@ -238,7 +289,7 @@ def main(arguments: list[str] | None = None) -> None:
             metrics={name: {k: round(v, 4) for k, v in view.items() if isinstance(v, float)}
                      for name, view in results['views'].items()})
         path = export_bundle(members, bundle, options.output, features, options.quantisation,
-                             config.background, label)
+                             config.background, label, options.onnx)
         if options.weights:
             save_weights(members[0], path)
     except (OSError, ValueError, CheckpointError, ExportError) as error:

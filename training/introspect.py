@@ -135,7 +135,7 @@ def of_bundle(path: str | Path) -> Subject:
 
 def find_positions(path: str | Path) -> list[np.ndarray]:
     """Return the position embeddings (T + 1, d) in a bundle: its tables of that length."""
-    bundle, data = load_bundle(find_model(path))
+    bundle, data = load_bundle(find_model(path).with_suffix('.tflite'))
     interpreter: Any = load_interpreter(data, 1)
     tables = []
     for tensor in interpreter.get_tensor_details():

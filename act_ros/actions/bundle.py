@@ -1,6 +1,8 @@
 """
 The model bundle: a ``.tflite`` file and the ``.yaml`` beside it that says how to use it.
 
+The same network may lie beside them as ``.onnx``, for robots that carry ONNX Runtime.
+
 Everything serving must know travels with the weights and is checked at load; a mismatch is an
 error at start, never a wrong answer later.
 """
@@ -42,7 +44,8 @@ class Bundle:
     logarithm of its averaged probabilities. Below ``unknown_threshold`` an answer is unknown;
     windows of ``min_frames`` need ``short_threshold`` (0: the same), those between what lies
     between.
-    ``trusted_labels`` are the labels whose results were measured on enough people.
+    ``trusted_labels`` are the labels whose results were measured on enough people. ``sha256`` is of
+    the network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Bundle:
     normalisation: str = MPOSE
     short_threshold: float = 0.0
     sha256: str = ''
+    sha256_onnx: str = ''
 
     @property
     def num_features(self) -> int:
@@ -97,17 +101,18 @@ class Bundle:
 
 def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
     """
-    Read ``<name>.yaml`` and ``<name>.tflite``; ``path`` names either.
+    Read ``<name>.yaml`` and ``<name>.tflite``, or ``<name>.onnx``; ``path`` names one of them.
 
-    :returns: the bundle and the model's bytes, which match its checksum.
+    :returns: the bundle and the model's bytes, which match its ``sha256``.
     :raises BundleError: on a missing, unreadable or inconsistent file.
     """
-    card, model = path.with_suffix('.yaml'), path.with_suffix('.tflite')
+    is_onnx = path.suffix == '.onnx'
+    card, model = path.with_suffix('.yaml'), path if is_onnx else path.with_suffix('.tflite')
     for file in (card, model):
         if not file.is_file():
             raise BundleError(
-                f'model bundle {path}: {file} does not exist; a bundle is a .tflite and a .yaml '
-                f'of the same name side by side')
+                f'model bundle {path}: {file} does not exist; a bundle is a .tflite (or '
+                f'.onnx) and a .yaml of the same name side by side')
     for file, largest in ((card, _LARGEST_CARD), (model, LARGEST)):
         if file.stat().st_size > largest:
             raise BundleError(f'{file} has more than {largest} bytes, which none has; is it one?')
@@ -117,6 +122,8 @@ def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
     except Exception as error:
         raise BundleError(f'{card} is not valid YAML: {error}') from error
     bundle = _parse(card, values)
+    if is_onnx:
+        bundle = dataclasses.replace(bundle, sha256=bundle.sha256_onnx)
     data = model.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if check_sum and digest != bundle.sha256:
@@ -126,22 +133,28 @@ def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
     return bundle, data
 
 
-def save_bundle(directory: Path, bundle: Bundle, model: bytes) -> Path:
+def save_bundle(directory: Path, bundle: Bundle, model: bytes, onnx: bytes = b'') -> Path:
     """
-    Write both files of a bundle and return the ``.tflite``'s path.
+    Write the files of a bundle, an ONNX file too if there is one; return the ``.tflite``'s path.
 
     A bundle is replaced as a whole: what is read meanwhile is the former one, the new one, or
     refused, since the ``.yaml`` is missing.
 
     :raises OSError: they cannot be written; the former bundle stays.
     """
-    bundle = dataclasses.replace(bundle, sha256=hashlib.sha256(model).hexdigest())
+    bundle = dataclasses.replace(
+        bundle, sha256=hashlib.sha256(model).hexdigest(),
+        sha256_onnx=hashlib.sha256(onnx).hexdigest() if onnx else '')
     values = {'schema': SCHEMA, **dataclasses.asdict(bundle)}
+    if not onnx:
+        del values['sha256_onnx']  # so that versions before it can read the bundle
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     directory.mkdir(parents=True, exist_ok=True)
     with replacing_in(directory, last=f'{bundle.name}.yaml') as folder:
         (folder / f'{bundle.name}.tflite').write_bytes(model)
+        if onnx:
+            (folder / f'{bundle.name}.onnx').write_bytes(onnx)
         (folder / f'{bundle.name}.yaml').write_text(text, encoding='utf-8')
     return directory / f'{bundle.name}.tflite'
 

@@ -1,5 +1,6 @@
 """
-AcT on a TFLite runtime: windows of poses in, calibrated probabilities out, and what they decide.
+AcT on a TFLite or ONNX runtime: windows of poses in, calibrated probabilities out, and what they
+decide.
 
 Action Transformer, arXiv 2107.00606. All windows go through the network in one invoke. A robot acts
 on what `ActionFilter` makes of a person's probabilities: smoothed, thresholded, with hysteresis.
@@ -33,8 +34,9 @@ class ActOptions(Options):
     """The action classifier."""
 
     bundle: str = option(
-        'act_mu', 'Model bundle: the name of one in the models folder, or a path. The service '
-        '`~/load_bundle` changes it.', fixed=True)
+        'act_mu', 'Model bundle: the name of one in the models folder, or a path (of its '
+        '`.onnx`, if it has one: ONNX Runtime serves it). The service `~/load_bundle` changes it.',
+        fixed=True)
     act_threads: int = option(
         1, 'CPU threads of the action classifier.', low=1, high=64, fixed=True)
     labels: tuple[str, ...] = option(

@@ -296,7 +296,7 @@ def _describe(bundle: Bundle) -> dict[str, Any]:
             'layout': bundle.layout, 'num_frames': bundle.num_frames,
             'frame_rate': bundle.frame_rate, 'temperature': bundle.temperature,
             'unknown_threshold': bundle.unknown_threshold, 'members': bundle.members,
-            'runtime': runtime_name()}
+            'runtime': 'onnxruntime' if bundle.sha256 == bundle.sha256_onnx else runtime_name()}
 
 
 def _warn_of_strange_labels(

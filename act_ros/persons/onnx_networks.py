@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,11 +17,7 @@ from act_ros.core.text import printable
 from act_ros.persons.letterbox import Letterbox, Region, check_image
 from act_ros.persons.movenet import LEAST_PIXELS, person_of
 from act_ros.persons.tracker import overlap
-from act_ros.tflite.runtime import ModelError
-
-PROVIDERS = {
-    'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider',
-    'tensorrt': 'TensorrtExecutionProvider', 'openvino': 'OpenVINOExecutionProvider'}
+from act_ros.tflite.onnx import DTYPES, ModelError, open_session
 
 _LAYOUTS = {17: 'coco17', 26: 'halpe26'}
 _OPEN_SIZE = 640  # pixels, where a file leaves the size of its input open
@@ -31,7 +26,6 @@ _MOST = 100  # people in an image
 # Of ImageNet, red, green, blue; RTMPose was trained with them.
 _MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 _STD = np.array((58.395, 57.12, 57.375), np.float32)
-_DTYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
 
 Decoder = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray]]
 """Outputs without their batch -> scores (N,), corners (N, 2, 2), keypoints (N, K, 3), in pixels of
@@ -42,20 +36,21 @@ class Network:
     """
     An ONNX file with its session and its letterbox.
 
-    :param providers: names of `PROVIDERS`, by preference; none: the CPU.
+    :param providers: names of `act_ros.tflite.onnx.PROVIDERS`, by preference; none: the CPU.
     :raises ModelError: no runtime or provider, or a damaged file, or one that is no pose network.
     """
 
     def __init__(self, path: Path, num_threads: int = 1, providers: Sequence[str] = ()) -> None:
         self.name, self.path = path.stem, path
-        self._session = _open(path, num_threads, [name for name in providers if name])
+        self._session = open_session(
+            path, f'model {path}', num_threads, [name for name in providers if name])
         self.outputs = [tuple(output.shape) for output in self._session.get_outputs()]
         inputs = self._session.get_inputs()
         shape = tuple(inputs[0].shape)
-        if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3 or inputs[0].type not in _DTYPES:
+        if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3 or inputs[0].type not in DTYPES:
             raise self.refusal()
         self._input = inputs[0].name
-        self._dtype = _DTYPES[inputs[0].type]
+        self._dtype = DTYPES[inputs[0].type]
         self.height, self.width = (
             size if isinstance(size, int) else _OPEN_SIZE for size in shape[2:])
         self.letterbox = Letterbox(self.height, self.width, np.float32)
@@ -86,27 +81,6 @@ class Network:
     def to_source(self, points: np.ndarray) -> np.ndarray:
         """Map pixels (..., 2) of the input to pixels of the image."""
         return self.letterbox.to_source(points / (self.width, self.height))
-
-
-def _open(path: Path, num_threads: int, providers: list[str]) -> Any:
-    """Return an ONNX Runtime session."""
-    try:
-        import onnxruntime
-    except ModuleNotFoundError as error:
-        raise ModelError(f'model {path} needs ONNX Runtime: pip install onnxruntime') from error
-    asked = [PROVIDERS.get(name, name) for name in providers or ['cpu']]
-    missing = sorted(set(asked) - set(onnxruntime.get_available_providers()))
-    if missing:
-        raise ModelError(
-            f'this ONNX Runtime has no {", ".join(map(printable, missing))}; it has '
-            f'{", ".join(onnxruntime.get_available_providers())}')
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = num_threads
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=asked)
-    except Exception as error:  # ONNX Runtime has an error class for each of its codes
-        raise ModelError(f'cannot load the model {path}: {printable(error)}') from error
 
 
 def open_onnx(

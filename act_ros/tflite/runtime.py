@@ -1,5 +1,5 @@
 """
-TensorFlow Lite runtimes behind one door.
+TensorFlow Lite runtimes, and ONNX Runtime, behind one door.
 
 A robot rarely carries TensorFlow, but it carries one of the small interpreters. All of them have
 the same Python interface, so the project asks here for an interpreter and never imports one itself.
@@ -21,8 +21,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from act_ros.core.stderr import collecting
-from act_ros.core.text import PrintableError, printable
+from act_ros.core.text import printable
 from act_ros.tflite.flatbuffer import check_offsets
+from act_ros.tflite.onnx import ModelError, OnnxInterpreter
 
 RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
 """Runtimes in order of preference: the maintained small one, its ancestor, the big one."""
@@ -45,10 +46,7 @@ _INFO = re.compile('INFO: ')
 _log = logging.getLogger(__name__)
 _has_spoken = False
 _IDENTIFIER = b'TFL3'  # bytes 4..8 of every TFLite flatbuffer
-
-
-class ModelError(PrintableError):
-    """A model cannot be run: its file, its content or the runtime is at fault."""
+_ONNX = b'\x08'  # the first byte of an ONNX file: its version comes first
 
 
 class Interpreter(Protocol):
@@ -104,12 +102,12 @@ def load_interpreter(
     model: str | Path | bytes, num_threads: int = 1, runtime: str | None = None
 ) -> Interpreter:
     """
-    Open a TFLite model and allocate its tensors.
+    Open a TFLite model and allocate its tensors; an ONNX model is opened by ONNX Runtime.
 
-    :param model: path of a ``.tflite`` file, or its bytes.
+    :param model: path of a ``.tflite`` or ``.onnx`` file, or its bytes: the content tells which.
     :param num_threads: CPU threads of one inference, at least 1.
-    :param runtime: force a runtime, see ``find_runtime``.
-    :raises ModelError: file missing, empty, not a valid TFLite model or not the one that a list
+    :param runtime: force a TFLite runtime, see ``find_runtime``.
+    :raises ModelError: file missing, empty, not a valid model or not the one that a list
         of checksums beside it names, or no runtime installed.
     :raises ValueError: ``num_threads`` is less than 1.
     """
@@ -118,6 +116,8 @@ def load_interpreter(
     label = 'model' if isinstance(model, bytes) else f'model {model}'
     # Always by content: several runtimes verify bytes, but trust a file and crash on damage.
     content = model if isinstance(model, bytes) else _read(model)
+    if content[:1] == _ONNX and content[4:8] != _IDENTIFIER:
+        return OnnxInterpreter(content, label, num_threads)
     _check_content(content, label)
     name, interpreter_class = find_runtime(runtime)
     try:

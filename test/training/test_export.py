@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ import yaml
 keras = pytest.importorskip('keras', reason='training needs TensorFlow')
 tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 
+from act_ros.actions.bundle import BundleError, save_bundle  # noqa: E402
 from act_ros.actions.classifier import ActClassifier  # noqa: E402
 from act_ros.tflite.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train, trainer  # noqa: E402
@@ -21,6 +26,7 @@ from training.config import TrainConfig, read_run  # noqa: E402
 from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
+from training.models.act import ActSize, build_act  # noqa: E402
 from training.networks import load_network  # noqa: E402
 
 FEATURES = np.random.default_rng(0).normal(0, 0.5, (20, 12, 52)).astype(np.float32)
@@ -58,6 +64,64 @@ def test_an_ensemble_averages_probabilities_shares_the_background_and_shows_atte
     assert attention.shape == (20, 12)
     np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
     assert attention.min() >= 0
+
+
+@pytest.fixture(scope='module')
+def with_onnx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """Return a bundle with an ONNX file beside it, and its two small networks."""
+    for name in ('tf2onnx', 'onnxruntime'):
+        pytest.importorskip(name)
+    keras.utils.set_random_seed(0)
+    models = [build_act(ActSize(2, 8, 1, 8, 0.0), 12, 52, 4) for _ in range(2)]
+    path = export.export_bundle(
+        models, export.describe(CONFIG, attention=True), tmp_path_factory.mktemp('onnx'), FEATURES,
+        background=True, onnx=True)
+    return path.with_suffix('.onnx'), models
+
+
+def test_a_bundle_is_served_from_its_onnx_file_too(with_onnx: tuple[Path, list[Any]]) -> None:
+    """The same card, checks and answers, for any batch and length; the checksum is its own."""
+    path, models = with_onnx
+    onnx, tflite = ActClassifier(path), ActClassifier(path.with_suffix('.tflite'))
+    assert onnx.labels == CONFIG.labels
+    assert onnx.bundle.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert onnx.bundle.sha256_onnx == tflite.bundle.sha256_onnx == onnx.bundle.sha256
+    for features in (FEATURES, FEATURES[:1, 4:], FEATURES[:3, 9:]):
+        probabilities, attention, _ = onnx.invoke(features)
+        np.testing.assert_allclose(probabilities, export.average(models, features, 3), atol=1e-5)
+        assert attention is not None and attention.shape == features.shape[:2]
+        same = tflite.invoke(features)
+        assert same.attention is not None
+        np.testing.assert_allclose(probabilities, same.probabilities, atol=1e-5)
+        np.testing.assert_allclose(attention, same.attention, atol=1e-5)
+
+
+def test_a_wrong_onnx_file_gets_one_clear_line(
+    with_onnx: tuple[Path, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Damaged, of another network, of a bundle that has none, or nothing there to run it."""
+    path, models = with_onnx
+    content, copy = path.read_bytes(), tmp_path / 'tiny.onnx'
+    with pytest.raises(FileNotFoundError, match='tiny.onnx does not exist'):
+        ActClassifier(copy)
+    copy.write_bytes(content[:-100])
+    shutil.copy(path.with_suffix('.yaml'), tmp_path)
+    with pytest.raises(BundleError, match='does not belong to .*: its SHA-256 is'):
+        ActClassifier(copy)
+    with pytest.raises(BundleError, match='tiny.onnx: cannot load the model'):
+        ActClassifier(copy, check_sum=False)
+    other = dataclasses.replace(CONFIG, labels=('one', 'two'))
+    save_bundle(tmp_path, export.describe(other, attention=True), content, content)
+    with pytest.raises(BundleError, match='gives outputs of shape .* names 2 labels'):
+        ActClassifier(copy)
+    with pytest.raises(export.ExportError, match='differs from Keras'):
+        export.check(content, models[:1], FEATURES, 'float32')
+    monkeypatch.setitem(sys.modules, 'onnxruntime', None)
+    with pytest.raises(BundleError, match='needs ONNX Runtime: pip install onnxruntime'):
+        ActClassifier(path)
+    monkeypatch.setitem(sys.modules, 'tf2onnx', None)
+    with pytest.raises(export.ExportError, match='need tf2onnx: pip install tf2onnx'):
+        export.convert_onnx(models)
 
 
 @pytest.mark.parametrize('quantisation', ['float16', 'int8'])
