@@ -20,7 +20,8 @@ from training.datasets.labels import MPOSE_LABELS
 T = TypeVar('T')
 R = TypeVar('R', bound='Recipe')
 
-SCHEDULES = ('transformer', 'cosine', 'constant')
+SCHEDULES = ('transformer', 'cosine', 'steps', 'constant')
+OPTIMIZERS = ('adam', 'sgd')
 PRECISIONS = ('float32', 'bfloat16')
 
 
@@ -36,6 +37,9 @@ class Recipe:
     folds: int = 10
     epochs: int = 350
     batch_size: int = 512
+    optimizer: str = 'adam'
+    """'adam', or 'sgd': Nesterov's momentum of 0.9, and a weight decay that is part of the
+    gradient."""
     weight_decay: float = 1e-4
     sharpness: float = 0.0
     """Sharpness-aware minimisation: how far off the weights the gradient is taken; 0 = not."""
@@ -43,9 +47,11 @@ class Recipe:
     dropout: float | None = None
     """By default the network's own."""
     schedule: str = 'transformer'
-    """Learning rate: 'transformer' as in the paper, 'cosine' from ``peak_rate`` to 0, or
-    'constant'."""
+    """Learning rate: 'transformer' as in the paper, 'cosine' from ``peak_rate`` to 0, 'steps' (a
+    tenth of ``peak_rate`` from the first of ``drops`` on, and so on), or 'constant'."""
     peak_rate: float = 2e-3
+    drops: tuple[float, ...] = (0.6, 0.8)
+    """Parts of the training."""
     constant_rate: float = 3e-4
     schedule_width: int = 64
     """d_model in the paper's schedule, for networks that have none."""
@@ -66,6 +72,9 @@ class Recipe:
         yield self.epochs >= 1 and self.batch_size >= 1, 'epochs and batch_size must be positive'
         yield self.keep in ('best', 'last'), "keep must be 'best' or 'last'"
         yield self.schedule in SCHEDULES, f'schedule must be one of {", ".join(SCHEDULES)}'
+        yield self.optimizer in OPTIMIZERS, f'optimizer must be one of {", ".join(OPTIMIZERS)}'
+        yield (all(0 < drop < 1 for drop in self.drops) and sorted(self.drops) == [*self.drops],
+               'drops must rise, and lie in (0, 1)')
         yield self.precision in PRECISIONS, f'precision must be one of {", ".join(PRECISIONS)}'
         yield self.sharpness >= 0, 'sharpness must be at least 0'
         yield (min(self.validate_every, self.checkpoint_every) >= 1,

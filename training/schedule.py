@@ -21,6 +21,7 @@ def train_step(
 
     The weights shrink by ``weight_decay`` in each step, as AdamW has it in the authors' code;
     Keras's own multiplies the decay by the learning rate, which leaves next to nothing of it.
+    Stochastic gradient descent has the decay in the gradient, and so in the momentum.
 
     With ``sharpness`` the gradient is not taken at the weights but as far from them, uphill: of all
     weights that fit, flat surroundings are preferred, which carry over better. A step then takes
@@ -46,7 +47,9 @@ def train_step(
         _, gradients = loss_and_gradients()
         for variable, step in zip(variables, uphill, strict=True):
             variable.assign_sub(step)
-    if weight_decay:
+    if isinstance(optimizer, keras.optimizers.SGD):
+        gradients = [g + weight_decay * v for g, v in zip(gradients, variables, strict=True)]
+    elif weight_decay:
         for variable in variables:
             variable.assign(variable * (1 - weight_decay))
     before = [tf.identity(variable) for variable in slow]
@@ -65,6 +68,10 @@ def learning_rate(
     if recipe.schedule == 'transformer':
         return TransformerSchedule(d_model, total_steps, recipe.warmup, recipe.drop_at,
                                    recipe.final_rate)
+    if recipe.schedule == 'steps':
+        return keras.optimizers.schedules.PiecewiseConstantDecay(
+            [round(drop * total_steps) - 1 for drop in recipe.drops],
+            [recipe.peak_rate * 0.1 ** i for i in range(len(recipe.drops) + 1)])
     rise = max(int(recipe.warmup * total_steps), 1)
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(total_steps - rise, 1), warmup_target=recipe.peak_rate, warmup_steps=rise)

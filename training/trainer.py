@@ -98,9 +98,10 @@ class Trainer(Generic[S]):
         self.history: list[dict[str, float]] = []
         """What was measured in each epoch: ``loss``, and at times what the source validates."""
         projection = next((x for x in self.model.layers if x.name == 'projection'), None)
-        self.optimizer = keras.optimizers.Adam(learning_rate(
-            recipe, projection.units if projection else recipe.schedule_width,
-            recipe.epochs * source.steps))
+        rate = learning_rate(recipe, projection.units if projection else recipe.schedule_width,
+                             recipe.epochs * source.steps)
+        self.optimizer = (keras.optimizers.Adam(rate) if recipe.optimizer == 'adam'
+                          else keras.optimizers.SGD(rate, 0.9, nesterov=True))
         self.optimizer.build(self.model.trainable_variables)
         self.step = tf.function(self._step, jit_compile=recipe.xla)
         self._predict = tf.function(lambda x: tf.cast(self.model(x, training=False), tf.float32),

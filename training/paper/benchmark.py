@@ -72,7 +72,7 @@ def train_fold(
     title = f'split {data.split} {model} fold {fold}' if progress else None
     return run_fold(make_trainer(config, data, model, fold), checkpoint, title, in_turn(
         tensorboard_log(logs) if logs else None,
-        tell_duration(model, config.epochs, config.folds * len(config.splits))
+        tell_duration(model, config.of(model).epochs, config.folds * len(config.splits))
         if progress and fold == 0 else None))
 
 
@@ -144,10 +144,13 @@ def main(arguments: list[str] | None = None) -> None:
             name: tuple(value) if isinstance(value, list) else value
             for name in ('extractor', 'models', 'splits', 'folds', 'epochs')
             if (value := getattr(options, name)) is not None}
+        if options.epochs:
+            extent['networks'] = {model: {**own, 'epochs': options.epochs}
+                                  for model, own in config.networks.items()}
         config = replace(config, **extent)
         if options.smoke:  # the paper's rate would rise too steeply over so few steps
             config = replace(config, name=f'{config.name}_smoke', splits=config.splits[:1], folds=1,
-                             epochs=2, schedule='constant')
+                             epochs=2, schedule='constant', networks={})
         folder = options.output / config.name
         threads = options.threads or (1 if options.ray else 0)
         run_benchmark(config, folder, options.data, options.ray, threads, options.tensorboard)

@@ -6,14 +6,15 @@ its settings, and the training of one fold on prepared features.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from act_ros.actions.features import CHANNELS, MPOSE, SCORED
 from act_ros.core.skeletons import get_layout
-from training.config import Recipe, read_yaml
+from training.config import Recipe, read_yaml, refuse_unknown
 from training.models import MODELS, build
 from training.paper.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_validation
 from training.trainer import Batch, OnEpoch, Predict, Trainer
@@ -42,6 +43,16 @@ class ProtocolConfig(Recipe):
     frame_step: int = 1
     """Every how many frames one is seen."""
     validation: float = 0.1
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By network: settings of a `Recipe` that it is trained with in place of the others."""
+
+    def of(self, model: str) -> ProtocolConfig:
+        """Return the settings of one network."""
+        own = self.networks.get(model, {})
+        refuse_unknown(own, {f.name for f in fields(Recipe)} - {'name', 'seed', 'folds'})
+        values: dict[str, Any] = {
+            name: tuple(x) if isinstance(x, list) else x for name, x in own.items()}
+        return replace(self, networks={}, **values)
 
     def rules(self) -> Iterator[tuple[object, str]]:
         """Yield whether each rule is met, and what it says."""
@@ -54,6 +65,12 @@ class ProtocolConfig(Recipe):
         yield all(size >= 2 for size in self.ensembles), 'ensembles must have 2 members or more'
         yield 0 < self.validation < 1, 'validation must lie in (0, 1)'
         yield self.frame_step >= 1, 'frame_step must be positive'
+        for model in self.networks:
+            yield model in MODELS, f'networks: unknown model {model}'
+            try:
+                self.of(model)
+            except (TypeError, ValueError) as error:
+                yield False, f'networks: {model}: {error}'
         yield self.noise >= 0 and 0 <= self.flip <= 1, 'noise must be >= 0, flip in [0, 1]'
 
 
@@ -128,6 +145,7 @@ class Fold:
 
 def make_trainer(config: ProtocolConfig, data: MposeSplit, model: str, fold: int) -> Trainer[Fold]:
     """Return what trains a network on a fold of a split."""
+    config = config.of(model)
     options = {} if config.dropout is None else {'dropout': config.dropout}
     source = Fold(config, data, fold)
     return Trainer(

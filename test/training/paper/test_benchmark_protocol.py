@@ -24,7 +24,7 @@ from act_ros.core.skeletons import get_layout  # noqa: E402
 from training import checkpoint  # noqa: E402
 from training.checkpoint import CheckpointError, read_arrays, write_arrays  # noqa: E402
 from training.cluster import ClusterError  # noqa: E402
-from training.models import MODELS  # noqa: E402
+from training.models import MODELS, STREAMS  # noqa: E402
 from training.paper import benchmark, benchmark_report, protocol  # noqa: E402
 from training.paper.benchmark_report import (  # noqa: E402
     paper_parameters,
@@ -82,8 +82,12 @@ def test_the_files_settings_are_the_papers() -> None:
     config = load_protocol(CONFIGS / 'mpose_benchmark.yaml')
     assert {(model, 1) for model in config.models} <= set(paper_parameters())
     assert (config.splits, config.folds, config.ensembles) == ((1, 2, 3), 10, (2, 5, 10))
-    # Apart from the list of models the file says what the defaults are.
-    assert replace(config, models=('act_mu',)) == ProtocolConfig()
+    # Apart from the lists of models the file says what the defaults are.
+    assert replace(config, models=('act_mu',), networks={}) == ProtocolConfig()
+    assert config.of('act_mu') == replace(config, networks={})
+    streams = {x for model in config.models for x in STREAMS.get(model, (model,))}
+    assert set(config.networks) < streams
+    assert (config.of('t_tr').optimizer, config.of('t_tr').epochs) == ('sgd', 120)
     assert (config.epochs, config.batch_size, config.weight_decay) == (350, 512, 1e-4)
     assert (config.label_smoothing, config.flip, config.noise) == (0.1, 0.5, 0.03)
 
@@ -94,6 +98,11 @@ def test_the_files_settings_are_the_papers() -> None:
     ({'folds': 11}, 'folds must lie in'), ({'splits': [4]}, 'splits must be'),
     ({'extractor': 'alphapose'}, 'extractor must be one of openpose'),
     ({'schedule': 'step'}, 'schedule must be'), ({'noise': -1}, 'noise must be'),
+    ({'optimizer': 'sdg'}, 'optimizer must be one of adam, sgd'),
+    ({'drops': [0.8, 0.6]}, 'drops must rise'),
+    ({'networks': {'act_xs': {}}}, 'networks: unknown model act_xs'),
+    ({'networks': {'mlp': {'folds': 2}}}, 'networks: mlp: unknown settings folds; known: .*epochs'),
+    ({'networks': {'mlp': {'epochs': 0}}}, 'networks: mlp: epochs and batch_size must'),
     ({'epochs': 'many'}, 'run.yaml: '), ({'validation': 1.0}, 'validation must lie')])
 def test_wrong_settings_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     file = tmp_path / 'run.yaml'
@@ -141,6 +150,26 @@ def test_weights_decay_whatever_the_rate(data: MposeSplit) -> None:
     trainer.train_epoch(trainer.batches())
     for old, new in zip(before, trainer.model.trainable_variables, strict=True):
         np.testing.assert_allclose(new, old * 0.9 ** 3, rtol=1e-5, atol=1e-7)
+
+
+def test_a_network_may_have_settings_of_its_own(data: MposeSplit) -> None:
+    """Gradient descent: the rate falls in steps, the decay goes through momentum and rate."""
+    weights = []
+    for decay in (0.0, 0.01):
+        own = {'optimizer': 'sgd', 'schedule': 'steps', 'peak_rate': 0.1, 'weight_decay': decay,
+               'epochs': 5}
+        trainer = make_trainer(small(networks={'mlp': own}), data, 'mlp', 0)
+        before = [v.numpy() for v in trainer.model.trainable_variables]
+        assert trainer.source.steps == 3
+        rate = trainer.optimizer._learning_rate
+        np.testing.assert_allclose([rate(i) for i in (0, 8, 9, 11, 12, 14)],
+                                   [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5)
+        trainer.step(*next(trainer.batches()))
+        weights.append([v.numpy() for v in trainer.model.trainable_variables])
+    for old, plain, decayed in zip(before, *weights, strict=True):
+        np.testing.assert_allclose(decayed, plain - 1.9 * 0.1 * 0.01 * old, atol=1e-6)
+    adam = make_trainer(small(networks={'mlp': own}), data, 'conv1d', 0)
+    assert (type(adam.optimizer).__name__, adam.recipe.epochs) == ('Adam', 6)
 
 
 def test_a_fold_learns_and_never_sees_its_validation(data: MposeSplit) -> None:
