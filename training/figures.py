@@ -27,6 +27,7 @@ class Example(NamedTuple):
     A window to draw: keypoints (T, K, 2) of ``layout`` and the class token's attention (T,).
 
     ``answer`` is what the network says, ``probability`` how sure it is, ``label`` the truth.
+    ``pictures`` are what the camera saw then: T times RGB uint8 (H, W, 3), where there is video.
     """
 
     keypoints: np.ndarray
@@ -35,6 +36,7 @@ class Example(NamedTuple):
     answer: str
     probability: float
     attention: np.ndarray
+    pictures: Sequence[np.ndarray] = ()
 
     @property
     def title(self) -> str:
@@ -84,15 +86,30 @@ def draw_attention_maps(path: Path, layers: Sequence[np.ndarray], title: str) ->
 
 
 def draw_class_attention(path: Path, examples: Sequence[Example], columns: int = 15) -> None:
-    """Draw skeletons over time, the more opaque the more the class token attends (Figure 7)."""
+    """
+    Draw skeletons over time, the more opaque the more the class token attends (Figure 7).
+
+    Below them is what the camera saw, where there are pictures.
+    """
+    ratios = [ratio for x in examples for ratio in ((6, 5, 1) if len(x.pictures) else (6, 1))]
     figure, axes = plt.subplots(
-        2 * len(examples), 1, squeeze=False, figsize=(12, 1.75 * len(examples) + 0.5),
-        height_ratios=[6, 1] * len(examples), layout='constrained')
+        len(ratios), 1, squeeze=False, figsize=(12, 0.25 * sum(ratios) + 0.5),
+        height_ratios=ratios, layout='constrained')
+    rows = iter(axes[:, 0])
     for i, example in enumerate(examples):
         frames = len(example.attention)
-        chosen = range(frames - 1, -1, -math.ceil(frames / columns))
+        step = math.ceil(frames / columns)
+        chosen = range(frames - 1, -1, -step)
         strength = example.attention / example.attention.max()
-        upper, lower = axes[2 * i, 0], axes[2 * i + 1, 0]
+        upper = next(rows)
+        if len(example.pictures):
+            middle = next(rows)
+            for frame in chosen:
+                middle.imshow(example.pictures[frame], aspect='auto',
+                              extent=(frame - 0.48 * step, frame + 0.48 * step, 0, 1))
+            middle.set(xlim=(-1.2, frames), ylim=(0, 1))
+            middle.axis('off')
+        lower = next(rows)
         for frame in chosen:
             _draw_skeleton(upper, example, frame, 0.06 + 0.94 * strength[frame])
         upper.set_xlim(-1.2, frames)

@@ -10,6 +10,7 @@ What a network looks at: the paper's Figures 6 to 9, from any network and sequen
 ``attention_maps_*.png``    Figure 6: self-attention of every head and layer, for some windows, of
                             which the last are answered wrongly
 ``class_attention.png``     Figure 7: the class token's attention as opacity of the skeletons
+``video_attention.png``     the same of videos (``--video``), with the pictures below the skeletons
 ``frame_dropping.png``      Figure 8: balanced accuracy without the first or the last frames
 ``position_similarity.png`` Figure 9: cosine similarity of the position embeddings
 ==========================  =======================================================================
@@ -39,9 +40,11 @@ from tqdm import tqdm
 
 from act_ros.actions.bundle import load_bundle
 from act_ros.actions.classifier import ActClassifier
-from act_ros.actions.features import extract_features
+from act_ros.actions.features import extract_features, resample
 from act_ros.core.resources import find_model
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
+from act_ros.persons.video import VideoSource
 from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT
 from training.config import read_run
@@ -196,6 +199,50 @@ def of_fold(path: Path) -> tuple[str, int, int]:
         raise ValueError(f'{path} is not <extractor>/split_<s>/<model>/fold_<i>.npz') from error
 
 
+def watched(subject: Subject, video: Path) -> Example:
+    """
+    Return the window of a video that the network is surest of, with its pictures.
+
+    :raises ValueError: nobody is found in it, or the network's attention cannot be had.
+    """
+    from training.videos import LOOKS, follow
+
+    if subject.class_attention is None:
+        raise ValueError('the bundle was exported without --attention')
+    stamps, keypoints = follow(video, LOOKS[0])
+    if not stamps:
+        raise ValueError(f'nobody is found in {video}')
+    times = np.array(stamps) / NANOSECONDS - 1
+    span = (subject.num_frames - 1) / subject.frame_rate
+    ends = np.arange(min(times[0] + span, times[-1]), times[-1] + 1e-6, 0.25)
+    queries = ends[:, None] + np.arange(1 - subject.num_frames, 1) / subject.frame_rate
+    poses = np.concatenate([resample(times, np.stack(keypoints), np.array([0, len(times)]),
+                                     query[None], 0.2) for query in queries])
+    windows = Windows(poses, np.zeros(len(poses)), 'coco17')
+    answers = subject.probabilities(windows.features(subject))
+    best = int(answers.max(axis=-1).argmax())
+    points = poses[best, ..., :2]
+    pictures = [np.empty(0)] * subject.num_frames
+    for seconds, image in VideoSource(str(video)).play(realtime=False):
+        for frame in np.flatnonzero((queries[best] >= seconds - 1e-6) | (seconds == 0)):
+            pictures[frame] = image
+    answer = f'{video.name}: {subject.labels[answers[best].argmax()]}'
+    return Example(
+        points, 'coco17', answer, answer, float(answers[best].max()),
+        subject.class_attention(windows.features(subject)[best:best + 1])[0],
+        [_around(image, points) for image in pictures])
+
+
+def _around(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return the part of an image around points (..., 2), RGB (240, 160, 3)."""
+    low, high = points.reshape(-1, 2).min(axis=0), points.reshape(-1, 2).max(axis=0)
+    half = 0.6 * max((high - low)[1], 1.5 * (high - low)[0]) * np.array([2 / 3, 1])
+    (left, top), (right, bottom) = (low + high) / 2 - half, (low + high) / 2 + half
+    rows = np.linspace(top, bottom, 240).round().astype(int).clip(0, image.shape[0] - 1)
+    columns = np.linspace(left, right, 160).round().astype(int).clip(0, image.shape[1] - 1)
+    return image[rows[:, None], columns, ::-1]
+
+
 def worst_examples(subject: Subject, windows: Windows, others: Sequence[int]) -> list[int]:
     """Return the `MAPS` windows that the network is surest of, wrongly, beside ``others``."""
     probabilities = subject.probabilities(windows.features(subject))
@@ -299,6 +346,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, required=True, help='folder of the pictures')
     parser.add_argument('--labels', nargs='+', default=(), help='classes to show, first one in '
                         'attention_maps; default: those the network is surest of')
+    parser.add_argument('--video', type=Path, nargs='+', default=(), help='files in which people '
+                        'are found, for Figure 7 with the picture beside the skeleton')
     parser.add_argument('--mpose-order', action='store_true', help=MPOSE_ORDER)
     parser.add_argument('--limit', type=int, default=2000, help='most windows to look at')
     parser.add_argument('--step', type=int, default=1, help='frames dropped at a time')
@@ -333,6 +382,9 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f'the data hold no clip of {", ".join(absent)}')
         options.output.mkdir(parents=True, exist_ok=True)
         missing = introspect(subject, windows, options.output, options.labels, options.step)
+        if options.video:
+            draw_class_attention(options.output / 'video_attention.png',
+                                 [watched(subject, video) for video in options.video])
     except (OSError, ValueError, IndexError) as error:
         parser.error(printable(error, 1000))
     for reason in missing:

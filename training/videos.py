@@ -110,18 +110,17 @@ def read_clips(labels: Path) -> list[Clip]:
     return clips
 
 
-def watch(clip: Clip, look: Look) -> list[tuple[float, np.ndarray]]:
+def follow(path: Path, look: Look) -> tuple[list[int], list[np.ndarray]]:
     """
-    Find the person of a clip.
+    Find who fills most of a video's picture for longest.
 
-    :returns: rate in Hz and keypoints (T, 17, 3) of each stretch in which they were seen without a
-        gap; scores as the pose network gives them.
+    :returns: a second after the start of the video, in ns, and keypoints (17, 3) of each frame in
+        which they were seen; scores as the pose network gives them.
     """
     finder = PersonFinder(create_estimator(), TrackerOptions(min_hits=1))
     tracks: dict[str, tuple[list[int], list[np.ndarray], list[float]]] = {}
-    video = VideoSource(str(clip.path))
-    seed = zlib.crc32(f'{clip.path.name}/{look.name}'.encode())
-    for number, (seconds, image) in enumerate(video.play(realtime=False)):
+    seed = zlib.crc32(f'{path.name}/{look.name}'.encode())
+    for number, (seconds, image) in enumerate(VideoSource(str(path)).play(realtime=False)):
         if number % look.stride:
             continue
         stamp = round((seconds + 1.0) * NANOSECONDS)
@@ -131,15 +130,15 @@ def watch(clip: Clip, look: Look) -> list[tuple[float, np.ndarray]]:
             stamps.append(stamp)
             keypoints.append(person.keypoints)
             areas.append(float(np.prod(person.box[2:] - person.box[:2])))
-    if not tracks:
-        return []
-    stamps, keypoints, _ = max(tracks.values(), key=lambda track: sum(np.sqrt(track[2])))
-    return cut(stamps, keypoints)
+    longest = max(tracks.values(), key=lambda track: sum(np.sqrt(track[2])), default=([], [], []))
+    return longest[0], longest[1]
 
 
 def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]]:
+    """Return rate in Hz and keypoints (T, 17, 3) of each stretch in which a person was seen."""
     cv2.setNumThreads(1)
-    return watch(job[0], LOOKS[job[1]])
+    stamps, keypoints = follow(job[0].path, LOOKS[job[1]])
+    return cut(stamps, keypoints) if stamps else []
 
 
 def record(

@@ -18,9 +18,11 @@ pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 import cv2  # noqa: E402
 
 from act_ros.actions.features import extract_features  # noqa: E402
+from act_ros.core.resources import find_resource  # noqa: E402
 from training import introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.export import describe, export_bundle  # noqa: E402
+from training.figures import draw_class_attention  # noqa: E402
 from training.models import build  # noqa: E402
 from training.networks import load_network, save_weights  # noqa: E402
 
@@ -154,6 +156,29 @@ def test_a_bundle_gives_what_it_lets_see(
     assert 'left out attention_maps: a bundle hides its inner layers' in capsys.readouterr().out
     curves = json.loads((tmp_path / 'out' / 'frame_dropping.json').read_text())
     assert list(curves['end']) == [str(i) for i in range(5)]  # down to min_frames
+
+
+def test_a_video_shows_the_picture_of_each_pose(run: Path, tmp_path: Path) -> None:
+    """While it gets brighter: a second after the first pose the picture is that much brighter."""
+    film = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
+    path = tmp_path / 'short.mp4'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 15.0, (640, 360))
+    for i in range(18):
+        image = cv2.resize(film.read()[1], (640, 360))
+        writer.write((0.6 * image + 5 * i).astype(np.uint8))
+    writer.release()
+    subject = introspect.of_weights(run)
+    example = introspect.watched(subject, path)
+    assert example.title.startswith('short.mp4: ') and example.keypoints.shape == (10, 17, 2)
+    assert len(example.pictures) == len(example.attention) == 10
+    assert {picture.shape for picture in example.pictures} == {(240, 160, 3)}
+    assert np.mean(example.pictures[-1]) - np.mean(example.pictures[0]) == pytest.approx(45, abs=10)
+    draw_class_attention(tmp_path / 'out' / 'video.png', [example])
+    assert pictures(tmp_path / 'out') == {'video'}
+    walls = np.zeros((4, 6, 3), np.uint8)
+    walls[:, 3:] = (1, 2, 3)
+    seen = introspect._around(walls, np.array([[3.0, 0.0], [3.0, 3.0]]))
+    np.testing.assert_array_equal(seen[120, [0, -1]], [(0, 0, 0), (3, 2, 1)])
 
 
 def test_bundle_and_run_agree(run: Path, bundle: Path) -> None:
