@@ -33,6 +33,8 @@ _STILL = 0.12
 """How far the person may move from the middle of the square, as a share of its width."""
 _TIGHT, _WIDE = 0.8, 1.5
 """The square is also chosen anew where the box fills more, or less, of it than this multiple."""
+_SOMEBODY = 0.3
+"""Score of a look from which on its pose is told: nearly all places without anybody score less."""
 _SURE_LOOK, _SURE_PROPOSAL = 0.4, 0.15
 """Scores of a look and of a proposal, one of which somebody new must have ..."""
 _SURE_OF_SMALL = 0.45
@@ -178,6 +180,9 @@ class Follower:
         """
         Return those of the tracked persons that were looked at and seen in this image.
 
+        Whom a look is not sure to see keeps the id, but the pose is not told: where somebody hides
+        or has left it lies on a lamp post, or on a neighbour.
+
         :param stamp: nanoseconds, later than that of the image before.
         :param image_bgr: uint8 (H, W, 3).
         :raises ValueError: on an image without pixels or of another type.
@@ -196,7 +201,7 @@ class Follower:
             self._search(stamp, image_bgr)
         places = self._choose(schedule.looks_with_find if is_find else schedule.looks)
         self._look(stamp, image_bgr, places)
-        return self._tracker.seen(stamp)
+        return [p for p in self._tracker.seen(stamp) if p.score >= _SOMEBODY]
 
     def _search(self, stamp: int, image_bgr: np.ndarray) -> None:
         """Search the whole image for new places, and for those who were lost."""

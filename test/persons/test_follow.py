@@ -114,6 +114,18 @@ def test_nobody_is_lost_where_a_look_fails_now_and_then() -> None:
     assert names == {'p1', 'p2'}
 
 
+def test_a_pose_that_nobody_is_sure_of_is_not_told() -> None:
+    """Who is hidden for a moment keeps the id; what is seen meanwhile may be a lamp post."""
+    someone, = grid(1)
+    stage = Stage(someone)
+    follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
+    play(follower, range(30))
+    stage.people = [replace(someone, score=0.25)]
+    assert not any(play(follower, range(30, 90)))
+    stage.people = [someone]
+    assert all(names == ['p1'] for names in play(follower, range(90, 99)))
+
+
 def test_places_without_anybody_cost_less_and_less() -> None:
     """A chair that is proposed again and again is looked at ever more seldom."""
     chair = Stage(*grid(1))
