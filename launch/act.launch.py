@@ -36,9 +36,9 @@ ARGUMENTS = [
         'reliability', default_value='', choices=['', 'best_available', 'best_effort', 'reliable'],
         description='Of the subscription to images; best_available is what the camera is.'),
     DeclareLaunchArgument(
-        'rotation', default_value='', choices=['', '0', '90', '180', '270'],
-        description='Degrees clockwise by which images have to be turned for people to stand '
-        'upright.'),
+        'rotation', default_value='',
+        description='Degrees clockwise (0, 90, 180, 270) by which images have to be turned for '
+        'people to stand upright; of several cameras one for each, with commas between.'),
     DeclareLaunchArgument(
         'depth_topic', default_value='',
         description='Depth images registered to the images, to measure where people are; with '
@@ -123,7 +123,9 @@ def nodes(context: LaunchContext) -> list[Node]:
         get_logger('act.launch').warning(
             f'the argument layout is now called composition: composition:={value["layout"]}')
         value['composition'] = value['layout']
-    both = {'autostart': value['autostart'], 'rotation': value['rotation']}
+    _check_rotation(value['rotation'], value['cameras'].count(',') + 1)
+    both = {'autostart': value['autostart'],
+            'rotations' if ',' in value['rotation'] else 'rotation': value['rotation']}
     pose = {**both, 'model': value['pose_model'], 'transport': value['transport'],
             'reliability': value['reliability']}
     act = {**both, 'bundle': value['bundle'],
@@ -167,6 +169,14 @@ def _check_video(video: str) -> None:
     """Refuse a file that is not there; a node would say so when all others have started."""
     if video and '://' not in video and not video.isdecimal() and not Path(video).exists():
         raise FileNotFoundError(f'video: {video} does not exist')
+
+
+def _check_rotation(rotation: str, cameras: int) -> None:
+    """Refuse what is neither one angle, nor one for each camera."""
+    given = rotation.replace(' ', '').split(',') if rotation else ['0']
+    if not {*given} <= {'0', '90', '180', '270'} or len(given) not in (1, cameras):
+        raise ValueError(f'rotation: {rotation!r} is neither 0, 90, 180 or 270, nor one of them '
+                         f'for each of {cameras} camera(s), with commas between')
 
 
 def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[Node]:
@@ -240,6 +250,7 @@ def _node(
         # Declared a string, for YAML would read the camera '0' as a number.
         key: text == 'true' if key in FLAGS else int(text) if key == 'rotation' else
         text.replace(' ', '').split(',') if key == 'cameras' else
+        [int(part) for part in text.split(',')] if key == 'rotations' else
         ParameterValue(text, value_type=str)
         for key, text in {**parameters, 'use_sim_time': value['use_sim_time']}.items() if text
     }

@@ -43,10 +43,10 @@ class Options:
             least = meta.get('least')
             if least is not None and 0 < value < least:
                 raise ValueError(f'{item.name} is {value}, but must be 0 or at least {least}')
-            if choices and value not in choices:
-                raise ValueError(
-                    f'{item.name} is {value!r}, but must be one of: '
-                    f'{", ".join(map(str, choices))}')
+            for part in value if isinstance(value, tuple) else (value,):
+                if choices and part not in choices:
+                    raise ValueError(f'{item.name} is {part!r}, but must be one of: '
+                                     f'{", ".join(map(str, choices))}')
 
 
 def slips(given: Iterable[str], known: Collection[str]) -> Iterator[str]:

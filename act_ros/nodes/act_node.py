@@ -40,7 +40,8 @@ class ActWork(Work):
         self._health = Health('actions')
         self.health = [self._health]
         self._model = ActionModel(node)
-        self._output = self._model.output(self._health)
+        self._output = self._model.output(
+            self._health, node.parameters(MountOptions).rotation)
         self._poses = PoseInput(node, self._health, self._act)
         self._keypoints = None if node.parameters(PoseInputOptions).input == 'keypoints' else (
             node.create_publisher(KeypointArray, '~/keypoints', LEVEL))

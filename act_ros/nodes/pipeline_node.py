@@ -45,11 +45,11 @@ class Camera:
 
     def __init__(
         self, node: ManagedNode, name: str, health: Health, estimator: PoseEstimator,
-        model: ActionModel,
+        model: ActionModel, rotation: int,
     ) -> None:
         self._node, self._health = node, health
-        self._actions = model.output(health, name)
-        self._persons = PersonOutput(node, estimator, health, name)
+        self._actions = model.output(health, rotation, name)
+        self._persons = PersonOutput(node, estimator, health, rotation, name)
         self._annotator = Annotator(node, name)
         self.reconfigure()
         if not node.parameters(VideoOptions).source:
@@ -82,15 +82,18 @@ class PipelineWork(Work):
     def __init__(self, node: ManagedNode) -> None:
         self._node = node
         self._video: VideoInput | None = None
-        names = node.parameters(CameraOptions).names
+        cameras = node.parameters(CameraOptions)
+        names = cameras.names
         if node.parameters(VideoOptions).source and names != ('',):
             raise ValueError('parameters source and cameras: give one of them')
         self.health = [Health(name or 'images') for name in names]
         estimator = load_estimator(node, *self.health)
         self._model = ActionModel(node)
         self._cameras = [
-            Camera(node, name, health, estimator.for_another_camera(), self._model)
-            for name, health in zip(names, self.health, strict=True)]
+            Camera(node, name, health, estimator.for_another_camera(), self._model, rotation)
+            for name, health, rotation in zip(
+                names, self.health,
+                cameras.each_rotation(node.parameters(MountOptions).rotation), strict=True)]
 
     def start(self) -> None:
         """Open the video, if there is one."""

@@ -34,7 +34,8 @@ class PoseWork(Work):
         self._health = Health('images')
         self.health = [self._health]
         estimator = load_estimator(node, self._health)
-        self._output = PersonOutput(node, estimator, self._health)
+        self._output = PersonOutput(
+            node, estimator, self._health, node.parameters(MountOptions).rotation)
         self._annotator = Annotator(node)
         # Actions are made of these keypoints, elsewhere: they come back to be drawn.
         self._annotations = SynchronizedAnnotator(node, self._annotator, lambda: node.is_active)

@@ -11,7 +11,6 @@ from rclpy.task import Future
 from act_ros.actions.classifier import CAUSES, ActClassifier, ActOptions, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.frame import Frame
-from act_ros.core.rotation import MountOptions
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, ActionLabels
 from act_ros.ros.conversions import to_actions
@@ -36,9 +35,9 @@ class ActionModel:
             callback_group=MutuallyExclusiveCallbackGroup())
         self._announce()
 
-    def output(self, health: Health, camera: str = '') -> ActionOutput:
+    def output(self, health: Health, rotation: int, camera: str = '') -> ActionOutput:
         """Return a recognizer with this model, and its topic ``actions``."""
-        made = ActionOutput(self._node, self.classifier, health, camera)
+        made = ActionOutput(self._node, self.classifier, health, rotation, camera)
         self._outputs.append(made)
         return made
 
@@ -105,11 +104,11 @@ class ActionOutput:
     """A recognizer with its topic ``actions``."""
 
     def __init__(
-        self, node: ManagedNode, classifier: ActClassifier, health: Health, camera: str,
+        self, node: ManagedNode, classifier: ActClassifier, health: Health, rotation: int,
+        camera: str,
     ) -> None:
         self._node, self.health = node, health
-        self._recognizer = ActionRecognizer(
-            classifier, rotation=node.parameters(MountOptions).rotation)
+        self._recognizer = ActionRecognizer(classifier, rotation=rotation)
         self._drop_log = DropLog(node, self._recognizer.drops, camera)
         health.include_drops(self._recognizer.drops)
         self.places = PlaceInput(node, health, camera)

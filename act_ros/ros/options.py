@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.options import Options, option
 from act_ros.core.person import SEEN_SCORE
+from act_ros.core.rotation import ROTATIONS
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,15 @@ class CameraOptions(Options):
         ('',), 'Names of cameras that share the networks: of each, `<name>/image` is looked at and '
         '`<name>/actions` answers. An empty list (or one empty string) stands for one camera '
         'without a name: `image` and `actions`.', fixed=True)
+    rotations: tuple[int, ...] = option(
+        (-1,), 'The `rotation` of each of `cameras`, in their order; -1 is that of `rotation`. A '
+        'single one holds for all.', choices=(-1, *ROTATIONS), fixed=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         names = self.names
+        if len(self.rotations) not in (1, len(names)):
+            raise ValueError(f'rotations are {len(self.rotations)}, but cameras {len(names)}')
         if len(set(names)) < len(names):
             raise ValueError(f'cameras {", ".join(names)} must differ from one another')
         for name in names:
@@ -68,6 +74,11 @@ class CameraOptions(Options):
     def names(self) -> tuple[str, ...]:
         """The cameras; one empty name where there are no several."""
         return tuple(name for name in self.cameras if name) or ('',)
+
+    def each_rotation(self, rotation: int) -> list[int]:
+        """Return that of each camera, in degrees; ``rotation`` where it has none of its own."""
+        own = self.rotations * (len(self.names) // len(self.rotations))
+        return [rotation if degrees < 0 else degrees for degrees in own]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
-from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import RateLimit
 from act_ros.msg import KeypointArray
 from act_ros.persons.estimator import PoseEstimator
@@ -37,11 +36,11 @@ class PersonOutput:
     """A person finder with its topic ``~/keypoints``."""
 
     def __init__(
-        self, node: ManagedNode, estimator: PoseEstimator, health: Health, camera: str = '',
+        self, node: ManagedNode, estimator: PoseEstimator, health: Health, rotation: int,
+        camera: str = '',
     ) -> None:
         self._node, self._health = node, health
-        self._finder = PersonFinder(
-            estimator, rotation=node.parameters(MountOptions).rotation)
+        self._finder = PersonFinder(estimator, rotation=rotation)
         self._limit = RateLimit()
         self._skipped: Counter[str] = Counter()
         self._drop_log = DropLog(node, self._finder.drops, camera)

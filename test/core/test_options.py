@@ -23,6 +23,7 @@ class Colour(Options):
 
     name: str = option('red', 'Which colour.', choices=('red', 'blue'))
     note: str = option('', 'Anything.')
+    others: tuple[str, ...] = option((), 'More colours.', choices=('red', 'blue'))
 
 
 @pytest.mark.parametrize('cls', CLASSES)
@@ -49,6 +50,8 @@ def test_choices() -> None:
     assert Colour('blue', 'x').name == 'blue'
     with pytest.raises(ValueError, match="name is 'green', but must be one of: red, blue"):
         Colour('green')
+    with pytest.raises(ValueError, match="others is 'green', but must be one of: red, blue"):
+        Colour(others=('red', 'green'))
 
 
 def test_a_rate_is_zero_or_one_that_happens() -> None:

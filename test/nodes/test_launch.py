@@ -165,9 +165,10 @@ def test_the_former_name_of_an_argument_works_on(act_launch: ModuleType) -> None
 def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
     """One pipeline, the images of each, and markers in each one's namespace."""
     made = commands(act_launch, composition='single_process', cameras='front, rear',
-                    image_topic='/{camera}_camera/image_raw')
+                    image_topic='/{camera}_camera/image_raw', rotation='0, 180')
     words, given = made['pipeline_node']
-    assert list(made) == ['pipeline_node'] and given == {'cameras': ['front', 'rear']}
+    assert list(made) == ['pipeline_node']
+    assert given == {'cameras': ['front', 'rear'], 'rotations': [0, 180]}
     for camera in ('front', 'rear'):
         assert f'{camera}/image:=/{camera}_camera/image_raw' in words
     made = commands(act_launch, composition='single_process', cameras='front', markers='true',
@@ -178,7 +179,8 @@ def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
         assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words and topic in words
     for arguments, reason in (
             ({'composition': 'two_nodes'}, 'single_process'),
-            ({'image_topic': '/cam'}, 'image_topic'), ({'video': CLIP}, 'video')):
+            ({'image_topic': '/cam'}, 'image_topic'), ({'video': CLIP}, 'video'),
+            ({'rotation': '0,90,180'}, 'for each of 2'), ({'rotation': '45'}, "'45' is neither")):
         with pytest.raises(ValueError, match=reason):
             commands(act_launch, **{
                 'composition': 'single_process', 'cameras': 'front,rear', **arguments})

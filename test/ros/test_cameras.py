@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.ros.conversions import to_time
 from act_ros.ros.images import bgr_to_image
+from act_ros.ros.options import CameraOptions
 from act_ros.srv import LoadBundle
 
 
@@ -45,18 +46,18 @@ class Camera:
 def cameras(
     tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path,
 ) -> Iterator[tuple[Bench, Camera, Camera]]:
-    """Yield a camera that sees a man, and one of another time that sees nothing."""
+    """Yield a camera upside down that sees a man, and one of another time that sees nothing."""
     with bench(tmp_path_factory.mktemp('cameras')) as made:
         made.start('pipeline_node', {
             'bundle': str(tiny_bundle), 'reliability': 'reliable', 'tracker.min_hits': 1},
-            raw=['-p', 'cameras:=[front, rear]'])
+            raw=['-p', 'cameras:=[front, rear]', '-p', 'rotations:=[180, -1]'])
         picture = clip(12)[-1]
-        yield (made, Camera(made, 'front', picture, 10**18),
+        yield (made, Camera(made, 'front', np.ascontiguousarray(picture[::-1, ::-1]), 10**18),
                Camera(made, 'rear', np.full_like(picture, 127), 2 * 10**18))
 
 
 def test_one_process_answers_each_camera(cameras: tuple[Bench, Camera, Camera]) -> None:
-    """Its own people, stamps and frames, though the images come in turns and of other times."""
+    """Its own people, stamps, frames and rotation, though images come in turns, of other times."""
     made, front, rear = cameras
 
     def show() -> None:
@@ -70,6 +71,8 @@ def test_one_process_answers_each_camera(cameras: tuple[Bench, Camera, Camera]) 
     assert {m.header.frame_id for m in rear.actions + rear.keypoints} == {'rear'}
     assert all([p.id for p in m.persons] == ['p1'] for m in front.keypoints)
     assert all([a.person_id for a in m.actions] == ['p1'] for m in front.actions)
+    nose, ankle = (front.keypoints[-1].persons[0].keypoints[k] for k in (0, 15))
+    assert nose.y > ankle.y + 50 and min(nose.score, ankle.score) > 0.3, 'head down, and well seen'
     assert not any(m.persons for m in rear.keypoints) and not any(m.actions for m in rear.actions)
     assert made.peer.node.count_publishers('/actions') == 0
 
@@ -97,6 +100,15 @@ def test_each_camera_has_a_status(cameras: tuple[Bench, Camera, Camera]) -> None
     made.peer.insist(
         front.show, lambda: 'nothing on /rear/image' in messages().get('pipeline_node: rear', '')
         and 'nothing' not in messages()['pipeline_node: front'], 'the rear camera alone silent')
+
+
+def test_each_camera_has_its_own_rotation_or_that_of_all() -> None:
+    """In the order of the cameras."""
+    cameras = ('front', 'rear')
+    for rotations, expected in (((-1,), [90, 90]), ((180,), [180, 180]), ((0, -1), [0, 90])):
+        assert CameraOptions(cameras, rotations).each_rotation(90) == expected
+    with pytest.raises(ValueError, match='rotations are 3, but cameras 2'):
+        CameraOptions(cameras, (0, 0, 0))
 
 
 @pytest.mark.parametrize(('cameras', 'source', 'message'), [
