@@ -116,9 +116,9 @@ class WindowSampler:
     def __init__(
         self, sequences: Sequences, num_frames: int, frame_rate: float, normalisation: str,
         augmentation: Augmentation, weights: np.ndarray | None = None,
-        errors: ErrorBank | None = None,
+        errors: ErrorBank | None = None, smoothing: float = 0.0,
     ) -> None:
-        self.errors = errors
+        self.errors, self.smoothing = errors, smoothing
         self.sequences, self.normalisation = sequences, normalisation
         self.num_frames, self.frame_rate = num_frames, frame_rate
         self.augmentation = augmentation
@@ -169,7 +169,7 @@ class WindowSampler:
         stamps = (number + rng.uniform(-0.2, 0.2, len(number))) / fps[owner]
         queries = end[:, None] + np.arange(1 - num_frames, 1) / self.frame_rate
         min_score = float(rng.choice((0.01, 0.1, 0.2, 0.3)))
-        return resample(stamps, joints, offsets, queries, min_score)
+        return resample(stamps, joints, offsets, queries, min_score, self.smoothing)
 
 
 def _lose(

@@ -117,6 +117,10 @@ class TrainConfig(Recipe):
     frame_rate: float = 15.0
     normalisation: str = MPOSE
     """What the features are: one of `act_ros.actions.features.NORMALISATIONS`."""
+    smoothing: float = 0.0
+    """Standard deviation in seconds of a Gaussian that poses are smoothed by in time."""
+    mirrored: bool = False
+    """Answer with the mean of what the network says of a window and of its mirror image."""
     folds: int = 4
     members: tuple[int, ...] = (0, 1, 2, 3)
     strangers: tuple[tuple[str, ...], ...] = ()
@@ -187,6 +191,7 @@ class TrainConfig(Recipe):
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
         yield set(self.emphasis) <= set(self.labels), 'emphasis must give labels'
         yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
+        yield 0 <= self.smoothing <= 1, 'smoothing must lie in [0, 1] s'
         yield self.folds >= 2, 'folds must be at least 2'
         yield len(self.strangers) <= self.folds, 'strangers must name sources of folds'
         yield (self.members and all(0 <= m < self.folds for m in self.members),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from act_ros.actions.features import resample
+
 
 class ErrorBank:
     """
@@ -35,6 +37,15 @@ class ErrorBank:
                 return cls(file['offsets'], file['errors'], file['scores'], file['fps'])
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f'{path} is no bank of errors ({error})') from error
+
+    def smoothed(self, smoothing: float) -> ErrorBank:
+        """Return the errors of poses smoothed in time, as `resample` smooths them."""
+        both = np.concatenate((self.errors, self.scores[..., None]), axis=-1).astype(np.float32)
+        for a, b, fps in zip(self.offsets, self.offsets[1:], self.fps, strict=False):
+            times = np.arange(b - a) / fps
+            both[a:b] = resample(times, both[a:b], np.array([0, b - a]), times[None], -np.inf,
+                                 smoothing)[0]
+        return ErrorBank(self.offsets, both[..., :2], both[..., 2], self.fps)
 
     def add(
         self, rng: np.random.Generator, keypoints: np.ndarray, chosen: np.ndarray,

@@ -77,7 +77,8 @@ class ViewedClips:
         if view == WAIST_UP:
             seen.joints[:, _BELOW, 3] = 0
         frames = config.min_frames if view == SHORT else config.num_frames
-        windows, self.clip = clip_windows(seen, frames, config.frame_rate)
+        windows, self.clip = clip_windows(
+            seen, frames, config.frame_rate, smoothing=config.smoothing)
         self.features = extract_features(windows[..., [0, 1, 3]], LAYOUT,
                                          normalisation=config.normalisation)
         self.label, self.source = sequences.label, sequences.source
@@ -311,7 +312,8 @@ def evaluate_bundle(
     results: dict[str, dict[str, float | None]] = {}
     for view in VIEWS:
         windows, clip = clip_windows(
-            see_clips(sequences, view), classifier.num_frames, classifier.frame_rate)
+            see_clips(sequences, view), classifier.num_frames, classifier.frame_rate,
+            smoothing=classifier.bundle.smoothing)
         answer = clip_mean(np.concatenate([
             classifier.classify(windows[i:i + 64][..., [0, 1, 3]], LAYOUT)
             for i in range(0, len(windows) // 64 * 64 + 1, 64)]), clip)

@@ -35,7 +35,7 @@ from training.datasets.skeletons import UNKNOWN
 from training.evaluate import AVERAGE, evaluate_run
 from training.metrics import share_background, softmax, summary
 from training.models.act import forward_with_attention
-from training.networks import load_network, save_weights
+from training.networks import BOTH_WAYS, both_ways, load_network, save_weights
 
 QUANTISATIONS = ('float32', 'float16', 'int8')
 
@@ -126,10 +126,12 @@ def _serving(
         for model, values in zip(members, weights, strict=True):
             constants = [(v, tf.constant(x)) for v, x in zip(model.variables, values, strict=True)]
             with keras.StatelessScope(state_mapping=constants):
-                if attention:
-                    output, layers = forward_with_attention(model, features)
+                if attention:  # of what answers both ways, to the window itself
+                    is_plain = model.name != BOTH_WAYS
+                    output, layers = forward_with_attention(
+                        model if is_plain else model.get_layer(index=-1), features)
                     looks.append(tf.reduce_mean(layers[-1][:, :, 0, 1:], axis=1))
-                else:
+                if not attention or not is_plain:
                     output = model(features, training=False)
             logits.append(output)
         answer = logits[0]
@@ -204,6 +206,7 @@ def describe(config: TrainConfig, **fields: Any) -> Bundle:
         'name': config.name, 'labels': config.labels, 'layout': LAYOUT,
         'num_frames': config.num_frames, 'min_frames': config.min_frames,
         'frame_rate': config.frame_rate, 'normalisation': config.normalisation,
+        'smoothing': config.smoothing,
         'temperature': 1.0, 'unknown_threshold': 0.0, **fields})
 
 
@@ -272,11 +275,14 @@ def main(arguments: list[str] | None = None) -> None:
         config = read_run(options.run)
         results = evaluate_run(options.run, config, options.average)
         final = config.final and not options.average
-        members = [load_network(options.run, number).model for number in (
+        networks = [load_network(options.run, number).model for number in (
             [len(config.held_back_folds) - 1] if final else range(len(config.members)))]
+        members = [both_ways(network, LAYOUT) if config.mirrored else network
+                   for network in networks]
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
-                                config.normalisation, config.augmentation)
+                                config.normalisation, config.augmentation,
+                                smoothing=config.smoothing)
         features, label = sampler.draw(np.random.default_rng(config.seed), 1024)
         bundle = describe(
             config, name=options.name or config.name, attention=options.attention,
@@ -291,7 +297,7 @@ def main(arguments: list[str] | None = None) -> None:
         path = export_bundle(members, bundle, options.output, features, options.quantisation,
                              config.background, label, options.onnx)
         if options.weights:
-            save_weights(members[0], path)
+            save_weights(networks[0], path)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(printable(error, 1000))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')

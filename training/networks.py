@@ -8,9 +8,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 
 from act_ros.actions.bundle import BundleError, load_bundle
-from act_ros.actions.features import num_features
+from act_ros.actions.features import mirror, num_features
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays, write_whole
 from training.config import read_run
@@ -20,6 +21,8 @@ from training.models import build, normalisation_of
 from training.paper.mpose import PAPER_LAYOUTS
 
 WEIGHTS = '.weights.h5'
+
+BOTH_WAYS = 'both_ways'
 
 MPOSE_RATE = 30.0
 """Frames a second of MPOSE2021's clips."""
@@ -43,6 +46,21 @@ class Network:
         logits = np.concatenate([self.model(features[i:i + batch], training=False).numpy()
                                  for i in range(0, len(features), batch)])
         return softmax(share_background(logits, len(self.labels)))
+
+
+def both_ways(model: keras.Model, layout: str) -> keras.Model:
+    """
+    Return what answers with the mean of what a network says of a window and of its mirror image.
+
+    The outputs are logarithms of probabilities. A network learns that the mirror image of an action
+    is the same action, but never fully: where the two answers differ neither is sure.
+    """
+    index, sign = mirror(layout)
+    features = keras.Input(model.input_shape[1:], name='features')
+    mirrored = ops.take(features, index, axis=-1) * sign
+    answers = ops.softmax(model(ops.concatenate((features, mirrored), axis=0)))
+    mean = ops.mean(ops.reshape(answers, (2, -1, model.output_shape[-1])), axis=0)
+    return keras.Model(features, ops.log(ops.maximum(mean, 1e-9)), name=BOTH_WAYS)
 
 
 def save_weights(model: keras.Model, bundle: Path) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from act_ros.actions.features import num_features
+from act_ros.actions.features import mirror, num_features
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
@@ -28,7 +28,7 @@ from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.errors import ErrorBank
 from training.evaluate import ViewedClips, measure, views_of
 from training.finetuning import FALL, OldNetwork, as_table, fallen, together
-from training.metrics import share_background
+from training.metrics import share_background, softmax
 from training.models import build
 from training.networks import WEIGHTS, load_network
 from training.trainer import (
@@ -75,7 +75,7 @@ class People:
             weights = at_least(weights, is_new, share)
         self.sampler = WindowSampler(
             self.train, config.num_frames, config.frame_rate, config.normalisation,
-            config.augmentation, weights, errors)
+            config.augmentation, weights, errors, config.smoothing)
         self.views = {view: ViewedClips(self.held_back, view, config)
                       for view in views_of(config) if len(self.held_back)}
 
@@ -86,7 +86,13 @@ class People:
 
     def logits(self, view: str, predict: Predict) -> np.ndarray:
         """Return a network's logits (M, C) of a view's windows; a background is shared out."""
-        return share_background(predict(self.views[view].features), len(self.config.labels))
+        features, labels = self.views[view].features, len(self.config.labels)
+        logits = share_background(predict(features), labels)
+        if not self.config.mirrored:
+            return logits
+        index, sign = mirror(LAYOUT)
+        other = share_background(predict(features[..., index] * sign), labels)
+        return np.log((softmax(logits) + softmax(other)) / 2)
 
     def validate(self, predict: Predict) -> dict[str, float]:
         """Return measures on the clips of the people held back, by view."""

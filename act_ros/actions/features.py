@@ -42,6 +42,10 @@ MIN_SEEN = 0.5
 
 # Seconds for which a joint's place is known from when it was seen: further off it is not seen.
 _BRIDGE = 0.3
+# A Gaussian, at so many standard deviations from its middle, and its weights there.
+_TAPS = np.arange(-2.0, 3.0)
+_WEIGHTS = np.exp(-_TAPS ** 2 / 2)
+_WEIGHTS = (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
 _SEEN_SHARE = 0.5  # of a window's frames in which a joint must be seen
 _MOTION_FRAMES = 6.0
 # A torso is about so many times as long as the shoulders are wide, or the head is from the neck.
@@ -55,6 +59,19 @@ _OUTPUT_LAYOUT = {'body25': 'mpose13_openpose', **dict.fromkeys(
 def num_features(layout: str, normalisation: str = MPOSE) -> int:
     """Return the length F of a frame's feature vector in the output layout ``layout``."""
     return (3 if normalisation == SCORED else CHANNELS) * len(get_layout(layout).joints)
+
+
+def mirror(layout: str, channels: int = CHANNELS) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return which feature of a window each one (F,) of its mirror image is, and its sign (F,).
+
+    ``features[..., index] * sign`` are those of the mirrored person.
+    """
+    joints = get_layout(layout)
+    index = np.arange(len(joints.joints) * channels).reshape(-1, channels)
+    sign = np.ones(index.shape, np.float32)
+    sign[:, 0::2 if channels == CHANNELS else channels] = -1  # x, and the velocity in x
+    return index[joints.mirror].ravel(), sign.ravel()
 
 
 def extract_features(
@@ -266,7 +283,7 @@ def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
 
 def resample(
     times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, queries: np.ndarray,
-    min_score: float,
+    min_score: float, smoothing: float = 0.0,
 ) -> np.ndarray:
     """
     Interpolate pose sequences at given times, each joint over the frames where it was seen.
@@ -280,9 +297,25 @@ def resample(
     :param keypoints: (S, K, C) of N sequences, one after another; the last channel is the score.
     :param offsets: (N + 1,) sequence i is ``keypoints[offsets[i]:offsets[i + 1]]``, never empty.
     :param queries: (N, T) seconds, or (1, T) for the same times in every sequence.
+    :param smoothing: standard deviation in seconds of a Gaussian over the time around each query,
+        which averages out how a pose network shakes; 0 takes the query alone.
     :returns: (N, T, K, C) float32, finite where the input is.
     """
     keypoints = _bridge_unseen(times, keypoints, offsets, min_score)
+    if smoothing:
+        around = (queries[..., None] + _TAPS * smoothing).reshape(len(queries), -1)
+        # Nothing from after a window's end, which no robot has seen yet.
+        around = np.clip(around, queries[:, :1], queries[:, -1:])
+        poses = _interpolate(times, keypoints, offsets, around)
+        poses = poses.reshape(len(poses), queries.shape[1], len(_TAPS), -1)
+        return (_WEIGHTS @ poses).reshape(*poses.shape[:2], *keypoints.shape[1:])
+    return _interpolate(times, keypoints, offsets, queries)
+
+
+def _interpolate(
+    times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, queries: np.ndarray,
+) -> np.ndarray:
+    """Return the poses (N, T, K, C) at the queries, held at the ends; all as for `resample`."""
     begin, last = offsets[:-1, None], offsets[1:, None] - 1
     queries = np.minimum(np.maximum(queries, times[begin]), times[last])  # (N, T)
     frame = _last_at_or_before(times, offsets, queries)

@@ -151,12 +151,13 @@ class PoseWindow:
 
 def sample_windows(
     windows: Sequence[PoseWindow], num_frames: int, frame_rate: float, min_score: float,
+    smoothing: float = 0.0,
 ) -> np.ndarray:
     """
     Return the last ``num_frames`` poses of each window at ``frame_rate``: (N, T, K, 3) float32.
 
     Each window ends at its own newest stamp. Where a window is a little shorter than asked, its
-    first pose is held.
+    first pose is held. ``smoothing`` as for `resample`.
     """
     lengths = [len(window) for window in windows]
     offsets = np.array([0, *accumulate(lengths)])
@@ -164,7 +165,8 @@ def sample_windows(
     # Relative to each window's end: nanoseconds since the epoch are too many for a float.
     times = (stamps - stamps[offsets[1:] - 1].repeat(lengths)) / NANOSECONDS
     keypoints = np.concatenate([window.keypoints for window in windows])
-    return resample(times, keypoints, offsets, _ages(num_frames, frame_rate), min_score)
+    return resample(
+        times, keypoints, offsets, _ages(num_frames, frame_rate), min_score, smoothing)
 
 
 @cache
@@ -339,7 +341,7 @@ class ActionRecognizer:
                 batches.setdefault(frames, []).append(subject)
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
-                                       self._window.min_score)
+                                       self._window.min_score, bundle.smoothing)
             probabilities, attention, seen = self.classifier.predict(keypoints, self._layout)
             assert seen is not None
             is_enough = seen.mean(axis=-1) >= self._window.min_seen

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from synthetic import pose
 
 from act_ros.actions.features import (
+    CHANNELS,
     MOTION,
     NORMALISATIONS,
     SEEN,
     extract_features,
+    mirror,
     num_features,
     seen_joints,
 )
@@ -98,16 +100,12 @@ def test_neither_place_nor_size_matters(
 def test_a_mirrored_person_has_mirrored_features(layout: str, normalisation: str) -> None:
     keypoints = random_poses(layout)
     flipped = keypoints[..., get_layout(layout).mirror, :] * (-1.0, 1.0, 1.0)
-    output = get_layout('mpose13_coco' if layout == 'coco17' else layout)
-
-    def by_joint(features: np.ndarray) -> np.ndarray:
-        return features.reshape(*features.shape[:-1], len(output.joints), -1)
-
+    index, sign = mirror('mpose13_coco' if layout == 'coco17' else layout,
+                         3 if normalisation == 'score-v1' else CHANNELS)
     np.testing.assert_allclose(
-        by_joint(extract_features(flipped, layout, normalisation=normalisation)),
-        by_joint(extract_features(keypoints, layout, normalisation=normalisation))[
-            ..., output.mirror, :] * ((-1, 1, 1) if normalisation == 'score-v1' else
-                                      (-1, 1, -1, 1)), atol=1e-9)
+        extract_features(flipped, layout, normalisation=normalisation),
+        extract_features(keypoints, layout, normalisation=normalisation)[..., index] * sign,
+        atol=1e-9)
 
 
 def test_velocities_are_differences_and_the_first_is_the_pose() -> None:

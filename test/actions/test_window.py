@@ -120,6 +120,24 @@ def test_a_window_shorter_than_asked_holds_its_first_pose() -> None:
     assert window.span == SECOND // 10
 
 
+@pytest.mark.parametrize('rate', [10, 30, 60])
+def test_smoothing_averages_the_shaking_out_and_leaves_the_motion(rate: int) -> None:
+    times = stamps(rate, 3.0)[:2 * rate + 1]
+    still = np.stack([pose(0.0)] * len(times))
+    walking = still + np.array((50.0, 0.0, 0.0)) * (np.array(times)[:, None, None] / SECOND)
+    shaking = still + np.random.default_rng(0).normal(0, 5, still.shape) * (1, 1, 0)
+    smooth = [sample_windows([window_of(times, poses)], T, RATE, 0.2, 0.06)[0]
+              for poses in (still, walking, shaking)]
+    plain = [sample_windows([window_of(times, poses)], T, RATE, 0.2)[0]
+             for poses in (still, walking, shaking)]
+    np.testing.assert_allclose(smooth[0], plain[0], atol=1e-3)
+    np.testing.assert_allclose(smooth[1][4:-4], plain[1][4:-4], atol=1e-2)
+    # The ends stand still for want of what comes: 0.4 of 0.06 s of the way.
+    assert np.abs(smooth[1] - plain[1]).max() == pytest.approx(50 * 0.06 * 0.35, rel=0.2)
+    off = [float((poses - plain[0])[4:-4, :, :2].std()) for poses in (smooth[2], plain[2])]
+    assert off[0] < (0.9 if rate == 10 else 0.6) * off[1]
+
+
 def test_continuity() -> None:
     window, gap = PoseWindow(T, RATE, JOINTS, 0.5), SECOND // 2
     assert len(window) == window.span == 0

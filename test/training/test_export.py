@@ -19,6 +19,7 @@ tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 
 from act_ros.actions.bundle import BundleError, save_bundle  # noqa: E402
 from act_ros.actions.classifier import ActClassifier  # noqa: E402
+from act_ros.actions.features import mirror  # noqa: E402
 from act_ros.tflite.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train, trainer  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
@@ -27,7 +28,7 @@ from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import ActSize, build_act  # noqa: E402
-from training.networks import load_network  # noqa: E402
+from training.networks import both_ways, load_network  # noqa: E402
 
 FEATURES = np.random.default_rng(0).normal(0, 0.5, (20, 12, 52)).astype(np.float32)
 CONFIG = TrainConfig(name='tiny', files=('a.npz',), labels=('one', 'two', 'three'), num_frames=12,
@@ -64,6 +65,20 @@ def test_an_ensemble_averages_probabilities_shares_the_background_and_shows_atte
     assert attention.shape == (20, 12)
     np.testing.assert_allclose(attention.sum(-1), 1, atol=1e-5)
     assert attention.min() >= 0
+
+
+def test_a_mirrored_person_does_the_same() -> None:
+    network, (index, sign) = member(0), mirror('mpose13_coco')
+    model = both_ways(network, 'mpose13_coco')
+    logits, attention = run(export.convert([model], attention=True, background=True), FEATURES)
+    (mirrored,) = run(export.convert([model], background=True), FEATURES[..., index] * sign)
+    np.testing.assert_allclose(mirrored, logits, atol=1e-4)
+    halves = [softmax(network(x).numpy()) for x in (FEATURES, FEATURES[..., index] * sign)]
+    assert np.abs(halves[0] - halves[1]).max() > 1e-3
+    mean = np.mean(halves, axis=0)
+    np.testing.assert_allclose(np.exp(logits), mean[:, :3] + mean[:, 3:] / 3, atol=1e-5)
+    np.testing.assert_allclose(
+        attention, run(export.convert([network], attention=True), FEATURES)[1], atol=1e-5)
 
 
 @pytest.fixture(scope='module')

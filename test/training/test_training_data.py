@@ -320,7 +320,8 @@ def test_sampling_is_balanced_within_every_source(tmp_path: Path) -> None:
 def test_clips_are_cut_as_the_live_window_cuts(tmp_path: Path) -> None:
     """A node that is fed the clip's frames sees, at each window's end, the same window."""
     sequences = see_clips(load_sequences([write(tmp_path / 'a.npz')]), 'own')
-    windows, clip = clip_windows(sequences, num_frames=10, frame_rate=15.0, stride=1 / 15)
+    windows, clip = clip_windows(
+        sequences, num_frames=10, frame_rate=15.0, stride=1 / 15, smoothing=0.06)
     assert set(clip) == set(range(12))
     for i in (0, 5):
         begin, end = sequences.offsets[i:i + 2]
@@ -330,7 +331,7 @@ def test_clips_are_cut_as_the_live_window_cuts(tmp_path: Path) -> None:
             live.append(round((frame - begin) / 30 * 1e9),
                         sequences.joints[frame][:, [0, 1, 3]])
             if live.span >= round(9 / 15 * 1e9):
-                seen.append(sample_windows([live], 10, 15.0, 0.2)[0])
+                seen.append(sample_windows([live], 10, 15.0, 0.2, 0.06)[0])
         expected = np.stack(seen)[::2]
         mine = windows[clip == i][..., [0, 1, 3]]
         np.testing.assert_allclose(mine, expected[:len(mine)], rtol=1e-3, atol=0.05)

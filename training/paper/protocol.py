@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.actions.features import CHANNELS, MPOSE, SCORED
+from act_ros.actions.features import CHANNELS, MPOSE, SCORED, mirror
 from act_ros.core.skeletons import get_layout
 from training.config import Recipe, read_yaml, refuse_unknown
 from training.models import MODELS, build
@@ -88,12 +88,10 @@ def augment(
     Mirroring turns the sign of x and of the velocity in x, if there is one.
     """
     mirrored = np.flatnonzero(rng.random(len(features)) < config.flip)
-    windows = features[mirrored]
-    joints = windows.reshape(*windows.shape[:2], len(get_layout(layout).joints), -1)
-    joints[..., 0::2 if joints.shape[-1] == CHANNELS else 3] *= -1
+    index, sign = mirror(layout, features.shape[-1] // len(get_layout(layout).joints))
+    features[mirrored] *= sign  # the same for left and right
     if config.swap_sides:
-        joints = joints[:, :, get_layout(layout).mirror]
-    features[mirrored] = joints.reshape(windows.shape)
+        features[mirrored] = features[mirrored][..., index]
     if config.noise:
         noise = rng.standard_normal(features.shape, np.float32)
         noise *= config.noise
