@@ -37,6 +37,7 @@ from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.action import Status
 from act_ros.core.frame import Frame
+from act_ros.core.memory import keep_memory
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import NANOSECONDS, RateLimit, to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
@@ -342,6 +343,7 @@ def set_up_ros() -> None:
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.setdefault('ROS_DOMAIN_ID', str(os.getpid() % 90 + 1))
     os.environ.update(image_transport_variables(os.environ))
+    keep_memory()  # as the nodes do: neither camera nor floor shall be slower than need be
     rclpy.init()
 
 

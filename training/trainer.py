@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import sys
@@ -10,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -22,13 +21,13 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from act_ros.core.memory import keep_memory
 from training.checkpoint import read_arrays, restore_state, state_arrays, write_arrays
 from training.config import Recipe
 from training.schedule import learning_rate, train_step
 
 tf.get_logger().setLevel('ERROR')  # else it warns that every network compiles its own step
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # of malloc.h
 
 Batch = tuple[np.ndarray, np.ndarray]
 """Features (B, T, F) and target distributions (B, C), both float32."""
@@ -261,20 +260,7 @@ def start_afresh(threads: int = 0) -> None:
         computes anything.
     """
     keras.utils.clear_session()
-    _keep_memory()
+    keep_memory()
     if threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
-
-
-def _keep_memory() -> None:
-    """
-    Let freed memory stay with the process, where glibc manages it.
-
-    A step frees megabytes that the next one asks for again, and the kernel clears them each time.
-    """
-    with suppress(AttributeError, OSError):
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, (1 << 31) - 1),
-                              (_M_TOP_PAD, 1 << 26)):
-            mallopt(option, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,8 @@ from rclpy.event_handler import EventHandler
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
+
+from act_ros.core.memory import give_memory_back
 
 
 class Gate(MutuallyExclusiveCallbackGroup):
@@ -62,9 +63,7 @@ class Entities:
                     held.callback = lambda *_: None
         self._made = []
         gc.collect()
-        # The models are freed, but glibc keeps the memory for itself.
-        if trim := getattr(ctypes.CDLL(None), 'malloc_trim', None):
-            trim(0)
+        give_memory_back()
 
     def _all(self) -> list[tuple[Any, Callable[[Any], bool]]]:
         """Return all there is on the node, each with what destroys it."""

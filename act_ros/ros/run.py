@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.time_source import TimeSource
 
+from act_ros.core.memory import keep_memory
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
@@ -30,6 +31,7 @@ def run(make_node: Callable[[], Node]) -> None:
     Exits with 0 on SIGINT, SIGTERM and SIGHUP, and with 1 and one clear line where the node cannot
     start (a bad parameter, model or video).
     """
+    keep_memory()
     join()
     _ignore_impossible_clocks()
     try:
