@@ -47,21 +47,26 @@ def recognizer(classifier: ActClassifier) -> ActionRecognizer:
 
 @pytest.fixture(scope='session')
 def ray_cluster() -> Iterator[str]:
-    """Return the address of a Ray cluster on this machine: two nodes with a CPU each."""
+    """
+    Return the address of a Ray cluster on this machine: two nodes with a CPU each.
+
+    Ray gives its processes 30 s to start; a busy machine takes longer, and then there is nothing to
+    test with.
+    """
     pytest.importorskip('ray', reason='Ray is optional')
     from ray.cluster_utils import Cluster
 
     # The jobs are small; what else fills the machine is no reason to end them again and again.
     os.environ['RAY_memory_monitor_refresh_ms'] = '0'
-    for attempt in range(4):
+    for attempt in range(3):
         cluster = Cluster()
         try:
             cluster.add_node(num_cpus=1)
             cluster.add_node(num_cpus=1)
             break
-        except Exception:  # Ray gives its processes 30 s to start; a busy machine takes longer
+        except Exception as error:  # Ray has no class of its own for it
             cluster.shutdown()
-            if attempt == 3:
-                raise
+            if attempt == 2:
+                pytest.skip(f'Ray did not start in three attempts: {error}')
     yield cluster.address
     cluster.shutdown()
