@@ -7,9 +7,9 @@ calls of both networks times what one costs, mean and worst image, which no load
 Range: the clip made smaller and smaller in such an image; the least height of the man at which he
 was seen in the last tenth of a second in 95 % of the images, and how far a person of 1.7 m is away
 then, before a camera of 60 degrees.
-Clips: with ``--clips FOLDER``, how often somebody is known in them where the person is made 156 and
-104 pixels tall.
-Empty: with ``--empty 120``, two minutes each of noise, an empty room and a curtain that moves.
+Instead, with ``--clips FOLDER``, how often somebody is known in clips where the person is made 156
+and 104 pixels tall; and with ``--empty 120``, how many ids are given in two minutes each of noise,
+of an empty room and of a curtain that moves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -130,14 +130,20 @@ def empty(what: str, number: int) -> np.ndarray:
     if what == 'noise':
         image = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
         return image if number % 2 else image // 64
-    room = cv2.GaussianBlur(np.random.default_rng(1).integers(
-        0, 256, (HEIGHT, WIDTH, 3), np.uint8), (0, 0), 25)
-    room = ((room - room.min()) * (255.0 / np.ptp(room))).astype(np.uint8)
+    room = _room().copy()
     if what == 'curtain':
         x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
         wave = 127 + 90 * np.sin((x + 14 * np.sin(y / 60 + number / 6)) / 9)
         room[80:, 200:360] = wave[80:, 200:360, None].astype(np.uint8)
     return room
+
+
+@cache
+def _room() -> np.ndarray:
+    """Return an image of soft shapes."""
+    room = cv2.GaussianBlur(np.random.default_rng(1).integers(
+        0, 256, (HEIGHT, WIDTH, 3), np.uint8), (0, 0), 25)
+    return ((room - room.min()) * (255.0 / np.ptp(room))).astype(np.uint8)
 
 
 def ghosts(model: str, seconds: float) -> Row:
@@ -235,31 +241,34 @@ def main() -> None:
         'models', nargs='*', help='modes, names or paths (default: all modes)')
     arguments.add_argument('--frames', type=int, default=110)
     arguments.add_argument('--threads', type=int, default=1)
-    arguments.add_argument('--clips', type=Path, help='folder of clips of one person')
+    arguments.add_argument(
+        '--clips', type=Path, help='clips of one person, made small: how often is somebody known?')
     arguments.add_argument('--empty', type=float, default=0.0, metavar='SECONDS',
-                           help='also look where nobody is, for so long')
+                           help='where nobody is, for so long: how many ids are given?')
     options = arguments.parse_args()
     models: list[str] = options.models or [*MODES, FLOOR]
-    man = read_man(options.frames)
-    height = known('balanced', man[:60], SETTLED)[1]
-    floor = load_interpreter(find_model(FLOOR), options.threads)
-    costs = [{'model': model, 'people': people,
-              **cost(model, options.threads, crowd(man, people), floor)}
-             for model in tqdm(models, desc='cost', leave=False) for people in (1, 3, 6)]
-    show(f'Cost of an image, {options.threads} thread(s), {runtime_name()}', costs)
-    ranges = [reach(model, man, height) for model in tqdm(models, desc='range', leave=False)]
-    show(f'Share of images with the man known, {WIDTH} x {HEIGHT}, {FIELD_OF_VIEW:.0f} degrees',
-         ranges)
-    clips = [read_clip(path) for path in sorted(options.clips.iterdir())
-             if path.suffix in VIDEOS] if options.clips else []
-    shrunk = [small(model, clips, pixels) for model in models for pixels in (156, 104)
-              if clips]
-    if shrunk:
-        show(f'{len(clips)} clips, made small', shrunk)
-    nobody = [ghosts(model, options.empty) for model in models] if options.empty else []
-    if nobody:
-        show('Ids given where nobody is', nobody)
-    save(options.json, cost=costs, range=ranges, clips=shrunk, empty=nobody)
+    tables: dict[str, list[Row]] = {}
+    if options.clips:
+        clips = [read_clip(path) for path in sorted(options.clips.iterdir())
+                 if path.suffix in VIDEOS]
+        tables[f'{len(clips)} clips, made small'] = [
+            small(model, clips, pixels) for model in models for pixels in (156, 104)]
+    if options.empty:
+        tables['Ids given where nobody is'] = [ghosts(model, options.empty) for model in models]
+    if not tables:
+        man = read_man(options.frames)
+        height = known('balanced', man[:60], SETTLED)[1]
+        floor = load_interpreter(find_model(FLOOR), options.threads)
+        tables[f'Cost of an image, {options.threads} thread(s), {runtime_name()}'] = [
+            {'model': model, 'people': people,
+             **cost(model, options.threads, crowd(man, people), floor)}
+            for model in tqdm(models, desc='cost', leave=False) for people in (1, 3, 6)]
+        tables[f'Share of images with the man known, {WIDTH} x {HEIGHT}, '
+               f'{FIELD_OF_VIEW:.0f} degrees'] = [
+            reach(model, man, height) for model in tqdm(models, desc='range', leave=False)]
+    for title, rows in tables.items():
+        show(title, rows)
+    save(options.json, **tables)
 
 
 if __name__ == '__main__':

@@ -8,7 +8,7 @@ from collections import Counter
 
 import numpy as np
 
-from act_ros.core.person import Person
+from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.rotation import MountOptions, turn_image, turn_person
 from act_ros.core.stamps import Arrival, StampOrder
 from act_ros.persons.estimator import PoseEstimator
@@ -39,6 +39,8 @@ class PersonFinder:
         self.drops: Counter[str] = Counter()
         self.heights: list[float] = []
         """Of the persons of the last image, as shares of the height of the upright image."""
+        self.head_down: list[bool] = []
+        """Whether each of them shows the hips above the shoulders: is the rotation right?"""
         self._tracker, self._order = PoseTracker(), StampOrder(0.0, self.drops)
         self._follower = (Follower(estimator, self._tracker)
                           if isinstance(estimator, FindAndFollow) else None)
@@ -86,4 +88,11 @@ class PersonFinder:
             persons = self._tracker.update(stamp, self.estimator.estimate(upright))
         height, width = upright.shape[:2]
         self.heights = [float(p.box[3] - p.box[1]) / height for p in persons]
+        self.head_down = [_is_head_down(p) for p in persons]
         return [turn_person(p, -self.rotation % 360, width, height) for p in persons]
+
+
+def _is_head_down(person: Person) -> bool:
+    shoulders, hips = person.keypoints[[5, 6]], person.keypoints[[11, 12]]  # COCO order
+    across, down, _ = (shoulders - hips).mean(axis=0)
+    return min(shoulders[:, 2].min(), hips[:, 2].min()) >= SEEN_SCORE and bool(down > abs(across))

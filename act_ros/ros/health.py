@@ -109,7 +109,7 @@ class Health:
         self._number: int | None = None
         self._gaps, self._all_lost, self._lost = 0, 0, Recent()
         self._persons = 0
-        self._heights, self._least = Recent(), 0.0
+        self._heights, self._head_down, self._least = Recent(), Recent(), 0.0
         self._error, self._failed = '', -np.inf
 
     def restart(self) -> None:
@@ -143,15 +143,18 @@ class Health:
         self._ages.add(self._clock(), age)
         self._persons = persons
 
-    def add_heights(self, heights: Sequence[float], least: float) -> None:
+    def add_people(
+        self, heights: Sequence[float], head_down: Sequence[bool], least: float,
+    ) -> None:
         """
-        Note how tall people are in the image.
+        Note how tall people are in the image, and which of them are head down.
 
         :param heights: of all that were seen, as shares of the image's height.
         :param least: height below which their poses are not to be relied on.
         """
-        for height in heights:
-            self._heights.add(self._clock(), height)
+        for recent, values in ((self._heights, heights), (self._head_down, head_down)):
+            for value in values:
+                recent.add(self._clock(), value)
         self._least = least
 
     def record_error(self, error: str) -> None:
@@ -175,6 +178,7 @@ class Health:
         """Return the present health."""
         now = self._clock()
         self._heights.forget(now)
+        self._head_down.forget(now)
         level, message = self._assess(now, options)
         values = {
             'input': self.source,
@@ -235,11 +239,16 @@ class Health:
         if not np.isfinite(self._ages.last):
             return Level.OK, 'no answer yet'
         heights = self._heights.values
+        if len(heights) and self._head_down.values.mean() > 0.5:
+            return Level.WARN, 'most people are head down: set rotation, 180 more than it is'
         if len(heights) and np.median(heights) < self._least:
             return Level.WARN, (
                 f'most people are too small: {100 * np.median(heights):.0f} % of the image high, '
                 f'where poses need {100 * self._least:.0f} %; go nearer, or take another mode')
-        return Level.OK, f'{self._ages.rate(now, self._begin):.0f} answers a second'
+        nobody = self._least and not np.isfinite(self._heights.last)
+        return Level.OK, f'{self._ages.rate(now, self._begin):.0f} answers a second' + (
+            ', nobody seen yet: if people are there, is the camera upright (rotation)?'
+            if nobody else '')
 
 
 def _seconds(value: float) -> str:

@@ -67,7 +67,8 @@ class PersonOutput:
             return False
         with self._health.timed('pose network and tracker'):
             persons = self._finder.update(frame.stamp, frame.image)
-        self._health.add_heights(self._finder.heights, self._finder.estimator.least_height)
+        self._health.add_people(
+            self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
         self._drop_log.tell()
         if persons is None:
             return False

@@ -123,6 +123,14 @@ def test_other_images_in_the_middle_of_a_stream_begin_anew(
     assert not before & between and not (before | between) & after
 
 
+@pytest.mark.parametrize(('turn', 'is_head_down'), [(0, False), (90, False), (180, True)])
+def test_who_is_head_down_is_told(finder: PersonFinder, turn: int, is_head_down: bool) -> None:
+    """Who lies may well do so."""
+    finder.estimator.estimate = lambda image_bgr: [  # type: ignore[method-assign]
+        turn_person(person(pose(0.0)), turn, 640, 480)]
+    assert ids(finder, SECOND) == ['p1'] and finder.head_down == [is_head_down]
+
+
 @pytest.mark.parametrize('rotation', [90, 180, 270])
 def test_a_camera_on_its_side_sees_the_same_where_it_is_in_its_own_pixels(rotation: int) -> None:
     video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))

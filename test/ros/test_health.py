@@ -111,7 +111,7 @@ def test_a_warning_where_most_people_are_too_small(health: Health, watch: Watch)
     for heights, level in (((0.5, 0.3, 0.1), Level.OK), ((0.5, 0.12, 0.1), Level.WARN)):
         watch.now += 60
         run(health, watch, 1.0)
-        health.add_heights(heights, 0.2)
+        health.add_people(heights, [False, False, True], 0.2)
         report = told(health)
         assert report.level is level
         assert report.values['heights of persons (% of the image)'] == (
@@ -121,6 +121,19 @@ def test_a_warning_where_most_people_are_too_small(health: Health, watch: Watch)
     watch.now += 60
     run(health, watch, 1.0)
     assert told(health).level is Level.OK, 'whom nobody sees any more warns of nothing'
+
+
+def test_a_camera_that_is_not_upright(health: Health, watch: Watch) -> None:
+    """Nobody yet is no fault, but a hint; most people head down are a warning."""
+    run(health, watch, 1.0)
+    assert 'rotation' not in told(health).message, 'nobody looks for people here'
+    health.add_people([], [], 0.2)
+    assert told(health).level is Level.OK and 'nobody seen yet' in told(health).message
+    health.add_people([0.5, 0.5, 0.5], [True, True, False], 0.2)
+    assert told(health).level is Level.WARN
+    assert told(health).message == 'most people are head down: set rotation, 180 more than it is'
+    health.add_people([0.5, 0.5], [False, False], 0.2)
+    assert (told(health).level, told(health).message) == (Level.OK, '20 answers a second')
 
 
 def test_an_error_is_a_warning_for_a_while_and_remembered(health: Health, watch: Watch) -> None:
