@@ -1,5 +1,5 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
-# make test                           everything that is tested, after its own set-up
+# make test [PROCESSES=2]             everything that is tested, after its own set-up
 # make lint                           style, types, and who may import what
 # make test-matrix                    the same with other Pythons, ROS, NumPy and TFLite runtimes
 # make audit                          ask for known vulnerabilities of what is installed
@@ -50,7 +50,8 @@ demo: build
 		$(if $(VIDEO),--video "$(VIDEO)") $(if $(CAMERA),--camera "$(CAMERA)")
 
 test: build $(MARKS)/$(ROS)-test
-	$(VENV)/bin/python -m pytest test $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest test \
+		$(if $(PROCESSES),-n $(PROCESSES) --dist loadgroup) $(PYTEST_ARGS)
 
 test-matrix: $(MARKS)/$(ROS)-venv
 	$(VENV)/bin/python .ci/matrix.py $(MATRIX_ARGS)

@@ -98,6 +98,7 @@ EXTRAS = {
         'onnx>=1.15,<2',
         'onnxruntime>=1.16,<2',
         'pytest>=7.4,<8.4',  # launch_pytest of Jazzy does not work with later ones
+        'pytest-xdist>=3.5,<4',
         'ruff>=0.6,<1',
         'types-PyYAML>=6.0.1,<7',
     ],

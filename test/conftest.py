@@ -1,4 +1,9 @@
-"""Shared by all tests: hypothesis without deadlines, and tiny but real model bundles."""
+"""
+Shared by all tests: hypothesis without deadlines, and tiny but real model bundles.
+
+Two processes may share the tests (``-n 2 --dist loadgroup``): one runs nodes, which wait a lot and
+must not be kept waiting; what the other one computes meanwhile gives way to them.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,26 @@ settings.register_profile(
     'act_ros', deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 settings.register_profile('fuzz', settings.get_profile('act_ros'), max_examples=5000)
 settings.load_profile('act_ros')
+
+_NODES = 'nodes'
+_CALM = 5  # by how much the other tests are nicer than those
+
+
+@pytest.hookimpl(tryfirst=True)  # before those groups are looked at
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what runs nodes together, and other tests with those of their file."""
+    for item in items:
+        folder, file = item.path.parent.name, item.path.name
+        runs_nodes = folder in ('demo', 'nodes', 'ros') or file == 'test_evaluation_live.py'
+        item.add_marker(pytest.mark.xdist_group(_NODES if runs_nodes else f'{folder}/{file}'))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Be nice to the process with the nodes, once and for all, in the other one."""
+    group = item.get_closest_marker('xdist_group')
+    if (os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1') != '1' and os.nice(0) < _CALM
+            and group and group.args != (_NODES,)):
+        os.nice(_CALM)
 
 
 @pytest.fixture(scope='session')

@@ -37,6 +37,8 @@ def picture(
         timeline.add(START + i * SECOND // 10, actions(i / 10))
     with warnings.catch_warnings():
         warnings.simplefilter('error')
+        # An old one does not know which names a new pyparsing prefers.
+        warnings.filterwarnings('ignore', category=DeprecationWarning, module='matplotlib')
         timeline.plot(path / 'timeline.png', title)
     image = cv2.imread(str(path / 'timeline.png'))
     assert image is not None

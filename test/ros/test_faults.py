@@ -167,20 +167,20 @@ def assert_undisturbed(
     return answers
 
 
-def test_fifty_people_for_a_minute(stream: Stream, tiny_bundle: Path) -> None:
+def test_fifty_people(stream: Stream, tiny_bundle: Path) -> None:
     """Everybody is answered, and rightly."""
     crowds = [[person(pose(i / 10, 'walk', x=12.0 * n), f'c{n}') for n in range(48)]
               for i in range(10)]  # a walker's stride lasts a second
-    answers = assert_undisturbed(stream, tiny_bundle, itertools.cycle(crowds), 600)
+    answers = assert_undisturbed(stream, tiny_bundle, itertools.cycle(crowds), 200)
     assert all(set(said(answer).values()) == {'walk', 'wave'} and len(answer.actions) == 50
                for answer in answers[15:])
 
 
-def test_a_thousand_ids_in_a_minute(stream: Stream, tiny_bundle: Path) -> None:
+def test_a_thousand_ids(stream: Stream, tiny_bundle: Path) -> None:
     """A tracker gone wild: every id lives for a moment, then they are forgotten."""
-    ghosts = ([person(pose(0.0, x=9.0 * (n % 60)), f'g{5 * i // 3 + n}') for n in range(3)]
+    ghosts = ([person(pose(0.0, x=9.0 * (n % 60)), f'g{5 * i + n}') for n in range(8)]
               for i in itertools.count())
-    answers = assert_undisturbed(stream, tiny_bundle, ghosts, 600)
+    answers = assert_undisturbed(stream, tiny_bundle, ghosts, 200)
     ids = {action.person_id for answer in answers for action in answer.actions}
     assert len(ids) > 1000 and max(len(answer.actions) for answer in answers) <= 128
     assert set(said(stream.watch(stream.now + PERIOD, 100))) == set(RIGHT)

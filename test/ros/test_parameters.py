@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from act_ros.actions.bundle import save_bundle
 from act_ros.msg import Action, ActionLabels, KeypointArray
 from act_ros.ros.topics import LATCHED
 from act_ros.srv import LoadBundle
+from act_ros.tflite.runtime import LARGEST
 
 
 def change(peer: Peer, node: str, **values: Any) -> str:
@@ -203,6 +206,25 @@ def test_a_bad_bundle_leaves_the_old_one_in_use(
     action = walk.go()
     assert (action.status, action.label, action.frames) == (Action.RECOGNIZED, 'walk', 30)
     assert read(walk.robot.peer, 'act_node', 'bundle') == [str(tiny_bundle)]
+
+
+def test_a_bundle_for_which_there_is_no_memory_leaves_the_old_one_in_use(
+    walk: Walk, tmp_path: Path, tiny_bundle: Path,
+) -> None:
+    """As large as any may be, of nothing, while the node may grow by less."""
+    (tmp_path / 'huge.yaml').write_text(tiny_bundle.with_suffix('.yaml').read_text())
+    (tmp_path / 'huge.tflite').touch()
+    os.truncate(tmp_path / 'huge.tflite', LARGEST)
+    node = walk.robot.node.popen.pid
+    used = int(Path(f'/proc/{node}/statm').read_text().split()[0]) * resource.getpagesize()
+    limits = resource.prlimit(node, resource.RLIMIT_AS)
+    resource.prlimit(node, resource.RLIMIT_AS, (used + 3 * LARGEST // 4, limits[1]))
+    try:
+        reply = walk.load(tmp_path / 'huge.tflite')
+    finally:
+        resource.prlimit(node, resource.RLIMIT_AS, limits)
+    assert not reply.success and reply.message == 'tiny stays in use: MemoryError()'
+    assert walk.go().label == 'walk'
 
 
 def test_pose_parameters_change_at_once(tmp_path: Path) -> None:
