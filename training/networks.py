@@ -40,6 +40,7 @@ class Network:
     num_frames: int
     frame_rate: float
     normalisation: str
+    smoothing: float = 0.0
 
     def probabilities(self, features: np.ndarray, batch: int = 1024) -> np.ndarray:
         """Return probabilities (N, C) of features (N, T, F); a background is shared out."""
@@ -87,7 +88,8 @@ def load_network(path: str | Path, member: int = 0) -> Network:
         model = build(config.model, config.num_frames,
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
-                          config.num_frames, config.frame_rate, config.normalisation)
+                          config.num_frames, config.frame_rate, config.normalisation,
+                          config.smoothing)
     elif path.name.endswith(WEIGHTS):
         weights = path
         try:
@@ -99,7 +101,8 @@ def load_network(path: str | Path, member: int = 0) -> Network:
         model = build(kind, bundle.num_frames, bundle.num_features,
                       len(bundle.labels) + background)
         network = Network(model, kind, bundle.labels, background, bundle.layout,
-                          bundle.num_frames, bundle.frame_rate, bundle.normalisation)
+                          bundle.num_frames, bundle.frame_rate, bundle.normalisation,
+                          bundle.smoothing)
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')

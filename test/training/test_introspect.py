@@ -64,7 +64,7 @@ def bundle(run: Path) -> Path:
     model = build('act_mu', CONFIG.num_frames, num_classes=CONFIG.num_outputs)
     model.load_weights(run / 'member_0' / 'member.weights.h5')
     features = np.random.default_rng(0).normal(0, 0.5, (8, 10, 52))
-    bundle = describe(CONFIG, attention=True,
+    bundle = describe(CONFIG, attention=True, smoothing=0.05,
                       training={'config': json.loads(json.dumps(asdict(CONFIG)))})
     path = export_bundle([model], bundle, run, features, background=CONFIG.background)
     save_weights(model, path)
@@ -193,6 +193,7 @@ def test_bundle_and_run_agree(run: Path, bundle: Path) -> None:
     np.testing.assert_array_equal(from_weights.probabilities(features),
                                   from_run.probabilities(features))
     assert (from_weights.labels, from_weights.layout) == (from_run.labels, from_run.layout)
+    assert (from_run.smoothing, from_bundle.smoothing, from_weights.smoothing) == (0, 0.05, 0.05)
     (a,), (b,) = from_run.positions, from_bundle.positions
     np.testing.assert_array_equal(a, b)
     layers = from_run.attention(features)
