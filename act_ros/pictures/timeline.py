@@ -223,7 +223,9 @@ def _explain(axes: Any, moments: Sequence[Moment], height: float) -> None:
     if marks:
         axes.legend(
             [Rectangle((0, 0), 1, 1, color=colour) for _, colour in marks],
-            [name for name, _ in marks], ncols=6, frameon=False, fontsize=9, loc='upper center',
+            # Matplotlib before 3.10 leaves out what begins with an underscore.
+            [f' {name}' if name.startswith('_') else name for name, _ in marks],
+            ncols=6, frameon=False, fontsize=9, loc='upper center',
             bbox_to_anchor=(0.5, -0.55 / (height + 0.5)))
 
 
