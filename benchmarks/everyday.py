@@ -1,7 +1,7 @@
 """
 How right the package is in daily life: what it answers, beside what a person saw.
 
-    python -m benchmarks.everyday CLIPS TRUTH [--groups GROUPS] [--bundle act_mu] [--persons FOLDER]
+    python -m benchmarks.everyday CLIPS TRUTH [--groups GROUPS] [--bundle act_mu]
 
 ``TRUTH`` is JSON: clip -> moments ``{"t": seconds, "persons": [{"box": [x_min, y_min, x_max, y_max]
 or null, "accepted": [labels]}]}``; ``unknown`` is accepted where the action is none of the model's.
@@ -33,7 +33,7 @@ from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action, Status
 from act_ros.core.person import Person
 from act_ros.persons.finder import PersonFinder
-from act_ros.persons.models import create_estimator
+from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 
 SHARES = ('right', 'rightly unknown', 'wrong', 'wrong, surer than .7', 'unknown though known',
           'buffering', 'not found', 'recognized where nobody was judged')
@@ -47,12 +47,12 @@ POSTURES = {'sitting', 'lying'}
 Frame = tuple[float, list[Person]]
 
 
-def find(path: Path) -> Iterator[Frame]:
+def find(path: Path, model: str = DEFAULT_MODEL) -> Iterator[Frame]:
     """Yield the seconds and the persons of every frame of a clip."""
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS)
     rate = rate if 1 <= rate <= 240 else 25.0
-    finder = PersonFinder(create_estimator())
+    finder = PersonFinder(create_estimator(model))
     number = 0
     while True:
         ok, image = capture.read()
@@ -67,11 +67,13 @@ def _stamp(seconds: float) -> int:
     return round((seconds + 1) * 1e9)
 
 
-def found_before(path: Path, folder: Path | None) -> list[Frame]:
+def found_before(
+    path: Path, folder: Path | None, model: str = DEFAULT_MODEL,
+) -> list[Frame]:
     """Return the frames of a clip, from the folder if they were kept there."""
     kept = folder / f'{path.stem}.npz' if folder else None
     if kept is None or not kept.is_file():
-        frames = list(find(path))
+        frames = list(find(path, model))
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
             persons = [person for _, persons in frames for person in persons]
@@ -185,6 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('truth', type=Path, help='JSON of what a person saw in them')
     parser.add_argument('--groups', type=Path, help='JSON of groups of clips')
     parser.add_argument('--bundle', default='act_mu', help='action model')
+    parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='how people are found')
     parser.add_argument('--persons', type=Path, help='folder to keep in who was found')
     options = parser.parse_args(arguments)
     truth = json.loads(options.truth.read_text(encoding='utf-8'))
@@ -195,7 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
     classifier = ActClassifier(options.bundle)
     counts: dict[str, Counter[str]] = {}
     for clip in tqdm([name for name in truth if name in files], unit='clip'):
-        frames = found_before(files[clip], options.persons)
+        frames = found_before(files[clip], options.persons, options.pose_model)
         answers = answer(frames, ActionRecognizer(classifier))
         counts[clip] = judge(answers, truth[clip])
         counts[clip]['seconds'] = int(answers[-1][0])
