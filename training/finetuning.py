@@ -43,12 +43,13 @@ class OldNetwork:
             self.network = load_network(path)
         except ValueError as error:
             raise ValueError(f'start_from: {error}') from error
-        have = self.network.kind, self.network.num_frames, self.network.normalisation
-        want = config.model, config.num_frames, config.normalisation
+        have, want = ((
+            kind, x.num_frames, x.frame_rate, x.normalisation, x.smoothing)
+            for kind, x in ((self.network.kind, self.network), (config.model, config)))
         if have != want:
-            raise ValueError(
-                'start_from: {} is {} for {} frames normalised as {}, the configuration wants {} '
-                'for {} frames normalised as {}'.format(path, *have, *want))
+            kind = '{} for {} frames at {} Hz normalised as {}, smoothed by {} s'
+            raise ValueError(f'start_from: {path} is {kind.format(*have)}, the configuration wants '
+                             f'{kind.format(*want)}')
         _reorder(self.network)
         # The background comes last, and has no name that a label could have.
         known = [*self.network.labels, *[''] * self.network.background]

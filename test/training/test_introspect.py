@@ -238,8 +238,11 @@ def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
     features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
     np.testing.assert_array_equal(trainer.model(features),
                                   load_network(run).model(features))
-    with pytest.raises(ValueError, match='as mpose-v1, the configuration wants .* as motion-v1'):
-        People(replace(config, normalisation='motion-v1'), *load_data(config, tmp_path), 0)
+    for other, message in (
+            (replace(config, normalisation='motion-v1'), 'as mpose-v1, .* wants .* as motion-v1'),
+            (replace(config, smoothing=0.06), 'by 0.0 s, the configuration wants .* by 0.06 s')):
+        with pytest.raises(ValueError, match=message):
+            People(other, *load_data(config, tmp_path), 0)
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [
