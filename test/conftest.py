@@ -71,6 +71,17 @@ def recognizer(classifier: ActClassifier) -> ActionRecognizer:
 
 
 @pytest.fixture(scope='session')
+def foreign_packages(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Return what processes need to find the messages of other packages, built for a checkout."""
+    from foreign import build
+
+    prefix = build(request.config.cache.mkdir('foreign'))
+    site, = prefix.glob('lib/python*/site-packages')
+    return {'PYTHONPATH': str(site), 'LD_LIBRARY_PATH': str(prefix / 'lib'),
+            'AMENT_PREFIX_PATH': str(prefix)}
+
+
+@pytest.fixture(scope='session')
 def ray_cluster() -> Iterator[str]:
     """
     Return the address of a Ray cluster on this machine: two nodes with a CPU each.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from test_packaging import ROOT, build_environment
 
 from act_ros.core.person import Person
 from act_ros.core.skeletons import joint_sources
@@ -48,29 +50,23 @@ HRI = {
 }
 """Those of hri_msgs 2.0 that bodies need, https://github.com/ros4hri/hri_msgs"""
 
-PACKAGES = {'yolo_msgs': YOLO, 'hri_msgs': HRI}
+BOND = {
+    'Status': 'std_msgs/Header header\nstring id\nstring instance_id\nbool active\n'
+              'float32 heartbeat_timeout\nfloat32 heartbeat_period',
+}
+"""bond_msgs 4, https://github.com/ros/bond_core"""
 
-CMAKE = """
-cmake_minimum_required(VERSION 3.21)
+PACKAGES = {'yolo_msgs': YOLO, 'hri_msgs': HRI, 'bond_msgs': BOND}
+
+_CMAKE = """cmake_minimum_required(VERSION 3.21)
 project({package})
-set(CMAKE_INSTALL_RPATH ${{CMAKE_INSTALL_PREFIX}}/lib {libraries})
+set(CMAKE_INSTALL_RPATH {prefix}/lib {libraries})
 find_package(ament_cmake REQUIRED)
 find_package(rosidl_default_generators REQUIRED)
 find_package(geometry_msgs REQUIRED)
 find_package(std_msgs REQUIRED)
 rosidl_generate_interfaces({package} {files} DEPENDENCIES geometry_msgs std_msgs)
-get_property(targets DIRECTORY PROPERTY IMPORTED_TARGETS)
-list(FILTER targets INCLUDE REGEX "__rosidl_generator_py$")
-foreach(target IN LISTS targets)  # of wheels; folders of the machine that built them
-  get_target_property(folders ${{target}} INTERFACE_INCLUDE_DIRECTORIES)
-  set(existing "")
-  foreach(folder IN LISTS folders)
-    if(EXISTS "${{folder}}")
-      list(APPEND existing "${{folder}}")
-    endif()
-  endforeach()
-  set_target_properties(${{target}} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${{existing}}")
-endforeach()
+{workaround}
 ament_package()
 """
 _MANIFEST = """
@@ -143,28 +139,34 @@ def skeleton(make: Any, header: Any, person: Person, size: tuple[int, int]) -> A
         for x, y, c in np.array(points)])
 
 
-def build(folder: Path) -> Path:
-    """Generate and build the messages; return the prefix they are installed to."""
-    prefix = folder / 'install'
-    roots = os.environ.get('AMENT_PREFIX_PATH') or sys.prefix
-    environment = {**os.environ, 'AMENT_PREFIX_PATH': roots, 'CMAKE_PREFIX_PATH': roots, 'PATH':
-                   os.pathsep.join([sysconfig.get_path('scripts'), os.environ['PATH']])}
+def build(cache: Path) -> Path:
+    """Generate and build the messages, once in a cache; return the prefix they are installed to."""
+    workaround = re.search(  # for ROS from wheels
+        r'get_property\(targets.*?\nendforeach\(\)\n', (ROOT / 'CMakeLists.txt').read_text(), re.S)
+    assert workaround
+    key = hashlib.sha256(repr((PACKAGES, _CMAKE, workaround[0], sys.executable)).encode())
+    folder = cache / key.hexdigest()[:16]
+    prefix, is_whole = folder / 'install', folder / 'whole'
+    if is_whole.exists():
+        return prefix
+    environment = build_environment()
+    roots = environment.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
     for package, messages in PACKAGES.items():
         source = folder / package
         (source / 'msg').mkdir(parents=True, exist_ok=True)
         for name, text in messages.items():
             (source / 'msg' / f'{name}.msg').write_text(text + '\n')
         (source / 'package.xml').write_text(_MANIFEST.format(package=package))
-        (source / 'CMakeLists.txt').write_text(CMAKE.format(
-            package=package, files=' '.join(f'msg/{name}.msg' for name in messages),
-            libraries=' '.join(f'{root}/lib' for root in roots.split(os.pathsep))))
+        (source / 'CMakeLists.txt').write_text(_CMAKE.format(
+            package=package, prefix=prefix, files=' '.join(f'msg/{name}.msg' for name in messages),
+            libraries=' '.join(f'{root}/lib' for root in roots), workaround=workaround[0]))
         for arguments in (
             ['-S', str(source), '-B', str(source / 'build'), '-DBUILD_TESTING=OFF',
              f'-DCMAKE_INSTALL_PREFIX={prefix}', f'-DPython3_EXECUTABLE={sys.executable}'],
-            ['--build', str(source / 'build'), '--parallel', '2'],
-            ['--install', str(source / 'build')],
+            ['--build', str(source / 'build'), '--parallel', '2', '--target', 'install'],
         ):
             done = subprocess.run(['cmake', *arguments], env=environment, text=True,
-                                  capture_output=True)
-            assert done.returncode == 0, done.stdout + done.stderr
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            assert done.returncode == 0, done.stdout
+    is_whole.touch()
     return prefix

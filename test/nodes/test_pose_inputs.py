@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,29 +25,17 @@ SIZE = (640, 480)
 HAS_YOLO = find_spec('yolo_msgs') is not None
 
 
-@pytest.fixture(scope='module')
-def packages(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Build the messages once for a checkout; return what processes need to find them."""
-    key = hashlib.sha256(repr((foreign.PACKAGES, foreign.CMAKE, sys.executable)).encode())
-    folder = request.config.cache.mkdir('foreign') / key.hexdigest()[:16]
-    prefix = folder / 'install'
-    if not (folder / 'whole').exists():
-        foreign.build(folder)
-        (folder / 'whole').touch()
-    (site,) = prefix.glob('lib/python*/site-packages')
-    return {'PYTHONPATH': str(site), 'LD_LIBRARY_PATH': str(prefix / 'lib'),
-            'AMENT_PREFIX_PATH': str(prefix)}
-
-
 @pytest.fixture
-def variables(packages: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Let this process know the messages, too."""
-    for name, value in packages.items():
+def variables(
+    foreign_packages: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, str]:
+    """Let this process know the messages of other packages, too."""
+    for name, value in foreign_packages.items():
         monkeypatch.setenv(name, value, prepend=os.pathsep)
-    monkeypatch.syspath_prepend(packages['PYTHONPATH'])
-    for library in Path(packages['LD_LIBRARY_PATH']).glob('*.so'):
+    monkeypatch.syspath_prepend(foreign_packages['PYTHONPATH'])
+    for library in Path(foreign_packages['LD_LIBRARY_PATH']).glob('*.so'):
         ctypes.CDLL(str(library))  # a process that runs already looks nowhere else
-    return {name: os.environ[name] for name in packages}
+    return {name: os.environ[name] for name in foreign_packages}
 
 
 def make(name: str, **fields: Any) -> Any:
