@@ -41,10 +41,16 @@ class Network:
     frame_rate: float
     normalisation: str
     smoothing: float = 0.0
+    mirrored: bool = False
 
     def probabilities(self, features: np.ndarray, batch: int = 1024) -> np.ndarray:
-        """Return probabilities (N, C) of features (N, T, F); a background is shared out."""
-        logits = np.concatenate([self.model(features[i:i + batch], training=False).numpy()
+        """
+        Return probabilities (N, C) of features (N, T, F), as the exported file gives them.
+
+        A background is shared out; what is ``mirrored`` answers both ways.
+        """
+        model = both_ways(self.model, self.layout) if self.mirrored else self.model
+        logits = np.concatenate([model(features[i:i + batch], training=False).numpy()
                                  for i in range(0, len(features), batch)])
         return softmax(share_background(logits, len(self.labels)))
 
@@ -89,7 +95,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate, config.normalisation,
-                          config.smoothing)
+                          config.smoothing, config.mirrored)
     elif path.name.endswith(WEIGHTS):
         weights = path
         try:
@@ -102,7 +108,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       len(bundle.labels) + background)
         network = Network(model, kind, bundle.labels, background, bundle.layout,
                           bundle.num_frames, bundle.frame_rate, bundle.normalisation,
-                          bundle.smoothing)
+                          bundle.smoothing, bool(settings.get('mirrored', False)))
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')
