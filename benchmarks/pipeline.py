@@ -36,6 +36,7 @@ from std_msgs.msg import Header
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.action import Status
+from act_ros.core.cdr import write_keypoints
 from act_ros.core.frame import Frame
 from act_ros.core.memory import keep_memory
 from act_ros.core.resources import find_resource
@@ -43,10 +44,9 @@ from act_ros.core.stamps import NANOSECONDS, RateLimit, to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
-from act_ros.ros.conversions import to_keypoints, to_time
 from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import bgr_to_image
-from act_ros.ros.topics import LEVEL
+from act_ros.ros.topics import LEVEL, to_time
 from benchmarks.core import crowd
 from benchmarks.report import Row, parser, percentiles, save, show
 
@@ -321,7 +321,7 @@ def measure_crowd(options: argparse.Namespace) -> Row:
             camera.begin()
             before, begin = process.cpu_seconds, time.perf_counter()
             for i in range(round(seconds * rate)):
-                publisher.publish(to_keypoints(Frame(
+                publisher.publish(write_keypoints(Frame(
                     time.time_ns(), size=(640, 480), layout='coco17',
                     persons=crowd(people, i / rate, rng))))
                 camera.watch(begin + (i + 1) / rate - time.perf_counter())

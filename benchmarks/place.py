@@ -13,9 +13,8 @@ import time
 import cv2
 import numpy as np
 
-from act_ros.core.camera import Camera
 from act_ros.core.person import Person
-from act_ros.core.place import Place, depth_pixels, locate
+from act_ros.core.place import Camera, Place, depth_pixels, locate
 from act_ros.core.skeletons import LAYOUTS
 from benchmarks.report import Row, parser, percentiles, save, show
 

@@ -8,7 +8,7 @@ from ros_harness import ROOT
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from act_ros.ros.conversions import to_time
+from act_ros.ros.topics import to_time
 
 FRAME = 33_333_333
 

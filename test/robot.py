@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+from geometry_msgs.msg import Point
 from ros_harness import Bench, Process
 from std_msgs.msg import Header
 from synthetic import person, pose
 
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
-from act_ros.msg import ActionArray, KeypointArray
-from act_ros.ros.conversions import to_keypoints
+from act_ros.msg import Action, ActionArray, BoundingBox, Keypoint, KeypointArray, PersonKeypoints
+from act_ros.ros.topics import to_header, to_time
 
 FRAME = 33_333_333
 START = 1_700_000_000_000_000_000
@@ -56,3 +58,38 @@ class Robot:
         self.keypoints.publish(msg)
         self.peer.wait(lambda: any(m.header == msg.header for m in self.heard), 'actions')
         return next(m for m in self.heard if m.header == msg.header)
+
+
+def to_keypoints(frame: Frame) -> KeypointArray:
+    """Return the tracked persons of a frame as a message, made field by field."""
+    width, height = frame.size
+    return KeypointArray(
+        header=to_header(frame), layout=frame.layout, image_width=width, image_height=height,
+        persons=[PersonKeypoints(
+            id=person.id, score=person.score, box=_to_box(person.box),
+            keypoints=[Keypoint(x=x, y=y, score=s) for x, y, s in person.keypoints.tolist()],
+        ) for person in frame.persons])
+
+
+def to_actions(frame: Frame, model: str) -> ActionArray:
+    """Return the actions of a frame as a message, made field by field."""
+    return ActionArray(header=to_header(frame), model=model, actions=[Action(
+        person_id=action.person_id, status=int(action.status), label=action.label,
+        label_id=action.label_id, confidence=action.confidence, duration=action.duration,
+        box=_to_box(action.box), window_start=to_time(action.window_start),
+        window_end=to_time(action.window_end), frames=action.frames,
+        probabilities=action.probabilities.tolist(), attention=action.attention.tolist(),
+        place=int(action.place.kind), position=_to_point(action.place.position),
+        bearing=action.place.bearing, distance=action.place.distance,
+        distance_error=action.place.distance_error,
+    ) for action in frame.actions or ()])
+
+
+def _to_point(position: tuple[float, float, float]) -> Point:
+    x, y, z = position
+    return Point(x=x, y=y, z=z)
+
+
+def _to_box(box: np.ndarray) -> BoundingBox:
+    x_min, y_min, x_max, y_max = box.tolist()
+    return BoundingBox(x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)

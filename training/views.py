@@ -53,7 +53,7 @@ def clip_windows(
     Cut whole clips into windows as a live node would see them.
 
     :param stride: seconds between the ends of a clip's windows.
-    :param smoothing: as for `act_ros.actions.window.resample`.
+    :param smoothing: as for `act_ros.actions.features.resample`.
     :returns: windows (M, T, 13, 4) and the clip (M,) each is of. A clip shorter than a window
         gives one window that holds its first pose.
     """

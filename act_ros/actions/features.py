@@ -8,6 +8,7 @@ against it. ``motion-v1`` differs in the velocities alone. ``seen-v1`` knows whi
 
 from __future__ import annotations
 
+from functools import cache
 from math import isfinite
 
 import numpy as np
@@ -48,8 +49,8 @@ _WEIGHTS = np.exp(-_TAPS ** 2 / 2)
 _WEIGHTS = (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
 _SEEN_SHARE = 0.5  # of a window's frames in which a joint must be seen
 _MOTION_FRAMES = 6.0
-# A torso is about so many times as long as the shoulders are wide, or the head is from the neck.
-_TORSO_OF_SHOULDERS, _TORSO_OF_HEAD = 1.4, 2.4
+# A torso is so many times as long as itself, the shoulders' width, and the head is from the neck.
+_TORSO_OF = np.array((1.0, 1.4, 2.4))
 
 # The layout a model is trained on when it sees poses of the given layout.
 _OUTPUT_LAYOUT = {'body25': 'mpose13_openpose', **dict.fromkeys(
@@ -156,7 +157,7 @@ def seen_features(
 def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
     """Return keypoints as an array; ValueError where it is none of windows of the layout."""
     keypoints = np.asarray(keypoints)
-    joints = len(get_layout(layout).joints)
+    joints = len(_output_joints(layout, layout))
     if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
         raise ValueError(f'keypoints must be (..., T, K, 2 or 3), not {keypoints.shape}')
     if keypoints.shape[-2] != joints:
@@ -195,46 +196,63 @@ def reduce_joints(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -
     """
     if keypoints.shape[-1] == 2:
         keypoints = np.concatenate((keypoints, np.ones_like(keypoints[..., :1])), axis=-1)
-    sources = joint_sources(layout, joints)
-    poses: np.ndarray = keypoints[..., [indices[0] for indices in sources], :]
-    for joint, indices in enumerate(sources):
-        if len(indices) > 1:
-            parts = keypoints[..., list(indices), :]
-            weight = (parts[..., 2:] >= SEEN_SCORE) + parts.dtype.type(1e-6)
-            poses[..., joint, :2] = (parts[..., :2] * weight).sum(axis=-2) / weight.sum(axis=-2)
-            poses[..., joint, 2] = parts[..., 2].max(axis=-1)
+    first, means = _sources(layout, joints)
+    poses: np.ndarray = keypoints.take(first, axis=-2)
+    for joint, indices in means:
+        parts = keypoints.take(indices, axis=-2)
+        weight = (parts[..., 2:] >= SEEN_SCORE) + parts.dtype.type(1e-6)
+        poses[..., joint, :2] = (parts[..., :2] * weight).sum(axis=-2) / weight.sum(axis=-2)
+        poses[..., joint, 2] = parts[..., 2].max(axis=-1)
     return poses
 
 
+@cache
+def _sources(
+    layout: str, joints: tuple[str, ...],
+) -> tuple[np.ndarray, list[tuple[int, np.ndarray]]]:
+    """Return the first source (J,) of each joint, and all of those that are the mean of several."""
+    sources = joint_sources(layout, joints)
+    return np.array([indices[0] for indices in sources]), [
+        (joint, np.array(indices)) for joint, indices in enumerate(sources) if len(indices) > 1]
+
+
+@cache
 def _output_joints(layout: str, output_layout: str | None) -> tuple[str, ...]:
     return get_layout(output_layout or _OUTPUT_LAYOUT.get(layout, layout)).joints
 
 
+@cache
+def _trunk(joints: tuple[str, ...]) -> np.ndarray:
+    """Return where among joints both shoulders, both hips, and twice the head are (3, 2)."""
+    names = (('l_shoulder', 'r_shoulder'), ('l_hip', 'r_hip'), ('head', 'head'))
+    return np.array([[joints.index(name) for name in pair] for pair in names])
+
+
 def _seen(poses: np.ndarray) -> np.ndarray:
     """Tell which joints (..., J) are seen in windows of poses (..., T, J, 3)."""
-    seen: np.ndarray = (poses[..., 2] >= SEEN_SCORE).mean(axis=-2) >= _SEEN_SHARE
+    seen: np.ndarray = (poses[..., 2] >= SEEN_SCORE).sum(
+        axis=-2) >= _SEEN_SHARE * poses.shape[-3]
     return seen
 
 
 def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
     """Return the features (..., T, 4 J) of `SEEN` for windows of poses (..., T, J, 3)."""
-    place = poses[..., :2]
-    numbers = {name: joints.index(name) for name in (
-        'head', 'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip')}
-    shoulders, hips = ([numbers[f'{side}_{part}'] for side in 'lr'] for part in ('shoulder', 'hip'))
-    neck, has_neck = _middle(place, seen, shoulders)
-    mid_hip, has_hip = _middle(place, seen, hips)
-    has_both = np.asarray(seen[..., shoulders].all(axis=-1))
-    has_head = has_neck & seen[..., numbers['head']]
-
-    def length(between: np.ndarray, is_seen: np.ndarray) -> np.ndarray:
-        return np.hypot(between[..., 0], between[..., 1]) * is_seen[..., None]
-
-    sizes = np.maximum(
-        length(neck - mid_hip, has_neck & has_hip), np.maximum(
-            length(place[..., shoulders[0], :] - place[..., shoulders[1], :], has_both)
-            * _TORSO_OF_SHOULDERS,
-            length(place[..., numbers['head'], :] - neck, has_head) * _TORSO_OF_HEAD))
+    place, trunk = poses[..., :2], _trunk(joints)
+    pairs = place.take(trunk, axis=-2)  # (..., T, 3, 2, 2)
+    weight = seen.take(trunk, axis=-1)  # (..., 3, 2)
+    is_seen = weight[..., 0] | weight[..., 1]
+    has_neck, has_hip, has_head = (is_seen[..., i] for i in range(3))
+    # The middle of what is seen of a pair; of all where nothing is, which then does not count.
+    weight = np.where(is_seen[..., None], weight, True).astype(place.dtype)
+    weight /= weight.sum(axis=-1, keepdims=True)
+    middle = (pairs * weight[..., None, :, :, None]).sum(axis=-2)
+    neck, mid_hip, head = (middle[..., i, :] for i in range(3))
+    lengths = np.stack((neck - mid_hip, pairs[..., 0, 0, :] - pairs[..., 0, 1, :], head - neck), -2)
+    has_length = np.stack((
+        has_neck & has_hip, seen.take(trunk[0], axis=-1).all(axis=-1), has_neck & has_head), -1)
+    sizes = np.hypot(lengths[..., 0], lengths[..., 1])
+    factors = (_TORSO_OF * has_length).astype(place.dtype)
+    sizes = (sizes * factors[..., None, :]).max(axis=-1)
     size = np.maximum(np.median(sizes, axis=-1), 1.0).astype(place.dtype)[..., None, None, None]
     origin = np.where(has_neck[..., None, None], neck, mid_hip)
     features = np.zeros((*place.shape[:-1], CHANNELS), place.dtype)
@@ -257,17 +275,6 @@ def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) ->
     torso = np.maximum(np.linalg.norm(neck - mid_hip, axis=-1), 1)[..., None, None]
     poses[..., :2] = (poses[..., :2] - neck[..., None, :]) / torso
     return poses.reshape(*poses.shape[:-2], -1)
-
-
-def _middle(
-    place: np.ndarray, seen: np.ndarray, pair: list[int],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle (..., T, 2) of what is seen of a pair of joints, and whether any is."""
-    weight = seen[..., pair]
-    is_seen = np.asarray(weight.any(axis=-1))
-    weight = np.where(is_seen[..., None], weight, True).astype(place.dtype)
-    weight /= weight.sum(axis=-1, keepdims=True)
-    return (place[..., pair, :] * weight[..., None, :, None]).sum(axis=-2), is_seen
 
 
 def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:

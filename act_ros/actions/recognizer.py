@@ -217,7 +217,7 @@ class ActionRecognizer:
         self.drops: Counter[str] = Counter()
         self._order = StampOrder(0.0, self.drops)
         self._subjects: dict[str, _Subject] = {}
-        self._layout = ''
+        self._layout, self._joints = '', 0
         self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
         self.classifier = classifier
         self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
@@ -232,35 +232,39 @@ class ActionRecognizer:
         """Forget everybody."""
         self._subjects.clear()
 
-    def update(self, stamp: int, persons: Sequence[Person], layout: str) -> list[Action] | None:
+    def update(
+        self, stamp: int, persons: Sequence[Person], layout: str, arrival: int = 0,
+    ) -> list[Action] | None:
         """
         Take one frame of tracked persons; call it for every frame, also an empty one.
 
         :param stamp: the frame's stamp in nanoseconds.
         :param persons: their poses in pixels, each with its own id.
         :param layout: the keypoints' layout.
+        :param arrival: when the frame came in, nanoseconds, if that is known: see `StampOrder`.
         :returns: an action for every person seen or lately lost, in the order of first sight;
             None for a frame that was dropped for its stamp, see `StampOrder`.
         :raises ValueError: on a layout that is unknown or that the model cannot read.
         """
-        joints = len(get_layout(layout).joints)
-        if layout != self._layout:  # refuse it now, not once the first window is full
-            extract_features(np.zeros((1, joints, 2)), layout, self.classifier.bundle.layout)
-        arrival = self._order.check(stamp, is_idle=not self._subjects)
-        if not arrival.is_taken:
+        joints = self._joints
+        if not layout or layout != self._layout:  # refuse it now, not once a window is full
+            joints = _joints_of(layout, self.classifier)
+        order = self._order.check(stamp, not self._subjects, arrival)
+        if not order.is_taken:
             return None
-        if arrival is Arrival.JUMP or layout != self._layout:
+        if order is Arrival.JUMP or layout != self._layout:
             self.reset()
-            self._layout = layout
-        self._take(stamp, persons, joints)
+            self._layout, self._joints = layout, joints
+        self._take(stamp, persons)
         self._forget(stamp)
         self._classify(stamp)
         return [self._report(name, subject, stamp) for name, subject in self._subjects.items()]
 
-    def _take(self, stamp: int, persons: Sequence[Person], joints: int) -> None:
+    def _take(self, stamp: int, persons: Sequence[Person]) -> None:
         """Add each usable person's pose to the person's window, and count the unusable."""
-        persons = [turn_person(person, self._rotation)
-                   for person in self._well_formed(persons, joints)]
+        persons = self._well_formed(persons)
+        if self._rotation:
+            persons = [turn_person(person, self._rotation) for person in persons]
         if not persons:
             return
         keypoints = np.stack([person.keypoints for person in persons])
@@ -281,7 +285,7 @@ class ActionRecognizer:
         for i in usable:
             person = persons[i]
             pose = keypoints[i] if sane is None else _repaired(keypoints[i], sane[i])
-            subject = self._subjects.get(person.id) or self._add(person.id, joints)
+            subject = self._subjects.get(person.id) or self._add(person.id)
             if not subject.window.append(stamp, pose):
                 subject.filter.reset(stamp)
                 subject.attention = _NOTHING
@@ -289,7 +293,7 @@ class ActionRecognizer:
             has_box = isfinite(sum(person.box.tolist()))
             subject.box = person.box if has_box else _box_around(pose)
 
-    def _well_formed(self, persons: Sequence[Person], joints: int) -> list[Person]:
+    def _well_formed(self, persons: Sequence[Person]) -> list[Person]:
         """Return the persons with an id of their own and the layout's keypoints."""
         known: dict[str, Person] = {}
         for person in persons:
@@ -297,7 +301,7 @@ class ActionRecognizer:
                 self._count('person without an id')
             elif person.id in known:
                 self._count('id given twice in a frame')
-            elif person.keypoints.shape != (joints, 3):
+            elif person.keypoints.shape != (self._joints, 3):
                 self._count('wrong number of keypoints')
             else:
                 known[person.id] = person
@@ -307,14 +311,14 @@ class ActionRecognizer:
         if number:
             self.drops[cause] += number
 
-    def _add(self, person_id: str, joints: int) -> _Subject:
+    def _add(self, person_id: str) -> _Subject:
         """Begin to watch somebody."""
         if len(self._subjects) >= 2 * self._window.max_persons:
             # Ids that change with every frame must not pile up until they are forgotten.
             del self._subjects[min(self._subjects, key=lambda name: self._subjects[name].seen)]
         bundle = self.classifier.bundle
         subject = self._subjects[person_id] = _Subject(
-            PoseWindow(bundle.num_frames, bundle.frame_rate, joints, self._window.max_gap),
+            PoseWindow(bundle.num_frames, bundle.frame_rate, self._joints, self._window.max_gap),
             ActionFilter(self._decision, self._threshold, self._allowed),
             RateLimit(self._window.max_rate))
         return subject
@@ -400,8 +404,7 @@ class ActionRecognizer:
                     f'{what}labels {", ".join(unknown)} are not among those of model '
                     f'{bundle.name!r}: {", ".join(classifier.labels)}')
         if self._layout:
-            joints = len(get_layout(self._layout).joints)
-            extract_features(np.zeros((1, joints, 2)), self._layout, bundle.layout)
+            _joints_of(self._layout, classifier)
         answers = [(label, not labels or label in labels) for label in classifier.labels]
         is_other = answers != self._answers
         is_changed = (window, decision, answers, bundle) != (
@@ -422,6 +425,13 @@ class ActionRecognizer:
                 subject.attention = _NOTHING
             else:
                 subject.filter.reconfigure(decision, self._threshold)
+
+
+def _joints_of(layout: str, classifier: ActClassifier) -> int:
+    """Return how many joints a layout has; ValueError if it is unknown or of no use to a model."""
+    joints = len(get_layout(layout).joints)
+    extract_features(np.zeros((1, joints, 2)), layout, classifier.bundle.layout)
+    return joints
 
 
 def _repaired(keypoints: np.ndarray, sane: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """
-The reader of serialized messages: stamps, and an act_ros/KeypointArray straight from its bytes.
+Frames as the bytes of messages: OMG CDR, version 1, as DDS and bags carry them.
 
-DDS and bags carry the same bytes. Read without a Python object for every joint, they cost little;
-`act_ros.core.messages` does the same with a message that a library has decoded.
+Read and written without a Python object for every joint and number, they cost little;
+`act_ros.core.messages` reads the same from a message that a library has decoded.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from act_ros.core.stamps import NANOSECONDS
 
 _ORDERS = {b'\x00\x00': '>', b'\x00\x01': '<'}
 _JOINT_BYTES = 12
+_FIRST, _LAST = -(1 << 31), (1 << 31) - 1  # seconds that a stamp can say
 
 
 def read_stamp(data: bytes) -> int:
@@ -36,8 +37,8 @@ def read_keypoints(data: bytes) -> Frame:
     """
     Return a serialized act_ros/KeypointArray as a frame; its arrays are views of ``data``.
 
-    OMG CDR, version 1: four bytes of encapsulation; every field of these types is of four bytes,
-    or a string, and begins at a multiple of four.
+    Four bytes of encapsulation; every field of these types is of four bytes, or a string, and
+    begins at a multiple of four.
 
     :raises ValueError: the bytes are not such a message, or not the whole of one.
     """
@@ -85,3 +86,76 @@ def _string(data: bytes, at: int, order: str) -> tuple[str, int]:
         raise ValueError('a string does not end within it')
     text = bytes(data[at + 4:end]).partition(b'\0')[0]
     return text.decode(errors='replace'), (end + 3) & ~3
+
+
+def cut_stamp(nanoseconds: int) -> tuple[int, int]:
+    """Return seconds and nanoseconds of a stamp, cut to what one can say (1901 to 2038)."""
+    sec, nanosec = divmod(nanoseconds, NANOSECONDS)
+    return min(max(sec, _FIRST), _LAST), nanosec
+
+
+class _Writer(bytearray):
+    """A message of little-endian CDR as it grows; numbers begin at a multiple of their size."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__(b'\x00\x01\x00\x00')
+        self.stamp(frame.stamp)
+        self.text(frame.frame_id)
+
+    def put(self, kind: str, *values: float) -> None:
+        """Append numbers of one kind, as `struct` calls it."""
+        self += bytes((4 - len(self)) % struct.calcsize(f'<{kind}'))
+        self += struct.pack(f'<{len(values)}{kind}', *values)
+
+    def stamp(self, nanoseconds: int) -> None:
+        sec, nanosec = cut_stamp(nanoseconds)
+        self.put('i', sec)
+        self.put('I', nanosec)
+
+    def text(self, text: str) -> None:
+        data = text.encode(errors='replace') + b'\0'
+        self.put('I', len(data))
+        self += data
+
+    def numbers(self, values: np.ndarray) -> None:
+        self.put('f')  # where the first of them begins
+        self += values.astype('<f4').tobytes()
+
+
+def write_keypoints(frame: Frame) -> bytes:
+    """Return the tracked persons of a frame as a serialized act_ros/KeypointArray."""
+    out = _Writer(frame)
+    out.text(frame.layout)
+    out.put('I', *frame.size, len(frame.persons))
+    for person in frame.persons:
+        out.text(person.id)
+        out.put('f', person.score)
+        out.numbers(person.box)
+        out.put('I', len(person.keypoints))
+        out.numbers(person.keypoints)
+    return bytes(out)
+
+
+def write_actions(frame: Frame, model: str) -> bytes:
+    """Return the actions of a frame, none where there are none, as a serialized ActionArray."""
+    out, actions = _Writer(frame), frame.actions or ()
+    out.text(model)
+    out.put('I', len(actions))
+    for action in actions:
+        out.text(action.person_id)
+        out.put('B', action.status)
+        out.text(action.label)
+        out.put('h', action.label_id)
+        out.put('f', action.confidence, action.duration)
+        out.numbers(action.box)
+        out.stamp(action.window_start)
+        out.stamp(action.window_end)
+        out.put('H', action.frames)
+        for values in (action.probabilities, action.attention):
+            out.put('I', len(values))
+            out.numbers(values)
+        place = action.place
+        out.put('B', place.kind)
+        out.put('d', *place.position)
+        out.put('f', place.bearing, place.distance, place.distance_error)
+    return bytes(out)

@@ -23,7 +23,7 @@ class Frame:
     uint8 (H, W, 3) BGR, ``size`` its width and height in pixels, 0 where a message did not say.
     ``persons`` have keypoints of ``layout``, which is empty until somebody has looked for them.
     ``actions`` stay None until they are recognized, and where the frame was dropped. ``time``
-    (nanoseconds) is when a bag recorded it; 0 live.
+    (nanoseconds) is when it came in, or a bag recorded it; 0 where that is not known.
     """
 
     stamp: int

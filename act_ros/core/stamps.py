@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from act_ros.core.frame import Frame
 from act_ros.core.options import Options, option
 
 NANOSECONDS = 1_000_000_000
@@ -32,6 +33,13 @@ def to_nanoseconds(stamp: Any) -> int:
     return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
+def receive(frame: Frame, time: int, stamps: str) -> None:
+    """Note when (nanoseconds) a frame came in; by `StampOptions` that may be its stamp, too."""
+    frame.time = time
+    if stamps == 'arrival':
+        frame.stamp = time
+
+
 class Arrival(Enum):
     """What a stamp is to the ones before it; the values are what operators read."""
 
@@ -53,11 +61,12 @@ class _TimeBase:
     """
     Stamps that follow one another.
 
-    ``newest`` and ``step``, how far it is from the one before (0: not known), are nanoseconds.
-    ``frames`` came in a row, ``is_parallel`` if others came in between.
+    ``newest``, its ``arrival`` and ``step``, how far it is from the one before (0: not known), are
+    nanoseconds. ``frames`` came in a row, ``is_parallel`` if others came in between.
     """
 
     newest: int
+    arrival: int
     step: int = 0
     frames: int = 1
     is_parallel: bool = False
@@ -65,8 +74,13 @@ class _TimeBase:
     def is_followed_by(self, stamp: int, limit: int) -> bool:
         return 0 < stamp - self.newest <= max(limit, _STEPS * self.step)
 
-    def add(self, stamp: int) -> None:
-        self.step, self.newest = stamp - self.newest, stamp
+    def has_paused_until(self, stamp: int, arrival: int, limit: int) -> bool:
+        """Whether the stamps went forward as far as the time of arrival did."""
+        return bool(arrival and self.arrival) and stamp > self.newest and (
+            abs(stamp - self.newest - (arrival - self.arrival)) <= limit)
+
+    def add(self, stamp: int, arrival: int) -> None:
+        self.step, self.newest, self.arrival = stamp - self.newest, stamp, arrival
         self.is_parallel |= not self.frames
         self.frames += 1
 
@@ -77,11 +91,11 @@ class StampOrder:
 
     A stamp at or up to ``tolerance`` seconds before the newest is LATE (out of order, or a
     repeat). One further off, either way, is at first an OUTLIER, and its frame is dropped, too.
-    Where three in a row follow one another (a bag that starts again, a clock that was set, a
-    stream that paused), the third is taken and they are the new time base: that is a JUMP if it
-    lies before the former one, whose frames must then be forgotten. Where both go on side by side,
-    two sources are INTERLEAVED, and the one that was there first is followed. A stream may be
-    slower than the tolerance, if it is steady.
+    Where three in a row follow one another (a bag that starts again, a clock that was set), the
+    third is taken and they are the new time base: that is a JUMP if it lies before the former one,
+    whose frames must then be forgotten. Where both go on side by side, two sources are INTERLEAVED,
+    and the one that was there first is followed. A stream may be slower than the tolerance, if it
+    is steady, and it may pause, if as much time passes between the arrivals.
 
     All but NEW ones are counted in ``drops``.
     """
@@ -92,46 +106,54 @@ class StampOrder:
         self._base: _TimeBase | None = None
         self._other: _TimeBase | None = None
 
-    def check(self, stamp: int, is_idle: bool = False) -> Arrival:
+    def check(self, stamp: int, is_idle: bool = False, arrival: int = 0) -> Arrival:
         """
         Return what ``stamp`` is to those before it, and count it.
 
         Where ``is_idle``, as nobody is known who could be lost, one that is further on is taken at
         once.
-        """
-        arrival = self._check(stamp, is_idle)
-        if arrival is not Arrival.NEW:
-            self._drops[arrival.value] += 1
-        return arrival
 
-    def _check(self, stamp: int, is_idle: bool) -> Arrival:
+        :param arrival: when it came in, or was recorded, nanoseconds by whatever clock; 0 where
+            that is not known.
+        """
+        result = self._check(stamp, is_idle, arrival)
+        if result is not Arrival.NEW:
+            self._drops[result.value] += 1
+        return result
+
+    def _check(self, stamp: int, is_idle: bool, arrival: int) -> Arrival:
         limit, base = round(self.tolerance * NANOSECONDS), self._base
         if base is None:
-            self._base = _TimeBase(stamp)
+            self._base = _TimeBase(stamp, arrival)
             return Arrival.NEW
-        if base.is_followed_by(stamp, limit):
-            base.add(stamp)
+        is_next = base.is_followed_by(stamp, limit)
+        if is_next or base.has_paused_until(stamp, arrival, limit):
+            step = base.step
+            base.add(stamp, arrival)
+            if not is_next:
+                base.step = step  # a pause says nothing of the pace
             if self._other:
                 self._other.frames = 0
             return Arrival.NEW
         if any(run and 0 <= run.newest - stamp <= limit for run in (base, self._other)):
             return Arrival.LATE if stamp else Arrival.UNSTAMPED
         if is_idle and stamp > base.newest and base.frames > 1:
-            self._base, self._other = _TimeBase(stamp, stamp - base.newest, 2), None
+            self._base = _TimeBase(stamp, arrival, stamp - base.newest, 2)
+            self._other = None
             return Arrival.NEW
-        return self._doubt(stamp, base, limit)
+        return self._doubt(stamp, arrival, base, limit)
 
-    def _doubt(self, stamp: int, base: _TimeBase, limit: int) -> Arrival:
+    def _doubt(self, stamp: int, arrival: int, base: _TimeBase, limit: int) -> Arrival:
         """Hold a stamp that is far from the newest against the last one that was."""
         other, step = self._other, stamp - base.newest
         if other is None and base.frames == 1:  # nobody can tell which of the first two is wrong
-            self._base, self._other = _TimeBase(stamp, max(step, 0)), base
+            self._base, self._other = _TimeBase(stamp, arrival, max(step, 0)), base
             return Arrival.NEW if step > 0 else Arrival.JUMP
         if other and (other.is_followed_by(stamp, limit) or not other.step and
                       0 < stamp - other.newest < abs(step)):
-            other.add(stamp)
+            other.add(stamp, arrival)
         else:
-            other = self._other = _TimeBase(stamp)
+            other = self._other = _TimeBase(stamp, arrival)
         if other.frames >= min(_BELIEVED, base.frames + 1):
             self._base, self._other = other, None
             return Arrival.NEW if step > 0 else Arrival.JUMP

@@ -254,7 +254,8 @@ class _Engine:
     def _recognize(self, recognizer: ActionRecognizer, chunk: list[Frame]) -> None:
         for frame in chunk:
             try:
-                frame.actions = recognizer.update(frame.stamp, frame.persons, frame.layout)
+                frame.actions = recognizer.update(
+                    frame.stamp, frame.persons, frame.layout, frame.time)
             except ValueError as error:  # as act_node: such a message is told and left out
                 if not self.drops['unusable keypoints']:
                     self._warnings.append(f'keypoints that cannot be used: {error}')

@@ -97,7 +97,7 @@ def read_images(bag: Bag, topic: str) -> Iterator[Frame]:
 def find_persons(finder: PersonFinder, frame: Frame) -> bool:
     """Fill in who is in a frame's image; False where it is dropped for its stamp."""
     assert frame.image is not None
-    persons = finder.update(frame.stamp, frame.image)
+    persons = finder.update(frame.stamp, frame.image, frame.time)
     if persons is None:
         return False
     frame.persons, frame.layout = persons, finder.layout

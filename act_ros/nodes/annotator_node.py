@@ -17,12 +17,13 @@ from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
 from act_ros.ros.annotator import Annotator, SynchronizedAnnotator
+from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import image_source, image_to_frame
 from act_ros.ros.options import DrawingOptions, SubscriptionOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
 from act_ros.ros.subscription import CameraSubscription
-from act_ros.ros.topics import LEVEL, THROTTLE, TopicLog
+from act_ros.ros.topics import LEVEL, TopicLog
 
 OPTIONS = (('', SubscriptionOptions), ('drawing', DrawingOptions))
 
@@ -57,7 +58,7 @@ class AnnotatorNode(Node):
             self.get_logger().error(printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
 
     def _take_keypoints(self, msg: KeypointArray) -> None:
-        self._topic_log.reset()
+        self._topic_log.messages += 1
         self._annotations.add(frame_of_keypoints(msg))
 
     def _reconfigure(self) -> None:

@@ -20,11 +20,12 @@ from act_ros.core.skeletons import LAYOUTS, joint_sources
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
+from act_ros.ros.bodies import BODY_LIFETIME, import_messages, is_topic_part
+from act_ros.ros.health import THROTTLE
 from act_ros.ros.options import HumansOptions
 from act_ros.ros.parameters import Parameters
-from act_ros.ros.poses import BODY_LIFETIME, import_messages, is_topic_part
 from act_ros.ros.run import run
-from act_ros.ros.topics import LATCHED, LEVEL, THROTTLE, TopicLog
+from act_ros.ros.topics import LATCHED, LEVEL, TopicLog
 
 OPTIONS = (('', HumansOptions),)
 # The index of each is a constant of hri_msgs/Skeleton2D.
@@ -53,7 +54,7 @@ class HumansNode(Node):
         self._topic_log = TopicLog(self, subscription.topic_name)
 
     def _tell(self, msg: KeypointArray) -> None:
-        self._topic_log.reset()
+        self._topic_log.messages += 1
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
         for person in frame_of_keypoints(msg).persons:

@@ -20,18 +20,19 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from act_ros.core.action import Action
-from act_ros.core.camera import Camera
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.person import Person
+from act_ros.core.place import Camera
 from act_ros.core.skeletons import get_layout
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.pictures.captions import caption, colour_of
+from act_ros.ros.health import THROTTLE
 from act_ros.ros.options import MarkerOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
-from act_ros.ros.topics import LEVEL, THROTTLE, TopicLog
+from act_ros.ros.topics import LEVEL, TopicLog
 
 OPTIONS = (('', MarkerOptions),)
 
@@ -61,7 +62,7 @@ class MarkersNode(Node):
         self._camera = msg
 
     def _show(self, msg: KeypointArray) -> None:
-        self._topic_log.reset()
+        self._topic_log.messages += 1
         if not self._publisher.get_subscription_count():
             return
         try:

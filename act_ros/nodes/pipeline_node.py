@@ -66,7 +66,6 @@ class Camera:
             if not self._persons.find(frame):
                 return
             self._actions.publish(frame)
-            self._health.count_answer(self._node.age(frame.stamp), len(frame.persons))
             self._persons.publish(frame)
             self._annotator.draw(frame)
 

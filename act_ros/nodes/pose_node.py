@@ -46,7 +46,8 @@ class PoseWork(Work):
     def _find(self, frame: Frame) -> None:
         if self._output.find(frame):
             self._output.publish(frame)
-            self._health.count_answer(self._node.age(frame.stamp), len(frame.persons))
+            self._health.count_answer(
+                self._node.get_clock().now().nanoseconds - frame.stamp, len(frame.persons))
             self._annotations.add(frame)
 
     def stop(self) -> None:

@@ -19,12 +19,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray
-from act_ros.ros.conversions import to_header
 from act_ros.ros.images import VideoInput, bgr_to_image, compressed_topic
 from act_ros.ros.options import PublishOptions, VideoOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
-from act_ros.ros.topics import LEVEL
+from act_ros.ros.topics import LEVEL, to_header
 
 OPTIONS = (('', VideoOptions), ('', PublishOptions))
 # When nobody answers a frame in time, 'consumed' goes on without: a dropped frame is no deadlock.

@@ -63,7 +63,9 @@ class PersonFinder:
         if self._follower:
             self._follower.reset()
 
-    def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person] | None:
+    def update(
+        self, stamp: int, image_bgr: np.ndarray, arrival: int = 0,
+    ) -> list[Person] | None:
         """
         Return the tracked persons of an image, or None if its stamp is out of `StampOrder`.
 
@@ -73,12 +75,13 @@ class PersonFinder:
 
         :param stamp: nanoseconds.
         :param image_bgr: uint8 (H, W, 3).
+        :param arrival: when it came in, nanoseconds, if that is known: see `StampOrder`.
         :raises ValueError: on an image without pixels or of another type.
         """
-        arrival = self._order.check(stamp, is_idle=not self._tracker.tracks)
-        if not arrival.is_taken:
+        order = self._order.check(stamp, not self._tracker.tracks, arrival)
+        if not order.is_taken:
             return None
-        if arrival is Arrival.JUMP:
+        if order is Arrival.JUMP:
             self.reset()
         check_image(image_bgr)
         upright = turn_image(image_bgr, self.rotation)

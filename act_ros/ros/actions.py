@@ -1,8 +1,9 @@
-"""From tracked persons to actions: the model that all cameras of a node share, and its topics."""
+"""Tracked poses in, actions out: the model that all cameras of a node share, and its topics."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -10,14 +11,17 @@ from rclpy.task import Future
 
 from act_ros.actions.classifier import CAUSES, ActClassifier, ActOptions, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
+from act_ros.core.adapters import PoseInputOptions, frame_of_detections
+from act_ros.core.cdr import read_keypoints, write_actions, write_keypoints
 from act_ros.core.frame import Frame
+from act_ros.core.stamps import StampOptions, receive
 from act_ros.core.text import ERROR_LENGTH, printable
-from act_ros.msg import ActionArray, ActionLabels
-from act_ros.ros.conversions import to_actions
+from act_ros.msg import ActionArray, ActionLabels, KeypointArray
+from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.places import PlaceInput
-from act_ros.ros.topics import LATCHED, LEVEL, DropLog, topic_of
+from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, topic_of
 from act_ros.srv import LoadBundle
 
 
@@ -109,7 +113,6 @@ class ActionOutput:
     ) -> None:
         self._node, self.health = node, health
         self._recognizer = ActionRecognizer(classifier, rotation=rotation)
-        self._drop_log = DropLog(node, self._recognizer.drops, camera)
         health.include_drops(self._recognizer.drops)
         self.places = PlaceInput(node, health, camera)
         self.reconfigure(classifier)
@@ -125,20 +128,90 @@ class ActionOutput:
             'action model': classifier.bundle.name,
             'action model SHA-256': classifier.bundle.sha256}
 
-    def publish(self, frame: Frame) -> bool:
-        """Recognize and publish the actions of a frame of tracked persons; False if unusable."""
+    def publish(self, frame: Frame) -> None:
+        """Recognize and publish the actions of a frame of tracked persons, if it is of use."""
         try:
             with self.health.timed('recognition'):
                 frame.actions = self._recognizer.update(
-                    frame.stamp, frame.persons, frame.layout)
+                    frame.stamp, frame.persons, frame.layout, frame.time)
         except ValueError as error:
-            self._drop_log.drop('unusable keypoints', error, self.health)
-            return False
-        self._drop_log.tell()
+            self.health.drop('unusable keypoints', error)
+            return
         if frame.actions is None:
-            return False
-        self.places.fill(frame)
+            return
+        if self.places.has_camera:
+            self.places.fill(frame)
         unknown = self._recognizer.unknown
         self.health.facts |= {f'unknown: {cause}': str(unknown[cause]) for cause in CAUSES}
-        self._publisher.publish(to_actions(frame, self._recognizer.classifier.bundle.name))
-        return True
+        self._publisher.publish(write_actions(frame, self._recognizer.classifier.bundle.name))
+        self.health.count_answer(
+            self._node.get_clock().now().nanoseconds - frame.stamp, len(frame.persons))
+
+
+class PoseInput:
+    """
+    Subscribes to tracked poses, of the kind that the parameter ``input`` names, for an output.
+
+    Those of another package are published on ``~/keypoints``, too, for whoever knows only those.
+
+    :raises RuntimeError: the messages of that kind are not installed.
+    """
+
+    def __init__(self, node: ManagedNode, output: ActionOutput) -> None:
+        self._node, self._output, self._health = node, output, output.health
+        self._stamps, self._clock = node.parameters(StampOptions).stamps, node.get_clock()
+        kind = node.parameters(PoseInputOptions).input
+        topic = '/humans/bodies/tracked' if kind == 'rep155' else 'keypoints'
+        self._health.source = node.resolve_topic_name(topic)
+        self._topic_log = TopicLog(
+            node, self._health.source, lambda: node.is_active, health=self._health)
+        self._bodies: Bodies | None = None
+        if kind == 'keypoints':
+            node.subscribe(KeypointArray, topic, self._take, LEVEL, is_raw=True)
+            return
+        self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
+        if kind == 'yolo':
+            messages = import_messages('yolo_msgs', 'input yolo')
+            node.subscribe(messages.DetectionArray, topic, self._take_detections, LEVEL)
+        else:
+            messages = import_messages('hri_msgs', 'input rep155')
+            self._bodies = Bodies(
+                node, messages, self._image_size, self._health.drops, self._take_frames)
+            node.subscribe(messages.IdsList, topic, self._take_ids, LEVEL)
+
+    def stop(self) -> None:
+        """Give back what was subscribed to meanwhile."""
+        if self._bodies:
+            self._bodies.forget(None)
+
+    def _count(self, info: Mapping[str, Any]) -> None:
+        self._topic_log.messages += 1
+        self._health.count_input(info.get('publication_sequence_number'))
+
+    def _take(self, data: bytes, info: Mapping[str, Any]) -> None:
+        self._count(info)
+        try:
+            frame = read_keypoints(data)
+        except ValueError as error:
+            self._health.drop('unreadable message', error)
+            return
+        receive(frame, self._clock.now().nanoseconds, self._stamps)
+        self._output.publish(frame)
+
+    def _take_detections(self, message: Any, info: Mapping[str, Any]) -> None:
+        self._count(info)
+        self._take_frames([frame_of_detections(message, self._health.drops)])
+
+    def _take_ids(self, message: Any, info: Mapping[str, Any]) -> None:
+        self._count(info)
+        assert self._bodies is not None
+        self._bodies.take_ids(message)
+
+    def _image_size(self) -> tuple[int, int]:
+        return self._output.places.image_size or self._node.parameters(PoseInputOptions).image_size
+
+    def _take_frames(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            receive(frame, self._clock.now().nanoseconds, self._stamps)
+            self._keypoints.publish(write_keypoints(frame))
+            self._output.publish(frame)

@@ -17,10 +17,10 @@ from act_ros.core.synchronizer import FrameSynchronizer
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray
 from act_ros.pictures.drawing import draw
-from act_ros.ros.conversions import to_header
+from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.options import DrawingOptions
-from act_ros.ros.topics import LEVEL, THROTTLE, topic_of
+from act_ros.ros.topics import LEVEL, to_header, topic_of
 
 _PERIOD = 0.5  # seconds between two looks whether anybody looks; no frame waits longer than two
 _MAX_AGE = 1_000_000_000  # nanoseconds for which actions stand in for those of another frame

@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import wraps
+from typing import Any
 
 import numpy as np
 
 from act_ros.core.options import Options, option
+from act_ros.core.stamps import NANOSECONDS, Arrival
 from act_ros.core.text import ERROR_LENGTH, printable
 
 _MEMORY = 10.0  # seconds that rates and times are taken over
@@ -23,6 +26,8 @@ _ANOTHER_SENDER = 1000  # a gap this wide is none: somebody else sends, or anew
 MANY_LOST = 0.05
 """Share of the frames of the last ten seconds that are lost on the way from which on it is told."""
 _ERROR_LIFETIME = 60.0  # seconds for which the last error is reported
+THROTTLE = 5.0
+"""Seconds between two warnings of the same kind."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +106,19 @@ class Health:
         """What is in use, such as the model; part of every report."""
         self.pause = 0.0
         """Seconds between two answers where their rate is limited."""
+        self.senders: Sequence[str] = ()
+        """Who sends the frames, as far as is known."""
+        self.has_one_sender: Callable[[], bool] = lambda: True
+        """Asked where numbers of frames have a gap: between those of several, it means nothing."""
+        self.drops: Counter[str] = Counter()
+        """Frames that were not used, by cause."""
         self._clock, self._begin = clock, clock()
         self._input, self._ages = Recent(), Recent()
         self._times: dict[str, Recent] = {}
-        self._missed: Counter[str] = Counter()
-        self._drops = [self._missed]
+        self._drops, self._expected = [self.drops], Counter[str]()
+        self._logged, self._logged_at = Counter[str](), -np.inf
+        self._news, self._news_at = '', -np.inf
+        self._mixed, self._mixed_at = 0, -np.inf
         self._number: int | None = None
         self._gaps, self._all_lost, self._lost = 0, 0, Recent()
         self._persons = 0
@@ -120,16 +133,27 @@ class Health:
         """Report these counts of frames and persons that were not used, by cause."""
         self._drops.append(drops)
 
+    def skip(self, cause: str) -> None:
+        """Count a frame that was asked to be left out: no word in the log."""
+        self._expected[cause] += 1
+
+    def drop(self, cause: str, error: Exception) -> None:
+        """Count a frame that cannot be used, and remember why."""
+        self.drops[cause] += 1
+        self.record_error(str(error))
+        self._news = self._error
+
     def count_input(self, number: int | None = None) -> None:
         """
         Note that a frame came in; gaps in the numbers that its sender gave are frames missed.
 
-        :param number: None where it is not known, or where several send.
+        :param number: None where it is not known.
         """
         self._input.add(self._clock(), 0.0)
         if number is not None and self._number is not None:
             step = number - self._number
-            self._gaps += step - 1 if 0 < step <= _ANOTHER_SENDER else 0
+            if 1 < step <= _ANOTHER_SENDER and self.has_one_sender():
+                self._gaps += step - 1
         self._number = number
 
     def count_lost(self, count: int) -> float:
@@ -138,9 +162,9 @@ class Health:
         self._lost.add(self._clock(), count)
         return self._lost_share
 
-    def count_answer(self, age: float, persons: int) -> None:
-        """Note an answer, ``age`` seconds after its frame's stamp, and how many it is about."""
-        self._ages.add(self._clock(), age)
+    def count_answer(self, age: int, persons: int) -> None:
+        """Note an answer, ``age`` nanoseconds after its frame's stamp, and how many it is about."""
+        self._ages.add(self._clock(), age / NANOSECONDS)
         self._persons = persons
 
     def add_people(
@@ -163,7 +187,7 @@ class Health:
 
     def count_error(self, error: Exception) -> None:
         """Note a frame lost to an error that nobody foresaw."""
-        self._missed['unforeseen error'] += 1
+        self.drops['unforeseen error'] += 1
         self.record_error(f'{type(error).__name__}: {error}')
 
     @contextmanager
@@ -173,6 +197,18 @@ class Health:
         yield
         now = self._clock()
         self._times.setdefault(what, Recent()).add(now, now - start)
+
+    def news(self) -> Iterator[tuple[Level, str]]:
+        """Yield what a log should say now: each new cause of drops, and more now and then."""
+        now, drops = self._clock(), sum(self._drops, Counter[str]())
+        if self._news and now - self._news_at >= THROTTLE:
+            yield Level.ERROR, self._news
+            self._news, self._news_at = '', now
+        is_new = drops.keys() != self._logged.keys()
+        if is_new or drops != self._logged and now - self._logged_at >= THROTTLE:
+            self._logged, self._logged_at = drops, now
+            counts = ', '.join(f'{cause}: {count}' for cause, count in drops.items())
+            yield Level.WARN, f'dropped so far: {printable(counts, 500)}'
 
     def report(self, options: HealthOptions) -> Report:
         """Return the present health."""
@@ -205,7 +241,7 @@ class Health:
         return Report(level, message, values)
 
     def _all_drops(self) -> Counter[str]:
-        drops = sum(self._drops, Counter())
+        drops = sum(self._drops, self._expected)
         drops['lost on the way'] += self._all_lost
         drops['replaced by a newer one, or lost on the way'] += self._gaps - self._all_lost
         return +drops  # those above 0
@@ -234,6 +270,16 @@ class Health:
                                 'slow, or stamps of another clock')
         if now - self._failed < _MEMORY:
             return Level.WARN, self._error
+        if len(self.senders) > 1:
+            return Level.WARN, (f'{len(self.senders)} publishers on {self.source}: '
+                                f'{printable(", ".join(self.senders), 500)}; their stamps and ids '
+                                'mix, give each a topic of its own')
+        mixed = self._all_drops()[Arrival.INTERLEAVED.value]
+        if mixed > self._mixed:
+            self._mixed, self._mixed_at = mixed, now
+        if now - self._mixed_at < _MEMORY:
+            return Level.WARN, (f'stamps of two clocks on {self.source}, as of two sources: '
+                                f'{mixed} frames of the second are not used')
         if (lost := self._lost_share) > MANY_LOST:
             return Level.WARN, f'{100 * lost:.0f} % of the frames are lost on the way'
         if not np.isfinite(self._ages.last):
@@ -249,6 +295,19 @@ class Health:
         return Level.OK, f'{self._ages.rate(now, self._begin):.0f} answers a second' + (
             ', nobody seen yet: if people are there, is the camera upright (rotation)?'
             if nobody else '')
+
+
+def guarded(
+    callback: Callable[..., None], fail: Callable[[Exception], None],
+) -> Callable[..., None]:
+    """Return a callback whose errors go to ``fail``."""
+    @wraps(callback)
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            fail(error)
+    return call
 
 
 def _seconds(value: float) -> str:

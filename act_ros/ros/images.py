@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,16 +13,16 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from act_ros.core.frame import Frame
-from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
+from act_ros.core.stamps import NANOSECONDS, StampOptions, receive, to_nanoseconds
 from act_ros.core.text import printable
 from act_ros.persons.decoding import decode
 from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
 from act_ros.persons.video import VideoSource
-from act_ros.ros.health import MANY_LOST, Health
+from act_ros.ros.health import MANY_LOST, THROTTLE, Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions, SubscriptionOptions, VideoOptions
 from act_ros.ros.subscription import CameraSubscription
-from act_ros.ros.topics import THROTTLE, DropLog, TopicLog, topic_of
+from act_ros.ros.topics import TopicLog, topic_of
 
 
 def image_to_bgr(
@@ -92,15 +91,14 @@ class ImageInput:
         camera: str = '',
     ) -> None:
         self._node, self._health, self._on_frame = node, health, on_frame
-        self._drops: Counter[str] = Counter()
-        self._drop_log = DropLog(node, self._drops, camera)
+        self._stamps = node.parameters(StampOptions).stamps
         options = node.parameters(ImageOptions)
         topic, kind = image_source(node, options, camera)
-        self._topic_log = TopicLog(node, topic, lambda: node.is_active, is_source=True)
+        self._topic_log = TopicLog(
+            node, topic, lambda: node.is_active, is_source=True, health=health)
         self._subscription = CameraSubscription(
             node, (topic, kind), options, self._receive, subscribe=node.subscribe, lost=self._lost)
         health.source = topic
-        health.include_drops(self._drops)
 
     def _lost(self, count: int) -> None:
         share = self._health.count_lost(count)
@@ -110,14 +108,14 @@ class ImageInput:
                 'see doc/operations.md, Cameras and Fast DDS', throttle_duration_sec=60.0)
 
     def _receive(self, msg: Image | CompressedImage, info: Mapping[str, Any]) -> None:
-        self._topic_log.reset()
-        self._health.count_input(self._topic_log.number_of(info))
+        self._topic_log.messages += 1
+        self._health.count_input(info.get('publication_sequence_number'))
         try:
             frame = image_to_frame(msg, self._node.parameters(ImageOptions).max_pixels)
         except ValueError as error:
-            self._drop_log.drop('unreadable image', error, self._health)
+            self._health.drop('unreadable image', error)
             return
-        self._node.date(frame)
+        receive(frame, self._node.get_clock().now().nanoseconds, self._stamps)
         self._on_frame(frame)
 
 

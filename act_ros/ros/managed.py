@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -17,16 +16,13 @@ from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 
-from act_ros.core.frame import Frame
-from act_ros.core.stamps import StampOptions
 from act_ros.core.text import ERROR_LENGTH, printable, printable_traceback
 from act_ros.ros.bond import Bond
 from act_ros.ros.diagnostics import Diagnostics
 from act_ros.ros.entities import Entities, Gate
-from act_ros.ros.health import Health, HealthOptions, Level, Report
+from act_ros.ros.health import THROTTLE, Health, HealthOptions, Level, Report, guarded
 from act_ros.ros.options import StartOptions
 from act_ros.ros.parameters import Groups, Parameters
-from act_ros.ros.topics import THROTTLE
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
@@ -107,15 +103,6 @@ class ManagedNode(LifecycleNode):
         """Whether messages come in."""
         return self._gate.is_open
 
-    def date(self, frame: Frame) -> None:
-        """Let a frame that has just come have the time that the parameter `stamps` says."""
-        if self.parameters(StampOptions).stamps == 'arrival':
-            frame.stamp = self.get_clock().now().nanoseconds
-
-    def age(self, stamp: int) -> float:
-        """Return how many seconds ago, by the node's clock, a stamp (nanoseconds) was."""
-        return (self.get_clock().now().nanoseconds - stamp) * 1e-9
-
     def subscribe(
         self, kind: type, topic: str, callback: Callable[..., None], qos: Any, *,
         is_raw: bool = False, event_callbacks: SubscriptionEventCallbacks | None = None,
@@ -134,18 +121,15 @@ class ManagedNode(LifecycleNode):
 
     def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return a callback whose errors that nobody foresaw cost a frame, but not the node."""
-        @wraps(callback)
-        def call(*arguments: Any) -> None:
-            try:
-                callback(*arguments)
-            except Exception as error:
-                if not self.context.ok():
-                    raise  # told to stop in the middle of it
-                for health in self._work.health:
-                    health.count_error(error)
-                self.get_logger().error(f'a frame is lost:\n{printable_traceback()}',
-                                        throttle_duration_sec=THROTTLE)
-        return call
+        return guarded(callback, self._lose_frame)
+
+    def _lose_frame(self, error: Exception) -> None:
+        if not self.context.ok():
+            raise error  # told to stop in the middle of it
+        for health in self._work.health:
+            health.count_error(error)
+        self.get_logger().error(
+            f'a frame is lost:\n{printable_traceback()}', throttle_duration_sec=THROTTLE)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load and make everything."""
@@ -220,10 +204,21 @@ class ManagedNode(LifecycleNode):
         reports = {'life cycle': Report(
             Level.ERROR if self._failure else Level.OK, self._failure or state, {'state': state})}
         if self.is_active:
+            self._tell_news()
             with self.lock:
                 options = self.parameters(HealthOptions)
                 reports |= {health.name: health.report(options) for health in self._work.health}
         return reports
+
+    def _tell_news(self) -> None:
+        """Log what was dropped, and why."""
+        for health in self._work.health:
+            about = f'{health.name}: ' if len(self._work.health) > 1 else ''
+            for level, text in health.news():
+                if level is Level.ERROR:
+                    self.get_logger().error(printable(about + text, 1000))
+                else:
+                    self.get_logger().warning(printable(about + text, 1000))
 
     def _start(self) -> None:
         if not self._is_starting:
@@ -235,6 +230,7 @@ class ManagedNode(LifecycleNode):
 
     def _stop(self) -> None:
         if self.is_active:
+            self._tell_news()
             self._gate.is_open = False
             self._bond.set_active(False)
             self._work.stop()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from uuid import uuid4
 
+from act_ros.core.cdr import write_keypoints
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
 from act_ros.core.stamps import RateLimit
@@ -14,11 +14,10 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import PoseOptions, checksum, create_estimator
 from act_ros.persons.tracker import TrackerOptions
-from act_ros.ros.conversions import to_keypoints
 from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions
-from act_ros.ros.topics import LEVEL, DropLog, topic_of
+from act_ros.ros.topics import LEVEL, topic_of
 
 
 def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
@@ -42,10 +41,7 @@ class PersonOutput:
         self._node, self._health = node, health
         self._finder = PersonFinder(estimator, rotation=rotation)
         self._limit = RateLimit()
-        self._skipped: Counter[str] = Counter()
-        self._drop_log = DropLog(node, self._finder.drops, camera)
         health.include_drops(self._finder.drops)
-        health.include_drops(self._skipped)
         self._keypoints = node.create_publisher(
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
         self._mark = ''
@@ -63,13 +59,12 @@ class PersonOutput:
         """Fill in the tracked persons of an image; False if it came too late, or too soon."""
         assert frame.image is not None
         if not self._limit.allows(frame.stamp):
-            self._skipped['above max_rate'] += 1
+            self._health.skip('above max_rate')
             return False
         with self._health.timed('pose network and tracker'):
-            persons = self._finder.update(frame.stamp, frame.image)
+            persons = self._finder.update(frame.stamp, frame.image, frame.time)
         self._health.add_people(
             self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
-        self._drop_log.tell()
         if persons is None:
             return False
         frame.persons, frame.layout = self._marked(persons), self._finder.layout
@@ -89,4 +84,4 @@ class PersonOutput:
 
     def publish(self, frame: Frame) -> None:
         """Publish the keypoints of a frame's persons."""
-        self._keypoints.publish(to_keypoints(frame))
+        self._keypoints.publish(write_keypoints(frame))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 
 import numpy as np
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image
 
-from act_ros.core.camera import Camera
 from act_ros.core.cdr import read_stamp
 from act_ros.core.frame import Frame
-from act_ros.core.place import NOWHERE, DepthError, Place, depth_pixels, locate
+from act_ros.core.place import NOWHERE, Camera, DepthError, Place, depth_pixels, locate
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import PlaceOptions
-from act_ros.ros.topics import DropLog, topic_of
+from act_ros.ros.topics import topic_of
 
 _DEPTH_IMAGES = 15  # that wait for the keypoints of their time
 _SHAPE = 0.02  # share by which the sides of images of one view may differ
@@ -29,11 +28,10 @@ class PlaceInput:
     def __init__(self, node: ManagedNode, health: Health, camera: str = '') -> None:
         self._node, self._health = node, health
         self._info: CameraInfo | None = None
+        self.has_camera = False
+        """Whether a camera has told of itself: without it, nothing is known of any place."""
         self._places: dict[str, Place] = {}
         self._depths: deque[tuple[int, bytes]] = deque(maxlen=_DEPTH_IMAGES)
-        drops: Counter[str] = Counter()
-        self._drops, self._drop_log = drops, DropLog(node, drops, camera)
-        health.include_drops(drops)
         health.facts['camera_info'] = 'none yet'
         node.subscribe(CameraInfo, topic_of(camera, 'camera_info'), self._take_info,
                        qos_profile_sensor_data)
@@ -63,16 +61,15 @@ class PlaceInput:
             action.place = locate(person, frame.layout, camera, size, depth) if person else (
                 self._places.get(action.person_id, NOWHERE))
         self._places = {action.person_id: action.place for action in actions}
-        self._drop_log.tell()
 
     def _take_info(self, message: CameraInfo) -> None:
-        self._info = message
+        self._info, self.has_camera = message, True
 
     def _take_depth(self, data: bytes) -> None:
         try:
             self._depths.append((read_stamp(data), data))
         except ValueError as error:
-            self._drop_log.drop('unreadable depth image', error, self._health)
+            self._health.drop('unreadable depth image', error)
 
     def _camera(self, size: tuple[int, int]) -> Camera | None:
         info = self._info
@@ -83,8 +80,7 @@ class PlaceInput:
         self._health.facts['camera_info'] = f'{info.width}x{info.height}'
         if camera is None:
             self._health.facts['camera_info'] += ', not calibrated'
-            self._drops['camera_info without a calibration'] += 1
-            self._drop_log.tell()
+            self._health.drops['camera_info without a calibration'] += 1
         return camera
 
     def _depth(self, stamp: int, size: tuple[int, int]) -> tuple[np.ndarray, float] | None:
@@ -92,7 +88,7 @@ class PlaceInput:
         at, data = min(self._depths, key=lambda pair: abs(pair[0] - stamp), default=(0, b''))
         if not data or abs(at - stamp) > (
                 self._node.parameters(PlaceOptions).tolerance * NANOSECONDS):
-            self._drops['no depth image of that time'] += 1
+            self._health.drops['no depth image of that time'] += 1
             return None
         try:
             depth = depth_pixels(deserialize_message(data, Image))
@@ -102,6 +98,6 @@ class PlaceInput:
                     f'depth image of {width}x{height} pixels is not registered to images of '
                     f'{size[0]}x{size[1]}')
         except (DepthError, RuntimeError) as error:  # which rclpy raises for bytes that are none
-            self._drop_log.drop('unusable depth image', error, self._health)
+            self._health.drop('unusable depth image', error)
             return None
         return depth

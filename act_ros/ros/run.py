@@ -17,9 +17,9 @@ from rclpy.time_source import TimeSource
 from act_ros.core.memory import keep_memory
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
+from act_ros.ros.health import THROTTLE
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.signals import is_told, on_signal, watch
-from act_ros.ros.topics import THROTTLE
 
 RCLError = rclpy_implementation.RCLError
 

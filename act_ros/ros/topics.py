@@ -1,25 +1,23 @@
-"""What nodes share of topics: qualities of service, names, and logs of drops and silence."""
+"""What nodes share of topics: qualities of service, names, headers, and a log of silence."""
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
+from builtin_interfaces.msg import Time
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from std_msgs.msg import Header
 
-from act_ros.core.text import ERROR_LENGTH, printable
-from act_ros.ros.health import Health
+from act_ros.core.cdr import cut_stamp
+from act_ros.core.frame import Frame
+from act_ros.core.text import printable
+from act_ros.ros.health import THROTTLE, Health
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEVEL = QoSProfile(depth=10)
 """RELIABLE, volatile: keypoints and actions."""
-
-THROTTLE = 5.0
-"""Seconds between two warnings of the same kind."""
 
 
 def topic_of(camera: str, name: str) -> str:
@@ -33,32 +31,15 @@ def topic_of(camera: str, name: str) -> str:
     return f'{head}{slash}{camera}/{tail}' if camera else name
 
 
-class DropLog:
-    """Logs what input was not used and why: a new cause at once, further counts now and then."""
+def to_time(nanoseconds: int) -> Time:
+    """Return integer nanoseconds as a stamp, cut to what a stamp can say (1901 to 2038)."""
+    sec, nanosec = cut_stamp(nanoseconds)
+    return Time(sec=sec, nanosec=nanosec)
 
-    def __init__(self, node: Node, drops: Counter[str], camera: str = '') -> None:
-        self._node, self._drops, self._about = node, drops, f'{camera}: ' if camera else ''
-        self._logged: Counter[str] = Counter()
-        self._logged_at = 0.0
 
-    def drop(self, cause: str, error: Exception, health: Health) -> None:
-        """Count input that cannot be used, and say why."""
-        self._drops[cause] += 1
-        health.record_error(str(error))
-        self._node.get_logger().error(
-            f'{self._about}{printable(error, ERROR_LENGTH)}', throttle_duration_sec=THROTTLE)
-        self.tell()
-
-    def tell(self) -> None:
-        """Warn if there is something new to say."""
-        if self._drops == self._logged:
-            return
-        now = time.monotonic()
-        if self._drops.keys() == self._logged.keys() and now - self._logged_at < THROTTLE:
-            return
-        self._logged, self._logged_at = self._drops.copy(), now
-        counts = ', '.join(f'{cause}: {count}' for cause, count in self._drops.items())
-        self._node.get_logger().warning(f'{self._about}dropped so far: {printable(counts, 500)}')
+def to_header(frame: Frame) -> Header:
+    """Return stamp and frame_id, which all messages about a frame share."""
+    return Header(stamp=to_time(frame.stamp), frame_id=frame.frame_id)
 
 
 class TopicLog:
@@ -69,34 +50,28 @@ class TopicLog:
 
     :param is_source: whether nobody further on would tell why nothing comes. Otherwise only that
         nobody publishes is told: who does, but has nothing to publish, tells it.
+    :param health: learns who publishes.
     """
 
     def __init__(
         self, node: Node, topic: str, is_listening: Callable[[], bool] = lambda: True, *,
-        is_source: bool = False,
+        is_source: bool = False, health: Health | None = None,
     ) -> None:
+        self.messages = 0
+        """How many have come: whoever subscribes counts them."""
         self._node, self._topic, self._is_listening = node, topic, is_listening
-        self._is_source = is_source
-        self._has_message = False
+        self._is_source, self._health = is_source, health or Health(topic)
+        self._health.has_one_sender = lambda: node.count_publishers(topic) == 1
+        self._known: int | None = 0  # of the messages; None where nobody listened
         self._silent = 0  # periods in a row
-        self._publishers: list[str] = []
         # Steady time: a silent /clock must not silence the warning.
         node.create_timer(THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def reset(self) -> None:
-        """Count the silence from now on: a message came."""
-        self._has_message = True
-
-    def number_of(self, info: Mapping[str, Any]) -> int | None:
-        """Return a message's number; None where nobody gave one, or several nodes give theirs."""
-        if self._node.count_publishers(self._topic) != 1:
-            return None
-        return info.get('publication_sequence_number')
-
     def _check(self) -> None:
-        is_silent = self._is_listening() and not self._has_message
+        is_listening = self._is_listening()
+        is_silent = is_listening and self.messages == self._known
         self._silent = self._silent + 1 if is_silent else 0
-        self._has_message = not self._is_listening()
+        self._known = self.messages if is_listening else None
         publishers = self._node.get_publishers_info_by_topic(self._topic)
         is_ours = self._is_source or not publishers
         if is_ours and self._silent and not self._silent & self._silent - 1:  # after 1, 2, 4, ...
@@ -107,8 +82,8 @@ class TopicLog:
                 f'nothing on {self._topic} for {THROTTLE * self._silent:.0f} s; publishers: '
                 f'{printable(state, 500) or "none; check topic names and remappings"}')
         names = sorted(f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers)
-        if len(names) > 1 and names != self._publishers:
+        if len(names) > 1 and names != self._health.senders:
             self._node.get_logger().warning(
                 f'{len(names)} publishers on {self._topic}: {printable(", ".join(names), 500)}; '
                 'their stamps and ids mix, give each a topic of its own')
-        self._publishers = names
+        self._health.senders = names

@@ -103,8 +103,9 @@ def test_an_unknown_layout_is_refused_and_harms_nothing(classifier: ActClassifie
     frames = film(lambda t: [someone(t)])
     recognizer = ActionRecognizer(classifier)
     answers = play(recognizer, frames[:40])
-    with pytest.raises(ValueError, match="unknown keypoint layout 'kinect'"):
-        recognizer.update(frames[40][0], frames[40][1], 'kinect')
+    for layout, victim in (('kinect', recognizer), ('', ActionRecognizer(classifier))):
+        with pytest.raises(ValueError, match=f"unknown keypoint layout '{layout}'"):
+            victim.update(frames[40][0], frames[40][1], layout)
     answers += play(recognizer, frames[40:])
     for answer, expected in zip(answers, play(ActionRecognizer(classifier), frames), strict=True):
         assert_same(answer, expected)

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from act_ros.core.camera import Camera
 from act_ros.core.person import Person
-from act_ros.core.place import NOWHERE, DepthError, PlaceKind, depth_pixels, locate
+from act_ros.core.place import NOWHERE, Camera, DepthError, PlaceKind, depth_pixels, locate
 from act_ros.core.skeletons import LAYOUTS
 
 SIZE = (640, 480)

@@ -42,6 +42,22 @@ def test_while_nobody_is_known_a_stamp_further_on_is_taken_at_once() -> None:
     assert [a.name[0] for a in arrivals] == [*'NNNNONIIJN']
 
 
+@pytest.mark.parametrize(('pairs', 'expected'), [
+    # A camera stops for five seconds, twice, and goes on; so do the arrivals, half a second late.
+    (((9.0, 0.1), (9.1, 0.2), (14.1, 5.2), (14.2, 5.3), (19.0, 10.5)), 'NNNNN'),
+    (((9.0, 0.1), (9.1, 0.2), (14.1, 0.3), (9.2, 0.3), (9.3, 0.4)), 'NNONN'),  # it did not stop
+    (((9.0, 0.1), (9.1, 0.2), (14.1, 5.2), (99.1, 5.3), (14.3, 5.4)), 'NNNON'),  # no new pace
+    (((9.0, 0.1), (9.1, 0.2), (3.0, 5.2), (3.1, 5.3), (3.2, 5.4)), 'NNOOJ'),  # a clock set back
+    (((9.0, 0.1), (9.1, 0.2), (14.1, 0.0)), 'NNO'),  # when it came is not known
+])
+def test_a_pause_costs_nothing_where_the_arrivals_paused_as_long(
+        pairs: Sequence[tuple[float, float]], expected: str) -> None:
+    order = StampOrder(0.5)
+    arrivals = [order.check(round(stamp * SECOND), arrival=round(arrival * SECOND))
+                for stamp, arrival in pairs]
+    assert ''.join(arrival.name[0] for arrival in arrivals) == expected
+
+
 @given(st.lists(st.integers(-2**63, 2**63 - 1), max_size=50), st.floats(0, 10))
 def test_stamps_that_are_taken_ascend_between_jumps(stamps: list[int], tolerance: float) -> None:
     drops: Counter[str] = Counter()

@@ -13,7 +13,7 @@ pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
 
 from bag_writer import keypoint_array, write_bag
-from robot import Robot
+from robot import Robot, to_keypoints
 from ros_harness import bench
 from synthetic import SECOND, person, pose, stamps
 
@@ -24,7 +24,6 @@ from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 from act_ros.pictures.timeline import frame_line
 from act_ros.recordings.bags import Bag
-from act_ros.ros.conversions import to_keypoints
 
 
 def crowd(second: float) -> list[Person]:

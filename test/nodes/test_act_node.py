@@ -16,7 +16,7 @@ pytest.importorskip('rclpy')
 
 from rcl_interfaces.srv import DescribeParameters
 from rclpy.serialization import serialize_message
-from robot import FRAME, START, Robot, frame, walker
+from robot import FRAME, START, Robot, frame, to_actions, walker
 from ros_harness import bench
 from synthetic import LABELS
 
@@ -25,8 +25,8 @@ from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.msg import Action, ActionLabels
-from act_ros.ros.conversions import to_actions
-from act_ros.ros.topics import LATCHED, THROTTLE
+from act_ros.ros.health import THROTTLE
+from act_ros.ros.topics import LATCHED
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_bad_company_changes_nobody_elses_answer(robot: Robot, tiny_bundle: Path
         assert (ours.status, ours.label) == (theirs.status, theirs.label)
         assert np.allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
     assert len(answer.actions) >= 51
-    assert 'dropped so far' in robot.node.log
+    robot.peer.wait(lambda: 'dropped so far' in robot.node.log, 'a word about drops')
     assert robot.node.is_alive()
 
 
@@ -118,8 +118,8 @@ def test_unknown_layout_late_stamps_and_loops(robot: Robot) -> None:
         robot.keypoints.publish(frame(i, [walker(i)], start=START - 100 * FRAME))
     back = robot.ask(frame(2, [walker(2)], start=START - 100 * FRAME))
     assert back.actions[0].status == Action.BUFFERING
-    assert 'late or repeated stamp' in robot.node.log
-    assert 'everything before a jump back in time: 1' in robot.node.log
+    robot.peer.wait(lambda: 'late or repeated stamp' in robot.node.log
+                    and 'everything before a jump back in time: 1' in robot.node.log, 'the drops')
 
 
 def test_parameters_describe_themselves(robot: Robot) -> None:

@@ -10,15 +10,15 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from robot import walker
+from robot import to_actions, to_keypoints, walker
 from ros_harness import Bench, Process, bench
 from sensor_msgs.msg import Image
 
 from act_ros.core.action import Action, Status
 from act_ros.core.frame import Frame
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.ros.conversions import to_actions, to_header, to_keypoints
 from act_ros.ros.images import bgr_to_image, image_to_bgr
+from act_ros.ros.topics import to_header
 
 START, FRAME = 1_700_000_000_000_000_000, 33_333_333
 NOTHING = np.zeros(0, np.float32)

@@ -22,8 +22,8 @@ from ros_harness import ROOT, Peer, Process, bench
 from sensor_msgs.msg import CameraInfo
 from visualization_msgs.msg import Marker, MarkerArray
 
-from act_ros.core.camera import Camera
 from act_ros.core.person import Person
+from act_ros.core.place import Camera
 from act_ros.core.skeletons import get_layout
 from act_ros.msg import Action, ActionArray, KeypointArray
 

@@ -19,7 +19,7 @@ from ros_harness import bench
 from sensor_msgs.msg import CameraInfo, Image
 
 from act_ros.msg import Action, ActionArray
-from act_ros.ros.conversions import to_time
+from act_ros.ros.topics import to_time
 
 # walker() stands in the middle of 640 x 480 pixels, neck at 320, 120, hips 100 pixels below.
 FOCAL = 600.0
@@ -89,7 +89,8 @@ def test_places_from_nowhere_to_measured(camera: Camera) -> None:
     # 100 pixels from shoulder to hip are 0.48 m at 2.9 m; hip to foot is shorter than it should be.
     assert 2.0 < estimated.position.z < 3.2 and estimated.distance_error > 0.2
     assert estimated.bearing == pytest.approx(0.0, abs=0.01)
-    assert 'no depth image of that time' in camera.robot.node.log
+    camera.robot.peer.wait(
+        lambda: 'no depth image of that time' in camera.robot.node.log, 'the drops')
 
     measured = camera.until(Action.MEASURED, lambda: camera.ask(depth_image(3.5)))
     assert measured.position.z == pytest.approx(3.5)

@@ -12,7 +12,7 @@ pytest.importorskip('rclpy')
 
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
-from robot import FRAME, START, Robot, frame, walker
+from robot import FRAME, START, Robot, frame, to_actions, walker
 from ros_harness import bench
 from rosgraph_msgs.msg import Clock
 
@@ -21,7 +21,7 @@ from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.messages import frame_of_keypoints
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.ros.behaviours import ActionMonitor
-from act_ros.ros.conversions import to_actions, to_time
+from act_ros.ros.topics import to_time
 
 LENGTH = 210  # frames: seven seconds
 CLOCK = 1 / 40  # seconds of the wall between two messages on /clock, rosbag2's default

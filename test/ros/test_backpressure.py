@@ -16,8 +16,8 @@ from std_msgs.msg import Header
 
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import KeypointArray
-from act_ros.ros.conversions import to_time
 from act_ros.ros.images import bgr_to_image
+from act_ros.ros.topics import to_time
 
 FRAMES = 200
 PIXELS = np.full((48, 64, 3), 127, np.uint8)

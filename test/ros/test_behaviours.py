@@ -31,7 +31,7 @@ from act_ros.actions.bundle import save_bundle
 from act_ros.core.person import Person
 from act_ros.msg import Action, ActionArray
 from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsNobody, IsWatching
-from act_ros.ros.conversions import to_time
+from act_ros.ros.topics import to_time
 
 SECOND = 1_000_000_000
 # What the tiny network takes for these: standing, walk, wave.

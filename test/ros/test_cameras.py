@@ -18,9 +18,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from act_ros.msg import ActionArray, KeypointArray
-from act_ros.ros.conversions import to_time
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.options import CameraOptions
+from act_ros.ros.topics import to_time
 from act_ros.srv import LoadBundle
 
 

@@ -22,7 +22,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from rclpy.serialization import deserialize_message, serialize_message
-from robot import Robot, frame
+from robot import Robot, frame, to_keypoints
 from ros_harness import ROOT, Bench, Process, bench
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -35,8 +35,8 @@ from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.core.stamps import Arrival, StampOrder, to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
-from act_ros.ros.conversions import to_keypoints, to_time
 from act_ros.ros.images import bgr_to_image
+from act_ros.ros.topics import to_time
 
 CLIP = ROOT / 'media' / 'demo.mp4'
 PERIOD = SECOND // 30
@@ -143,7 +143,8 @@ def test_the_clock_jumps(stream: Stream, hours: int) -> None:
     assert said(first) == dict.fromkeys(RIGHT, str(Action.BUFFERING))
     assert {m.header.stamp.sec for m in stream.robot.heard} == {first.header.stamp.sec}
     assert said(stream.watch(begin + 3 * PERIOD)) == RIGHT
-    assert 'stamp far from those around it' in stream.robot.node.log
+    stream.robot.peer.wait(
+        lambda: 'stamp far from those around it' in stream.robot.node.log, 'the drops')
     stream.later(7200)
 
 
@@ -209,7 +210,8 @@ def test_corrupt_messages(stream: Stream) -> None:
         stream.robot.keypoints.publish(next(trash))
         answer = stream.ask(begin + i * PERIOD, couple(i / 30))
         assert i < 30 or said(answer) == RIGHT
-    assert 'dropped so far: unreadable message' in stream.robot.node.log
+    stream.robot.peer.wait(
+        lambda: 'dropped so far: unreadable message' in stream.robot.node.log, 'the drops')
 
 
 def test_act_node_is_killed_and_started_again(tmp_path: Path, tiny_bundle: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from synthetic import SECOND
 
+from act_ros.core.stamps import Arrival
 from act_ros.ros.health import Health, HealthOptions, Level, Report
 
 
@@ -37,7 +39,7 @@ def run(health: Health, watch: Watch, seconds: float, age: float = 0.05) -> None
     for _ in range(round(seconds * 20)):
         watch.now += 1 / 20
         health.count_input()
-        health.count_answer(age, 2)
+        health.count_answer(round(age * SECOND), 2)
 
 
 def told(health: Health) -> Report:
@@ -175,7 +177,7 @@ def test_what_the_middleware_says_is_lost_was_not_replaced(health: Health, watch
     for number in range(0, 300, 3):
         watch.now += 0.1
         health.count_input(number)
-        health.count_answer(0.05, 1)
+        health.count_answer(SECOND // 20, 1)
         share = health.count_lost(1)
     assert share == pytest.approx(0.5, abs=0.01)
     report = told(health)
@@ -184,6 +186,49 @@ def test_what_the_middleware_says_is_lost_was_not_replaced(health: Health, watch
     assert (report.level, report.message) == (Level.WARN, '50 % of the frames are lost on the way')
     run(health, watch, 20.0)
     assert told(health).level is Level.OK
+
+
+def test_gaps_between_the_numbers_of_several_senders_mean_nothing(health: Health) -> None:
+    health.has_one_sender = lambda: False
+    for number in (7, 90, 8, 91):
+        health.count_input(number)
+    assert not any('replaced' in name for name in told(health).values)
+
+
+def test_two_sources_on_a_topic_are_a_warning(health: Health, watch: Watch) -> None:
+    """Whether two nodes publish, or one does whose stamps are of two clocks."""
+    drops = Counter({Arrival.LATE.value: 3})
+    health.include_drops(drops)
+    run(health, watch, 1.0)
+    assert told(health).level is Level.OK
+    drops[Arrival.INTERLEAVED.value] += 1
+    report = told(health)
+    assert report.level is Level.WARN and 'two clocks on /front/image' in report.message
+    run(health, watch, 20.0)
+    assert told(health).level is Level.OK, 'it is over'
+    health.senders = ['/left', '/right\x1b[31m']
+    report = told(health)
+    assert report.level is Level.WARN and report.message.isprintable()
+    assert report.message.startswith('2 publishers on /front/image: /left, /right')
+
+
+def test_a_log_tells_new_causes_at_once_and_counts_now_and_then(
+        health: Health, watch: Watch) -> None:
+    drops = Counter({'late': 1})
+    health.include_drops(drops)
+    health.skip('above max_rate')
+    assert list(health.news()) == [(Level.WARN, 'dropped so far: late: 1')]
+    drops['late'] += 1
+    assert list(health.news()) == []
+    health.drop('unreadable', ValueError('cut off\n'))
+    (error, text), (warning, counts) = health.news()
+    assert (error, warning) == (Level.ERROR, Level.WARN) and text.startswith('cut off')
+    assert sorted(counts.split(': ', 1)[1].split(', ')) == ['late: 2', 'unreadable: 1']
+    health.drop('unreadable', ValueError('cut off again'))
+    assert list(health.news()) == []
+    watch.now += 5.0
+    assert [text for _, text in health.news()][0] == 'cut off again'
+    assert told(health).values['dropped: above max_rate'] == '1'
 
 
 def test_an_error_is_short_safe_and_expires(health: Health, watch: Watch) -> None:
