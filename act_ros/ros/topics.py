@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from builtin_interfaces.msg import Time
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType, ROSClock
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import Header
 
 from act_ros.core.cdr import cut_stamp
 from act_ros.core.frame import Frame
+from act_ros.core.stamps import receive
 from act_ros.core.text import printable
 from act_ros.ros.health import THROTTLE, Health
 
@@ -40,6 +41,17 @@ def to_time(nanoseconds: int) -> Time:
 def to_header(frame: Frame) -> Header:
     """Return stamp and frame_id, which all messages about a frame share."""
     return Header(stamp=to_time(frame.stamp), frame_id=frame.frame_id)
+
+
+def receive_now(frame: Frame, clock: Clock, stamps: str) -> None:
+    """
+    Note that a frame came in now, by a node's clock; by `StampOptions` that may be its stamp, too.
+
+    Not so under ``use_sim_time``: /clock leaps along with the stamps, and is no witness of a pause.
+    """
+    receive(frame, clock.now().nanoseconds, stamps)
+    if isinstance(clock, ROSClock) and clock.ros_time_is_active:
+        frame.time = 0
 
 
 class TopicLog:
