@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
@@ -32,14 +32,14 @@ def run(make_node: Callable[[], Node]) -> None:
     start (a bad parameter, model or video).
     """
     keep_memory()
-    join()
+    executor = join()
     _ignore_impossible_clocks()
     try:
         node = make_node()
         try:
             if isinstance(node, ManagedNode) and not node.bring_up() and rclpy.ok():
                 sys.exit(1)  # the node has said why
-            rclpy.spin(node)
+            rclpy.spin(node, executor)
         finally:
             node.destroy_node()
     except ExternalShutdownException:
@@ -69,8 +69,12 @@ def _ignore_impossible_clocks() -> None:
     TimeSource.clock_callback = set_clock_if_possible  # type: ignore[method-assign]
 
 
-def join() -> None:
-    """Join ROS, and leave it at a signal. A disk without room for a log is no reason not to."""
+def join() -> Executor:
+    """
+    Join ROS, and leave it at a signal; return what spins a node.
+
+    A disk without room for a log is no reason not to.
+    """
     watch()
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -78,5 +82,7 @@ def join() -> None:
         rclpy.try_shutdown()
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # does not open the file again
         get_logger('act_ros').error(f'logging to the console alone: {printable(error)}')
-    rclpy.get_global_executor()  # which leaves a traceback where ROS is left while it is made
+    # Before a signal may leave ROS: an executor that is made after that leaves a traceback.
+    executor = SingleThreadedExecutor()
     on_signal(rclpy.get_default_context().try_shutdown)
+    return executor
