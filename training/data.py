@@ -41,10 +41,8 @@ def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]
 
 def load_errors(config: TrainConfig, folder: Path) -> ErrorBank | None:
     """Read the errors of a pose network that a configuration names, if it names any."""
-    if not config.errors:
-        return None
-    bank = ErrorBank.load(folder / config.errors)
-    return bank.smoothed(config.smoothing) if config.smoothing else bank
+    return (ErrorBank.load(folder / config.errors).smoothed(config.smoothing)
+            if config.errors else None)
 
 
 def _relabel(sequences: Sequences, config: TrainConfig) -> None:

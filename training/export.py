@@ -35,7 +35,7 @@ from training.datasets.skeletons import UNKNOWN
 from training.evaluate import AVERAGE, evaluate_run
 from training.metrics import share_background, softmax, summary
 from training.models.act import forward_with_attention
-from training.networks import BOTH_WAYS, both_ways, load_network, save_weights
+from training.networks import BOTH_WAYS, load_network, save_weights
 
 QUANTISATIONS = ('float32', 'float16', 'int8')
 
@@ -275,10 +275,8 @@ def main(arguments: list[str] | None = None) -> None:
         config = read_run(options.run)
         results = evaluate_run(options.run, config, options.average)
         final = config.final and not options.average
-        networks = [load_network(options.run, number).model for number in (
+        networks = [load_network(options.run, number) for number in (
             [len(config.held_back_folds) - 1] if final else range(len(config.members)))]
-        members = [both_ways(network, LAYOUT) if config.mirrored else network
-                   for network in networks]
         sequences, _ = load_data(config, options.data)
         sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
                                 config.normalisation, config.augmentation,
@@ -294,10 +292,11 @@ def main(arguments: list[str] | None = None) -> None:
                       'between training and measurement'},
             metrics={name: {k: round(v, 4) for k, v in view.items() if isinstance(v, float)}
                      for name, view in results['views'].items()})
-        path = export_bundle(members, bundle, options.output, features, options.quantisation,
-                             config.background, label, options.onnx)
+        path = export_bundle(
+            [network.served for network in networks], bundle, options.output, features,
+            options.quantisation, config.background, label, options.onnx)
         if options.weights:
-            save_weights(networks[0], path)
+            save_weights(networks[0].model, path)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(printable(error, 1000))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')

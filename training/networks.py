@@ -12,6 +12,7 @@ from keras import ops
 
 from act_ros.actions.bundle import BundleError, load_bundle
 from act_ros.actions.features import mirror, num_features
+from act_ros.core.skeletons import get_layout
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays, write_whole
 from training.config import read_run
@@ -43,13 +44,18 @@ class Network:
     smoothing: float = 0.0
     mirrored: bool = False
 
+    @property
+    def served(self) -> keras.Model:
+        """What is exported: the network, or that which asks it `both_ways`."""
+        return both_ways(self.model, self.layout) if self.mirrored else self.model
+
     def probabilities(self, features: np.ndarray, batch: int = 1024) -> np.ndarray:
         """
         Return probabilities (N, C) of features (N, T, F), as the exported file gives them.
 
-        A background is shared out; what is ``mirrored`` answers both ways.
+        A background is shared out.
         """
-        model = both_ways(self.model, self.layout) if self.mirrored else self.model
+        model = self.served
         logits = np.concatenate([model(features[i:i + batch], training=False).numpy()
                                  for i in range(0, len(features), batch)])
         return softmax(share_background(logits, len(self.labels)))
@@ -62,10 +68,11 @@ def both_ways(model: keras.Model, layout: str) -> keras.Model:
     The outputs are logarithms of probabilities. A network learns that the mirror image of an action
     is the same action, but never fully: where the two answers differ neither is sure.
     """
-    index, sign = mirror(layout)
+    index, sign = mirror(layout, model.input_shape[-1] // len(get_layout(layout).joints))
     features = keras.Input(model.input_shape[1:], name='features')
     mirrored = ops.take(features, index, axis=-1) * sign
-    answers = ops.softmax(model(ops.concatenate((features, mirrored), axis=0)))
+    logits = model(ops.concatenate((features, mirrored), axis=0))
+    answers = ops.softmax(ops.cast(logits, 'float32'))
     mean = ops.mean(ops.reshape(answers, (2, -1, model.output_shape[-1])), axis=0)
     return keras.Model(features, ops.log(ops.maximum(mean, 1e-9)), name=BOTH_WAYS)
 

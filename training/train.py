@@ -12,13 +12,14 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from act_ros.actions.features import mirror, num_features
+from act_ros.actions.features import num_features
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
@@ -28,9 +29,9 @@ from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.errors import ErrorBank
 from training.evaluate import ViewedClips, measure, views_of
 from training.finetuning import FALL, OldNetwork, as_table, fallen, together
-from training.metrics import share_background, softmax
+from training.metrics import share_background
 from training.models import build
-from training.networks import WEIGHTS, load_network
+from training.networks import WEIGHTS, both_ways, load_network
 from training.trainer import (
     Batch,
     OnEpoch,
@@ -86,13 +87,7 @@ class People:
 
     def logits(self, view: str, predict: Predict) -> np.ndarray:
         """Return a network's logits (M, C) of a view's windows; a background is shared out."""
-        features, labels = self.views[view].features, len(self.config.labels)
-        logits = share_background(predict(features), labels)
-        if not self.config.mirrored:
-            return logits
-        index, sign = mirror(LAYOUT)
-        other = share_background(predict(features[..., index] * sign), labels)
-        return np.log((softmax(logits) + softmax(other)) / 2)
+        return share_background(predict(self.views[view].features), len(self.config.labels))
 
     def validate(self, predict: Predict) -> dict[str, float]:
         """Return measures on the clips of the people held back, by view."""
@@ -138,7 +133,8 @@ def make_trainer(
     elif people.old and config.remember:
         teach = people.old.teacher(config.remember)
     return Trainer(config, people, network, [config.seed, number], teach,
-                   config.old_layers if people.old else 1.0)
+                   config.old_layers if people.old else 1.0,
+                   partial(both_ways, layout=LAYOUT) if config.mirrored else None)
 
 
 def save(trainer: Trainer[People], folder: Path) -> None:

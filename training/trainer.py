@@ -78,11 +78,13 @@ class Trainer(Generic[S]):
     :param seed: numbers that belong to this training alone.
     :param teach: what other networks have to say about the targets.
     :param old_layers: learning rate of all layers but the last, as a part of the last one's.
+    :param serve: makes what answers of the network that is trained; by default that one itself.
     """
 
     def __init__(
         self, recipe: Recipe, source: S, build: Callable[[], keras.Model],
         seed: Sequence[int], teach: Teach | None = None, old_layers: float = 1.0,
+        serve: Callable[[keras.Model], keras.Model] | None = None,
     ) -> None:
         self.recipe, self.source, self.seed = recipe, source, seed
         keras.utils.set_random_seed(int(np.random.SeedSequence(seed).generate_state(1)[0] // 2))
@@ -103,7 +105,8 @@ class Trainer(Generic[S]):
                           else keras.optimizers.SGD(rate, 0.9, nesterov=True))
         self.optimizer.build(self.model.trainable_variables)
         self.step = tf.function(self._step, jit_compile=recipe.xla)
-        self._predict = tf.function(lambda x: tf.cast(self.model(x, training=False), tf.float32),
+        served = serve(self.model) if serve else self.model
+        self._predict = tf.function(lambda x: tf.cast(served(x, training=False), tf.float32),
                                     jit_compile=recipe.xla)
 
     def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
