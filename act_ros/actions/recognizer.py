@@ -24,7 +24,7 @@ from act_ros.core.options import Options, option
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.rotation import MountOptions, turn_box, turn_person
 from act_ros.core.skeletons import get_layout
-from act_ros.core.stamps import NANOSECONDS, Arrival, RateLimit, StampOrder
+from act_ros.core.stamps import NANOSECONDS, Order, RateLimit, StampOrder
 
 
 @dataclass(frozen=True)
@@ -252,7 +252,7 @@ class ActionRecognizer:
         order = self._order.check(stamp, not self._subjects, arrival)
         if not order.is_taken:
             return None
-        if order is Arrival.JUMP or layout != self._layout:
+        if order is Order.JUMP or layout != self._layout:
             self.reset()
             self._layout, self._joints = layout, joints
         self._take(stamp, persons)

@@ -40,7 +40,7 @@ def receive(frame: Frame, time: int, stamps: str) -> None:
         frame.stamp = time
 
 
-class Arrival(Enum):
+class Order(Enum):
     """What a stamp is to the ones before it; the values are what operators read."""
 
     NEW = 'new'
@@ -53,7 +53,7 @@ class Arrival(Enum):
     @property
     def is_taken(self) -> bool:
         """Whether the frame is to be used."""
-        return self in (Arrival.NEW, Arrival.JUMP)
+        return self in (Order.NEW, Order.JUMP)
 
 
 @dataclass(eq=False, slots=True)
@@ -106,7 +106,7 @@ class StampOrder:
         self._base: _TimeBase | None = None
         self._other: _TimeBase | None = None
 
-    def check(self, stamp: int, is_idle: bool = False, arrival: int = 0) -> Arrival:
+    def check(self, stamp: int, is_idle: bool = False, arrival: int = 0) -> Order:
         """
         Return what ``stamp`` is to those before it, and count it.
 
@@ -117,15 +117,15 @@ class StampOrder:
             that is not known.
         """
         result = self._check(stamp, is_idle, arrival)
-        if result is not Arrival.NEW:
+        if result is not Order.NEW:
             self._drops[result.value] += 1
         return result
 
-    def _check(self, stamp: int, is_idle: bool, arrival: int) -> Arrival:
+    def _check(self, stamp: int, is_idle: bool, arrival: int) -> Order:
         limit, base = round(self.tolerance * NANOSECONDS), self._base
         if base is None:
             self._base = _TimeBase(stamp, arrival)
-            return Arrival.NEW
+            return Order.NEW
         is_next = base.is_followed_by(stamp, limit)
         if is_next or base.has_paused_until(stamp, arrival, limit):
             step = base.step
@@ -134,21 +134,21 @@ class StampOrder:
                 base.step = step  # a pause says nothing of the pace
             if self._other:
                 self._other.frames = 0
-            return Arrival.NEW
+            return Order.NEW
         if any(run and 0 <= run.newest - stamp <= limit for run in (base, self._other)):
-            return Arrival.LATE if stamp else Arrival.UNSTAMPED
+            return Order.LATE if stamp else Order.UNSTAMPED
         if is_idle and stamp > base.newest and base.frames > 1:
             self._base = _TimeBase(stamp, arrival, stamp - base.newest, 2)
             self._other = None
-            return Arrival.NEW
+            return Order.NEW
         return self._doubt(stamp, arrival, base, limit)
 
-    def _doubt(self, stamp: int, arrival: int, base: _TimeBase, limit: int) -> Arrival:
+    def _doubt(self, stamp: int, arrival: int, base: _TimeBase, limit: int) -> Order:
         """Hold a stamp that is far from the newest against the last one that was."""
         other, step = self._other, stamp - base.newest
         if other is None and base.frames == 1:  # nobody can tell which of the first two is wrong
             self._base, self._other = _TimeBase(stamp, arrival, max(step, 0)), base
-            return Arrival.NEW if step > 0 else Arrival.JUMP
+            return Order.NEW if step > 0 else Order.JUMP
         if other and (other.is_followed_by(stamp, limit) or not other.step and
                       0 < stamp - other.newest < abs(step)):
             other.add(stamp, arrival)
@@ -156,10 +156,10 @@ class StampOrder:
             other = self._other = _TimeBase(stamp, arrival)
         if other.frames >= min(_BELIEVED, base.frames + 1):
             self._base, self._other = other, None
-            return Arrival.NEW if step > 0 else Arrival.JUMP
+            return Order.NEW if step > 0 else Order.JUMP
         if other.is_parallel:
-            return Arrival.INTERLEAVED
-        return Arrival.OUTLIER if stamp else Arrival.UNSTAMPED
+            return Order.INTERLEAVED
+        return Order.OUTLIER if stamp else Order.UNSTAMPED
 
 
 class RateLimit:

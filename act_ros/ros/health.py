@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from act_ros.core.options import Options, option
-from act_ros.core.stamps import NANOSECONDS, Arrival
+from act_ros.core.stamps import NANOSECONDS, Order
 from act_ros.core.text import ERROR_LENGTH, printable
 
 _MEMORY = 10.0  # seconds that rates and times are taken over
@@ -274,7 +274,7 @@ class Health:
             return Level.WARN, (f'{len(self.senders)} publishers on {self.source}: '
                                 f'{printable(", ".join(self.senders), 500)}; their stamps and ids '
                                 'mix, give each a topic of its own')
-        mixed = self._all_drops()[Arrival.INTERLEAVED.value]
+        mixed = self._all_drops()[Order.INTERLEAVED.value]
         if mixed > self._mixed:
             self._mixed, self._mixed_at = mixed, now
         if now - self._mixed_at < _MEMORY:

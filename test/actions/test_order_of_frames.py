@@ -11,7 +11,7 @@ from synthetic import SECOND
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Status
-from act_ros.core.stamps import Arrival
+from act_ros.core.stamps import Order
 
 HOUR = 3600 * SECOND
 
@@ -37,7 +37,7 @@ def test_a_jump_back_loses_two_frames_and_begins_anew(classifier: ActClassifier)
     for answer, expected in zip(play(recognizer, frames[2:]),
                                 play(ActionRecognizer(classifier), frames[2:]), strict=True):
         assert_same(answer, expected)
-    assert recognizer.drops == {Arrival.OUTLIER.value: 2, Arrival.JUMP.value: 1}
+    assert recognizer.drops == {Order.OUTLIER.value: 2, Order.JUMP.value: 1}
 
 
 @pytest.mark.parametrize(('gap', 'lost', 'status'), [
@@ -118,7 +118,7 @@ def test_of_two_sources_the_first_is_followed_and_both_are_named(
         if i >= 5 and i % every == 0:
             intruders += 1
             assert recognizer.update(other, [someone(0.0, 'wave')], 'coco17') is None
-    assert recognizer.drops == {Arrival.OUTLIER.value: 1, Arrival.INTERLEAVED.value: intruders - 1}
+    assert recognizer.drops == {Order.OUTLIER.value: 1, Order.INTERLEAVED.value: intruders - 1}
     answers = [recognizer.update(other + i * SECOND // 30, [], 'coco17') for i in range(1, 6)]
     assert [answer is None for answer in answers] == [True, False, False, False, False]
 
@@ -129,13 +129,13 @@ def test_stamps_that_are_0_every_second_time_are_passed_over(recognizer: ActionR
         assert i < 5 or (answer is None) != bool(i % 2)
         if i > 50 and answer:
             assert answer[0].label == 'walk'
-    assert set(recognizer.drops) == {Arrival.UNSTAMPED.value}
+    assert set(recognizer.drops) == {Order.UNSTAMPED.value}
 
 
 def test_a_camera_without_stamps_is_named(recognizer: ActionRecognizer) -> None:
     answers = [recognizer.update(0, people, 'coco17') for _, people in film(lambda t: [])]
     assert answers == [[]] + [None] * 60
-    assert recognizer.drops == {Arrival.UNSTAMPED.value: 60}
+    assert recognizer.drops == {Order.UNSTAMPED.value: 60}
 
 
 @pytest.mark.parametrize('seconds', [0.6, 1.0, 10.0])

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND, stamps
 
-from act_ros.core.stamps import Arrival, RateLimit, StampOrder
+from act_ros.core.stamps import Order, RateLimit, StampOrder
 
 
 def checked(stamps: Sequence[float], tolerance: float = 0.5) -> str:
     """Return what each stamp (seconds) is, by the first letter; INTERLEAVED by an S."""
     order = StampOrder(tolerance)
     arrivals = [order.check(round(stamp * SECOND)) for stamp in stamps]
-    return ''.join('S' if a is Arrival.INTERLEAVED else a.name[0] for a in arrivals)
+    return ''.join('S' if a is Order.INTERLEAVED else a.name[0] for a in arrivals)
 
 
 @pytest.mark.parametrize(('stamps', 'expected'), [
@@ -65,12 +65,12 @@ def test_stamps_that_are_taken_ascend_between_jumps(stamps: list[int], tolerance
     for stamp in stamps:
         arrival = order.check(stamp)
         if newest is not None:
-            assert arrival is not Arrival.NEW or stamp > newest
-            assert arrival is not Arrival.JUMP or newest - stamp > round(tolerance * SECOND)
+            assert arrival is not Order.NEW or stamp > newest
+            assert arrival is not Order.JUMP or newest - stamp > round(tolerance * SECOND)
             if 0 <= newest - stamp <= round(tolerance * SECOND):
-                assert arrival in (Arrival.LATE, Arrival.UNSTAMPED)
+                assert arrival in (Order.LATE, Order.UNSTAMPED)
         if arrival.is_taken:
-            newest, taken = stamp, taken + (arrival is Arrival.NEW)
+            newest, taken = stamp, taken + (arrival is Order.NEW)
     assert drops.total() == len(stamps) - taken
 
 

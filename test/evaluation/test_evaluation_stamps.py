@@ -14,7 +14,7 @@ pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
 from bag_writer import keypoint_array, write_bag
 
-from act_ros.core.stamps import Arrival
+from act_ros.core.stamps import Order
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 
@@ -41,7 +41,7 @@ def test_without_stamps_one_frame_is_answered_and_the_remedy_named(
     tmp_path: Path, tiny_bundle: Path,
 ) -> None:
     summary = summary_of(tmp_path, tiny_bundle, changed=EMPTY)
-    assert summary['frames'] == 1 and summary['dropped'] == {Arrival.UNSTAMPED.value: 40}
+    assert summary['frames'] == 1 and summary['dropped'] == {Order.UNSTAMPED.value: 40}
     assert summary['warnings'][0].startswith('41 messages have no stamp; with the parameter')
 
 

@@ -33,7 +33,7 @@ from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
-from act_ros.core.stamps import Arrival, StampOrder, to_nanoseconds
+from act_ros.core.stamps import Order, StampOrder, to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import to_time
@@ -111,7 +111,7 @@ def test_stamps_jitter(stream: Stream) -> None:
     answered = 0
     for i in range(120):
         stamp = begin + i * PERIOD + round(rng.uniform(-0.05, 0.05) * SECOND)
-        if order.check(stamp) is Arrival.LATE:
+        if order.check(stamp) is Order.LATE:
             stream.robot.keypoints.publish(stream.message(stamp, couple(i / 30)))
             continue
         answer, answered = stream.ask(stamp, couple(i / 30)), answered + 1
@@ -125,7 +125,7 @@ def test_frames_out_of_order(stream: Stream) -> None:
     for first in range(0, 120, 5):
         for i in rng.sample(range(first, first + 5), 5):
             stamp = begin + i * PERIOD
-            if order.check(stamp) is Arrival.LATE:
+            if order.check(stamp) is Order.LATE:
                 stream.robot.keypoints.publish(stream.message(stamp, couple(i / 30)))
             else:
                 answer = stream.ask(stamp, couple(i / 30))

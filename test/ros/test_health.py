@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from synthetic import SECOND
 
-from act_ros.core.stamps import Arrival
+from act_ros.core.stamps import Order
 from act_ros.ros.health import Health, HealthOptions, Level, Report
 
 
@@ -197,11 +197,11 @@ def test_gaps_between_the_numbers_of_several_senders_mean_nothing(health: Health
 
 def test_two_sources_on_a_topic_are_a_warning(health: Health, watch: Watch) -> None:
     """Whether two nodes publish, or one does whose stamps are of two clocks."""
-    drops = Counter({Arrival.LATE.value: 3})
+    drops = Counter({Order.LATE.value: 3})
     health.include_drops(drops)
     run(health, watch, 1.0)
     assert told(health).level is Level.OK
-    drops[Arrival.INTERLEAVED.value] += 1
+    drops[Order.INTERLEAVED.value] += 1
     report = told(health)
     assert report.level is Level.WARN and 'two clocks on /front/image' in report.message
     run(health, watch, 20.0)
