@@ -10,7 +10,8 @@ import numpy as np
 
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.rotation import MountOptions, turn_image, turn_person
-from act_ros.core.stamps import Arrival, StampOrder
+from act_ros.core.skeletons import joint_sources
+from act_ros.core.stamps import Order, StampOrder
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.follow import FindAndFollow, Follower
 from act_ros.persons.letterbox import check_image
@@ -81,7 +82,7 @@ class PersonFinder:
         order = self._order.check(stamp, not self._tracker.tracks, arrival)
         if not order.is_taken:
             return None
-        if order is Arrival.JUMP:
+        if order is Order.JUMP:
             self.reset()
         check_image(image_bgr)
         upright = turn_image(image_bgr, self.rotation)
@@ -91,11 +92,12 @@ class PersonFinder:
             persons = self._tracker.update(stamp, self.estimator.estimate(upright))
         height, width = upright.shape[:2]
         self.heights = [float(p.box[3] - p.box[1]) / height for p in persons]
-        self.head_down = [_is_head_down(p) for p in persons]
+        self.head_down = [_is_head_down(p, self.layout) for p in persons]
         return [turn_person(p, -self.rotation % 360, width, height) for p in persons]
 
 
-def _is_head_down(person: Person) -> bool:
-    shoulders, hips = person.keypoints[[5, 6]], person.keypoints[[11, 12]]  # COCO order
+def _is_head_down(person: Person, layout: str) -> bool:
+    neck, middle = joint_sources(layout, ('neck', 'mid_hip'))
+    shoulders, hips = person.keypoints.take(neck, axis=0), person.keypoints.take(middle, axis=0)
     across, down, _ = (shoulders - hips).mean(axis=0)
     return min(shoulders[:, 2].min(), hips[:, 2].min()) >= SEEN_SCORE and bool(down > abs(across))
