@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -135,8 +135,8 @@ def _check(nodes: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 def _run(
-    watcher: Watcher, nodes: dict[str, subprocess.Popen[bytes]], source: str, is_camera: bool,
-    options: argparse.Namespace,
+    watcher: Watcher, executor: Executor, nodes: dict[str, subprocess.Popen[bytes]], source: str,
+    is_camera: bool, options: argparse.Namespace,
 ) -> None:
     """Play until the last answer to the video has come, the time is up, or there is a signal."""
     nodes['act_node'] = _start(
@@ -145,7 +145,7 @@ def _run(
         'pose_node', '-p', 'reliability:=reliable', '-p', f'model:={options.pose_model}',
         '-p', f'num_threads:={options.threads}')
     while rclpy.ok() and not watcher.greet():
-        rclpy.spin_once(watcher, timeout_sec=0.1)
+        executor.spin_once(0.1)
         _check(nodes)
     nodes['video_node'] = _start(
         # Quoted: a device number is a string, too.
@@ -153,7 +153,7 @@ def _run(
         '-p', f'pace:={"realtime" if is_camera else "consumed"}')
     begin = watcher.heard_at = time.monotonic()
     while rclpy.ok() and time.monotonic() - begin < options.seconds:
-        rclpy.spin_once(watcher, timeout_sec=0.1)
+        executor.spin_once(0.1)
         _check(nodes)
         is_over = nodes['video_node'].poll() is not None
         if is_over and time.monotonic() - watcher.heard_at > _PATIENCE:
@@ -177,10 +177,11 @@ def _record(name: str, fps: float, is_camera: bool, options: argparse.Namespace)
     with replacing_in(options.output, last='actions.jsonl') as folder:
         with (folder / 'actions.jsonl').open('w', encoding='utf-8') as file:
             timeline, video = Timeline(file), AnnotatedVideo(folder / 'annotated.mp4', fps)
-            join()
+            executor = join()
             try:
                 watcher = Watcher(timeline, video)
-                _run(watcher, nodes, name, is_camera, options)
+                executor.add_node(watcher)
+                _run(watcher, executor, nodes, name, is_camera, options)
             except ExternalShutdownException:  # a signal: what there is gets written
                 pass
             finally:
