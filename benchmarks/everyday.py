@@ -71,7 +71,7 @@ def found_before(
     path: Path, folder: Path | None, model: str = DEFAULT_MODEL,
 ) -> list[Frame]:
     """Return the frames of a clip, from the folder if they were kept there."""
-    kept = folder / f'{path.stem}.npz' if folder else None
+    kept = folder / Path(model).name / f'{path.stem}.npz' if folder else None
     if kept is None or not kept.is_file():
         frames = list(find(path, model))
         if kept:
