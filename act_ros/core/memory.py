@@ -15,7 +15,7 @@ def keep_memory() -> None:
     Let freed memory stay with the process.
 
     An image, or a step of training, frees megabytes that the next one asks for again, and otherwise
-    the kernel clears them each time: some 2 ms for a message of 640 x 480 pixels.
+    the kernel clears them each time.
     """
     with suppress(AttributeError, OSError):
         for option, value in _OPTIONS.values():
