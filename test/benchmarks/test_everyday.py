@@ -83,9 +83,11 @@ def test_who_was_found_is_kept_and_the_table_is_printed(
     arguments = [str(clips), str(tmp_path / 'truth.json'), '--persons', str(tmp_path / 'kept')]
     everyday.main(arguments)
     first = capsys.readouterr().out
-    kept = tmp_path / 'kept' / 'demo.npz'
+    kept = tmp_path / 'kept' / 'balanced' / 'demo.npz'
     before = kept.stat().st_mtime_ns
     everyday.main(arguments)
     assert capsys.readouterr().out == first
     assert kept.stat().st_mtime_ns == before
     assert '| all | 1 |' in first
+    everyday.main([*arguments, '--pose-model', 'fast'])  # who finds others is no witness
+    assert (tmp_path / 'kept' / 'fast' / 'demo.npz').is_file()
