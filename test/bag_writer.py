@@ -21,10 +21,10 @@ def message(name: str, **values: Any) -> Any:
     return TYPES.types[name](**values)
 
 
-def header(stamp: int) -> Any:
+def header(stamp: int, frame_id: str = 'camera') -> Any:
     """Return a std_msgs/Header."""
     time = message('builtin_interfaces/msg/Time', sec=stamp // 10**9, nanosec=stamp % 10**9)
-    return message('std_msgs/msg/Header', stamp=time, frame_id='camera')
+    return message('std_msgs/msg/Header', stamp=time, frame_id=frame_id)
 
 
 def keypoint_array(stamp: int, persons: Sequence[Person], layout: str = 'coco17') -> Any:
@@ -47,6 +47,25 @@ def image(stamp: int, pixels: np.ndarray) -> Any:
     return message(IMAGES[0], header=header(stamp), height=pixels.shape[0],
                    width=pixels.shape[1], encoding='bgr8', is_bigendian=0,
                    step=3 * pixels.shape[1], data=pixels.reshape(-1))
+
+
+def camera_info(
+    stamp: int, size: tuple[int, int] = (640, 480), focal: float = 0.0, frame_id: str = 'camera',
+) -> Any:
+    """Return a sensor_msgs/CameraInfo; without a focal length in pixels it tells the size alone."""
+    region = message('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0,
+                     width=0, do_rectify=False)
+    k = np.array([focal, 0, size[0] / 2, 0, focal, size[1] / 2, 0, 0, 1.0])
+    return message('sensor_msgs/msg/CameraInfo', header=header(stamp, frame_id), height=size[1],
+                   width=size[0], distortion_model='', d=np.zeros(0), k=k, r=np.zeros(9),
+                   p=np.zeros(12), binning_x=0, binning_y=0, roi=region)
+
+
+def depth_image(stamp: int, metres: float, frame_id: str = 'camera') -> Any:
+    """Return a wall as a small depth image of 16UC1."""
+    values = np.full((48, 64), round(metres * 1000), '<u2')
+    return message(IMAGES[0], header=header(stamp, frame_id), height=48, width=64,
+                   encoding='16UC1', is_bigendian=0, step=128, data=values.view('u1').reshape(-1))
 
 
 def write_bag(

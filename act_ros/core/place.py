@@ -64,7 +64,8 @@ _PIXELS = 3.0  # by how much the ends of a segment are wrong together
 _ACROSS = np.linspace(0.15, 0.85, 7)  # where a torso is probed: its edges may be the wall behind
 _LEAST_PROBES = 5  # with a depth
 _FARTHEST = 100.0  # metres that a depth image is believed
-_METRES = {'16UC1': ('u2', 1e-3), '32FC1': ('f4', 1.0)}
+METRES = {'16UC1': ('u2', 1e-3), '32FC1': ('f4', 1.0)}
+"""Encodings of depth images: how a number is stored, and how many metres one of it is."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,10 @@ def depth_pixels(message: Any) -> tuple[np.ndarray, float]:
     :returns: an array (H, W) of 16UC1 or 32FC1, and the metres of one of its units.
     :raises DepthError: another encoding, or a size that does not fit the data.
     """
-    if message.encoding not in _METRES:
+    if message.encoding not in METRES:
         raise DepthError(f'depth image of encoding {printable(message.encoding)!r}; known: '
-                         f'{", ".join(_METRES)}')
-    code, unit = _METRES[message.encoding]
+                         f'{", ".join(METRES)}')
+    code, unit = METRES[message.encoding]
     kind = np.dtype(f'{">" if message.is_bigendian else "<"}{code}')
     height, width, step = message.height, message.width, message.step
     data = memoryview(message.data).cast('B')

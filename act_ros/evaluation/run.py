@@ -29,6 +29,7 @@ from act_ros.core.files import replacing_in
 from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.evaluation.places import BagPlaces
 from act_ros.evaluation.report import write_json, write_report
 from act_ros.evaluation.scores import Scores, rounded
 from act_ros.evaluation.settings import Settings
@@ -123,7 +124,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
         warnings = list(job.settings.warnings)
         labels = read_labels(job.labels, bag.start, bag.end, warnings) if job.labels else []
         images = find_images(bag)
-        engine = _Engine(bag, kind, topic, job.settings, warnings)
+        engine = _Engine(bag, kind, topic, job.settings, warnings, stack)
         _warn_of_strange_labels(labels, engine.names, warnings)
         scores = Scores(engine.names)
         info = bag.topics[topic]
@@ -174,6 +175,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
                     'sha256': bag.checksums()},
             'labels': {'name': job.labels.name, 'sha256': file_checksum(job.labels)}
             if job.labels else None,
+            'places': engine.places.topics if engine.places else None,
             'model': engine.description,
             'settings': job.settings.to_dict() if kind != 'actions' else None,
             'warnings': warnings,
@@ -194,16 +196,18 @@ def evaluate(job: Job, progress: Any = None) -> Result:
 
 
 class _Engine:
-    """Fills in what is missing of a frame: people, actions."""
+    """Fills in what is missing of a frame: people, actions, places."""
 
     def __init__(
         self, bag: Bag, kind: str, topic: str, settings: Settings, warnings: list[str],
+        stack: ExitStack,
     ) -> None:
         self.watch, self.drops, self._warnings = Stopwatch(), Counter[str](), warnings
         self._bag = bag
         bag.image_size = settings.poses.image_size
         self._finder: PersonFinder | None = None
         self._recognizer: ActionRecognizer | None = None
+        self.places: BagPlaces | None = None
         self.names: tuple[str, ...]
         self.description: dict[str, Any]
         if kind == 'actions':
@@ -217,6 +221,8 @@ class _Engine:
             classifier, settings.window, settings.decision, act.allowed(classifier.bundle),
             settings.mount.rotation)
         self.description = _describe(classifier.bundle)
+        self.places = BagPlaces(
+            bag, topic, settings.place, stack, kind == 'images', self.drops, self._fail)
         if kind == 'images':
             pose = settings.pose
             self._finder = PersonFinder(
@@ -257,9 +263,15 @@ class _Engine:
                 frame.actions = recognizer.update(
                     frame.stamp, frame.persons, frame.layout, frame.time)
             except ValueError as error:  # as act_node: such a message is told and left out
-                if not self.drops['unusable keypoints']:
-                    self._warnings.append(f'keypoints that cannot be used: {error}')
-                self.drops['unusable keypoints'] += 1
+                self._fail('unusable keypoints', error)
+            if self.places:
+                self.places.fill(frame)
+
+    def _fail(self, cause: str, error: Exception) -> None:
+        """Count what cannot be used, and tell why of the first."""
+        if not self.drops[cause]:
+            self._warnings.append(f'{cause}: {error}')
+        self.drops[cause] += 1
 
 
 def _take(iterator: Iterator[Frame], size: int) -> tuple[list[Frame], BagError | None]:

@@ -14,6 +14,7 @@ from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.adapters import PoseInputOptions
 from act_ros.core.options import Options, slips
+from act_ros.core.places import PlaceOptions
 from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import StampOptions
 from act_ros.core.text import PrintableError, printable
@@ -61,6 +62,7 @@ class Settings:
     act: ActOptions = field(default_factory=ActOptions)
     window: WindowOptions = field(default_factory=WindowOptions)
     decision: DecisionOptions = field(default_factory=DecisionOptions)
+    place: PlaceOptions = field(default_factory=PlaceOptions)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def stamps_of(self, kind: str) -> str:
@@ -79,7 +81,8 @@ _SECTIONS: dict[str, dict[str, tuple[str, type[Options]]]] = {
                   'mount': ('', MountOptions), 'image_stamps': ('', StampOptions)},
     'act_node': {'poses': ('', PoseInputOptions), 'act': ('', ActOptions),
                  'pose_stamps': ('', StampOptions),
-                 'window': ('window', WindowOptions), 'decision': ('decision', DecisionOptions)},
+                 'window': ('window', WindowOptions), 'decision': ('decision', DecisionOptions),
+                 'place': ('place', PlaceOptions)},
 }
 
 

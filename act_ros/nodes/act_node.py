@@ -13,12 +13,13 @@ from __future__ import annotations
 from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.adapters import PoseInputOptions
+from act_ros.core.places import PlaceOptions
 from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import StampOptions
 from act_ros.ros.actions import ActionModel, PoseInput
 from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.managed import ManagedNode, Work
-from act_ros.ros.options import PlaceOptions, StartOptions
+from act_ros.ros.options import StartOptions
 from act_ros.ros.run import run
 
 OPTIONS = (

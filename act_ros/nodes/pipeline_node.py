@@ -12,6 +12,7 @@ from __future__ import annotations
 from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.frame import Frame
+from act_ros.core.places import PlaceOptions
 from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import StampOptions
 from act_ros.persons.estimator import PoseEstimator
@@ -26,7 +27,6 @@ from act_ros.ros.options import (
     CameraOptions,
     DrawingOptions,
     ImageOptions,
-    PlaceOptions,
     StartOptions,
     VideoOptions,
 )

@@ -29,6 +29,7 @@ from act_ros.core.adapters import (
 from act_ros.core.cdr import read_keypoints
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
+from act_ros.core.place import METRES
 from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, receive, to_nanoseconds
 from act_ros.core.text import PrintableError, printable
@@ -39,7 +40,8 @@ KEYPOINTS, ACTIONS = 'act_ros/msg/KeypointArray', 'act_ros/msg/ActionArray'
 POSES = (KEYPOINTS, DETECTIONS, IDS)
 """Where tracked persons may come from, by preference."""
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
-_SIZED = ('sensor_msgs/msg/CameraInfo', IMAGES[0])  # messages that say how large images are
+CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+_SIZED = (CAMERA_INFO, IMAGES[0])  # messages that say how large images are
 _STORAGES = ('.mcap', '.db3')
 
 
@@ -126,11 +128,16 @@ class Bag:
         """
         Return ``topic`` if the bag has it in one of the types, or without a name the only such.
 
+        A depth image is not taken unless it is named.
+
         :raises BagError: none or several; the message lists what there is.
         """
         candidates = self.topics_of(types)
         wanted = ' or '.join(types)
         if topic is None:
+            if len(candidates) > 1:
+                depth = self.depth_topics()
+                candidates = [name for name in candidates if name not in depth]
             if len(candidates) == 1:
                 return candidates[0]
             found = f'several topics of {wanted}: {", ".join(candidates)}; name one of them' \
@@ -142,6 +149,18 @@ class Bag:
             raise BagError(f'{self.path}: {topic!r} is of type {self.topics[topic].type}, not '
                            f'{wanted}')
         return topic
+
+    def depth_topics(self) -> list[str]:
+        """Return the topics of depth images (REP-118) that are not compressed."""
+        return [name for name in self.topics_of(IMAGES[:1])
+                if getattr(self.first(name), 'encoding', None) in METRES]
+
+    def first(self, topic: str) -> Any:
+        """Return the first message of a topic; None where it has none that can be read."""
+        try:
+            return next((message for _, _, message in self.messages([topic])), None)
+        except BagError:
+            return None
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every file with messages, by name."""
@@ -222,12 +241,10 @@ class Bag:
 
     def _size(self) -> tuple[int, int]:
         """Return width and height of the images in pixels."""
-        with Bag(self.path) as other:  # with a place of its own in the files
-            for topic in (name for kind in _SIZED for name in self.topics_of((kind,))):
-                for _, _, message in other.messages([topic]):
-                    if message.width and message.height:
-                        return int(message.width), int(message.height)
-                    break
+        for topic in (name for kind in _SIZED for name in self.topics_of((kind,))):
+            message = self.first(topic)
+            if message and message.width and message.height:
+                return int(message.width), int(message.height)
         return self.image_size
 
     def _keypoints_decoder(self, connection: Any) -> Callable[[bytes], Frame]:

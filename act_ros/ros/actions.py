@@ -139,7 +139,7 @@ class ActionOutput:
             return
         if frame.actions is None:
             return
-        if self.places.has_camera:
+        if self.places.info:
             self.places.fill(frame)
         unknown = self._recognizer.unknown
         self.health.facts |= {f'unknown: {cause}': str(unknown[cause]) for cause in CAUSES}

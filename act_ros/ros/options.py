@@ -117,19 +117,6 @@ class PublishOptions(Options):
 
 
 @dataclass(frozen=True)
-class PlaceOptions(Options):
-    """How people's places are found."""
-
-    depth: bool = option(
-        False, "Subscribe to `depth`, a depth image (16UC1 or 32FC1) registered to the camera's "
-        'images, to measure where people are. Otherwise `camera_info` gives a bearing and an '
-        'estimated distance.', fixed=True)
-    tolerance: float = option(
-        0.05, 'Most seconds between the stamps of keypoints and of a depth image that belongs to '
-        'them.', low=0.0, high=10.0)
-
-
-@dataclass(frozen=True)
 class MarkerOptions(Options):
     """Where markers stand."""
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip('rosbags')
 
-from bag_writer import header, keypoint_array, message, write_bag
+from bag_writer import camera_info, header, keypoint_array, write_bag
 from foreign import bag_types, detections, skeleton
 from synthetic import person, pose, stamps
 
@@ -57,15 +57,6 @@ def hri() -> Iterator[Entry]:
                 make, header(stamp), p, SIZE)
 
 
-def camera_info(stamp: int) -> Any:
-    """Return a calibration that says no more than the size of images."""
-    region = message('sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0,
-                     width=0, do_rectify=False)
-    return message('sensor_msgs/msg/CameraInfo', header=header(stamp), height=SIZE[1],
-                   width=SIZE[0], distortion_model='', d=np.zeros(0), k=np.zeros(9),
-                   r=np.zeros(9), p=np.zeros(12), binning_x=0, binning_y=0, roi=region)
-
-
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
 def test_detections(tmp_path: Path, storage: str) -> None:
     """Where there are several topics one has to be named; every frame comes, with its ids."""
@@ -85,7 +76,7 @@ def test_detections(tmp_path: Path, storage: str) -> None:
 @pytest.mark.parametrize('is_sized', [False, True])
 def test_bodies(tmp_path: Path, is_sized: bool) -> None:
     """Of the lists of ids only that of bodies counts; the camera says how large images are."""
-    more = [('/camera_info', 1, camera_info(1))] if is_sized else []
+    more = [('/camera_info', 1, camera_info(1, SIZE))] if is_sized else []
     path = write_bag(tmp_path / 'bag', [*more, *hri()], 'mcap', TYPES)
     with Bag(path) as bag:
         assert choose_topic(bag, None) == ('keypoints', '/humans/bodies/tracked')
