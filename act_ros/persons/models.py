@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,9 +35,10 @@ MODES = {
     'fast': Mode('movenet_multipose_192x256', 'movenet_lightning', Schedule(6, 2, 0), 0.2),
     'balanced': Mode('movenet_multipose_192x256', 'movenet_lightning', Schedule(3, 3, 1), 0.2),
     'far': Mode('movenet_multipose_256x352', 'movenet_lightning', Schedule(3, 4, 1), 0.15),
-    'accurate': Mode('movenet_multipose_192x256', 'movenet_thunder', Schedule(3, 2, 0), 0.2),
 }
 """What a frame costs in each, and from how far people are found: doc/finding_people.md."""
+_GONE = {'accurate': 'balanced'}
+"""Modes that are no more, and what takes their place: robots may still ask for them."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class PoseOptions(Options):
     """The pose network."""
 
     model: str = option(
-        DEFAULT_MODEL, 'How people are found: a mode (fast, balanced, far, accurate), or one pose '
-        'network alone, by its name in the models folder or its path. It may be an ONNX file: '
+        DEFAULT_MODEL, 'How people are found: a mode (fast, balanced, far), or one pose network '
+        'alone, by its name in the models folder or its path. It may be an ONNX file: '
         'doc/pose_networks.md.', fixed=True)
     providers: tuple[str, ...] = option(
         ('',), 'What runs an ONNX file, by preference: cpu, cuda, tensorrt, openvino, or the full '
@@ -60,14 +62,18 @@ class PoseOptions(Options):
 
 def checksum(model: str | Path) -> str:
     """Return the SHA-256 of a model's file; of a mode those of both its files, with a space."""
-    mode = MODES.get(str(model))
+    mode = _mode(model)
     names = (mode.find, mode.look) if mode else (model,)
     return ' '.join(file_checksum(find_model(name)) for name in names)
 
 
+def _mode(model: str | Path) -> Mode | None:
+    return MODES.get(_GONE.get(str(model), str(model)))
+
+
 def create_estimator(
     model: str | Path = DEFAULT_MODEL, num_threads: int = 1, score_threshold: float = 0.2,
-    providers: Sequence[str] = (),
+    providers: Sequence[str] = (), warn: Callable[[str], object] = warnings.warn,
 ) -> PoseEstimator:
     """
     Open what finds people in images: the two networks of a mode, or one network alone.
@@ -79,11 +85,15 @@ def create_estimator(
     :param num_threads: CPU threads of one inference.
     :param score_threshold: people with a lower score are dropped, in [0, 1].
     :param providers: what runs an ONNX file, see ``PoseOptions``.
+    :param warn: told of a mode that is no more; its successor is opened.
     :raises FileNotFoundError: there is no such model.
     :raises ModelError: the file is damaged or no known network, or no runtime is installed.
     :raises ValueError: a parameter is out of range.
     """
-    mode = MODES.get(str(model))
+    mode, name = _mode(model), str(model)
+    if name in _GONE:
+        name = _GONE[name]
+        warn(f'mode {model} is no more: {name} takes its place, finds more and costs less')
     if mode is None and not str(model).endswith('.onnx'):
         return open_movenet(find_model(model), num_threads, score_threshold)
     look: PoseEstimator | SimCC
@@ -93,11 +103,11 @@ def create_estimator(
             return opened
         mode, name, look = MODES[DEFAULT_MODEL], opened.name, opened
     else:
-        name, look = str(model), open_movenet(find_model(mode.look), num_threads, score_threshold)
+        look = open_movenet(find_model(mode.look), num_threads, score_threshold)
     find = open_movenet(find_model(mode.find), num_threads, _PROPOSAL_SCORE)
     if not isinstance(find, MultiPose) or not isinstance(look, SinglePose | SimCC):
         raise ModelError(
-            f'mode {model} needs a network for several people and one for a single person; '
+            f'mode {name} needs a network for several people and one for a single person; '
             f'{mode.find} and {mode.look} are others')
     return FindAndFollow(
         name, find, look, score_threshold, mode.schedule, mode.least_height)

@@ -1,5 +1,5 @@
 """
-MoveNet on a TFLite runtime: MultiPose for up to six people, Lightning and Thunder for one.
+MoveNet on a TFLite runtime: MultiPose for up to six people, Lightning for one.
 
 The networks take RGB values 0..255 and answer with 17 COCO keypoints as fractions of their input
 (model cards of MoveNet.MultiPose and MoveNet.SinglePose). Input sizes are static.
@@ -134,7 +134,7 @@ class MultiPose:
 
 class SinglePose:
     """
-    MoveNet Lightning or Thunder: one person, followed by a crop.
+    MoveNet Lightning: one person, followed by a crop.
 
     The network is precise when the person fills its input. So the pose of one image chooses the
     square of the next: centred on the hips, wide enough for torso and body to move. While no torso

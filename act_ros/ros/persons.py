@@ -24,7 +24,8 @@ def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
     """Open the pose network that the node's parameters name, and tell those who report on it."""
     pose = node.parameters(PoseOptions)
     estimator = create_estimator(
-        pose.model, pose.num_threads, pose.score_threshold, pose.providers)
+        pose.model, pose.num_threads, pose.score_threshold, pose.providers,
+        node.get_logger().warning)
     digest = checksum(pose.model)
     for health in healths:
         health.facts |= {'pose model': estimator.name, 'pose model SHA-256': digest}

@@ -15,7 +15,7 @@ from act_ros.core.resources import find_model, find_resource
 from act_ros.core.skeletons import get_layout
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.letterbox import Letterbox, Region
-from act_ros.persons.models import create_estimator
+from act_ros.persons.models import checksum, create_estimator
 from act_ros.persons.movenet import follow
 from act_ros.tflite.runtime import ModelError
 
@@ -331,6 +331,12 @@ def test_kind_shows_in_the_tensors_not_in_the_name(tmp_path: Path) -> None:
     estimator = create_estimator(disguised)
     assert estimator.max_persons == 1
     assert estimator.name == 'movenet_multipose_192x256'
+
+
+def test_mode_that_is_no_more_is_served_by_another_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match='mode accurate is no more: balanced takes its place'):
+        assert create_estimator('accurate').name == 'balanced'
+    assert checksum('accurate') == checksum('balanced')
 
 
 def test_other_networks_are_refused(tiny_bundle: Path) -> None:

@@ -164,9 +164,9 @@ def test_package_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (tmp_path / 'movenet-lightning.json').write_text('{}')
     assert converter.main([str(tmp_path), 'lightning']) == 1
     assert 'movenet-lightning.json' in capsys.readouterr().err
-    assert converter.main([str(tmp_path), 'thunder']) == 1
-    assert 'has no file movenet-thunder.json' in capsys.readouterr().err
-    assert converter.main([str(tmp_path / 'absent'), 'thunder']) == 1
+    assert converter.main([str(tmp_path), 'multipose', '--size', '192x256']) == 1
+    assert 'has no file movenet-multipose.json' in capsys.readouterr().err
+    assert converter.main([str(tmp_path / 'absent'), 'lightning']) == 1
     assert 'does not exist' in capsys.readouterr().err
     assert not list(tmp_path.glob('*.tflite'))
 
