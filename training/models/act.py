@@ -163,15 +163,28 @@ class TransformerEncoder(keras.layers.Layer):
         self, tokens: keras.KerasTensor, training: bool | None = None,
         return_attention: bool = False,
     ) -> keras.KerasTensor | tuple[keras.KerasTensor, keras.KerasTensor]:
+        queries = tokens[:, :1] if self.class_token_only and not return_attention else tokens
+        is_exported = not isinstance(tokens.shape[1], int)  # for any T
+        attend = self._attend_once if is_exported and self.num_heads == 1 else self._attend
+        joined, attention = attend(queries, tokens)
+
+        tokens = self.norm_attention(queries + self.drop_attention(joined, training=training))
+        forward = by_rows(self.contract, by_rows(self.expand, tokens))
+        tokens = self.norm_forward(tokens + self.drop_forward(forward, training=training))
+        return (tokens, attention) if return_attention else tokens
+
+    def _attend(
+        self, queries: keras.KerasTensor, tokens: keras.KerasTensor,
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """Return what queries (N, Q, d) take from tokens, and the weights (N, heads, Q, tokens)."""
         width = tokens.shape[-1]
         depth = width // self.num_heads
-        if self.class_token_only and not return_attention:
-            query_of = by_rows(self.qkv, tokens[:, :1], end=width)
-            key_value = by_rows(self.qkv, tokens, begin=width)
-            tokens = tokens[:, :1]
-        else:
+        if queries is tokens:
             qkv = by_rows(self.qkv, tokens)
             query_of, key_value = qkv[..., :width], qkv[..., width:]
+        else:
+            query_of = by_rows(self.qkv, queries, end=width)
+            key_value = by_rows(self.qkv, tokens, begin=width)
         mixed, attention = [], []
         for start in range(0, width, depth):
             query = query_of[..., start:start + depth]
@@ -180,12 +193,26 @@ class TransformerEncoder(keras.layers.Layer):
             attention.append(ops.softmax(scores, axis=-1))
             mixed.append(ops.matmul(attention[-1], value))
         joined = mixed[0] if self.num_heads == 1 else ops.concatenate(mixed, axis=-1)
-        joined = by_rows(self.project, joined)
+        return by_rows(self.project, joined), ops.stack(attention, axis=1)
 
-        tokens = self.norm_attention(tokens + self.drop_attention(joined, training=training))
-        forward = by_rows(self.contract, by_rows(self.expand, tokens))
-        tokens = self.norm_forward(tokens + self.drop_forward(forward, training=training))
-        return (tokens, ops.stack(attention, axis=1)) if return_attention else tokens
+    def _attend_once(
+        self, queries: keras.KerasTensor, tokens: keras.KerasTensor,
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """
+        Do what `_attend` does with half the work, for one head and weights that are constants.
+
+        (x Q) (y K)' is x (Q K') y', so the kernels of query and key become one; so do those of
+        value and projection. The key's bias adds the same to all scores of a query: no change.
+        """
+        width, project = tokens.shape[-1], self.project.kernel
+        query, key, value = (self.qkv.kernel[:, i:i + width] for i in (0, width, 2 * width))
+        key = ops.transpose(key) * width ** -0.5
+        asked = _rows(queries, ops.matmul(query, key), ops.matmul(self.qkv.bias[:width], key))
+        attention = ops.softmax(ops.matmul(asked, ops.transpose(tokens, (0, 2, 1))), axis=-1)
+        joined = _rows(
+            ops.matmul(attention, tokens), ops.matmul(value, project),
+            ops.matmul(self.qkv.bias[2 * width:], project) + self.project.bias)
+        return joined, attention[:, None]
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         batch, length, width = input_shape
@@ -204,11 +231,18 @@ def by_rows(
 
     ``begin`` and ``end`` pick some of its units.
     """
-    kernel, bias = layer.kernel[:, begin:end], layer.bias[begin:end]
+    return layer.activation(_rows(x, layer.kernel[:, begin:end], layer.bias[begin:end]))
+
+
+def _rows(
+    x: keras.KerasTensor, kernel: keras.KerasTensor, bias: keras.KerasTensor,
+) -> keras.KerasTensor:
+    """Return x (N, T, d) times a kernel (d, e), plus a bias (e,)."""
     if not isinstance(x.shape[1], int):
-        # Exported for any T: reshaping by a computed shape would cut the TFLite graph to pieces.
-        return layer.activation(ops.matmul(x, kernel[None]) + bias)
-    rows = layer.activation(ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + bias)
+        # Exported for any T: reshaping by a computed shape would cut the TFLite graph to pieces,
+        # and only this becomes its operator for a Dense layer, bias included.
+        return ops.einsum('ntd,de->nte', x, kernel) + bias
+    rows = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), kernel) + bias
     return ops.reshape(rows, (-1, x.shape[1], kernel.shape[-1]))
 
 
