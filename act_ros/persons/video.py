@@ -115,18 +115,18 @@ class VideoSource:
             assert isinstance(film, _Film)
             for frame in film.frames():
                 seconds = clock.read(frame.time)
-                now = time.monotonic()
-                start = now if start is None else start
-                due = start + seconds
-                if realtime and now > due + 1 / self.fps:
+                if realtime and start is not None and (
+                        time.monotonic() > start + seconds + 1 / self.fps):
                     # A machine too slow for the video still sees one a second.
                     skipped_until = seconds + 1 if skipped_until is None else skipped_until
                     if seconds < skipped_until:
                         continue
-                skipped_until = None
-                if self._stop.wait(max(due - now, 0)) if realtime else self._stop.is_set():
+                skipped_until, picture = None, film.picture(frame)  # done when it is due
+                now = time.monotonic()
+                start = now if start is None else start
+                if self._stop.wait(max(start + seconds - now, 0) if realtime else 0):
                     return
-                yield seconds, film.picture(frame)
+                yield seconds, picture
             if not film.num_frames:
                 raise VideoError(f'{self.name} holds no readable frame')
             for loss in film.losses():

@@ -148,11 +148,14 @@ class VideoInput:
         try:
             if self._before:
                 self._before()
-            start = self._node.get_clock().now().nanoseconds
+            start = None
             for seconds, image in self._source.play(self._is_realtime):
-                # The frames of a file keep their own times.
-                self._on_frame(Frame(start + round(seconds * NANOSECONDS), self._frame_id,
-                                     image.shape[1::-1], image=image))
+                # The frames of a file keep their own times, from when the first one is there.
+                passed = round(seconds * NANOSECONDS)
+                if start is None:
+                    start = self._node.get_clock().now().nanoseconds - passed
+                self._on_frame(Frame(
+                    start + passed, self._frame_id, image.shape[1::-1], image=image))
             self._node.get_logger().info(f'{printable(self._source.name)} has ended')
         except Exception as error:
             if rclpy.ok():  # else somebody shut down while a frame was being published

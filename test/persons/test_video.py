@@ -304,18 +304,18 @@ class FakeCamera:
 
     script: list[bool] = []
     present: Callable[[], bool] = staticmethod(lambda: True)
-    opened = 0
+    opened = gone = 0
 
     def __init__(self, name: str) -> None:
         if not type(self).present():
             raise VideoError(f'{name} cannot be opened')
         type(self).opened += 1
-        self.fps = 30.0
+        self.fps, self.number = 30.0, self.opened
 
     def read(self) -> np.ndarray | None:
         """Return the next image of the script, or None."""
         time.sleep(0.005)
-        works = type(self).present() and (self.script.pop(0) if self.script else True)
+        works = self.number > self.gone and (self.script.pop(0) if self.script else True)
         return np.zeros((4, 6, 3), np.uint8) if works else None
 
     def close(self) -> None:
@@ -343,14 +343,17 @@ def test_a_camera_that_fails_once_goes_on(fake: type[FakeCamera]) -> None:
 def test_a_camera_that_is_plugged_in_again_goes_on(
     fake: type[FakeCamera], monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, '_CAMERA_SILENCE', 0.2)
     told: list[str] = []
-    fake.present = staticmethod(lambda: len(told) != 1)  # gone until its loss is told
-    times: list[float] = []
-    source = VideoSource('0', warn=lambda text: told.append(text))
+
+    def warn(text: str) -> None:
+        told.append(text)
+        monkeypatch.setattr(module, '_CAMERA_SILENCE', 5.0)
+
+    source = VideoSource('0', warn=warn)
     frames = source.play()
-    times += [next(frames)[0] for _ in range(3)]
-    fake.present = staticmethod(lambda: bool(told))
+    times = [next(frames)[0] for _ in range(3)]
+    monkeypatch.setattr(module, '_CAMERA_SILENCE', 0.2)
+    fake.gone, fake.present = 1, staticmethod(lambda: bool(told))  # till its loss is told
     while len(told) < 2:
         times.append(next(frames)[0])
     times += [next(frames)[0] for _ in range(3)]
