@@ -50,7 +50,7 @@ _WEIGHTS = (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
 _SEEN_SHARE = 0.5  # of a window's frames in which a joint must be seen
 _MOTION_FRAMES = 6.0
 # A torso is so many times as long as itself, the shoulders' width, and the head is from the neck.
-_TORSO_OF = np.array((1.0, 1.4, 2.4))
+_TORSO_OF = (1.0, 1.4, 2.4)
 
 # The layout a model is trained on when it sees poses of the given layout.
 _OUTPUT_LAYOUT = {'body25': 'mpose13_openpose', **dict.fromkeys(
@@ -147,7 +147,8 @@ def seen_features(
     :raises ValueError: as `extract_features`.
     """
     keypoints = _checked(keypoints, layout)
-    _refuse_infinite(keypoints[..., :2])
+    if not isfinite(keypoints.sum()):  # quicker than without the scores, which may be infinite
+        _refuse_infinite(keypoints[..., :2])
     joints = _output_joints(layout, output_layout)
     poses = reduce_joints(keypoints, layout, joints)
     seen = _seen(poses)
@@ -200,8 +201,9 @@ def reduce_joints(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -
     poses: np.ndarray = keypoints.take(first, axis=-2)
     for joint, indices in means:
         parts = keypoints.take(indices, axis=-2)
-        weight = (parts[..., 2:] >= SEEN_SCORE) + parts.dtype.type(1e-6)
-        poses[..., joint, :2] = (parts[..., :2] * weight).sum(axis=-2) / weight.sum(axis=-2)
+        weight = (parts[..., 2] >= SEEN_SCORE) + parts.dtype.type(1e-6)
+        total = np.einsum('...kc,...k->...c', parts[..., :2], weight)
+        poses[..., joint, :2] = total / weight.sum(axis=-1)[..., None]
         poses[..., joint, 2] = parts[..., 2].max(axis=-1)
     return poses
 
@@ -222,10 +224,29 @@ def _output_joints(layout: str, output_layout: str | None) -> tuple[str, ...]:
 
 
 @cache
-def _trunk(joints: tuple[str, ...]) -> np.ndarray:
-    """Return where among joints both shoulders, both hips, and twice the head are (3, 2)."""
-    names = (('l_shoulder', 'r_shoulder'), ('l_hip', 'r_hip'), ('head', 'head'))
-    return np.array([[joints.index(name) for name in pair] for pair in names])
+def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Return how the size and the middle of a body are found, whatever is seen of its trunk.
+
+    That is where the trunk's joints are (5,); the bits that tell which of them are seen (5,) make
+    the number of a matrix (32, 5, 4), and places (T, 5), as complex numbers, times that are the
+    torso, the shoulders' width, the head from the neck, each 0 if not seen, and the origin.
+    """
+    bits = 1 << np.arange(5)
+    seen = np.arange(32)[:, None] & bits > 0
+    middles = np.zeros((3, 32, 5))  # the neck, the middle of the hips, the head
+    for middle, part in zip(middles, (slice(2), slice(2, 4), slice(4, 5)), strict=True):
+        # Of what is seen of a pair; of all where nothing is, which then does not count.
+        middle[:, part] = np.where(seen[:, part].any(axis=1, keepdims=True), seen[:, part], True)
+    neck, mid_hip, head = middles / middles.sum(axis=-1, keepdims=True)
+    has_neck, has_hip, has_head = (
+        seen[:, part].any(axis=1, keepdims=True) for part in (slice(2), slice(2, 4), slice(4, 5)))
+    shoulders = np.array((1.0, -1.0, 0.0, 0.0, 0.0)) * seen[:, :2].all(axis=1, keepdims=True)
+    ends = np.stack((
+        (neck - mid_hip) * (has_neck & has_hip), shoulders, (head - neck) * (has_neck & has_head),
+        np.where(has_neck, neck, mid_hip)), axis=-1)
+    return np.array([joints.index(name) for name in (
+        'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip', 'head')]), bits, ends.astype(kind)
 
 
 def _seen(poses: np.ndarray) -> np.ndarray:
@@ -236,30 +257,27 @@ def _seen(poses: np.ndarray) -> np.ndarray:
 
 
 def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
-    """Return the features (..., T, 4 J) of `SEEN` for windows of poses (..., T, J, 3)."""
-    place, trunk = poses[..., :2], _trunk(joints)
-    pairs = place.take(trunk, axis=-2)  # (..., T, 3, 2, 2)
-    weight = seen.take(trunk, axis=-1)  # (..., 3, 2)
-    is_seen = weight[..., 0] | weight[..., 1]
-    has_neck, has_hip, has_head = (is_seen[..., i] for i in range(3))
-    # The middle of what is seen of a pair; of all where nothing is, which then does not count.
-    weight = np.where(is_seen[..., None], weight, True).astype(place.dtype)
-    weight /= weight.sum(axis=-1, keepdims=True)
-    middle = (pairs * weight[..., None, :, :, None]).sum(axis=-2)
-    neck, mid_hip, head = (middle[..., i, :] for i in range(3))
-    lengths = np.stack((neck - mid_hip, pairs[..., 0, 0, :] - pairs[..., 0, 1, :], head - neck), -2)
-    has_length = np.stack((
-        has_neck & has_hip, seen.take(trunk[0], axis=-1).all(axis=-1), has_neck & has_head), -1)
-    sizes = np.hypot(lengths[..., 0], lengths[..., 1])
-    factors = (_TORSO_OF * has_length).astype(place.dtype)
-    sizes = (sizes * factors[..., None, :]).max(axis=-1)
-    size = np.maximum(np.median(sizes, axis=-1), 1.0).astype(place.dtype)[..., None, None, None]
-    origin = np.where(has_neck[..., None, None], neck, mid_hip)
-    features = np.zeros((*place.shape[:-1], CHANNELS), place.dtype)
-    features[..., :2] = place - origin[..., None, :]
-    features[..., 1:, :, 2:] = np.diff(place, axis=-3) * place.dtype.type(_MOTION_FRAMES)
-    features *= seen[..., None, :, None] / size
-    return features.reshape(*place.shape[:-2], -1)
+    """
+    Return the features (..., T, 4 J) of `SEEN` for windows of poses (..., T, J, 3).
+
+    In few steps, since for the window of one person each costs more than what it computes.
+    """
+    kind = poses.dtype
+    place = poses[..., :2].view(np.result_type(kind, np.complex64))[..., 0]  # x + iy (..., T, J)
+    trunk, bits, ends_of = _trunk(joints, place.dtype)
+    ends = place.take(trunk, axis=-1) @ ends_of[seen.take(trunk, axis=-1) @ bits]  # (..., T, 4)
+    sizes = (np.abs(ends[..., :3]) * np.array(_TORSO_OF, kind)).max(axis=-1)
+    sizes.sort(axis=-1)
+    frames = sizes.shape[-1]
+    median = (sizes[..., (frames - 1) // 2] + sizes[..., frames // 2]) / 2
+    features = np.zeros((*place.shape, 2), place.dtype)  # where, and how fast
+    np.subtract(place, ends[..., 3:], out=features[..., 0])
+    np.subtract(place[..., 1:, :], place[..., :-1, :], out=features[..., 1:, :, 1])
+    scale = (seen / np.maximum(median, 1)[..., None])[..., None] * np.array(
+        (1, 1, _MOTION_FRAMES, _MOTION_FRAMES), kind)
+    result: np.ndarray = features.view(kind).reshape(*place.shape[:-1], -1)
+    result *= scale.reshape(*scale.shape[:-2], 1, -1)
+    return result
 
 
 def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:
@@ -312,7 +330,7 @@ def resample(
     if smoothing:
         around = (queries[..., None] + _TAPS * smoothing).reshape(len(queries), -1)
         # Nothing from after a window's end, which no robot has seen yet.
-        around = np.clip(around, queries[:, :1], queries[:, -1:])
+        around = np.minimum(np.maximum(around, queries[:, :1]), queries[:, -1:])
         poses = _interpolate(times, keypoints, offsets, around)
         poses = poses.reshape(len(poses), queries.shape[1], len(_TAPS), -1)
         return (_WEIGHTS @ poses).reshape(*poses.shape[:2], *keypoints.shape[1:])

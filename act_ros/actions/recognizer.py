@@ -159,11 +159,9 @@ def sample_windows(
     Each window ends at its own newest stamp. Where a window is a little shorter than asked, its
     first pose is held. ``smoothing`` as for `resample`.
     """
-    lengths = [len(window) for window in windows]
-    offsets = np.array([0, *accumulate(lengths)])
-    stamps = np.concatenate([window.stamps for window in windows])
+    offsets = np.array([0, *accumulate(len(window) for window in windows)])
     # Relative to each window's end: nanoseconds since the epoch are too many for a float.
-    times = (stamps - stamps[offsets[1:] - 1].repeat(lengths)) / NANOSECONDS
+    times = np.concatenate([window.stamps - window.newest for window in windows]) / NANOSECONDS
     keypoints = np.concatenate([window.keypoints for window in windows])
     return resample(
         times, keypoints, offsets, _ages(num_frames, frame_rate), min_score, smoothing)
@@ -267,7 +265,7 @@ class ActionRecognizer:
             persons = [turn_person(person, self._rotation) for person in persons]
         if not persons:
             return
-        keypoints = np.stack([person.keypoints for person in persons])
+        keypoints = np.array([person.keypoints for person in persons])
         seen, sane = keypoints[..., 2] >= self._window.min_score, None
         values = keypoints.ravel()
         with np.errstate(over='ignore'):
@@ -348,7 +346,7 @@ class ActionRecognizer:
                                        self._window.min_score, bundle.smoothing)
             probabilities, attention, seen = self.classifier.predict(keypoints, self._layout)
             assert seen is not None
-            is_enough = seen.mean(axis=-1) >= self._window.min_seen
+            is_enough = seen.sum(axis=-1) / seen.shape[-1] >= self._window.min_seen
             if self._alike:
                 first, *others = self._alike
                 probabilities[:, first] += probabilities[:, others].sum(axis=-1)

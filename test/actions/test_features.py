@@ -18,6 +18,7 @@ from act_ros.actions.features import (
     extract_features,
     mirror,
     num_features,
+    seen_features,
     seen_joints,
 )
 from act_ros.core.skeletons import LAYOUTS, get_layout
@@ -159,6 +160,39 @@ def test_where_a_joint_is_guessed_does_not_matter(guess: float, seed: int) -> No
     assert (of_seen(clip)[:, 9:] == 0).all() and (
         of_seen(clip)[:, 1:9] != 0).any(axis=(0, 2)).all()
     assert seen_joints(clip, 'coco17').tolist() == [True] * 9 + [False] * 4
+
+
+@pytest.mark.parametrize('frames', [1, 6, 7])
+def test_features_of_what_is_seen_written_out_one_by_one(frames: int) -> None:
+    """Any of the trunk may be unseen: the size is the rest's, the origin neck or hips."""
+    rng, joints = np.random.default_rng(frames), get_layout('mpose13_coco').joints
+    poses = random_poses('mpose13_coco', (60, frames), frames)
+    poses[..., 2] = rng.choice((0.1, 0.9), (60, 1, len(joints)))
+    features, seen = seen_features(poses, 'mpose13_coco')
+    np.testing.assert_array_equal(seen, poses[:, 0, :, 2] > 0.5)
+    by_joint = features.reshape(60, frames, -1, CHANNELS).swapaxes(1, 2)
+    for window, is_seen, rows in zip(poses, seen, by_joint, strict=True):
+        has = dict(zip(joints, is_seen, strict=True))
+        at = dict(zip(joints, window[..., :2].swapaxes(0, 1), strict=True))  # (T, 2)
+        middles = []
+        for part in ('shoulder', 'hip'):
+            pair = [name for name in (f'l_{part}', f'r_{part}') if has[name]]
+            middles.append(np.mean([at[name] for name in pair], axis=0) if pair else None)
+        neck, hips = middles
+        lengths = [np.zeros(frames)]
+        if neck is not None and hips is not None:
+            lengths.append(np.linalg.norm(neck - hips, axis=-1))
+        if has['l_shoulder'] and has['r_shoulder']:
+            lengths.append(1.4 * np.linalg.norm(at['l_shoulder'] - at['r_shoulder'], axis=-1))
+        if neck is not None and has['head']:
+            lengths.append(2.4 * np.linalg.norm(at['head'] - neck, axis=-1))
+        size = max(np.median(np.max(lengths, axis=0)), 1.0)
+        origin = next((x for x in middles if x is not None), (at['l_hip'] + at['r_hip']) / 2)
+        for name, row in zip(joints, rows, strict=True):
+            wanted = np.zeros((frames, CHANNELS))
+            wanted[:, :2] = at[name] - origin
+            wanted[1:, 2:] = 6 * (at[name][1:] - at[name][:-1])
+            np.testing.assert_allclose(row, wanted * has[name] / size, atol=1e-9)
 
 
 def test_the_size_is_about_the_same_without_hips() -> None:
