@@ -380,11 +380,10 @@ def _bridge_unseen(
     before = np.where(has_before, before, np.where(has_after, after, missing)) - start_of_row
     after = np.where(has_after, after - start_of_row, before)
 
-    start_time, time = times.take(before), times.take(frame)
-    distance = np.minimum(np.abs(time - start_time), np.abs(times.take(after) - time))
-    is_near = (distance <= _BRIDGE) & (has_before | has_after)
-    span = np.maximum(times.take(after) - start_time, 1e-9)
-    weight = ((time - start_time) / span).astype(np.float32)[:, None]
+    time, start_time, end_time = times.take(frame), times.take(before), times.take(after)
+    since, until = np.abs(time - start_time), np.abs(end_time - time)
+    is_near = (np.minimum(since, until) <= _BRIDGE) & (has_before | has_after)
+    weight = (since / np.maximum(end_time - start_time, 1e-9)).astype(np.float32)[:, None]
     by_place = keypoints.reshape(-1, channels)
     start = by_place.take(before * joints + joint, axis=0)
     bridged = by_place.take(after * joints + joint, axis=0)
