@@ -6,8 +6,10 @@ own: pose_node and act_node, or pipeline_node. The age of an answer is the time 
 image to receiving its actions. Where pipeline_node has the camera itself (a video of the same
 images stands in for it), no image goes over DDS, and the age counts from the image's stamp. The
 floor is the finder alone and the bare invoke of AcT, without ROS, on the same images at the same
-rate, before and after. The second table is what each node costs over its life: starting, active,
-inactive (life cycle), cleaned up. The third is act_node alone with a crowd.
+rate, before and after. The second table is what an age is made of, in means, since medians do not
+add up: by the stamps of messages, and the times that nodes tell on /diagnostics. The third is what
+each node costs over its life: starting, active, inactive (life cycle), cleaned up. The fourth is
+act_node alone with a crowd.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
@@ -52,6 +55,7 @@ from benchmarks.report import Row, parser, percentiles, save, show
 
 LAYOUTS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
 _TICKS = os.sysconf('SC_CLK_TCK')
+_MEAN = ', mean (ms)'  # how /diagnostics names such values
 # Where the demo clip shows a woman walk by: frames, her middle at both ends, upper edge; pixels.
 _FIRST, _LAST, _FROM, _TO, _TOP = 75, 150, 497, 117, 240
 _WIDTH, _HEIGHT = 160, 240
@@ -110,10 +114,20 @@ class Camera:
         self.node = Node('benchmark')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
-        self.ages: list[float] = []
+        self.moments: list[tuple[int, int, int, int, int]] = []
+        """Nanoseconds: the image's stamp, sent, its keypoints sent or 0, actions sent, received."""
+        self.means: dict[str, float] = {}
+        """What the nodes tell of the last ten seconds, by its name; milliseconds."""
         self.people: list[int] = []
         self.recognized = 0.0
-        self.node.create_subscription(ActionArray, 'actions', self._answered, LEVEL)
+        self._sent: dict[int, int] = {}
+        self._found: dict[int, int] = {}
+        listeners: list[tuple[type, str, Callable[..., None]]] = [
+            (KeypointArray, 'pose_node/keypoints', self._see),
+            (ActionArray, 'actions', self._answered),
+            (DiagnosticArray, '/diagnostics', self._listen)]
+        for kind, topic, listener in listeners:
+            self.node.create_subscription(kind, topic, listener, LEVEL)
         self._images = self.node.create_publisher(Image, 'image', QoSProfile(depth=1))
 
     def wait(self, condition: Callable[[], Any]) -> None:
@@ -132,8 +146,8 @@ class Camera:
 
     def begin(self) -> None:
         """Forget the answers so far."""
-        self.ages.clear()
-        self.people.clear()
+        for memory in (self.moments, self.people, self._sent, self._found):
+            memory.clear()
 
     def play(self, frames: list[np.ndarray], rate: float, count: int) -> float:
         """Publish so many images, wait for the last answer, and return the seconds that took."""
@@ -144,8 +158,10 @@ class Camera:
             msg = bgr_to_image(frames[i % len(frames)], Header())
             while (left := due - time.perf_counter()) > 0:
                 self._executor.spin_once(timeout_sec=left)
-            msg.header.stamp = to_time(time.time_ns())
+            stamp = time.time_ns()
+            msg.header.stamp = to_time(stamp)
             self._images.publish(msg)
+            self._sent[stamp] = time.time_ns()
         self.watch(0.5)
         return time.perf_counter() - start
 
@@ -155,12 +171,25 @@ class Camera:
         while (left := end - time.perf_counter()) > 0:
             self._executor.spin_once(timeout_sec=left)
 
-    def _answered(self, msg: ActionArray) -> None:
-        now = time.perf_counter()
-        self.ages.append((time.time_ns() - to_nanoseconds(msg.header.stamp)) * 1e-9)
+    @property
+    def ages(self) -> list[float]:
+        """Seconds from each image's stamp to its actions."""
+        return [(received - stamp) * 1e-9 for stamp, _, _, _, received in self.moments]
+
+    def _see(self, msg: KeypointArray, info: Mapping[str, Any]) -> None:
+        self._found[to_nanoseconds(msg.header.stamp)] = info['source_timestamp']
+
+    def _answered(self, msg: ActionArray, info: Mapping[str, Any]) -> None:
+        now, stamp = time.time_ns(), to_nanoseconds(msg.header.stamp)
+        self.moments.append((stamp, self._sent.get(stamp, stamp), self._found.get(stamp, 0),
+                             info['source_timestamp'], now))
         self.people.append(sum(a.status != Status.LOST for a in msg.actions))
         if not self.recognized and any(a.status == Status.RECOGNIZED for a in msg.actions):
-            self.recognized = now
+            self.recognized = time.perf_counter()
+
+    def _listen(self, msg: DiagnosticArray) -> None:
+        self.means |= {value.key.removesuffix(_MEAN): float(value.value) for status in msg.status
+                       for value in status.values if value.key.endswith(_MEAN) and value.value}
 
     def change(self, name: str, transition: str) -> None:
         """Ask a node for a transition of its life cycle."""
@@ -196,65 +225,82 @@ class Floor:
     def __init__(self, options: argparse.Namespace) -> None:
         self._estimator = create_estimator(DEFAULT_MODEL, options.threads)
         self._classifier = ActClassifier(options.bundle)
+        self._shown = 0
 
     def measure(
         self, frames: list[np.ndarray], people: int, rate: float, seconds: float,
-    ) -> list[float]:
-        """Return the seconds that each image takes, paced like a camera."""
-        bundle, taken = self._classifier.bundle, []
+    ) -> list[tuple[float, float]]:
+        """Return the seconds of finder and invoke in the next images, paced like a camera."""
+        bundle, taken = self._classifier.bundle, list[tuple[float, float]]()
         limit = RateLimit(WindowOptions().max_rate)
         features = np.zeros((people, bundle.num_frames, bundle.num_features), np.float32)
         finder = PersonFinder(self._estimator)
         for i in range(max(round(seconds * rate), 5)):
             stamp, begin = round(i * NANOSECONDS / rate) + 1, time.perf_counter()
-            finder.update(stamp, frames[i % len(frames)])
+            finder.update(stamp, frames[self._shown % len(frames)])
+            found = time.perf_counter()
             if limit.allows(stamp):
                 self._classifier.invoke(features)
-            taken.append(time.perf_counter() - begin)
-            time.sleep(max(1 / rate - taken[-1], 0))
+            taken.append((found - begin, time.perf_counter() - found))
+            self._shown += 1
+            time.sleep(max(1 / rate - sum(taken[-1]), 0))
         return taken[2:]
 
 
 def measure_ages(
     layout: str, processes: list[Process], camera: Camera, options: argparse.Namespace,
-) -> list[Row]:
-    """Return a row for every rate and number of people."""
+) -> list[tuple[Row, Row]]:
+    """Return rows of the first two tables for every rate and number of people."""
     rows, bare = [], Floor(options)
     for people in options.people:
         frames = walkers(people)
         for rate in options.rates:
-            floor = bare.measure(frames, people, rate, options.seconds / 4)
+            floor = bare.measure(frames, people, rate, options.seconds / 2)
             camera.play(frames, rate, round(2.5 * rate))  # a window: what follows is classified
             before = sum(process.cpu_seconds for process in processes)
             count = round(options.seconds * rate)
             elapsed = camera.play(frames, rate, count)
             cpu = sum(process.cpu_seconds for process in processes) - before
-            floor += bare.measure(frames, people, rate, options.seconds / 4)
+            floor += bare.measure(frames, people, rate, options.seconds / 2)
             memory = sum(process.memory_mb[1] for process in processes)
-            rows.append(age_row(layout, rate, people, camera, count, floor, cpu / elapsed, memory))
+            rows.append(age_rows(layout, rate, people, camera, count, floor, cpu / elapsed, memory))
     return rows
 
 
-def age_row(
-    layout: str, rate: float, people: int, camera: Camera, count: int, floor: list[float],
-    cpu: float, memory: float,
-) -> Row:
-    """Return a row of the first table."""
-    (age50, age99), (floor50, floor99) = percentiles(camera.ages), percentiles(floor)
-    return {
-        'layout': layout, 'Hz': rate, 'people': people, 'found': float(np.mean(camera.people)),
+def age_rows(
+    layout: str, rate: float, people: int, camera: Camera, count: int,
+    floor: list[tuple[float, float]], cpu: float, memory: float,
+) -> tuple[Row, Row]:
+    """Return a row of the first table, and one of the second."""
+    what = {'layout': layout, 'Hz': rate, 'people': people}
+    (age50, age99), (floor50, floor99) = (
+        percentiles(camera.ages), percentiles([sum(steps) for steps in floor]))
+    age = {
+        **what, 'found': float(np.mean(camera.people)),
         'answered': len(camera.ages) / count, 'age p50 ms': age50, 'age p99 ms': age99,
         'floor p50 ms': floor50, 'floor p99 ms': floor99, 'p50 / floor': age50 / floor50,
         'CPU share of a core': cpu, 'private MB': memory}
+    is_split = layout == 'two nodes'
+    moments = np.array([m for m in camera.moments if m[2] or not is_split])
+    _, sent, found, acted, received = (moments - moments[:, :1]).mean(axis=0).tolist()
+    finder, recognizer = camera.means['pose network and tracker'], camera.means['recognition']
+    hop = (acted - found) * 1e-6 - recognizer if is_split else 0.0
+    bare_finder, bare_invoke = np.mean(floor, axis=0).tolist()
+    return age, {
+        **what, 'sending the image': sent * 1e-6,
+        'image on its way': (acted - sent) * 1e-6 - finder - hop - recognizer,
+        'finder': finder, '(floor)': bare_finder * 1e3, 'keypoints on their way': hop,
+        'recognizer': recognizer, '(invoke)': bare_invoke * 1e3,
+        'actions on their way': (received - acted) * 1e-6, 'age': received * 1e-6}
 
 
-def measure_own_camera(options: argparse.Namespace) -> list[Row]:
-    """Return the rows of a pipeline_node that opens its camera itself."""
+def measure_own_camera(options: argparse.Namespace) -> list[tuple[Row, Row]]:
+    """Return such rows of a pipeline_node that opens its camera itself."""
     rows, bare = [], Floor(options)
     for people in options.people:
         frames = walkers(people)
         for rate in options.rates:
-            floor = bare.measure(frames, people, rate, options.seconds / 4)
+            floor = bare.measure(frames, people, rate, options.seconds / 2)
             with TemporaryDirectory() as folder:
                 video = f'{folder}/camera.avi'
                 writer = cv2.VideoWriter(
@@ -274,9 +320,9 @@ def measure_own_camera(options: argparse.Namespace) -> list[Row]:
                 finally:
                     camera.node.destroy_node()
                     process.stop()
-            floor += bare.measure(frames, people, rate, options.seconds / 4)
-            rows.append(age_row('one process, own camera', rate, people, camera,
-                                round(options.seconds * rate), floor, cpu, memory))
+            floor += bare.measure(frames, people, rate, options.seconds / 2)
+            rows.append(age_rows('one process, own camera', rate, people, camera,
+                                 round(options.seconds * rate), floor, cpu, memory))
     return rows
 
 
@@ -360,7 +406,7 @@ def main() -> None:
     if options.quick:
         options.rates, options.people, options.seconds = [30], [1, 3], 4.0
     set_up_ros()
-    ages: list[Row] = []
+    rows: list[tuple[Row, Row]] = []
     costs: list[Row] = []
     for layout, names in LAYOUTS.items():
         processes = [Process(name, options.threads, options.bundle) for name in names]
@@ -369,19 +415,20 @@ def main() -> None:
             camera.wait_for_nodes()
             ready = time.perf_counter()
             camera.play(walkers(1), 30, 90)
-            ages += measure_ages(layout, processes, camera, options)
+            rows += measure_ages(layout, processes, camera, options)
             costs += measure_costs(processes, camera, ready)
         finally:
             camera.node.destroy_node()
             for process in processes:
                 process.stop()
-    ages += measure_own_camera(options)
+    ages, steps = zip(*rows, *measure_own_camera(options), strict=True)
     crowds = [measure_crowd(options)]
     rclpy.shutdown()
     show('Age of an answer, from an image of 640 x 480', ages)
+    show('What it is made of, mean ms', steps)
     show('Costs of each node, one person at 30 Hz', costs)
     show('act_node with a crowd', crowds)
-    save(options.json, ages=ages, costs=costs, crowds=crowds)
+    save(options.json, ages=ages, steps=steps, costs=costs, crowds=crowds)
 
 
 if __name__ == '__main__':
