@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
+from rclpy.clock import Clock, ClockType
+
 from act_ros.core.cdr import write_keypoints
 from act_ros.core.frame import Frame
-from act_ros.core.person import Person
 from act_ros.core.stamps import RateLimit
 from act_ros.msg import KeypointArray
 from act_ros.persons.estimator import PoseEstimator
@@ -18,6 +19,8 @@ from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions
 from act_ros.ros.topics import LEVEL, topic_of
+
+_PERIOD = 1.0  # seconds between two looks at who else publishes
 
 
 def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
@@ -46,6 +49,9 @@ class PersonOutput:
         self._keypoints = node.create_publisher(
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
         self._mark = ''
+        # Not in every image: to ask the middleware takes longer than to write the keypoints.
+        node.create_timer(
+            _PERIOD, self._see_others, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.reconfigure()
 
     def reconfigure(self) -> None:
@@ -68,20 +74,18 @@ class PersonOutput:
             self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
         if persons is None:
             return False
-        frame.persons, frame.layout = self._marked(persons), self._finder.layout
+        frame.persons = [replace(person, id=person.id + self._mark) for person in persons]
+        frame.layout = self._finder.layout
         return True
 
-    def _marked(self, persons: list[Person]) -> list[Person]:
-        """Return the persons with ids that no other node gives, once another one publishes, too."""
+    def _see_others(self) -> None:
+        """Give ids that no other node gives, once another one publishes, too."""
         topic = self._keypoints.topic_name
-        if not self._mark and self._node.count_publishers(topic) > 1:
+        if self._node.is_active and not self._mark and self._node.count_publishers(topic) > 1:
             self._mark = f'_{uuid4().hex[:6]}'
             self._node.get_logger().warning(
                 f'others publish on {topic}, too: ids end in {self._mark} from now on, lest two '
                 'people share one; give each node a topic of its own')
-        if not self._mark:
-            return persons
-        return [replace(person, id=person.id + self._mark) for person in persons]
 
     def publish(self, frame: Frame) -> None:
         """Publish the keypoints of a frame's persons."""
