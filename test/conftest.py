@@ -8,7 +8,14 @@ must not be kept waiting; what the other one computes meanwhile gives way to the
 from __future__ import annotations
 
 import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -82,27 +89,38 @@ def foreign_packages(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 @pytest.fixture(scope='session')
-def ray_cluster() -> Iterator[str]:
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
-    Return the address of a Ray cluster on this machine: two nodes with a CPU each.
+    Return the address of a Ray cluster of `ray start`: a head and a worker with a CPU each.
 
-    Ray gives its processes 30 s to start; a busy machine takes longer, and then there is nothing to
-    test with.
+    It asks for a token, as doc/benchmark.md has it. Ray gives its processes 30 s to start; a busy
+    machine takes longer, and then there is nothing to test with.
     """
-    pytest.importorskip('ray', reason='Ray is optional')
-    from ray.cluster_utils import Cluster
+    if find_spec('ray') is None:
+        pytest.skip('Ray is optional')
+    log = tmp_path_factory.mktemp('ray') / 'start.log'
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as running, log.open('w') as output:
+        # The jobs are small; what else fills the machine is no reason to end them.
+        for name, value in (('AUTH_MODE', 'token'), ('AUTH_TOKEN', secrets.token_hex(32)),
+                            ('memory_monitor_refresh_ms', '0')):
+            patch.setenv(f'RAY_{name}', value)
+        import ray  # which reads them now
 
-    # The jobs are small; what else fills the machine is no reason to end them again and again.
-    os.environ['RAY_memory_monitor_refresh_ms'] = '0'
-    for attempt in range(3):
-        cluster = Cluster()
-        try:
-            cluster.add_node(num_cpus=1)
-            cluster.add_node(num_cpus=1)
-            break
-        except Exception as error:  # Ray has no class of its own for it
-            cluster.shutdown()
-            if attempt == 2:
-                pytest.skip(f'Ray did not start in three attempts: {error}')
-    yield cluster.address
-    cluster.shutdown()
+        with socket.socket() as free:
+            free.bind(('', 0))
+            address = f'{ray.util.get_node_ip_address()}:{free.getsockname()[1]}'
+        port = address.rpartition(':')[2]
+        for count, role in enumerate((
+                ['--head', f'--port={port}', '--include-dashboard=false'],
+                [f'--address={address}']), 1):
+            node = subprocess.Popen(
+                [sys.executable, '-m', 'ray.scripts.scripts', 'start', *role, '--num-cpus=1',
+                 '--block'], stdout=output, stderr=subprocess.STDOUT)
+            running.callback(node.wait)
+            running.callback(node.terminate)
+            end = time.monotonic() + 90
+            while (text := log.read_text()).count('Ray runtime started') < count:
+                if node.poll() is not None or time.monotonic() > end:
+                    pytest.skip(f'no `ray start {role[0]}` on this machine: {text[-300:]}')
+                time.sleep(0.2)
+        yield address
