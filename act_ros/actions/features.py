@@ -234,13 +234,14 @@ def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndar
     """
     bits = 1 << np.arange(5)
     seen = np.arange(32)[:, None] & bits > 0
-    middles = np.zeros((3, 32, 5))  # the neck, the middle of the hips, the head
-    for middle, part in zip(middles, (slice(2), slice(2, 4), slice(4, 5)), strict=True):
+    parts = (slice(0, 2), slice(2, 4), slice(4, 5))  # the neck's, the mid-hip's, the head
+    has = [seen[:, part].any(axis=1, keepdims=True) for part in parts]
+    middles = np.zeros((3, 32, 5))
+    for middle, part, is_seen in zip(middles, parts, has, strict=True):
         # Of what is seen of a pair; of all where nothing is, which then does not count.
-        middle[:, part] = np.where(seen[:, part].any(axis=1, keepdims=True), seen[:, part], True)
-    neck, mid_hip, head = middles / middles.sum(axis=-1, keepdims=True)
-    has_neck, has_hip, has_head = (
-        seen[:, part].any(axis=1, keepdims=True) for part in (slice(2), slice(2, 4), slice(4, 5)))
+        middle[:, part] = np.where(is_seen, seen[:, part], True)
+    (neck, mid_hip, head), (has_neck, has_hip, has_head) = (
+        middles / middles.sum(axis=-1, keepdims=True), has)
     shoulders = np.array((1.0, -1.0, 0.0, 0.0, 0.0)) * seen[:, :2].all(axis=1, keepdims=True)
     ends = np.stack((
         (neck - mid_hip) * (has_neck & has_hip), shoulders, (head - neck) * (has_neck & has_head),
