@@ -90,3 +90,14 @@ def test_an_output_that_is_no_folder_is_one_line(
     assert result.returncode == 1
     assert result.stdout.startswith('demo: ') and problem in result.stdout
     assert len(result.stdout.splitlines()) == 1
+
+
+def test_a_bad_bundle_is_named_and_nothing_is_said_below_it(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, '-m', 'act_ros.demo', '--bundle', 'nope', '--output', str(tmp_path)],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
+    assert result.returncode == 1 and 'Traceback' not in result.stdout
+    *_, cause, end = result.stdout.splitlines()
+    assert "cannot configure: no model 'nope' in the models folder" in cause
+    assert end == 'demo: act_node failed, see its message above'
