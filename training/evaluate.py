@@ -259,9 +259,9 @@ class RobotMix(NamedTuple):
         return expected_calibration_error(self.label, probabilities, self.weight)
 
 
-def threshold_of(robot: RobotMix, temperature: float, wrong: float = 0.1) -> float:
+def threshold_of(robot: RobotMix, temperature: float) -> float:
     """
-    Return the confidence from which on no more than a share ``wrong`` of all is answered wrongly.
+    Return the confidence from which on no more than a tenth of all is answered wrongly.
 
     What is none of the actions and answered all the same is wrong.
     """
@@ -269,7 +269,7 @@ def threshold_of(robot: RobotMix, temperature: float, wrong: float = 0.1) -> flo
     confidence = probabilities.max(axis=-1)
     surest = np.argsort(-confidence, kind='stable')
     is_wrong = (probabilities.argmax(axis=-1) != robot.label) * robot.weight
-    too_many = np.cumsum(is_wrong[surest]) > wrong
+    too_many = np.cumsum(is_wrong[surest]) > 0.1
     if not too_many.any():
         return 0.0
     return float(min(confidence[surest[np.argmax(too_many)]], 0.99))

@@ -85,7 +85,7 @@ def draw_attention_maps(path: Path, layers: Sequence[np.ndarray], title: str) ->
     _save(figure, path)
 
 
-def draw_class_attention(path: Path, examples: Sequence[Example], columns: int = 15) -> None:
+def draw_class_attention(path: Path, examples: Sequence[Example]) -> None:
     """
     Draw skeletons over time, the more opaque the more the class token attends (Figure 7).
 
@@ -98,7 +98,7 @@ def draw_class_attention(path: Path, examples: Sequence[Example], columns: int =
     rows = iter(axes[:, 0])
     for i, example in enumerate(examples):
         frames = len(example.attention)
-        step = math.ceil(frames / columns)
+        step = math.ceil(frames / 15)  # as many as have room
         chosen = range(frames - 1, -1, -step)
         strength = example.attention / example.attention.max()
         upper = next(rows)

@@ -283,7 +283,6 @@ def position_similarity(positions: Sequence[np.ndarray]) -> np.ndarray:
 
 def introspect(
     subject: Subject, windows: Windows, output: Path, labels: Sequence[str] = (), step: int = 1,
-    max_examples: int = 6,
 ) -> list[str]:
     """Draw every figure that can be had into ``output``; return what cannot, and why."""
     missing = []
@@ -304,7 +303,7 @@ def introspect(
         missing.append('attention_maps: a bundle hides its inner layers; give --run or --weights')
     if subject.class_attention is not None:
         looks = subject.class_attention(features)
-        picked = np.sort(np.argsort(-answers[:len(right)].max(axis=-1))[:max_examples])
+        picked = np.sort(np.argsort(-answers[:len(right)].max(axis=-1))[:6])
         draw_class_attention(output / 'class_attention.png', [
             Example(windows.keypoints[chosen[i]][..., :2], windows.layout,
                     subject.labels[windows.label[chosen[i]]],

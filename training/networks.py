@@ -49,15 +49,15 @@ class Network:
         """What is exported: the network, or that which asks it `both_ways`."""
         return both_ways(self.model, self.layout) if self.mirrored else self.model
 
-    def probabilities(self, features: np.ndarray, batch: int = 1024) -> np.ndarray:
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
         """
         Return probabilities (N, C) of features (N, T, F), as the exported file gives them.
 
         A background is shared out.
         """
         model = self.served
-        logits = np.concatenate([model(features[i:i + batch], training=False).numpy()
-                                 for i in range(0, len(features), batch)])
+        logits = np.concatenate([model(features[i:i + 1024], training=False).numpy()
+                                 for i in range(0, len(features), 1024)])
         return softmax(share_background(logits, len(self.labels)))
 
 

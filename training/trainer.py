@@ -187,11 +187,11 @@ class Trainer(Generic[S]):
             model.set_weights(best)
 
 
-def _ahead(items: Iterator[T], count: int = 8) -> Generator[T, None, None]:
-    """Yield the items, of which a thread makes so many ahead; what it raises is raised here."""
+def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """Yield the items, of which a thread makes eight ahead; what it raises is raised here."""
     end: Any = object()
     with ThreadPoolExecutor(1) as pool:
-        pending = deque(pool.submit(next, items, end) for _ in range(count))
+        pending = deque(pool.submit(next, items, end) for _ in range(8))
         try:
             while (item := pending.popleft().result()) is not end:
                 pending.append(pool.submit(next, items, end))

@@ -134,7 +134,7 @@ def depth_pixels(message: Any) -> tuple[np.ndarray, float]:
 
 def locate(
     person: Person, layout: str, camera: Camera, size: tuple[int, int],
-    depth: tuple[np.ndarray, float] | None = None, min_score: float = SEEN_SCORE,
+    depth: tuple[np.ndarray, float] | None = None,
 ) -> Place:
     """
     Return where a person is.
@@ -145,9 +145,8 @@ def locate(
 
     :param size: width and height of the image that the keypoints are of, pixels.
     :param depth: of `depth_pixels`, registered to the image; it may be larger or smaller.
-    :param min_score: keypoints of a lower score count as not seen.
     """
-    points = _points(person, layout, min_score)
+    points = _points(person, layout)
     torso = _seen(points[_TORSO])
     if not len(torso):
         torso = _seen(points)
@@ -174,12 +173,12 @@ def _members(layout: str) -> np.ndarray:
     return np.array([[joint in names for joint in joints] for names in _POINTS.values()])
 
 
-def _points(person: Person, layout: str, min_score: float) -> np.ndarray:
+def _points(person: Person, layout: str) -> np.ndarray:
     """Return the pixels (P, 2) of the points of a body; NaN where none of its joints is seen."""
     members, keypoints = _members(layout), person.keypoints
     if len(keypoints) != members.shape[1]:
         return np.full((len(members), 2), np.nan)
-    seen = (keypoints[:, 2] >= min_score) & np.isfinite(keypoints).all(axis=1)
+    seen = (keypoints[:, 2] >= SEEN_SCORE) & np.isfinite(keypoints).all(axis=1)
     parts = (members & seen).astype(float)
     with np.errstate(invalid='ignore'):
         return parts @ np.where(seen[:, None], keypoints[:, :2], 0.0) / parts.sum(

@@ -53,7 +53,7 @@ _SHORTEST = 8
 Read = Callable[[Path, float], Iterator[tuple[Take, str]]]
 
 
-def read_pyskl(path: Path, fps: float = 30.0) -> Iterator[tuple[Take, str]]:
+def read_pyskl(path: Path, fps: float) -> Iterator[tuple[Take, str]]:
     """
     Yield the sequences of an annotation file, each with its layout.
 
@@ -85,7 +85,7 @@ def read_pyskl(path: Path, fps: float = 30.0) -> Iterator[tuple[Take, str]]:
             yield _take(joined, fps, label, name, layout == 'mpose13_3d'), layout
 
 
-def read_ntu(path: Path, fps: float = 30.0) -> Iterator[tuple[Take, str]]:
+def read_ntu(path: Path, fps: float) -> Iterator[tuple[Take, str]]:
     """Yield the sequence of a ``.skeleton`` file, if anybody is in it."""
     match = _NTU_NAME.search(path.stem)
     if not match:
@@ -108,7 +108,7 @@ def read_ntu(path: Path, fps: float = 30.0) -> Iterator[tuple[Take, str]]:
                     match[0], is_deep=True), 'mpose13_3d'
 
 
-def read_kinetics(path: Path, fps: float = 30.0) -> Iterator[tuple[Take, str]]:
+def read_kinetics(path: Path, fps: float) -> Iterator[tuple[Take, str]]:
     """Yield the sequence of a ``.json`` file, if anybody is in it."""
     try:
         content = json.loads(path.read_text(encoding='utf-8'))

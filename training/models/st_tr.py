@@ -12,8 +12,8 @@ ST-TR. The first is the count of the *spatial* stream, which the configuration o
 ST-TR runs as it stands, without its doubled channels: 3,036,252 for 13 joints of three channels
 (x, y, score); the second is twice that. Built here is what the names say; ``s_tr`` is the network
 of 3,036k. It has 1,024 parameters less, which change no answer: in their code each of a graph
-convolution's three parts has a bias, whose sum counts (`redundant_parameters`), and 512 belong to
-a normalisation that is never called.
+convolution's three parts has a bias, of which only the sum counts, and 512 belong to a
+normalisation that is never called.
 
 Deviations: one person; four channels a joint (x, y, vx, vy) are read as well; windows of an odd
 number of frames are padded where they are halved. The benchmark trains the streams apart and adds
@@ -116,13 +116,6 @@ def build_st_tr(
     logits = [_stream(joints, stream, layout, num_classes, dropout) for stream in streams]
     return keras.Model(
         frames, logits[0] if len(logits) == 1 else keras.layers.Average()(logits), name=name)
-
-
-def redundant_parameters(stream: str) -> int:
-    """Return how many parameters the authors' stream has that change no answer."""
-    convolved = [UNITS[0][0], *(width for width, _ in UNITS
-                                if stream == 't' or width < ATTENTION_FROM)]
-    return 2 * sum(convolved) + 2 * UNITS[-1][0]
 
 
 def _stream(

@@ -328,15 +328,13 @@ def without_copies(paths: Sequence[Path]) -> list[Path]:
     return [path for path in paths if path not in copies]
 
 
-def walking_windows(
-    layout: str, num_frames: int, normalisation: str = MPOSE, count: int = 16,
-) -> np.ndarray:
-    """Return features (N, T, F) of made-up bodies in motion, to try a network out."""
+def walking_windows(layout: str, num_frames: int, normalisation: str = MPOSE) -> np.ndarray:
+    """Return features (16, T, F) of made-up bodies in motion, to try a network out."""
     rng = np.random.default_rng(0)
     joints = len(get_layout(layout).joints)
-    body = rng.uniform(100, 400, (count, 1, joints, 2))
+    body = rng.uniform(100, 400, (16, 1, joints, 2))
     t = np.arange(num_frames)[:, None, None] / num_frames
-    swing = 40 * np.sin(2 * np.pi * (2 * t + rng.random((count, 1, joints, 1))))
+    swing = 40 * np.sin(2 * np.pi * (2 * t + rng.random((16, 1, joints, 1))))
     return extract_features((body + swing).astype(np.float32), layout, layout, normalisation)
 
 
