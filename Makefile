@@ -1,5 +1,5 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
-# make test [PROCESSES=2]             everything that is tested, after its own set-up
+# make test [PROCESSES=1]             everything that is tested, after its own set-up, in two processes
 # make lint                           style, types, and who may import what
 # make test-matrix                    the same with other Pythons, ROS, NumPy and TFLite runtimes
 # make audit                          ask for known vulnerabilities of what is installed
@@ -16,6 +16,7 @@ SHELL := /bin/bash
 
 VENV := $(CURDIR)/.venv
 OUTPUT ?= demo_output
+PROCESSES ?= 2
 
 # A sourced ROS: its distribution is named, and it lies outside of our environment.
 SOURCED := $(and $(ROS_DISTRO),$(filter-out $(VENV) $(VENV)/%,$(subst :, ,$(AMENT_PREFIX_PATH))))
@@ -51,7 +52,8 @@ demo: build
 
 test: build $(MARKS)/$(ROS)-test
 	$(VENV)/bin/python -m pytest test \
-		$(if $(PROCESSES),-n $(PROCESSES) --dist loadgroup) $(PYTEST_ARGS)
+		$(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist loadgroup --no-loadscope-reorder) \
+		$(PYTEST_ARGS)
 
 test-matrix: $(MARKS)/$(ROS)-venv
 	$(VENV)/bin/python .ci/matrix.py $(MATRIX_ARGS)

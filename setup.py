@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent
 # whose vulnerabilities are known to us (`make audit` asks about what is installed); upper ones, the
 # next major version, what nobody has tried. `make test-matrix` tries both ends.
 ROBOT = [
-    'ai-edge-litert>=2.1,<3',  # before, a damaged network may end the process
+    'ai-edge-litert>=1.4,<3',
     'av>=12.3,<19',
     'numpy>=1.23.2,<3',
     'opencv-python-headless>=4.8.1.78,<6',
@@ -98,7 +98,7 @@ EXTRAS = {
         'onnx>=1.15,<2',
         'onnxruntime>=1.16,<2',
         'pytest>=7.4,<8.4',  # launch_pytest of Jazzy does not work with later ones
-        'pytest-xdist>=3.5,<4',
+        'pytest-xdist>=3.8,<4',
         'ruff>=0.6,<1',
         'types-PyYAML>=6.0.1,<7',
     ],

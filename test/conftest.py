@@ -1,8 +1,8 @@
 """
 Shared by all tests: hypothesis without deadlines, and tiny but real model bundles.
 
-Two processes may share the tests (``-n 2 --dist loadgroup``): one runs nodes, which wait a lot and
-must not be kept waiting; what the other one computes meanwhile gives way to them.
+Two processes share the tests (``-n 2 --dist loadgroup``): one runs nodes, which wait a lot and must
+not be kept waiting; what the other one computes meanwhile gives way to them.
 """
 
 from __future__ import annotations
@@ -33,22 +33,32 @@ settings.load_profile('act_ros')
 
 _NODES = 'nodes'
 _CALM = 5  # by how much the other tests are nicer than those
+_SHARED = os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1') != '1'
 
 
 @pytest.hookimpl(tryfirst=True)  # before those groups are looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what runs nodes together, and other tests with those of their file."""
+    """
+    Keep together what runs nodes, the files that share a cluster, and other tests of a file.
+
+    What takes longest comes first, so that both processes end at about the same time.
+    """
+    clusters = {item.path for item in items if 'ray_cluster' in getattr(item, 'fixturenames', ())}
     for item in items:
         folder, file = item.path.parent.name, item.path.name
         runs_nodes = folder in ('demo', 'nodes', 'ros') or file == 'test_evaluation_live.py'
-        item.add_marker(pytest.mark.xdist_group(_NODES if runs_nodes else f'{folder}/{file}'))
+        item.add_marker(pytest.mark.xdist_group(
+            _NODES if runs_nodes else 'cluster' if item.path in clusters else f'{folder}/{file}'))
+    if _SHARED:
+        first = ('nodes', 'ros', 'demo', 'paper', 'training', 'test')
+        items.sort(key=lambda item: first.index(item.path.parent.name)
+                   if item.path.parent.name in first else len(first))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Be nice to the process with the nodes, once and for all, in the other one."""
     group = item.get_closest_marker('xdist_group')
-    if (os.environ.get('PYTEST_XDIST_WORKER_COUNT', '1') != '1' and os.nice(0) < _CALM
-            and group and group.args != (_NODES,)):
+    if _SHARED and group and group.args != (_NODES,) and os.nice(0) < _CALM:
         os.nice(_CALM)
 
 

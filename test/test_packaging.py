@@ -34,15 +34,26 @@ def build_environment() -> dict[str, str]:
     return environment
 
 
+@pytest.fixture(scope='module')
+def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where colcon builds: what is compiled serves both workspaces."""
+    return tmp_path_factory.mktemp('build')
+
+
 @pytest.fixture(scope='module', params=['copied', 'linked'])
-def workspace(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workspace(
+    request: pytest.FixtureRequest, build_folder: Path, tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """A ROS workspace with the package built in it, its files copied or linked."""
     if shutil.which('colcon', path=build_environment()['PATH']) is None:
         pytest.skip('colcon is not installed')
     path = tmp_path_factory.mktemp('workspace')
     link = ['--symlink-install'] if request.param == 'linked' else []
+    # Copies for one, links for the other.
+    shutil.rmtree(build_folder / 'act_ros' / 'ament_cmake_python', ignore_errors=True)
     result = subprocess.run(
         ['colcon', 'build', *link, '--base-paths', str(ROOT), '--packages-select', 'act_ros',
+         '--build-base', str(build_folder),
          '--cmake-args', '-DBUILD_TESTING=OFF', f'-DPython3_EXECUTABLE={sys.executable}'],
         cwd=path, env=build_environment() | {'MAKEFLAGS': '-j2'}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import signal
 import time
@@ -28,22 +29,34 @@ from act_ros.ros.health import THROTTLE
 from act_ros.ros.topics import LATCHED
 
 
-@pytest.fixture
-def robot(tmp_path: Path, tiny_bundle: Path) -> Iterator[Robot]:
-    """Yield a running act_node with the tiny bundle."""
-    with bench(tmp_path) as made:
+@pytest.fixture(scope='module')
+def robot(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[Robot]:
+    """Yield a running act_node with the tiny bundle; its last test ends it."""
+    with bench(tmp_path_factory.mktemp('act_node')) as made:
         yield Robot(made, made.start('act_node', {'bundle': str(tiny_bundle)}))
 
 
-def test_answers_every_frame_like_the_core(robot: Robot, tiny_bundle: Path) -> None:
+HOUR = 3_600_000_000_000
+times = itertools.count(START + HOUR, HOUR)
+
+
+@pytest.fixture
+def start(robot: Robot) -> int:
+    """Return a time that has come, and before which everybody is forgotten."""
+    robot.settle(stamp := next(times))
+    return stamp
+
+
+def test_answers_every_frame_like_the_core(robot: Robot, start: int, tiny_bundle: Path) -> None:
     """Message by message what ActionRecognizer says in this process, also for empty frames."""
-    frames = [frame(i, [walker(i), walker(i, 'p2', 'wave', 120.0)]) for i in range(60)]
-    frames += [frame(i, []) for i in range(60, 75)]
+    frames = [frame(i, [walker(i), walker(i, 'p2', 'wave', 120.0)], start=start)
+              for i in range(60)]
+    frames += [frame(i, [], start=start) for i in range(60, 75)]
     core = ActionRecognizer(ActClassifier(tiny_bundle))
     for i, msg in enumerate(frames):
         answer = robot.ask(msg)
         seen = frame_of_keypoints(msg)
-        seen.actions = core.update(START + i * FRAME, seen.persons, 'coco17')
+        seen.actions = core.update(start + i * FRAME, seen.persons, 'coco17')
         assert seen.actions is not None
         expected = to_actions(seen, 'tiny')
         assert same([answer], [expected])
@@ -52,7 +65,6 @@ def test_answers_every_frame_like_the_core(robot: Robot, tiny_bundle: Path) -> N
     assert all(a.status == Action.RECOGNIZED and a.frames == 30 for a in at_58.actions)
     assert robot.heard[0].actions[0].status == Action.BUFFERING
     assert len(robot.heard) == len(frames)
-    assert robot.node.stop() == 0
 
 
 def test_labels_are_latched(robot: Robot) -> None:
@@ -82,16 +94,18 @@ def broken(index: int) -> list[tuple[str, list[Person]]]:
     ]
 
 
-def test_bad_company_changes_nobody_elses_answer(robot: Robot, tiny_bundle: Path) -> None:
+def test_bad_company_changes_nobody_elses_answer(
+    robot: Robot, start: int, tiny_bundle: Path,
+) -> None:
     """The good person's answer is that of a run alone, whoever else is in the frame."""
     core = ActionRecognizer(ActClassifier(tiny_bundle))
     kinds = broken(0)
     for i in range(35 + len(kinds)):
         good = walker(i, 'good')
         company = broken(i)[i - 35][1] if i >= 35 else []
-        answer = robot.ask(frame(i, [good, *company]))
-        alone = frame_of_keypoints(frame(i, [good]))
-        alone.actions = core.update(START + i * FRAME, alone.persons, 'coco17')
+        answer = robot.ask(frame(i, [good, *company], start=start))
+        alone = frame_of_keypoints(frame(i, [good], start=start))
+        alone.actions = core.update(start + i * FRAME, alone.persons, 'coco17')
         assert alone.actions is not None
         ours = next(a for a in answer.actions if a.person_id == 'good')
         theirs = to_actions(alone, 'tiny').actions[0]
@@ -102,20 +116,20 @@ def test_bad_company_changes_nobody_elses_answer(robot: Robot, tiny_bundle: Path
     assert robot.node.is_alive()
 
 
-def test_unknown_layout_late_stamps_and_loops(robot: Robot) -> None:
+def test_unknown_layout_late_stamps_and_loops(robot: Robot, start: int) -> None:
     """A layout nobody knows is named, late frames are dropped, a loop starts windows anew."""
-    robot.keypoints.publish(frame(0, [walker(0)], layout='octopus'))
+    robot.keypoints.publish(frame(0, [walker(0)], layout='octopus', start=start))
     robot.peer.wait(lambda: "unknown keypoint layout 'octopus'" in robot.node.log, 'an error')
     for i in range(1, 40):
-        last = robot.ask(frame(i, [walker(i)]))
+        last = robot.ask(frame(i, [walker(i)], start=start))
     assert last.actions[0].status == Action.RECOGNIZED
-    robot.keypoints.publish(frame(38, [walker(38)]))
-    robot.keypoints.publish(frame(39, [walker(39)]))
-    robot.ask(frame(40, [walker(40)]))
+    robot.keypoints.publish(frame(38, [walker(38)], start=start))
+    robot.keypoints.publish(frame(39, [walker(39)], start=start))
+    robot.ask(frame(40, [walker(40)], start=start))
     assert len([m for m in robot.heard if m.header == last.header]) == 1
     for i in range(2):  # frames that are far off are believed from the third in a row on
-        robot.keypoints.publish(frame(i, [walker(i)], start=START - 100 * FRAME))
-    back = robot.ask(frame(2, [walker(2)], start=START - 100 * FRAME))
+        robot.keypoints.publish(frame(i, [walker(i)], start=start - 100 * FRAME))
+    back = robot.ask(frame(2, [walker(2)], start=start - 100 * FRAME))
     assert back.actions[0].status == Action.BUFFERING
     robot.peer.wait(lambda: 'late or repeated stamp' in robot.node.log
                     and 'everything before a jump back in time: 1' in robot.node.log, 'the drops')
@@ -175,8 +189,8 @@ def test_a_silent_camera_is_told_by_who_listens_to_it(tmp_path: Path, tiny_bundl
         assert not any('nothing on' in node.log for node in waiting)
 
 
-def test_ends_with_status_0_on_ctrl_c(robot: Robot) -> None:
+def test_ends_with_status_0_on_ctrl_c(robot: Robot, start: int) -> None:
     """SIGINT is not an error."""
-    robot.ask(frame(0, []))
+    robot.ask(frame(0, [], start=start))
     assert robot.node.stop(signal.SIGINT) == 0
     assert 'Traceback' not in robot.node.log

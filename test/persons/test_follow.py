@@ -238,7 +238,7 @@ def test_fifty_people() -> None:
     everybody, stage = grid(50), Stage()
     follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
     where: dict[str, set[float]] = {}
-    for i in range(450):
+    for i in range(250):
         begin = 6 * (i // 9) % len(everybody)
         stage.people = everybody[begin:] + everybody[:begin]
         for found in follower.update(SECOND + i * SECOND // 30, np.zeros(SIZE, np.uint8)):

@@ -221,7 +221,7 @@ SETTINGS = {
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> list[str]:
+def people(tmp_path: Path, small_act: None) -> list[str]:
     """Make four people who stand, wave and do something else; return where, as arguments."""
     rng = np.random.default_rng(0)
     length, takes = 40, 24

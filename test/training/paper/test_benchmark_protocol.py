@@ -59,6 +59,14 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope='module')
+def sequence(tmp_path_factory: pytest.TempPathFactory, released: Path) -> Path:
+    """Return a folder with the results of two folds, trained one after the other."""
+    folder = tmp_path_factory.mktemp('sequence')
+    benchmark.run_benchmark(small(epochs=2, folds=2), folder, released)
+    return folder
+
+
+@pytest.fixture(scope='module')
 def data(released: Path) -> MposeSplit:
     """Return split 1."""
     return load_mpose(folder=released)
@@ -197,7 +205,9 @@ def test_xla_changes_the_speed_only(data: MposeSplit) -> None:
     np.testing.assert_allclose(runs[0]['logits'], runs[1]['logits'], atol=0.01)
 
 
-def test_an_interrupted_fold_ends_as_one_that_was_not(tmp_path: Path, data: MposeSplit) -> None:
+def test_an_interrupted_fold_ends_as_one_that_was_not(
+    tmp_path: Path, data: MposeSplit, small_act: None,
+) -> None:
     """Weights, moments, dropout, order of the samples and the best epoch so far."""
     config, file = small(epochs=4, frame_step=10), tmp_path / 'fold.npz'
     whole = run_fold(make_trainer(config, data, 'act_mu', 1))
@@ -222,32 +232,31 @@ def test_an_interrupted_fold_ends_as_one_that_was_not(tmp_path: Path, data: Mpos
 
 
 def test_a_benchmark_goes_on_where_it_stopped(
-    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, released: Path, sequence: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = small(epochs=2)
+    config = small(epochs=2, folds=2)
     trained: list[int] = []
     train_fold = benchmark.train_fold
 
     def counted(data: MposeSplit, model: str, fold: int, *rest: Any) -> dict[str, np.ndarray]:
-        if fold == 2 and not trained.count(2):
-            trained.append(2)
+        if fold == 1 and not trained.count(1):
+            trained.append(1)
             raise KeyboardInterrupt
         trained.append(fold)
         return train_fold(data, model, fold, *rest)
 
     monkeypatch.setattr(benchmark, 'train_fold', counted)
     with pytest.raises(KeyboardInterrupt):
-        benchmark.run_benchmark(config, tmp_path / 'a', released)
-    benchmark.run_benchmark(config, tmp_path / 'a', released)
-    assert trained == [0, 1, 2, 2]
-    benchmark.run_benchmark(config, tmp_path / 'b', released)
-    for fold in range(3):
-        assert_same(*(read_arrays(benchmark.fold_file(tmp_path / run, 'openpose', (1, 'mlp', fold)))
-                      for run in 'ab'))
+        benchmark.run_benchmark(config, tmp_path, released)
+    benchmark.run_benchmark(config, tmp_path, released)
+    assert trained == [0, 1, 1]
+    for fold in range(2):
+        assert_same(*(read_arrays(benchmark.fold_file(run, 'openpose', (1, 'mlp', fold)))
+                      for run in (tmp_path, sequence)))
     assert not list(tmp_path.rglob('*.checkpoint.npz'))
     with pytest.raises(ValueError, match=r'results of other settings \(noise\)'):
-        benchmark.run_benchmark(replace(config, noise=0.1), tmp_path / 'a', released)
-    benchmark.run_benchmark(replace(config, folds=1), tmp_path / 'a', released)  # a part of it
+        benchmark.run_benchmark(replace(config, noise=0.1), tmp_path, released)
+    benchmark.run_benchmark(replace(config, folds=1), tmp_path, released)  # a part of it
 
 
 def test_a_full_disk_leaves_what_was_there(
@@ -399,15 +408,13 @@ def test_streams_are_trained_apart_and_their_scores_added(
 
 
 def test_ray_gives_the_results_of_a_sequence(
-    tmp_path: Path, released: Path, ray_cluster: str,
+    tmp_path: Path, released: Path, sequence: Path, ray_cluster: str,
 ) -> None:
     """Folds on a cluster of two workers; but for rounding: a worker has one thread, we several."""
-    config = small(epochs=2, folds=2)
-    benchmark.run_benchmark(config, tmp_path / 'sequence', released)
-    benchmark.run_benchmark(config, tmp_path / 'ray', released, ray_cluster, threads=1)
+    benchmark.run_benchmark(small(epochs=2, folds=2), tmp_path, released, ray_cluster, threads=1)
     for fold in range(2):
-        mine, theirs = (read_arrays(benchmark.fold_file(
-            tmp_path / run, 'openpose', (1, 'mlp', fold))) for run in ('sequence', 'ray'))
+        mine, theirs = (read_arrays(benchmark.fold_file(run, 'openpose', (1, 'mlp', fold)))
+                        for run in (sequence, tmp_path))
         assert mine.keys() == theirs.keys() and 'logits' in mine
         for name, values in mine.items():
             if values.dtype.kind == 'f':

@@ -287,7 +287,7 @@ def test_what_is_no_weight_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_folds_of_a_benchmark_become_a_calibrated_ensemble(
-    tmp_path: Path, capsys: pytest.CaptureFixture,
+    tmp_path: Path, capsys: pytest.CaptureFixture, small_act: None,
 ) -> None:
     write_split(tmp_path / 'data', 'movenet')
     config = ProtocolConfig(extractor='movenet', splits=(1,), folds=2, epochs=1, batch_size=64,
