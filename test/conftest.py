@@ -88,6 +88,20 @@ def recognizer(classifier: ActClassifier) -> ActionRecognizer:
 
 
 @pytest.fixture(scope='session')
+def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the first 100 frames of the demo clip: one waves, then another comes in."""
+    import cv2
+
+    path = tmp_path_factory.mktemp('clip') / 'clip.mp4'
+    source = cv2.VideoCapture(str(Path(__file__).parents[1] / 'media' / 'demo.mp4'))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 30.0, (640, 480))
+    for _ in range(100):
+        writer.write(source.read()[1])
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope='session')
 def foreign_packages(request: pytest.FixtureRequest) -> dict[str, str]:
     """Return what processes need to find the messages of other packages, built for a checkout."""
     from foreign import build

@@ -71,13 +71,12 @@ def test_people_are_matched_by_place_and_the_rest_to_those_without() -> None:
 
 
 def test_who_was_found_is_kept_and_the_table_is_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, short_clip: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The demo's clip as a new user would measure it, twice: the second time nobody looks."""
+    """In the demo's clip, as a new user would measure it, twice: the second time nobody looks."""
     clips = tmp_path / 'clips'
     clips.mkdir()
-    source = Path(__file__).parents[2] / 'media' / 'demo.mp4'
-    (clips / 'demo.mp4').symlink_to(source)
+    (clips / 'demo.mp4').symlink_to(short_clip)
     (tmp_path / 'truth.json').write_text(json.dumps({'demo': [
         {'t': 2.0, 'persons': [judged(None, 'wave2')]}]}))
     arguments = [str(clips), str(tmp_path / 'truth.json'), '--persons', str(tmp_path / 'kept')]

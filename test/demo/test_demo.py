@@ -10,7 +10,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import cv2
 import pytest
 
 pytest.importorskip('rclpy')
@@ -19,35 +18,20 @@ from ros_harness import ROOT, free_domain
 
 from act_ros.ros.signals import tied_to_us
 
-FRAMES = 100  # of the demo clip: one waves, then another comes in
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    """Return the beginning of the demo clip."""
-    path, source = tmp_path / 'clip.mp4', cv2.VideoCapture(str(ROOT / 'media/demo.mp4'))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 30.0, (640, 480))
-    for _ in range(FRAMES):
-        ok, image = source.read()
-        assert ok
-        writer.write(image)
-    writer.release()
-    return path
-
 
 @pytest.mark.slow
 def test_the_demo_answers_every_frame_and_says_what_a_robot_would_do(
-    clip: Path, tmp_path: Path,
+    short_clip: Path, tmp_path: Path,
 ) -> None:
     """The example tree greets who waves, once, on what the nodes really see."""
     output = tmp_path / 'output'
     result = subprocess.run(
-        [sys.executable, '-m', 'act_ros.demo', '--video', str(clip), '--output',
+        [sys.executable, '-m', 'act_ros.demo', '--video', str(short_clip), '--output',
          str(output)], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
     assert result.returncode == 0, result.stdout
     answers = [json.loads(line) for line in (output / 'actions.jsonl').read_text().splitlines()]
-    assert len(answers) == FRAMES
+    assert len(answers) == 100
     assert all((output / name).stat().st_size for name in ('annotated.mp4', 'timeline.png'))
     said = [line for line in result.stdout.splitlines() if line.startswith('The robot would')]
     if find_spec('py_trees'):
@@ -59,13 +43,13 @@ def test_the_demo_answers_every_frame_and_says_what_a_robot_would_do(
 @pytest.mark.slow
 @pytest.mark.parametrize(('how', 'status'), [(signal.SIGHUP, 0), (signal.SIGKILL, -9)])
 def test_nobody_outlives_the_demo(
-    clip: Path, tmp_path: Path, how: signal.Signals, status: int,
+    short_clip: Path, tmp_path: Path, how: signal.Signals, status: int,
 ) -> None:
     """Where the terminal goes away, what was recorded stays; where it is killed, nothing."""
     if how == signal.SIGKILL and not tied_to_us():
         pytest.skip('util-linux is not installed')
     demo = subprocess.Popen(
-        [sys.executable, '-m', 'act_ros.demo', '--video', str(clip), '--output',
+        [sys.executable, '-m', 'act_ros.demo', '--video', str(short_clip), '--output',
          str(tmp_path / 'output')], cwd=ROOT, text=True, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
     assert demo.stdout
