@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,16 +149,35 @@ def test_a_step_takes_the_gradient_uphill_of_the_weights(sharpness: float) -> No
         -np.log((softmax(features @ kernel) * target).sum(axis=1)).mean(), rel=1e-5)
 
 
+class Source:
+    """Nothing to learn from."""
+
+    steps = 1
+
+    def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
+        yield from ()
+
+    def validate(self, predict: Predict) -> dict[str, float]:
+        return {}
+
+
+def test_where_nobody_watches_progress_is_no_line_an_epoch(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = TrainConfig(name='x', files=('x.npz',), epochs=100)
+    trainer: Trainer[Source] = Trainer(config, Source(), lambda: build('mlp'), [0])
+
+    def epoch(_: Iterator[Batch]) -> float:
+        time.sleep(0.01)
+        return 0.5
+
+    monkeypatch.setattr(trainer, 'train_epoch', epoch)
+    trainer.run(title='mlp')
+    lines = capsys.readouterr().err.replace('\r', '\n').split('\n')
+    assert 0 < len([line for line in lines if 'epoch' in line]) < 5
+
+
 def test_half_precision_computes_in_bfloat16_and_keeps_its_weights(small_act: None) -> None:
-    class Source:
-        steps = 1
-
-        def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
-            yield from ()
-
-        def validate(self, predict: Predict) -> dict[str, float]:
-            return {}
-
     def network() -> Any:
         return build('act_mu', num_frames=6, num_classes=3, dropout=0.0)
 
