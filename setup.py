@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent
 # whose vulnerabilities are known to us (`make audit` asks about what is installed); upper ones, the
 # next major version, what nobody has tried. `make test-matrix` tries both ends.
 ROBOT = [
-    'ai-edge-litert>=1.4,<3',
+    'ai-edge-litert>=2.1,<3',  # before, a damaged network may end the process
     'av>=12.3,<19',
     'numpy>=1.23.2,<3',
     'opencv-python-headless>=4.8.1.78,<6',

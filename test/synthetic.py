@@ -113,21 +113,19 @@ def tiny_model(
     for _, inputs, output, *_ in reversed(steps):
         needed |= set(inputs) if output in needed else set()
 
-    graph = _table(
-        tflite.SubGraphT, tensors=[], operators=[], inputs=[names.index('features')],
+    graph = tflite.SubGraphT(
+        tensors=[], operators=[], inputs=[names.index('features')],
         outputs=[names.index(name) for name in outputs])
-    model = _table(tflite.ModelT, version=3, operatorCodes=[], buffers=[tflite.BufferT()],
-                   subgraphs=[graph])
+    model = tflite.ModelT(
+        version=3, operatorCodes=[], buffers=[tflite.BufferT()], subgraphs=[graph])
     for name in names:
-        tensor = _table(
-            tflite.TensorT, name=name, buffer=0, type=getattr(tflite.TensorType, dtype))
+        tensor = tflite.TensorT(name=name, buffer=0, type=getattr(tflite.TensorType, dtype))
         if name in constants:
             value = np.ascontiguousarray(constants[name])
             if value.dtype == np.int32:
                 tensor.type = tflite.TensorType.INT32
             tensor.shape, tensor.buffer = list(value.shape), len(model.buffers)
-            model.buffers.append(_table(
-                tflite.BufferT, data=np.frombuffer(value.tobytes(), np.uint8)))
+            model.buffers.append(tflite.BufferT(data=np.frombuffer(value.tobytes(), np.uint8)))
         else:
             tensor.shapeSignature = shapes[name]
             tensor.shape = [max(size, 1) for size in shapes[name]]
@@ -138,21 +136,12 @@ def tiny_model(
         if isinstance(options, tflite.SoftmaxOptionsT):
             options.beta = 1.0
         code = getattr(tflite.BuiltinOperator, kind)
-        graph.operators.append(_table(
-            tflite.OperatorT, opcodeIndex=len(model.operatorCodes),
-            inputs=[names.index(x) for x in inputs],
+        graph.operators.append(tflite.OperatorT(
+            opcodeIndex=len(model.operatorCodes), inputs=[names.index(x) for x in inputs],
             outputs=[names.index(output)], builtinOptionsType=options_type,
             builtinOptions=options))
-        model.operatorCodes.append(_table(
-            tflite.OperatorCodeT, builtinCode=code, deprecatedBuiltinCode=code, version=1))
+        model.operatorCodes.append(
+            tflite.OperatorCodeT(builtinCode=code, deprecatedBuiltinCode=code, version=1))
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b'TFL3')
     return bytes(builder.Output())
-
-
-def _table(kind: type, **values: Any) -> Any:
-    """Return a table of the schema; LiteRT's before 2.0 takes no arguments."""
-    made = kind()
-    for name, value in values.items():
-        setattr(made, name, value)
-    return made

@@ -72,7 +72,8 @@ def read_persons(
         frames = (frame for frame in frames if find_persons(finder, frame))
     else:
         order = StampOrder(MAX_GAP)
-        frames = (frame for frame in frames if order.check(frame.stamp).is_taken)
+        frames = (frame for frame in frames if order.check(
+            frame.stamp, arrival=frame.time).is_taken)
     return bag.topics[name].num_messages, frames
 
 

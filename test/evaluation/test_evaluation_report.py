@@ -60,10 +60,16 @@ def test_a_label_that_looks_like_a_template_is_text(report: Path) -> None:
 @pytest.mark.parametrize('name', ['report.html', 'comparison.html'])
 def test_it_renders_in_a_browser(report: Path, name: str, tmp_path: Path) -> None:
     compare(report, report, report)
-    result = show((report / name).as_uri(), tmp_path / 'profile', '--virtual-time-budget=2000')
+    page = tmp_path / name
+    page.write_text((report / name).read_text() + '<script>document.body.dataset.width = '
+                    '`${document.documentElement.scrollWidth} of ${innerWidth}`</script>')
+    result = show(page.as_uri(), tmp_path / 'profile', '--virtual-time-budget=2000',
+                  '--window-size=420,900')
     assert result.returncode == 0, result.stderr
     # The script has run to its end, and drawn.
     assert 'data-ready="yes"' in result.stdout
+    wide, window = re.findall(r'data-width="(\d+) of (\d+)"', result.stdout)[0]
+    assert int(wide) <= int(window) <= 500, 'what lies beyond a narrow window is cut off'
     heights = re.findall(r'<canvas[^>]*style="height: (\d+)px', result.stdout)
     assert heights and all(int(h) > 100 for h in heights)
     assert not [line for line in result.stderr.splitlines() if 'CONSOLE' in line]

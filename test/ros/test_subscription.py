@@ -18,7 +18,7 @@ from ros_harness import ROOT, bench, free_domain, give_back
 from sensor_msgs.msg import Image
 
 from act_ros.msg import KeypointArray
-from act_ros.ros.fastdds import PROFILE_VARIABLES
+from act_ros.ros.fastdds import PROFILE_VARIABLES, image_transport_variables
 
 # Arguments: reliability, first number, width, height. Frames have numbers for stamps: 40 to become
 # known, 24 that count, then the last one again and again.
@@ -108,6 +108,13 @@ def test_a_reliable_camera_is_heard_in_full_and_any_other_at_all(domain: int) ->
                 process(domain, LISTENER) as listener:
             numbers = heard(listener, 9000)
             assert reliability == 'BEST_EFFORT' or numbers[-25:] == list(range(9040, 9065))
+
+
+def test_transports_that_are_set_up_already_are_left_alone() -> None:
+    """By a profile, or as containers do it."""
+    assert image_transport_variables({'HOME': '/'}).keys() == {*PROFILE_VARIABLES}
+    for name in (*PROFILE_VARIABLES, 'FASTDDS_BUILTIN_TRANSPORTS'):
+        assert image_transport_variables({name: 'UDPv4'}) == {}
 
 
 def test_images_lost_on_the_way_are_told(tmp_path: Path) -> None:

@@ -9,11 +9,14 @@ import pytest
 pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time
+from rclpy.clock import Clock as RosClock
 from robot import Robot, frame, walker
 from ros_harness import bench
 from rosgraph_msgs.msg import Clock
 
+from act_ros.core.frame import Frame
 from act_ros.msg import KeypointArray
+from act_ros.ros.topics import receive_now
 
 
 def test_two_publishers_on_a_topic_are_named(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -39,3 +42,13 @@ def test_a_clock_before_1970_ends_no_node(tmp_path: Path, tiny_bundle: Path) -> 
         robot = Robot(made, node)
         robot.ask(frame(0, [walker(0)]))
         assert node.is_alive() and 'Traceback' not in node.log
+
+
+def test_a_camera_without_stamps_is_stamped_by_arrival_where_that_is_asked_for() -> None:
+    """As the evaluation does with the time of recording."""
+    clock, frames = RosClock(), {kind: Frame(0) for kind in ('header', 'arrival')}
+    before = clock.now().nanoseconds
+    for kind, empty in frames.items():
+        receive_now(empty, clock, kind)
+    assert frames['header'].stamp == 0
+    assert before <= frames['arrival'].stamp == frames['arrival'].time

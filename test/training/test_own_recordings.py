@@ -180,14 +180,20 @@ def test_stamps_that_are_wrong_or_missing_cost_what_they_cost_live(
     assert 'empty: 101 messages have no stamp; with the parameter stamps' in capsys.readouterr().err
 
 
-def test_people_are_found_in_images_as_pose_node_finds_them(tmp_path: Path) -> None:
+def test_people_are_found_in_images_as_pose_node_finds_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    """A damaged image costs itself alone, and is told."""
     video = VideoSource(str(ROOT / 'media' / 'demo.mp4'))
     frames = [(SECOND + round(seconds * SECOND), pixels) for _, (seconds, pixels) in zip(
         range(20), video.play(realtime=False), strict=False)]
-    bag = write_bag(tmp_path / 'images', [
-        ('/image', stamp, image(stamp, pixels)) for stamp, pixels in frames])
+    images = [('/image', stamp, image(stamp, pixels)) for stamp, pixels in frames]
+    damaged = image(frames[-1][0] + 1, frames[-1][1][:9])
+    damaged.height = 99
+    bag = write_bag(tmp_path / 'images', [*images, ('/image', frames[-1][0] + 1, damaged)])
     recorder = sequences_of(tmp_path, bag, '0,10,walk,p1,\n')
     recorder.save(tmp_path / 'images.npz')
+    assert '1 images could not be decoded and are left out' in capsys.readouterr().err
 
     finder = PersonFinder(create_estimator())
     seen = {number: person.keypoints for number, (stamp, pixels) in enumerate(frames)

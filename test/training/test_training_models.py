@@ -16,7 +16,7 @@ pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 from training.config import TrainConfig  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import MODELS, build  # noqa: E402
-from training.models.act import HashDropout, TransformerEncoder  # noqa: E402
+from training.models.act import HashDropout, PatchClassEmbedding, TransformerEncoder  # noqa: E402
 from training.schedule import TransformerSchedule, learning_rate, train_step  # noqa: E402
 from training.trainer import Batch, Predict, Trainer  # noqa: E402
 
@@ -37,6 +37,15 @@ def test_unknown_names_and_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match='num_classes'):
         build('act_mu', num_classes=0)
     assert {'act_mu', 'act_s', 'act_m', 'act_l'} <= set(MODELS)
+
+
+def test_positions_begin_as_the_authors_do() -> None:
+    """Uniform in ±0.05: else every position is like every other, and Figure 9 red."""
+    layer = PatchClassEmbedding(30)
+    layer.build((None, 30, 192))
+    position = np.asarray(layer.position)
+    assert np.abs(position).max() <= 0.05 and abs(position.mean()) < 0.003
+    assert position.std() == pytest.approx(0.05 / 3 ** 0.5, rel=0.05)
 
 
 @pytest.mark.parametrize('name', ['act_mu', 'act_s'])
