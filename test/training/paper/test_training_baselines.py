@@ -127,7 +127,7 @@ def test_learns_64_samples_by_heart(name: str) -> None:
     model = build(name, num_frames=6, num_features=24, num_classes=4, dropout=0.0)
     model.compile(keras.optimizers.Adam(1e-3),
                   keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                  metrics=['accuracy'], jit_compile=False)
+                  metrics=['accuracy'])
     history = model.fit(features, label, batch_size=64, epochs=8, verbose=0).history
     assert history['loss'][-1] < 0.5 * history['loss'][0]
     assert history['accuracy'][-1] > 0.95
