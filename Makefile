@@ -1,5 +1,5 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
-# make test [PROCESSES=1]             everything that is tested, after its own set-up, in two processes
+# make test [PROCESSES=1]             everything that is tested, after its own set-up; two at a time
 # make lint                           style, types, and who may import what
 # make test-matrix                    the same with other Pythons, ROS, NumPy and TFLite runtimes
 # make audit                          ask for known vulnerabilities of what is installed
