@@ -9,6 +9,7 @@ resampled and turned into features by `act_ros.actions.features`, as live.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from act_ros.core.skeletons import get_layout
 from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
 from training.errors import ErrorBank
 from training.hiding import hide
+
+if TYPE_CHECKING:
+    from training.config import TrainConfig
 
 LAYOUT = 'mpose13_coco'
 
@@ -108,20 +112,18 @@ def _log_uniform(
 
 class WindowSampler:
     """
-    Draws random augmented windows, balanced over classes and sources.
+    Draws random augmented windows, balanced over classes and sources, as a training wants them.
 
     :param weights: (N,) how likely each sequence is drawn, as `sampling_weights` gives them.
     """
 
     def __init__(
-        self, sequences: Sequences, num_frames: int, frame_rate: float, normalisation: str,
-        augmentation: Augmentation, weights: np.ndarray | None = None,
-        errors: ErrorBank | None = None, smoothing: float = 0.0,
+        self, sequences: Sequences, config: TrainConfig, weights: np.ndarray | None = None,
+        errors: ErrorBank | None = None,
     ) -> None:
-        self.errors, self.smoothing = errors, smoothing
-        self.sequences, self.normalisation = sequences, normalisation
-        self.num_frames, self.frame_rate = num_frames, frame_rate
-        self.augmentation = augmentation
+        self.sequences, self.errors, self.normalisation = sequences, errors, config.normalisation
+        self.num_frames, self.frame_rate = config.num_frames, config.frame_rate
+        self.smoothing, self.augmentation = config.smoothing, config.augmentation
         self._chances = np.cumsum(sampling_weights(sequences) if weights is None else weights)
         self._body = measure_bodies(sequences)
 

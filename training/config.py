@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 
 import yaml
 
-from act_ros.actions.features import MPOSE, NORMALISATIONS
+from act_ros.actions.features import MPOSE, NORMALISATIONS, SEEN
 from training.augmentation import Augmentation
 from training.checkpoint import write_whole
 from training.datasets.labels import MPOSE_LABELS
@@ -121,6 +121,8 @@ class TrainConfig(Recipe):
     """Standard deviation in seconds of a Gaussian that poses are smoothed by in time."""
     mirrored: bool = False
     """Answer with the mean of what the network says of a window and of its mirror image."""
+    by_legs: tuple[str, ...] = ()
+    """Labels that legs alone tell, whatever the arms do: see `training.networks.as_served`."""
     folds: int = 4
     members: tuple[int, ...] = (0, 1, 2, 3)
     strangers: tuple[tuple[str, ...], ...] = ()
@@ -190,6 +192,8 @@ class TrainConfig(Recipe):
                f'normalisation must be one of {", ".join(NORMALISATIONS)}')
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
         yield set(self.emphasis) <= set(self.labels), 'emphasis must give labels'
+        yield set(self.by_legs) <= set(self.labels), 'by_legs must give labels'
+        yield not self.by_legs or self.normalisation == SEEN, f'by_legs needs features as {SEEN}'
         yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
         yield 0 <= self.smoothing <= 1, 'smoothing must lie in [0, 1] s'
         yield self.folds >= 2, 'folds must be at least 2'

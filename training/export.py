@@ -35,7 +35,7 @@ from training.datasets.skeletons import UNKNOWN
 from training.evaluate import AVERAGE, evaluate_run
 from training.metrics import share_background, softmax, summary
 from training.models.act import forward_with_attention
-from training.networks import BOTH_WAYS, load_network, save_weights
+from training.networks import SERVED, load_network, save_weights
 
 QUANTISATIONS = ('float32', 'float16', 'int8')
 
@@ -126,8 +126,8 @@ def _serving(
         for model, values in zip(members, weights, strict=True):
             constants = [(v, tf.constant(x)) for v, x in zip(model.variables, values, strict=True)]
             with keras.StatelessScope(state_mapping=constants):
-                if attention:  # of what answers both ways, to the window itself
-                    is_plain = model.name != BOTH_WAYS
+                if attention:  # of what asks more than once, to the window itself
+                    is_plain = model.name != SERVED
                     output, layers = forward_with_attention(
                         model if is_plain else model.get_layer(index=-1), features)
                     looks.append(tf.reduce_mean(layers[-1][:, :, 0, 1:], axis=1))
@@ -278,10 +278,8 @@ def main(arguments: list[str] | None = None) -> None:
         networks = [load_network(options.run, number) for number in (
             [len(config.held_back_folds) - 1] if final else range(len(config.members)))]
         sequences, _ = load_data(config, options.data)
-        sampler = WindowSampler(sequences, config.num_frames, config.frame_rate,
-                                config.normalisation, config.augmentation,
-                                smoothing=config.smoothing)
-        features, label = sampler.draw(np.random.default_rng(config.seed), 1024)
+        features, label = WindowSampler(sequences, config).draw(
+            np.random.default_rng(config.seed), 1024)
         bundle = describe(
             config, name=options.name or config.name, attention=options.attention,
             temperature=results['temperature'], license=options.license,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from training.paper.mpose import PAPER_LAYOUTS
 
 WEIGHTS = '.weights.h5'
 
-BOTH_WAYS = 'both_ways'
+SERVED = 'served'
+
+_ARMS = [f'{side}_{part}' for part in ('elbow', 'wrist') for side in 'lr']
 
 MPOSE_RATE = 30.0
 """Frames a second of MPOSE2021's clips."""
@@ -43,11 +46,13 @@ class Network:
     normalisation: str
     smoothing: float = 0.0
     mirrored: bool = False
+    by_legs: tuple[str, ...] = ()
 
     @property
     def served(self) -> keras.Model:
-        """What is exported: the network, or that which asks it `both_ways`."""
-        return both_ways(self.model, self.layout) if self.mirrored else self.model
+        """What is exported: see `as_served`."""
+        return as_served(self.model, self.layout, self.mirrored,
+                         [self.labels.index(label) for label in self.by_legs])
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """
@@ -61,20 +66,42 @@ class Network:
         return softmax(share_background(logits, len(self.labels)))
 
 
-def both_ways(model: keras.Model, layout: str) -> keras.Model:
+def as_served(
+    model: keras.Model, layout: str, mirrored: bool = False, by_legs: Sequence[int] = (),
+) -> keras.Model:
     """
-    Return what answers with the mean of what a network says of a window and of its mirror image.
+    Return what is exported of a network: the network, or what asks it more than once.
 
-    The outputs are logarithms of probabilities. A network learns that the mirror image of an action
-    is the same action, but never fully: where the two answers differ neither is sure.
+    The outputs are then logarithms of probabilities.
+
+    :param mirrored: a network learns that the mirror image of an action is the same action, but
+        never fully: answer with the mean for a window and its mirror image. Where the two differ
+        neither is sure.
+    :param by_legs: classes that legs alone tell, whatever the arms do: who walks may carry a bag or
+        hold a telephone, and then is none of the sources' people. The network is asked of the
+        mirror image with the arms unseen, too; the greater of both answers counts for these
+        classes, and the others share the rest. Of features as in `SEEN`.
     """
-    index, sign = mirror(layout, model.input_shape[-1] // len(get_layout(layout).joints))
+    if not mirrored and not by_legs:
+        return model
+    joints = get_layout(layout).joints
+    channels, classes = model.input_shape[-1] // len(joints), model.output_shape[-1]
+    index, sign = mirror(layout, channels)
     features = keras.Input(model.input_shape[1:], name='features')
-    mirrored = ops.take(features, index, axis=-1) * sign
-    logits = model(ops.concatenate((features, mirrored), axis=0))
-    answers = ops.softmax(ops.cast(logits, 'float32'))
-    mean = ops.mean(ops.reshape(answers, (2, -1, model.output_shape[-1])), axis=0)
-    return keras.Model(features, ops.log(ops.maximum(mean, 1e-9)), name=BOTH_WAYS)
+    image = ops.take(features, index, axis=-1) * sign
+    asked = [features, *[image] * mirrored]
+    if by_legs:
+        asked.append(image * np.repeat(~np.isin(joints, _ARMS), channels).astype(np.float32))
+    answers = ops.softmax(ops.cast(model(ops.concatenate(asked, axis=0)), 'float32'))
+    answers = ops.reshape(answers, (len(asked), -1, classes))
+    answer = (answers[0] + answers[1]) / 2 if mirrored else answers[0]
+    if by_legs:
+        told = np.isin(np.arange(classes), by_legs).astype(np.float32)
+        legs = ops.maximum(answer, answers[-1]) * told
+        rest = answer * (1 - told)
+        left = ops.maximum(1 - ops.sum(legs, axis=-1, keepdims=True), 0)
+        answer = legs + rest * left / ops.maximum(ops.sum(rest, axis=-1, keepdims=True), 1e-9)
+    return keras.Model(features, ops.log(ops.maximum(answer, 1e-9)), name=SERVED)
 
 
 def save_weights(model: keras.Model, bundle: Path) -> Path:
@@ -102,7 +129,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate, config.normalisation,
-                          config.smoothing, config.mirrored)
+                          config.smoothing, config.mirrored, config.by_legs)
     elif path.name.endswith(WEIGHTS):
         weights = path
         try:
@@ -115,7 +142,8 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       len(bundle.labels) + background)
         network = Network(model, kind, bundle.labels, background, bundle.layout,
                           bundle.num_frames, bundle.frame_rate, bundle.normalisation,
-                          bundle.smoothing, bool(settings.get('mirrored', False)))
+                          bundle.smoothing, bool(settings.get('mirrored', False)),
+                          tuple(settings.get('by_legs', ())))
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')

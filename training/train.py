@@ -31,7 +31,7 @@ from training.evaluate import ViewedClips, measure, views_of
 from training.finetuning import FALL, OldNetwork, as_table, fallen, together
 from training.metrics import share_background
 from training.models import build
-from training.networks import WEIGHTS, both_ways, load_network
+from training.networks import WEIGHTS, as_served, load_network
 from training.trainer import (
     Batch,
     OnEpoch,
@@ -74,9 +74,7 @@ class People:
             # As much as the other labels, and no more: they would be taken for the new ones.
             share = (1 - config.unknown_share) * (1 - len(self.old.kept) / len(config.labels))
             weights = at_least(weights, is_new, share)
-        self.sampler = WindowSampler(
-            self.train, config.num_frames, config.frame_rate, config.normalisation,
-            config.augmentation, weights, errors, config.smoothing)
+        self.sampler = WindowSampler(self.train, config, weights, errors)
         self.views = {view: ViewedClips(self.held_back, view, config)
                       for view in views_of(config) if len(self.held_back)}
 
@@ -134,7 +132,8 @@ def make_trainer(
         teach = people.old.teacher(config.remember)
     return Trainer(config, people, network, [config.seed, number], teach,
                    config.old_layers if people.old else 1.0,
-                   partial(both_ways, layout=LAYOUT) if config.mirrored else None)
+                   partial(as_served, layout=LAYOUT, mirrored=config.mirrored,
+                           by_legs=[config.labels.index(label) for label in config.by_legs]))
 
 
 def save(trainer: Trainer[People], folder: Path) -> None:

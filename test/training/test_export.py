@@ -20,6 +20,7 @@ tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 from act_ros.actions.bundle import BundleError, save_bundle  # noqa: E402
 from act_ros.actions.classifier import ActClassifier  # noqa: E402
 from act_ros.actions.features import mirror  # noqa: E402
+from act_ros.core.skeletons import get_layout  # noqa: E402
 from act_ros.tflite.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train, trainer  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
@@ -28,7 +29,7 @@ from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import ActSize, build_act  # noqa: E402
-from training.networks import both_ways, load_network  # noqa: E402
+from training.networks import as_served, load_network  # noqa: E402
 
 FEATURES = np.random.default_rng(0).normal(0, 0.5, (20, 12, 52)).astype(np.float32)
 CONFIG = TrainConfig(name='tiny', files=('a.npz',), labels=('one', 'two', 'three'), num_frames=12,
@@ -73,7 +74,7 @@ def test_an_ensemble_averages_probabilities_shares_the_background_and_shows_atte
 
 def test_a_mirrored_person_does_the_same() -> None:
     network, (index, sign) = member(0), mirror('mpose13_coco')
-    model = both_ways(network, 'mpose13_coco')
+    model = as_served(network, 'mpose13_coco', mirrored=True)
     logits, attention = run(export.convert([model], attention=True, background=True), FEATURES)
     (mirrored,) = run(export.convert([model], background=True), FEATURES[..., index] * sign)
     np.testing.assert_allclose(mirrored, logits, atol=1e-4)
@@ -83,6 +84,26 @@ def test_a_mirrored_person_does_the_same() -> None:
     np.testing.assert_allclose(np.exp(logits), mean[:, :3] + mean[:, 3:] / 3, atol=1e-5)
     np.testing.assert_allclose(
         attention, run(export.convert([network], attention=True), FEATURES)[1], atol=1e-5)
+
+
+@pytest.mark.parametrize('mirrored', (False, True))
+def test_legs_alone_tell_who_walks(mirrored: bool) -> None:
+    """Class 1 gets the greater of two answers, of which one is blind for arms; the rest shrinks."""
+    network, (index, sign) = member(0), mirror('mpose13_coco')
+    served = as_served(network, 'mpose13_coco', mirrored, by_legs=[1])
+    (logits,) = run(export.convert([served]), FEATURES)
+    image = FEATURES[..., index] * sign
+    armless = image.reshape(20, 12, 13, 4).copy()
+    joints = get_layout('mpose13_coco').joints
+    armless[:, :, [joints.index(f'{s}_{x}') for s in 'lr' for x in ('elbow', 'wrist')]] = 0
+    plain, other, legs = (softmax(network(x).numpy()) for x in (
+        FEATURES, image, armless.reshape(image.shape)))
+    plain = (plain + other) / 2 if mirrored else plain
+    wanted = plain * ((1 - np.maximum(plain, legs)) / (1 - plain))[:, [1]]
+    wanted[:, 1] = np.maximum(plain, legs)[:, 1]
+    assert 0 < (legs > plain)[:, 1].mean() < 1
+    np.testing.assert_allclose(np.exp(logits), wanted, atol=1e-5)
+    np.testing.assert_allclose(wanted.sum(axis=-1), 1, atol=1e-6)
 
 
 @pytest.fixture(scope='module')

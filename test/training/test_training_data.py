@@ -178,8 +178,9 @@ def test_drawn_windows_are_finite_labelled_and_repeatable(tmp_path: Path) -> Non
     sequences = load_sequences([write(tmp_path / 'a.npz'),
                                 write(tmp_path / 'b.npz', 1, 'coco17_2d')])
     before = sequences.joints.copy()
-    sampler = WindowSampler(sequences, 30, 15.0, 'mpose-v1', Augmentation(),
-                            sampling_weights(sequences, unknown_share=0.5))
+    sampler = WindowSampler(
+        sequences, TrainConfig(name='x', files=('a.npz',)),
+        sampling_weights(sequences, unknown_share=0.5))
     features, label = sampler.draw(np.random.default_rng(3), 400)
     assert features.shape == (400, 30, 52)
     assert features.dtype == np.float32
@@ -236,7 +237,7 @@ def test_cameras_follow_people_or_are_carried_by(tmp_path: Path) -> None:
 def test_the_sampler_makes_the_features_that_the_bundle_will_name(tmp_path: Path) -> None:
     sequences = load_sequences([write(tmp_path / 'a.npz')])
     paper, motion = (
-        WindowSampler(sequences, 30, 15.0, name, Augmentation()).draw(
+        WindowSampler(sequences, TrainConfig(name='x', files=('a.npz',), normalisation=name)).draw(
             np.random.default_rng(0), 50)[0].reshape(50, 30, 13, 4)
         for name in ('mpose-v1', MOTION))
     np.testing.assert_array_equal(paper[..., :2], motion[..., :2])
@@ -246,7 +247,9 @@ def test_the_sampler_makes_the_features_that_the_bundle_will_name(tmp_path: Path
 def test_who_legs_alone_are_seen_of_does_nothing_that_can_be_told(tmp_path: Path) -> None:
     sequences = replace(load_sequences([write(tmp_path / 'a.npz')]), label=np.zeros(12, int))
     options = replace(VIEWS['own'], hidden=1.0)
-    sampler = WindowSampler(sequences, 30, 15.0, 'seen-v1', options)
+    sampler = WindowSampler(
+        sequences, TrainConfig(name='x', files=('a.npz',), normalisation='seen-v1',
+                               augmentation=options))
     features, label = sampler.draw(np.random.default_rng(0), 1500)
     shoulders = [JOINTS.index(f'{side}_shoulder') for side in 'lr']
     seen = features.reshape(1500, 30, 13, 4)[:, :, shoulders].any(axis=(1, 2, 3))
@@ -428,6 +431,9 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\nemphasis: {fly: 2}\n')
     with pytest.raises(ValueError, match='emphasis must give labels'):
+        load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\nby_legs: [walk]\n')
+    with pytest.raises(ValueError, match='by_legs needs features as seen-v1'):
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\naugmentation: {pitch: [0, 5]}\n')
     assert load_config(path).augmentation.pitch == (0, 5)
