@@ -12,6 +12,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -20,6 +21,8 @@ _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 3, 4, 5, 6
 _RECORD = struct.Struct('<BQ')
 # No recorder writes larger records; a broken length claims them.
 _LARGEST = 1 << 30
+# File systems of SQLite are known by name to the whole process.
+_NUMBERS = count()
 
 
 class Definition(NamedTuple):
@@ -180,7 +183,7 @@ def _open_cut_off(path: Path) -> tuple[Any, str]:
         def xOpen(self, _name: object, _flags: list[int]) -> File:
             return File()
 
-    name = f'cut-off-{id(head)}'
+    name = f'cut-off-{next(_NUMBERS)}'
     return FileSystem(name, ''), name
 
 
