@@ -12,6 +12,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -110,6 +111,8 @@ class UnfinishedSqlite(_Unfinished):
         database = apsw.Connection('file:bag?immutable=1', vfs=name,
                                    flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
         try:
+            with suppress(apsw.IOError):  # of statistics, which come last and SQLite can do without
+                database.execute('SELECT 1 FROM sqlite_master')
             if not self._channels:
                 self._channels = _channels_of(database)
             yield from database.execute(

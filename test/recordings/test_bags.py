@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import struct
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -197,24 +196,16 @@ def test_of_several_files_those_that_are_whole_are_read(tmp_path: Path) -> None:
     assert count_until_damage(path) == 122
 
 
-def test_bags_cut_off_are_read_side_by_side(tmp_path: Path) -> None:
-    paths = [walk(tmp_path / name, 'sqlite3', seconds=10) for name in 'ab']
-    for path, share in zip(paths, (0.5, 0.9), strict=True):
-        (path / 'metadata.yaml').unlink()
-        (file,) = path.iterdir()
-        file.write_bytes(file.read_bytes()[:int(file.stat().st_size * share)])
-    alone = [count_until_damage(path) for path in paths]
-    with ExitStack() as stack:
-        streams = {i: stack.enter_context(Bag(paths[i % 2])).keypoints() for i in range(8)}
-        together = [0] * 8
-        while streams:
-            for number, stream in list(streams.items()):
-                try:
-                    next(stream)
-                    together[number] += 1
-                except BagError:
-                    del streams[number]
-    assert 60 < alone[0] < alone[1] and together == 4 * alone
+def test_a_bag_that_lost_its_statistics_lost_nothing_else(tmp_path: Path) -> None:
+    """SQLite may write them at the end of the file, and looks for them first."""
+    path = walk(tmp_path / 'walk', 'sqlite3', seconds=10)
+    (path / 'metadata.yaml').unlink()
+    (file,) = path.iterdir()
+    with sqlite3.connect(file) as database:
+        database.execute('ANALYZE')
+    database.close()
+    file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
+    assert count_until_damage(path) > 60
 
 
 def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
