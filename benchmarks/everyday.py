@@ -8,7 +8,8 @@ or null, "accepted": [labels]}]}``; ``unknown`` is accepted where the action is 
 ``GROUPS`` is JSON: name -> clips. Each clip of the folder ``CLIPS`` goes through `PersonFinder` and
 `ActionRecognizer` with their defaults, as it would through the nodes. At every moment each judged
 person is matched to an answer by place (an overlap of 0.3 at least; who was judged without a place
-takes any answer that is left). The table gives shares of judged person-moments.
+takes any answer that is left). The table gives shares of judged person-moments; below it stands how
+many answers of each label were right.
 
 ``--persons`` keeps who was found, so that another model is measured in a fraction of the time.
 """
@@ -43,6 +44,7 @@ OVERLAP = 0.3
 TREE = (({'run'}, 0.0), ({'sit-down'}, 0.2), ({'wave1', 'wave2'}, 0.2))
 # Postures that the truth has no label for: they are none of the 20 actions.
 POSTURES = {'sitting', 'lying'}
+_ANSWERED, _RIGHTLY = 'answered ', 'rightly '
 
 Frame = tuple[float, list[Person]]
 
@@ -162,6 +164,9 @@ def _judge(count: Counter[str], action: Action, accepted: set[str]) -> None:
     else:
         count['wrong'] += 1
         count['wrong, surer than .7'] += action.confidence > SURE
+    if action.status is Status.RECOGNIZED:
+        count[_ANSWERED + action.label] += 1
+        count[_RIGHTLY + action.label] += is_right
     if action.status is Status.RECOGNIZED and any(
             action.label in labels and action.duration >= seconds for labels, seconds in TREE):
         count['tree acts'] += 1
@@ -215,6 +220,11 @@ def main(arguments: list[str] | None = None) -> None:
     print('|---|' + '---|' * (len(SHARES) + 4))
     for name, clips in [('all', list(counts)), *groups.items()]:
         print(row(name, sum((counts[clip] for clip in clips if clip in counts), Counter())))
+    everything = sum(counts.values(), Counter())
+    print('\nanswers that were right: ' + ', '.join(
+        f'{label} {everything[_RIGHTLY + label]} of {number}'
+        for key, number in everything.most_common()
+        if (label := key.removeprefix(_ANSWERED)) != key))
 
 
 if __name__ == '__main__':

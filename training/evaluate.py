@@ -259,6 +259,9 @@ class RobotMix(NamedTuple):
         return expected_calibration_error(self.label, probabilities, self.weight)
 
 
+_WRONG = 0.1  # share of all that may be answered wrongly
+
+
 def threshold_of(robot: RobotMix, temperature: float) -> float:
     """
     Return the confidence from which on no more than a tenth of all is answered wrongly.
@@ -269,7 +272,7 @@ def threshold_of(robot: RobotMix, temperature: float) -> float:
     confidence = probabilities.max(axis=-1)
     surest = np.argsort(-confidence, kind='stable')
     is_wrong = (probabilities.argmax(axis=-1) != robot.label) * robot.weight
-    too_many = np.cumsum(is_wrong[surest]) > 0.1
+    too_many = np.cumsum(is_wrong[surest]) > _WRONG
     if not too_many.any():
         return 0.0
     return float(min(confidence[surest[np.argmax(too_many)]], 0.99))

@@ -117,6 +117,9 @@ def fit_confidence(logits: np.ndarray, label: np.ndarray, weight: np.ndarray) ->
     return float(np.exp(found.x))
 
 
+_LOST = 0.05  # share of known actions
+
+
 def unknown_threshold(known: np.ndarray) -> float:
     """
     Return the confidence below which one of twenty known actions lies.
@@ -124,4 +127,4 @@ def unknown_threshold(known: np.ndarray) -> float:
     One more is counted that was not recognised at all: a few clips would else set the threshold by
     the least sure of them, and reject whom they never saw for being a little less sure.
     """
-    return min(float(np.quantile(np.append(known, 0.0), 0.05)), 0.99)
+    return min(float(np.quantile(np.append(known, 0.0), _LOST)), 0.99)

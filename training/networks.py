@@ -51,8 +51,7 @@ class Network:
     @property
     def served(self) -> keras.Model:
         """What is exported: see `as_served`."""
-        return as_served(self.model, self.layout, self.mirrored,
-                         [self.labels.index(label) for label in self.by_legs])
+        return as_served(self.model, self.layout, self.labels, self.mirrored, self.by_legs)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """
@@ -67,7 +66,8 @@ class Network:
 
 
 def as_served(
-    model: keras.Model, layout: str, mirrored: bool = False, by_legs: Sequence[int] = (),
+    model: keras.Model, layout: str, labels: Sequence[str], mirrored: bool = False,
+    by_legs: Sequence[str] = (),
 ) -> keras.Model:
     """
     Return what is exported of a network: the network, or what asks it more than once.
@@ -77,7 +77,7 @@ def as_served(
     :param mirrored: a network learns that the mirror image of an action is the same action, but
         never fully: answer with the mean for a window and its mirror image. Where the two differ
         neither is sure.
-    :param by_legs: classes that legs alone tell, whatever the arms do: who walks may carry a bag or
+    :param by_legs: labels that legs alone tell, whatever the arms do: who walks may carry a bag or
         hold a telephone, and then is none of the sources' people. The network is asked of the
         mirror image with the arms unseen, too; the greater of both answers counts for these
         classes, and the others share the rest. Of features as in `SEEN`.
@@ -96,7 +96,7 @@ def as_served(
     answers = ops.reshape(answers, (len(asked), -1, classes))
     answer = (answers[0] + answers[1]) / 2 if mirrored else answers[0]
     if by_legs:
-        told = np.isin(np.arange(classes), by_legs).astype(np.float32)
+        told = np.isin([*labels, *[''] * (classes - len(labels))], by_legs).astype(np.float32)
         legs = ops.maximum(answer, answers[-1]) * told
         rest = answer * (1 - told)
         left = ops.maximum(1 - ops.sum(legs, axis=-1, keepdims=True), 0)

@@ -132,8 +132,8 @@ def make_trainer(
         teach = people.old.teacher(config.remember)
     return Trainer(config, people, network, [config.seed, number], teach,
                    config.old_layers if people.old else 1.0,
-                   partial(as_served, layout=LAYOUT, mirrored=config.mirrored,
-                           by_legs=[config.labels.index(label) for label in config.by_legs]))
+                   partial(as_served, layout=LAYOUT, labels=config.labels,
+                           mirrored=config.mirrored, by_legs=config.by_legs))
 
 
 def save(trainer: Trainer[People], folder: Path) -> None:

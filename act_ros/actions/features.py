@@ -230,7 +230,8 @@ def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndar
 
     That is where the trunk's joints are (5,); the bits that tell which of them are seen (5,) make
     the number of a matrix (32, 5, 4), and places (T, 5), as complex numbers, times that are the
-    torso, the shoulders' width, the head from the neck, each 0 if not seen, and the origin.
+    torso, the shoulders' width, the head from the neck, each as long as a torso by `_TORSO_OF` or 0
+    if not seen, and the origin.
     """
     bits = 1 << np.arange(5)
     seen = np.arange(32)[:, None] & bits > 0
@@ -245,7 +246,7 @@ def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndar
     shoulders = np.array((1.0, -1.0, 0.0, 0.0, 0.0)) * seen[:, :2].all(axis=1, keepdims=True)
     ends = np.stack((
         (neck - mid_hip) * (has_neck & has_hip), shoulders, (head - neck) * (has_neck & has_head),
-        np.where(has_neck, neck, mid_hip)), axis=-1)
+        np.where(has_neck, neck, mid_hip)), axis=-1) * (*_TORSO_OF, 1.0)
     return np.array([joints.index(name) for name in (
         'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip', 'head')]), bits, ends.astype(kind)
 
@@ -267,7 +268,7 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
     place = poses[..., :2].view(np.result_type(kind, np.complex64))[..., 0]  # x + iy (..., T, J)
     trunk, bits, ends_of = _trunk(joints, place.dtype)
     ends = place.take(trunk, axis=-1) @ ends_of[seen.take(trunk, axis=-1) @ bits]  # (..., T, 4)
-    sizes = (np.abs(ends[..., :3]) * np.array(_TORSO_OF, kind)).max(axis=-1)
+    sizes = np.abs(ends[..., :3]).max(axis=-1)
     sizes.sort(axis=-1)
     frames = sizes.shape[-1]
     median = (sizes[..., (frames - 1) // 2] + sizes[..., frames // 2]) / 2

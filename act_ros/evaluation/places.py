@@ -38,8 +38,10 @@ class BagPlaces:
         self.topics = {name: max(topics, key=lambda other: (
             _frame_id(bag, other) == own, len(os.path.commonprefix((other, topic)))), default=None)
             for name, topics in found.items()}
-        other = stack.enter_context(Bag(bag.path))  # with a place of its own in the files
-        self._messages = self._read(other)
+        self._messages: Iterator[tuple[str, int, Any]] = iter(())
+        if self.topics['camera_info']:  # else nothing is known of any place
+            self._messages = self._read(
+                stack.enter_context(Bag(bag.path)))  # with a place of its own in the files
         self._next = next(self._messages, None)
 
     def fill(self, frame: Frame) -> None:
@@ -55,9 +57,8 @@ class BagPlaces:
             self._places.fill(frame)
 
     def _read(self, bag: Bag) -> Iterator[tuple[str, int, Any]]:
-        topics = [topic for topic in self.topics.values() if topic]
         try:
-            yield from bag.messages(topics) if topics else ()
+            yield from bag.messages([topic for topic in self.topics.values() if topic])
         except BagError:
             pass  # what is cut off is told when the frames are read
 

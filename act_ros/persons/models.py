@@ -62,13 +62,14 @@ class PoseOptions(Options):
 
 def checksum(model: str | Path) -> str:
     """Return the SHA-256 of a model's file; of a mode those of both its files, with a space."""
-    mode = _mode(model)
+    mode = MODES.get(_present(model))
     names = (mode.find, mode.look) if mode else (model,)
     return ' '.join(file_checksum(find_model(name)) for name in names)
 
 
-def _mode(model: str | Path) -> Mode | None:
-    return MODES.get(_GONE.get(str(model), str(model)))
+def _present(model: str | Path) -> str:
+    """Return the name of a model, or of what takes the place of a mode that is no more."""
+    return _GONE.get(str(model), str(model))
 
 
 def create_estimator(
@@ -90,10 +91,10 @@ def create_estimator(
     :raises ModelError: the file is damaged or no known network, or no runtime is installed.
     :raises ValueError: a parameter is out of range.
     """
-    mode, name = _mode(model), str(model)
-    if name in _GONE:
-        name = _GONE[name]
+    name = _present(model)
+    if name != str(model):
         warn(f'mode {model} is no more: {name} takes its place, finds more and costs less')
+    mode = MODES.get(name)
     if mode is None and not str(model).endswith('.onnx'):
         return open_movenet(find_model(model), num_threads, score_threshold)
     look: PoseEstimator | SimCC

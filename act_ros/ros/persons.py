@@ -74,8 +74,9 @@ class PersonOutput:
             self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
         if persons is None:
             return False
-        frame.persons = [replace(person, id=person.id + self._mark) for person in persons]
-        frame.layout = self._finder.layout
+        if self._mark:
+            persons = [replace(person, id=person.id + self._mark) for person in persons]
+        frame.persons, frame.layout = persons, self._finder.layout
         return True
 
     def _see_others(self) -> None:

@@ -56,6 +56,7 @@ def test_sureness_and_the_tree_are_counted() -> None:
     count = judge([action('wave1', 0)], judged(0, 'walk'))
     assert count['wrong, surer than .7'] == count['tree acts'] == 1
     assert 'tree acts rightly' not in count
+    assert count['answered wave1'] == 1 and count.get('rightly wave1', 0) == 0
     assert judge([action('wave1', 0)], judged(0, 'wave1'))['tree acts rightly'] == 1
     assert 'tree acts' not in judge([action('wave1', 0, duration=0.1)], judged(0, 'wave1'))
 
@@ -82,6 +83,7 @@ def test_who_was_found_is_kept_and_the_table_is_printed(
     arguments = [str(clips), str(tmp_path / 'truth.json'), '--persons', str(tmp_path / 'kept')]
     everyday.main(arguments)
     first = capsys.readouterr().out
+    assert 'answers that were right: ' in first
     kept = tmp_path / 'kept' / 'balanced' / 'demo.npz'
     before = kept.stat().st_mtime_ns
     everyday.main(arguments)

@@ -74,7 +74,7 @@ def test_an_ensemble_averages_probabilities_shares_the_background_and_shows_atte
 
 def test_a_mirrored_person_does_the_same() -> None:
     network, (index, sign) = member(0), mirror('mpose13_coco')
-    model = as_served(network, 'mpose13_coco', mirrored=True)
+    model = as_served(network, 'mpose13_coco', 'abc', mirrored=True)
     logits, attention = run(export.convert([model], attention=True, background=True), FEATURES)
     (mirrored,) = run(export.convert([model], background=True), FEATURES[..., index] * sign)
     np.testing.assert_allclose(mirrored, logits, atol=1e-4)
@@ -90,7 +90,7 @@ def test_a_mirrored_person_does_the_same() -> None:
 def test_legs_alone_tell_who_walks(mirrored: bool) -> None:
     """Class 1 gets the greater of two answers, of which one is blind for arms; the rest shrinks."""
     network, (index, sign) = member(0), mirror('mpose13_coco')
-    served = as_served(network, 'mpose13_coco', mirrored, by_legs=[1])
+    served = as_served(network, 'mpose13_coco', 'abc', mirrored, by_legs='b')
     (logits,) = run(export.convert([served]), FEATURES)
     image = FEATURES[..., index] * sign
     armless = image.reshape(20, 12, 13, 4).copy()

@@ -199,7 +199,7 @@ class TransformerEncoder(keras.layers.Layer):
         self, queries: keras.KerasTensor, tokens: keras.KerasTensor,
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """
-        Do what `_attend` does with half the work, for one head and weights that are constants.
+        Do what `_attend` does with half the kernels, for one head and weights that are constants.
 
         (x Q) (y K)' is x (Q K') y', so the kernels of query and key become one; so do those of
         value and projection. The key's bias adds the same to all scores of a query: no change.
