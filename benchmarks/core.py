@@ -59,7 +59,7 @@ def measure(bundle: str, people: int, frames: int) -> Row:
         recognizer.update(stamp, persons, 'coco17')
         done = time.perf_counter()
         poses = sample_windows(
-            windows, model.num_frames, model.frame_rate, SEEN_SCORE, model.smoothing)
+            windows, model.num_frames, model.frame_rate, SEEN_SCORE, model.pose_smoothing)
         sampled = time.perf_counter()
         features = extract_features(poses, 'coco17', model.layout, model.normalisation)
         made = time.perf_counter()

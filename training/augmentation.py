@@ -123,7 +123,7 @@ class WindowSampler:
     ) -> None:
         self.sequences, self.errors, self.normalisation = sequences, errors, config.normalisation
         self.num_frames, self.frame_rate = config.num_frames, config.frame_rate
-        self.smoothing, self.augmentation = config.smoothing, config.augmentation
+        self.pose_smoothing, self.augmentation = config.pose_smoothing, config.augmentation
         self._chances = np.cumsum(sampling_weights(sequences) if weights is None else weights)
         self._body = measure_bodies(sequences)
 
@@ -171,7 +171,7 @@ class WindowSampler:
         stamps = (number + rng.uniform(-0.2, 0.2, len(number))) / fps[owner]
         queries = end[:, None] + np.arange(1 - num_frames, 1) / self.frame_rate
         min_score = float(rng.choice((0.01, 0.1, 0.2, 0.3)))
-        return resample(stamps, joints, offsets, queries, min_score, self.smoothing)
+        return resample(stamps, joints, offsets, queries, min_score, self.pose_smoothing)
 
 
 def _lose(

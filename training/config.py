@@ -105,7 +105,7 @@ class TrainConfig(Recipe):
     that hold back the same fold differ by their seed and are measured together.
     """
 
-    RENAMED: ClassVar[dict[str, str]] = {'taught': 'distillation'}
+    RENAMED: ClassVar[dict[str, str]] = {'taught': 'distillation', 'smoothing': 'pose_smoothing'}
 
     files: tuple[str, ...] = ()
     labels: tuple[str, ...] = MPOSE_LABELS
@@ -117,7 +117,7 @@ class TrainConfig(Recipe):
     frame_rate: float = 15.0
     normalisation: str = MPOSE
     """What the features are: one of `act_ros.actions.features.NORMALISATIONS`."""
-    smoothing: float = 0.0
+    pose_smoothing: float = 0.0
     """Standard deviation in seconds of a Gaussian that poses are smoothed by in time."""
     mirrored: bool = False
     """Answer with the mean of what the network says of a window and of its mirror image."""
@@ -195,7 +195,7 @@ class TrainConfig(Recipe):
         yield set(self.by_legs) <= set(self.labels), 'by_legs must give labels'
         yield not self.by_legs or self.normalisation == SEEN, f'by_legs needs features as {SEEN}'
         yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
-        yield 0 <= self.smoothing <= 1, 'smoothing must lie in [0, 1] s'
+        yield 0 <= self.pose_smoothing <= 1, 'pose_smoothing must lie in [0, 1] s'
         yield self.folds >= 2, 'folds must be at least 2'
         yield len(self.strangers) <= self.folds, 'strangers must name sources of folds'
         yield (self.members and all(0 <= m < self.folds for m in self.members),

@@ -41,7 +41,7 @@ def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]
 
 def load_errors(config: TrainConfig, folder: Path) -> ErrorBank | None:
     """Read the errors of a pose network that a configuration names, if it names any."""
-    return (ErrorBank.load(folder / config.errors).smoothed(config.smoothing)
+    return (ErrorBank.load(folder / config.errors).smoothed(config.pose_smoothing)
             if config.errors else None)
 
 

@@ -38,13 +38,13 @@ class ErrorBank:
         except (KeyError, OSError, ValueError) as error:
             raise ValueError(f'{path} is no bank of errors ({error})') from error
 
-    def smoothed(self, smoothing: float) -> ErrorBank:
+    def smoothed(self, pose_smoothing: float) -> ErrorBank:
         """Return the errors of poses smoothed in time, as `resample` smooths them."""
         both = np.concatenate((self.errors, self.scores[..., None]), axis=-1).astype(np.float32)
         for a, b, fps in zip(self.offsets, self.offsets[1:], self.fps, strict=False):
             times = np.arange(b - a) / fps
             both[a:b] = resample(times, both[a:b], np.array([0, b - a]), times[None], -np.inf,
-                                 smoothing)[0]
+                                 pose_smoothing)[0]
         return ErrorBank(self.offsets, both[..., :2], both[..., 2], self.fps)
 
     def add(

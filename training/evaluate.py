@@ -78,7 +78,7 @@ class ViewedClips:
             seen.joints[:, _BELOW, 3] = 0
         frames = config.min_frames if view == SHORT else config.num_frames
         windows, self.clip = clip_windows(
-            seen, frames, config.frame_rate, smoothing=config.smoothing)
+            seen, frames, config.frame_rate, pose_smoothing=config.pose_smoothing)
         self.features = extract_features(windows[..., [0, 1, 3]], LAYOUT,
                                          normalisation=config.normalisation)
         self.label, self.source = sequences.label, sequences.source
@@ -316,7 +316,7 @@ def evaluate_bundle(
     for view in VIEWS:
         windows, clip = clip_windows(
             see_clips(sequences, view), classifier.num_frames, classifier.frame_rate,
-            smoothing=classifier.bundle.smoothing)
+            pose_smoothing=classifier.bundle.pose_smoothing)
         answer = clip_mean(np.concatenate([
             classifier.classify(windows[i:i + 64][..., [0, 1, 3]], LAYOUT)
             for i in range(0, len(windows) // 64 * 64 + 1, 64)]), clip)

@@ -206,7 +206,7 @@ def describe(config: TrainConfig, **fields: Any) -> Bundle:
         'name': config.name, 'labels': config.labels, 'layout': LAYOUT,
         'num_frames': config.num_frames, 'min_frames': config.min_frames,
         'frame_rate': config.frame_rate, 'normalisation': config.normalisation,
-        'smoothing': config.smoothing,
+        'pose_smoothing': config.pose_smoothing,
         'temperature': 1.0, 'unknown_threshold': 0.0, **fields})
 
 

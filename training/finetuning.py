@@ -44,7 +44,7 @@ class OldNetwork:
         except ValueError as error:
             raise ValueError(f'start_from: {error}') from error
         have, want = (
-            (kind, x.num_frames, x.normalisation, x.smoothing)
+            (kind, x.num_frames, x.normalisation, x.pose_smoothing)
             for kind, x in ((self.network.kind, self.network), (config.model, config)))
         if have != want:
             kind = '{} for {} frames normalised as {}, smoothed by {} s'

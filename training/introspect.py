@@ -72,7 +72,7 @@ class Subject:
 
     ``probabilities`` maps features (N, T, F) to (N, C); ``attention``, if it can be had, to every
     layer's (N, heads, T + 1, T + 1); ``class_attention`` to (N, T); ``positions`` are the members'
-    position embeddings, each (T + 1, d). Poses are smoothed by ``smoothing`` seconds.
+    position embeddings, each (T + 1, d). Poses are smoothed by ``pose_smoothing`` seconds.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Subject:
     attention: Callable[[np.ndarray], list[np.ndarray]] | None
     class_attention: Callable[[np.ndarray], np.ndarray] | None
     positions: list[np.ndarray]
-    smoothing: float = 0.0
+    pose_smoothing: float = 0.0
 
 
 def of_weights(path: Path, member: int = 0) -> Subject:
@@ -112,7 +112,8 @@ def of_weights(path: Path, member: int = 0) -> Subject:
     position = network.model.get_layer('embedding').position.numpy()
     return Subject(path.name.removesuffix('.weights.h5'), network.labels, network.layout,
                    network.normalisation, network.num_frames, 1, network.frame_rate,
-                   network.probabilities, attention, class_attention, [position], network.smoothing)
+                   network.probabilities, attention, class_attention, [position],
+                   network.pose_smoothing)
 
 
 def of_bundle(path: str | Path) -> Subject:
@@ -134,7 +135,8 @@ def of_bundle(path: str | Path) -> Subject:
         bundle.min_frames, bundle.frame_rate, lambda features: np.concatenate([
             classifier.invoke(np.ascontiguousarray(features[i:i + 256])).probabilities
             for i in range(0, len(features), 256)]),
-        None, class_attention if bundle.attention else None, find_positions(path), bundle.smoothing)
+        None, class_attention if bundle.attention else None, find_positions(path),
+        bundle.pose_smoothing)
 
 
 def find_positions(path: str | Path) -> list[np.ndarray]:
@@ -177,7 +179,7 @@ def cut_windows(sequences: Sequences, subject: Subject, limit: int) -> Windows:
     if len(known) == 0:
         raise ValueError('the data hold no clip of a class that the network knows')
     windows, clip = clip_windows(see_clips(known, 'own'), subject.num_frames, subject.frame_rate,
-                                 smoothing=subject.smoothing)
+                                 pose_smoothing=subject.pose_smoothing)
     chosen = np.unique(np.linspace(0, len(clip) - 1, min(limit, len(clip))).round().astype(int))
     return Windows(windows[chosen][..., [0, 1, 3]], known.label[clip[chosen]])
 
@@ -219,7 +221,8 @@ def watched(subject: Subject, video: Path) -> Example:
     ends = np.arange(min(times[0] + span, times[-1]), times[-1] + 1e-6, 0.25)
     queries = ends[:, None] + np.arange(1 - subject.num_frames, 1) / subject.frame_rate
     poses = np.concatenate([resample(times, np.stack(keypoints), np.array([0, len(times)]),
-                                     query[None], 0.2, subject.smoothing) for query in queries])
+                                     query[None], 0.2, subject.pose_smoothing)
+                            for query in queries])
     windows = Windows(poses, np.zeros(len(poses)), 'coco17')
     answers = subject.probabilities(windows.features(subject))
     best = int(answers.max(axis=-1).argmax())

@@ -44,7 +44,7 @@ class Network:
     num_frames: int
     frame_rate: float
     normalisation: str
-    smoothing: float = 0.0
+    pose_smoothing: float = 0.0
     mirrored: bool = False
     by_legs: tuple[str, ...] = ()
 
@@ -129,7 +129,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate, config.normalisation,
-                          config.smoothing, config.mirrored, config.by_legs)
+                          config.pose_smoothing, config.mirrored, config.by_legs)
     elif path.name.endswith(WEIGHTS):
         weights = path
         try:
@@ -142,7 +142,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       len(bundle.labels) + background)
         network = Network(model, kind, bundle.labels, background, bundle.layout,
                           bundle.num_frames, bundle.frame_rate, bundle.normalisation,
-                          bundle.smoothing, bool(settings.get('mirrored', False)),
+                          bundle.pose_smoothing, bool(settings.get('mirrored', False)),
                           tuple(settings.get('by_legs', ())))
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '

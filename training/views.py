@@ -47,13 +47,13 @@ def see_clips(sequences: Sequences, view: str, seed: int = 0) -> Sequences:
 
 def clip_windows(
     sequences: Sequences, num_frames: int, frame_rate: float, stride: float = 0.25,
-    smoothing: float = 0.0,
+    pose_smoothing: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Cut whole clips into windows as a live node would see them.
 
     :param stride: seconds between the ends of a clip's windows.
-    :param smoothing: as for `act_ros.actions.features.resample`.
+    :param pose_smoothing: as for `act_ros.actions.features.resample`.
     :returns: windows (M, T, 13, 4) and the clip (M,) each is of. A clip shorter than a window
         gives one window that holds its first pose.
     """
@@ -67,4 +67,4 @@ def clip_windows(
     owner = np.repeat(np.arange(len(clip)), np.diff(offsets))
     stamps = (frames - sequences.offsets[clip][owner]) / sequences.fps[clip][owner]
     queries = end[:, None] + np.arange(1 - num_frames, 1) / frame_rate
-    return resample(stamps, sequences.joints[frames], offsets, queries, 0.2, smoothing), clip
+    return resample(stamps, sequences.joints[frames], offsets, queries, 0.2, pose_smoothing), clip

@@ -39,11 +39,11 @@ class Bundle:
     What a model bundle says of itself.
 
     The network reads features (N, T, F) of ``layout`` at ``frame_rate`` Hz, with T from
-    ``min_frames`` to ``num_frames``, of poses smoothed in time by ``smoothing`` seconds, and gives
-    logits (N, C) in the order of ``labels``; probabilities are ``softmax(logits / temperature)``.
-    An ensemble (``members`` > 1) gives the logarithm of its averaged probabilities. Below
-    ``unknown_threshold`` an answer is unknown; windows of ``min_frames`` need ``short_threshold``
-    (0: the same), those between what lies between.
+    ``min_frames`` to ``num_frames``, of poses smoothed in time by ``pose_smoothing`` seconds, and
+    gives logits (N, C) in the order of ``labels``; probabilities are
+    ``softmax(logits / temperature)``. An ensemble (``members`` > 1) gives the logarithm of its
+    averaged probabilities. Below ``unknown_threshold`` an answer is unknown; windows of
+    ``min_frames`` need ``short_threshold`` (0: the same), those between what lies between.
     ``trusted_labels`` are the labels whose results were measured on enough people. ``sha256`` is of
     the network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
     """
@@ -64,7 +64,7 @@ class Bundle:
     metrics: dict[str, Any] = field(default_factory=dict)
     normalisation: str = MPOSE
     short_threshold: float = 0.0
-    smoothing: float = 0.0
+    pose_smoothing: float = 0.0
     sha256: str = ''
     sha256_onnx: str = ''
 
@@ -91,7 +91,7 @@ class Bundle:
             (2 <= self.min_frames <= self.num_frames <= 1000,
              '2 <= min_frames <= num_frames <= 1000 must hold'),
             (1.0 <= self.frame_rate <= 240.0, 'frame_rate must lie in [1, 240] Hz'),
-            (0.0 <= self.smoothing <= 1.0, 'smoothing must lie in [0, 1] s'),
+            (0.0 <= self.pose_smoothing <= 1.0, 'pose_smoothing must lie in [0, 1] s'),
             (0.01 <= self.temperature <= 100.0, 'temperature must lie in [0.01, 100]'),
             (0.0 <= self.unknown_threshold < 1.0, 'unknown_threshold must lie in [0, 1)'),
             (0.0 <= self.short_threshold < 1.0, 'short_threshold must lie in [0, 1)'),

@@ -310,7 +310,7 @@ def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
 
 def resample(
     times: np.ndarray, keypoints: np.ndarray, offsets: np.ndarray, queries: np.ndarray,
-    min_score: float, smoothing: float = 0.0,
+    min_score: float, pose_smoothing: float = 0.0,
 ) -> np.ndarray:
     """
     Interpolate pose sequences at given times, each joint over the frames where it was seen.
@@ -324,13 +324,13 @@ def resample(
     :param keypoints: (S, K, C) of N sequences, one after another; the last channel is the score.
     :param offsets: (N + 1,) sequence i is ``keypoints[offsets[i]:offsets[i + 1]]``, never empty.
     :param queries: (N, T) seconds, or (1, T) for the same times in every sequence.
-    :param smoothing: standard deviation in seconds of a Gaussian over the time around each query,
+    :param pose_smoothing: standard deviation in s of a Gaussian over the time around each query,
         which averages out how a pose network shakes; 0 takes the query alone.
     :returns: (N, T, K, C) float32, finite where the input is.
     """
     keypoints = _bridge_unseen(times, keypoints, offsets, min_score)
-    if smoothing:
-        around = (queries[..., None] + _TAPS * smoothing).reshape(len(queries), -1)
+    if pose_smoothing:
+        around = (queries[..., None] + _TAPS * pose_smoothing).reshape(len(queries), -1)
         # Nothing from after a window's end, which no robot has seen yet.
         around = np.minimum(np.maximum(around, queries[:, :1]), queries[:, -1:])
         poses = _interpolate(times, keypoints, offsets, around)

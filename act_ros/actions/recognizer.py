@@ -151,20 +151,20 @@ class PoseWindow:
 
 def sample_windows(
     windows: Sequence[PoseWindow], num_frames: int, frame_rate: float, min_score: float,
-    smoothing: float = 0.0,
+    pose_smoothing: float = 0.0,
 ) -> np.ndarray:
     """
     Return the last ``num_frames`` poses of each window at ``frame_rate``: (N, T, K, 3) float32.
 
     Each window ends at its own newest stamp. Where a window is a little shorter than asked, its
-    first pose is held. ``smoothing`` as for `resample`.
+    first pose is held. ``pose_smoothing`` as for `resample`.
     """
     offsets = np.array([0, *accumulate(len(window) for window in windows)])
     # Relative to each window's end: nanoseconds since the epoch are too many for a float.
     times = np.concatenate([window.stamps - window.newest for window in windows]) / NANOSECONDS
     keypoints = np.concatenate([window.keypoints for window in windows])
     return resample(
-        times, keypoints, offsets, _ages(num_frames, frame_rate), min_score, smoothing)
+        times, keypoints, offsets, _ages(num_frames, frame_rate), min_score, pose_smoothing)
 
 
 @cache
@@ -343,7 +343,7 @@ class ActionRecognizer:
                 batches.setdefault(frames, []).append(subject)
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
-                                       self._window.min_score, bundle.smoothing)
+                                       self._window.min_score, bundle.pose_smoothing)
             probabilities, attention, seen = self.classifier.predict(keypoints, self._layout)
             assert seen is not None
             is_enough = seen.sum(axis=-1) / seen.shape[-1] >= self._window.min_seen

@@ -64,7 +64,7 @@ def bundle(run: Path) -> Path:
     model = build('act_mu', CONFIG.num_frames, num_classes=CONFIG.num_outputs)
     model.load_weights(run / 'member_0' / 'member.weights.h5')
     features = np.random.default_rng(0).normal(0, 0.5, (8, 10, 52))
-    bundle = describe(CONFIG, attention=True, smoothing=0.05,
+    bundle = describe(CONFIG, attention=True, pose_smoothing=0.05,
                       training={'config': json.loads(json.dumps(asdict(CONFIG)))})
     path = export_bundle([model], bundle, run, features, background=CONFIG.background)
     save_weights(model, path)
@@ -193,7 +193,8 @@ def test_bundle_and_run_agree(run: Path, bundle: Path) -> None:
     np.testing.assert_array_equal(from_weights.probabilities(features),
                                   from_run.probabilities(features))
     assert (from_weights.labels, from_weights.layout) == (from_run.labels, from_run.layout)
-    assert (from_run.smoothing, from_bundle.smoothing, from_weights.smoothing) == (0, 0.05, 0.05)
+    assert (from_run.pose_smoothing, from_bundle.pose_smoothing,
+            from_weights.pose_smoothing) == (0, 0.05, 0.05)
     (a,), (b,) = from_run.positions, from_bundle.positions
     np.testing.assert_array_equal(a, b)
     layers = from_run.attention(features)
@@ -240,7 +241,7 @@ def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
                                   load_network(run).model(features))
     for other, message in (
             (replace(config, normalisation='motion-v1'), 'as mpose-v1, .* wants .* as motion-v1'),
-            (replace(config, smoothing=0.06), 'by 0.0 s, the configuration wants .* by 0.06 s')):
+            (replace(config, pose_smoothing=0.06), 'by 0.0 s, the .* wants .* by 0.06 s')):
         with pytest.raises(ValueError, match=message):
             People(other, *load_data(config, tmp_path), 0)
 

@@ -324,7 +324,7 @@ def test_clips_are_cut_as_the_live_window_cuts(tmp_path: Path) -> None:
     """A node that is fed the clip's frames sees, at each window's end, the same window."""
     sequences = see_clips(load_sequences([write(tmp_path / 'a.npz')]), 'own')
     windows, clip = clip_windows(
-        sequences, num_frames=10, frame_rate=15.0, stride=1 / 15, smoothing=0.06)
+        sequences, num_frames=10, frame_rate=15.0, stride=1 / 15, pose_smoothing=0.06)
     assert set(clip) == set(range(12))
     for i in (0, 5):
         begin, end = sequences.offsets[i:i + 2]
