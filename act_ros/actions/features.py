@@ -101,41 +101,24 @@ def extract_features(
     if normalisation == SEEN:
         return seen_features(keypoints, layout, output_layout)[0]
     keypoints = _checked(keypoints, layout)
+    _refuse_infinite(keypoints[..., :2])
+    if keypoints.dtype != np.float64:
+        keypoints = keypoints.astype(np.float32)
     joints = _output_joints(layout, output_layout)
+    points = np.moveaxis(keypoints, -2, 0)
+    *parts, neck, mid_hip = (
+        _mean(points, indices) for indices in joint_sources(layout, (*joints, 'neck', 'mid_hip')))
+    poses = np.stack(parts, axis=-2)
+    torso = np.maximum(np.linalg.norm((neck - mid_hip)[..., :2], axis=-1), 1)[..., None, None]
+    places = (poses[..., :2] - neck[..., None, :2]) / torso
     if normalisation == SCORED:
-        _refuse_infinite(keypoints)
-        return _with_scores(keypoints, layout, joints)
-    kind, pair = (np.float64, np.complex128) if keypoints.dtype == np.float64 else (
-        np.float32, np.complex64)
-    # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
-    joint_axis = keypoints.ndim - 2
-    others = tuple(range(joint_axis))
-    if keypoints.dtype != kind or keypoints.strides[-1] != keypoints.itemsize:  # y after x
-        keypoints = np.ascontiguousarray(keypoints, kind)
-    points: np.ndarray = np.ascontiguousarray(
-        keypoints[..., :2].view(pair).transpose(joint_axis, *others, joint_axis + 1)).view(kind)
-    _refuse_infinite(points)
-    *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
-    neck, mid_hip = _mean(points, neck_of), _mean(points, mid_hip_of)
-    pose: np.ndarray = points.take([indices[0] for indices in sources], axis=0)
-    for joint, indices in enumerate(sources):
-        if len(indices) > 1:
-            pose[joint] = _mean(points, indices)
-    across = neck - mid_hip
-    torso = np.maximum(np.hypot(across[..., 0], across[..., 1]), 1.0)
-    place: np.ndarray = pose.view(pair)[..., 0]
-    moved = place[..., 1:] - place[..., :-1] if normalisation == MOTION else None
-    pose -= neck
-    pose /= torso[..., None]
-
-    features = np.empty((*pose.shape[1:-1], len(joints), 2), pair)
-    by_joint = features.transpose(joint_axis, *others, joint_axis + 1)  # where, and how fast
-    by_joint[..., 0] = place
-    by_joint[..., 0, 1] = place[..., 0]
-    by_joint[..., 1:, 1] = (
-        place[..., 1:] - place[..., :-1] if moved is None
-        else moved * (_MOTION_FRAMES / torso[..., 1:]))
-    return features.view(kind).reshape(*features.shape[:-2], len(joints) * CHANNELS)
+        others = poses[..., 2:] if poses.shape[-1] == 3 else np.ones_like(places[..., :1])
+    else:
+        others = places.copy()  # velocities, the first of which is the pose
+        others[..., 1:, :, :] = np.diff(places, axis=-3) if normalisation == MPOSE else (
+            np.diff(poses[..., :2], axis=-3) * _MOTION_FRAMES / torso[..., 1:, :, :])
+    features = np.concatenate((places, others), axis=-1)
+    return features.reshape(*features.shape[:-2], len(joints) * features.shape[-1])
 
 
 def seen_features(
@@ -282,30 +265,16 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
     return result
 
 
-def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:
-    """Return the features (..., T, 3 J) of `SCORED` for windows of poses (..., T, K, 2 or 3)."""
-    if keypoints.dtype != np.float64:
-        keypoints = keypoints.astype(np.float32)
-    if keypoints.shape[-1] == 2:
-        keypoints = np.concatenate((keypoints, np.ones_like(keypoints[..., :1])), axis=-1)
-    points = np.moveaxis(keypoints, -2, 0)
-    *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
-    poses = np.stack([_mean(points, indices) for indices in sources], axis=-2)
-    neck, mid_hip = (_mean(points, indices)[..., :2] for indices in (neck_of, mid_hip_of))
-    torso = np.maximum(np.linalg.norm(neck - mid_hip, axis=-1), 1)[..., None, None]
-    poses[..., :2] = (poses[..., :2] - neck[..., None, :]) / torso
-    return poses.reshape(*poses.shape[:-2], -1)
-
-
 def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
-    """Return the mean (..., 2) of some of the points (K, ..., 2)."""
+    """Return the mean (..., C) of some of the points (K, ..., C)."""
     if len(indices) == 1:
         return points[indices[0]]
     if len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
         return (points[indices[0]] + points[indices[1]]) / 2
     # Head and feet: OpenPose writes 0 for what it did not find.
     group = points.take(indices, axis=0)
-    return group.sum(axis=0) / np.maximum(np.count_nonzero(group, axis=0), 1)
+    count = np.maximum(np.count_nonzero(group, axis=0), 1)
+    return (group.sum(axis=0) / count).astype(points.dtype)
 
 
 def resample(

@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 _PARTIAL = f'.partial.{platform.node()}.'  # a number means a process of this machine alone
 
@@ -22,42 +23,34 @@ _PARTIAL = f'.partial.{platform.node()}.'  # a number means a process of this ma
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """
-    Yield where to write the new content of a file, which is then renamed to ``path``.
+    Yield where to write the new content of a file, which then replaces ``path``.
 
-    It has the same suffixes, in the same folder, which is made if need be. After an error within,
-    or nothing written, ``path`` is as it was.
+    It has the same name, in another folder. After an error within, or nothing written, ``path`` is
+    as it was.
 
     :raises OSError: the folder or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent)
-    temporary = path.with_name(f'{_PARTIAL}{os.getpid()}.{path.name}')
-    try:
-        yield temporary
-        if temporary.exists():
-            _sync(temporary)
-            os.replace(temporary, path)
-            _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing_in(path.parent, last=path.name) as folder:
+        yield folder / path.name
 
 
 @contextmanager
 def replacing_in(folder: Path, last: str) -> Iterator[Path]:
     """
-    Yield an empty folder to write several files to, which then replace those in ``folder``.
+    Yield an empty folder to write files to, which then replace those in ``folder``.
 
-    The one called ``last`` goes first and comes last: while it is there, the files belong together.
-    Others in ``folder`` stay. After an error everything is as it was.
+    ``folder`` is made if need be. Of several files the one called ``last`` goes first and comes
+    last: while it is there, they belong together. Others in ``folder`` stay. After an error
+    everything is as it was.
 
     :raises OSError: the folder or a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(folder)
-    temporary = folder / f'{_PARTIAL}{os.getpid()}'
-    former = temporary / 'former'
-    former.mkdir(parents=True)
-    try:
+    with TemporaryDirectory(prefix=f'{_PARTIAL}{os.getpid()}.', dir=folder,
+                            ignore_cleanup_errors=True) as name:
+        temporary, former = Path(name), Path(name, 'former')
+        former.mkdir()
         yield temporary
         files = sorted((file for file in temporary.iterdir() if file != former),
                        key=lambda file: file.name == last)
@@ -65,7 +58,7 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
             _sync(file)
         try:
             for file in reversed(files):
-                if (folder / file.name).exists():
+                if len(files) > 1 and (folder / file.name).exists():
                     os.replace(folder / file.name, former / file.name)
             for file in files:
                 os.replace(file, folder / file.name)
@@ -74,20 +67,14 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
                 os.replace(file, folder / file.name)
             raise
         _sync(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _remove_leftovers(folder: Path) -> None:
     """Remove what processes have left that are no more."""
     for path in folder.iterdir():
-        found = re.match(re.escape(_PARTIAL) + r'(\d+)(?:\.|$)', path.name)
-        if not found or _is_running(int(found[1])):
-            continue
-        if path.is_dir():
+        found = re.match(re.escape(_PARTIAL) + r'(\d+)\.', path.name)
+        if found and not _is_running(int(found[1])):
             shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

@@ -12,8 +12,8 @@ import struct
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from itertools import count
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -22,8 +22,7 @@ _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 3, 4, 5, 6
 _RECORD = struct.Struct('<BQ')
 # No recorder writes larger records; a broken length claims them.
 _LARGEST = 1 << 30
-# File systems of SQLite are known by name to the whole process.
-_NUMBERS = count()
+_WHOLE_PAGES = 'act_ros: whole pages'  # by which SQLite knows it in the whole process
 
 
 class Definition(NamedTuple):
@@ -107,22 +106,44 @@ class UnfinishedSqlite(_Unfinished):
     def _messages(self) -> Iterator[tuple[int, int, bytes]]:
         import apsw
 
-        vfs, name = _open_cut_off(self._path)
-        database = apsw.Connection('file:bag?immutable=1', vfs=name,
-                                   flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        _register_whole_pages()
         try:
-            with suppress(apsw.IOError):  # of statistics, which come last and SQLite can do without
-                database.execute('SELECT 1 FROM sqlite_master')
-            if not self._channels:
-                self._channels = _channels_of(database)
-            yield from database.execute(
-                'SELECT topic_id, timestamp, data FROM messages ORDER BY id')
+            with closing(apsw.Connection(
+                f'{self._path.absolute().as_uri()}?immutable=1', vfs=_WHOLE_PAGES,
+                flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+            )) as database:
+                # So SQLite opens a file that lacks pages, and only to read one of those fails.
+                database.execute('PRAGMA writable_schema = ON')
+                with suppress(apsw.IOError):  # of statistics, at the end, which it can do without
+                    database.execute('SELECT 1 FROM sqlite_master')
+                if not self._channels:
+                    self._channels = _channels_of(database)
+                yield from database.execute(
+                    'SELECT topic_id, timestamp, data FROM messages ORDER BY id')
         except apsw.Error as error:
             if not self._channels:
                 raise ValueError(f'it lacks its list of topics ({error})') from error
-        finally:
-            database.close()
-            vfs.unregister()
+
+
+@cache
+def _register_whole_pages() -> Any:
+    """Tell SQLite of a file system in which a page that is cut off is lacking, not half zeros."""
+    import apsw
+
+    class File(apsw.VFSFile):
+        def __init__(self, name: Any, flags: list[int]) -> None:
+            super().__init__('', name, flags)
+
+        def xRead(self, amount: int, offset: int) -> bytes:
+            if offset + amount > self.xFileSize():
+                raise apsw.IOError(f'the file ends before {offset + amount}')
+            return super().xRead(amount, offset)
+
+    class FileSystem(apsw.VFS):
+        def xOpen(self, name: Any, flags: list[int]) -> File:
+            return File(name, flags)
+
+    return FileSystem(_WHOLE_PAGES, '')  # it is there as long as this is kept
 
 
 def _channels_of(database: Any) -> dict[int, Channel]:
@@ -140,54 +161,6 @@ def _channels_of(database: Any) -> dict[int, Channel]:
     none = Definition(MessageDefinitionFormat.NONE, '')
     return {number: Channel(topic, kind, definitions.get(kind, none), 0)
             for number, topic, kind in database.execute('SELECT id, name, type FROM topics')}
-
-
-def _open_cut_off(path: Path) -> tuple[Any, str]:
-    """
-    Return a file system, and its name, in which an SQLite file has the length that it claims.
-
-    SQLite refuses a file that lacks pages; here only reading one of those is an error.
-    """
-    import apsw
-
-    with open(path, 'rb') as file:
-        head = file.read(100)
-    if len(head) < 100 or not head.startswith(b'SQLite format 3\0'):
-        raise ValueError('it does not begin as an SQLite file does')
-    page, pages = struct.unpack_from('>H', head, 16)[0], struct.unpack_from('>I', head, 28)[0]
-    claimed, there = pages * (65536 if page == 1 else page), path.stat().st_size
-
-    class File(apsw.VFSFile):
-        def __init__(self) -> None:
-            self._file = open(path, 'rb')
-
-        def xFileSize(self) -> int:
-            return max(claimed, there)
-
-        def xRead(self, amount: int, offset: int) -> bytes:
-            if offset + amount > there:
-                raise apsw.IOError(f'{path} ends before {offset + amount}')
-            self._file.seek(offset)
-            return self._file.read(amount)
-
-        def xFileControl(self, _operation: int, _pointer: int) -> bool:
-            return False
-
-        def xDeviceCharacteristics(self) -> int:
-            return 0
-
-        def xSectorSize(self) -> int:
-            return 0
-
-        def xClose(self) -> None:
-            self._file.close()
-
-    class FileSystem(apsw.VFS):
-        def xOpen(self, _name: object, _flags: list[int]) -> File:
-            return File()
-
-    name = f'cut-off-{next(_NUMBERS)}'
-    return FileSystem(name, ''), name
 
 
 def _records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
