@@ -175,9 +175,9 @@ def _record(name: str, fps: float, is_camera: bool, options: argparse.Namespace)
     """Run everything and write the results; as a whole, or not at all."""
     nodes: dict[str, subprocess.Popen[bytes]] = {}
     with replacing_in(options.output, last='actions.jsonl') as folder:
-        with (folder / 'actions.jsonl').open('w', encoding='utf-8') as file:
-            timeline, video = Timeline(file), AnnotatedVideo(folder / 'annotated.mp4', fps)
-            executor = join()
+        with (folder / 'actions.jsonl').open('w', encoding='utf-8') as file, \
+                AnnotatedVideo(folder / 'annotated.mp4', fps) as video:
+            timeline, executor = Timeline(file), join()
             try:
                 watcher = Watcher(timeline, video)
                 executor.add_node(watcher)
@@ -186,7 +186,6 @@ def _record(name: str, fps: float, is_camera: bool, options: argparse.Namespace)
                 pass
             finally:
                 _stop(nodes)
-                video.close()
                 rclpy.try_shutdown()
         if not timeline.frames:
             raise SystemExit('demo: no frame was answered')

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ from act_ros.core.files import replacing_in
 from act_ros.core.text import PrintableError
 from act_ros.evaluation.report import number, percent, write_json, write_page
 from act_ros.evaluation.scores import NONE
+from act_ros.evaluation.settings import flat
 from act_ros.recordings.labels import UNKNOWN_LABEL
 
 # Moments of difference closer together than this (seconds) are one.
@@ -163,8 +166,8 @@ class Stretch(NamedTuple):
     other: str
 
 
-def _answers(run: _Run) -> Iterator[tuple[float, float, dict[str, tuple[str, str | None]]]]:
-    """Yield stamp, time, and answer and truth by person, frame by frame."""
+def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str | None]]]]:
+    """Yield time, the run itself, and answer and truth by person, frame by frame."""
     known = set(run.summary['model']['labels'])
     with open(run.path / 'results.jsonl', encoding='utf-8') as file:
         for line in file:
@@ -178,23 +181,7 @@ def _answers(run: _Run) -> Iterator[tuple[float, float, dict[str, tuple[str, str
                 if truth is not None and truth not in known:
                     truth = UNKNOWN_LABEL
                 people[action['person_id']] = (answer, truth)
-            yield record['stamp'], record['time'], people
-
-
-def _paired(
-    a: _Run, b: _Run,
-) -> Iterator[tuple[float, dict[str, tuple[str, str | None]], dict[str, tuple[str, str | None]]]]:
-    """Yield the frames that both runs have, in step."""
-    left, right = _answers(a), _answers(b)
-    x, y = next(left, None), next(right, None)
-    while x is not None and y is not None:
-        if x[1] < y[1]:
-            x = next(left, None)
-        elif y[1] < x[1]:
-            y = next(right, None)
-        else:
-            yield x[1], x[2], y[2]
-            x, y = next(left, None), next(right, None)
+            yield record['time'], run, people
 
 
 def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
@@ -202,7 +189,10 @@ def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
     counts: Counter[str] = Counter()
     open_: dict[str, Stretch] = {}
     done: list[Stretch] = []
-    for time, left, right in _paired(a, b):
+    both = heapq.merge(_answers(a), _answers(b), key=lambda frame: frame[0])
+    for (time, one, left), (next_time, other, right) in pairwise(both):
+        if time != next_time or one is other:  # only one of the runs has the frame
+            continue
         for person in left.keys() & right.keys():
             (x, truth), (y, _) = left[person], right[person]
             if truth is None:
@@ -225,17 +215,10 @@ def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
     return dict(sorted(counts.items())), done[:_MOST]
 
 
-def _flat(value: Any, prefix: str = '') -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    return {name: leaf for key, item in value.items()
-            for name, leaf in _flat(item, f'{prefix}.{key}' if prefix else key).items()}
-
-
 def _changed_settings(
     a: Mapping[str, Any], b: Mapping[str, Any],
 ) -> list[tuple[str, Any, Any]]:
     """Return the settings that differ: name, and the value of both runs."""
-    left, right = (_flat({'model': s['model'], 'settings': s['settings'] or {}}) for s in (a, b))
+    left, right = (flat({'model': s['model'], 'settings': s['settings'] or {}}) for s in (a, b))
     return [(name, left.get(name), right.get(name))
             for name in dict.fromkeys([*left, *right]) if left.get(name) != right.get(name)]

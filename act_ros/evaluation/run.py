@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from itertools import islice
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any
@@ -52,9 +51,6 @@ from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, read_labels
 from act_ros.tflite.runtime import runtime_name
 
-# Frames that go through the network together; more makes it no faster.
-_CHUNK = 16
-
 
 @dataclass(frozen=True)
 class Job:
@@ -87,10 +83,10 @@ class Stopwatch:
     def __init__(self) -> None:
         self._stages: dict[str, array[float]] = {}
 
-    def lap(self, stage: str, begin: float, frames: int = 1) -> float:
-        """Note the time since ``begin``, shared by some frames, and return the time now."""
+    def lap(self, stage: str, begin: float) -> float:
+        """Note the time since ``begin``, and return the time now."""
         now = time.perf_counter()
-        self._stages.setdefault(stage, array('f')).extend([(now - begin) / frames] * frames)
+        self._stages.setdefault(stage, array('f')).append(now - begin)
         return now
 
     def summary(self) -> dict[str, Any]:
@@ -234,55 +230,38 @@ class _Engine:
 
     def process(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield the frames with their people and actions."""
-        # One at a time where a frame is large: images.
-        size = 1 if self._finder else _CHUNK
-        iterator = iter(frames)
-        while True:
-            begin = time.perf_counter()
-            chunk, error = _take(iterator, size)
-            if chunk:
-                begin = self.watch.lap('read', begin, len(chunk))
-            usable = chunk
-            if self._finder and chunk:
-                usable = [frame for frame in chunk if find_persons(self._finder, frame)]
-                begin = self.watch.lap('find people', begin, len(chunk))
-            if self._recognizer and chunk:
-                self._recognize(self._recognizer, usable)
-                self.watch.lap('recognize', begin, len(chunk))
-            yield from chunk
-            if error:
-                raise error
-            if not chunk:
-                break
-        for part in (self._bag, self._finder, self._recognizer):
-            self.drops += part.drops if part else Counter()
+        begin = time.perf_counter()
+        try:
+            for frame in frames:
+                begin = self.watch.lap('read', begin)
+                is_usable = True
+                if self._finder:
+                    is_usable = find_persons(self._finder, frame)
+                    begin = self.watch.lap('find people', begin)
+                if self._recognizer:
+                    if is_usable:
+                        self._recognize(self._recognizer, frame)
+                    self.watch.lap('recognize', begin)
+                yield frame
+                begin = time.perf_counter()
+        finally:
+            for part in (self._bag, self._finder, self._recognizer):
+                self.drops += part.drops if part else Counter()
 
-    def _recognize(self, recognizer: ActionRecognizer, chunk: list[Frame]) -> None:
-        for frame in chunk:
-            try:
-                frame.actions = recognizer.update(
-                    frame.stamp, frame.persons, frame.layout, frame.time)
-            except ValueError as error:  # as act_node: such a message is told and left out
-                self._fail('unusable keypoints', error)
-            if self.places:
-                self.places.fill(frame)
+    def _recognize(self, recognizer: ActionRecognizer, frame: Frame) -> None:
+        try:
+            frame.actions = recognizer.update(
+                frame.stamp, frame.persons, frame.layout, frame.time)
+        except ValueError as error:  # as act_node: such a message is told and left out
+            self._fail('unusable keypoints', error)
+        if self.places:
+            self.places.fill(frame)
 
     def _fail(self, cause: str, error: Exception) -> None:
         """Count what cannot be used, and tell why of the first."""
         if not self.drops[cause]:
             self._warnings.append(f'{cause}: {error}')
         self.drops[cause] += 1
-
-
-def _take(iterator: Iterator[Frame], size: int) -> tuple[list[Frame], BagError | None]:
-    """Return the next frames, and the error that kept it from being more."""
-    chunk: list[Frame] = []
-    try:
-        for frame in islice(iterator, size):
-            chunk.append(frame)
-    except BagError as error:
-        return chunk, error
-    return chunk, None
 
 
 class _Sink:

@@ -59,14 +59,6 @@ class Segment:
         return None if self.found is None else (self.found - self.label.start) / NANOSECONDS
 
 
-@dataclass(eq=False)
-class _Last:
-    """What was last answered about a person, and when."""
-
-    time: int
-    answer: str
-
-
 class Scores:
     """
     Counts answers.
@@ -87,7 +79,7 @@ class Scores:
         self.changes = 0
         self.answered = 0  # nanoseconds of somebody answered about
         self.frames = 0
-        self._last: dict[str, _Last] = {}
+        self._last: dict[str, tuple[int, str]] = {}  # by person: when, and what was answered
 
     def add(
         self, time: int, actions: Sequence[Action], pairs: Sequence[tuple[Label, Action | None]],
@@ -112,16 +104,14 @@ class Scores:
 
     def _count_changes(self, time: int, action: Action) -> None:
         """Count changes of the answer about a person."""
-        answer, last = answer_of(action), self._last.get(action.person_id)
+        answer = answer_of(action)
+        last_time, last_answer = self._last.pop(action.person_id, (time, answer))
         if answer == NONE:
-            self._last.pop(action.person_id, None)
             return
-        if last is not None and 0 < time - last.time <= _GAP:
-            self.answered += time - last.time
-            self.changes += answer != last.answer
-            last.time, last.answer = time, answer
-        else:
-            self._last[action.person_id] = _Last(time, answer)
+        if 0 < time - last_time <= _GAP:
+            self.answered += time - last_time
+            self.changes += answer != last_answer
+        self._last[action.person_id] = time, answer
 
     def _count_answer(self, time: int, label: Label, action: Action | None) -> None:
         segment, answer = self.segment_of(label), answer_of(action)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -138,14 +139,6 @@ def _parameters_of(
 ) -> dict[str, Any]:
     """Return a node's parameters by full name; of several sections the later one wins."""
     found: dict[str, Any] = {}
-
-    def flatten(prefix: str, values: Any) -> None:
-        for key, value in values.items():
-            if isinstance(value, dict):
-                flatten(f'{prefix}{key}.', value)
-            else:
-                found[f'{prefix}{key}'] = value
-
     for pattern, section in sections.items():
         if not fnmatchcase(node, str(pattern).rsplit('/', 1)[-1]):
             continue
@@ -155,7 +148,18 @@ def _parameters_of(
         if not isinstance(parameters, dict):
             raise SettingsError(f'{where}: ros__parameters must map names to values, not be '
                                 f'{parameters!r}')
-        flatten('', parameters)
+        found |= flat(parameters)
+    return found
+
+
+def flat(values: Mapping[Any, Any], prefix: str = '') -> dict[str, Any]:
+    """Return the values of nested mappings by full name, such as ``window.max_gap``."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f'{prefix}{key}.')
+        else:
+            found[f'{prefix}{key}'] = value
     return found
 
 
@@ -166,9 +170,7 @@ def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
     values: dict[str, Any] = {}
     for key, value in given.items():
         name = key[len(start):]
-        if not key.startswith(start) or '.' in name:
-            continue
-        if name not in fields:
+        if not key.startswith(start) or name not in fields:
             continue
         default: Any = fields[name].default
         if not isinstance(value, _KINDS[type(default)]) or isinstance(

@@ -51,16 +51,12 @@ class Gallery:
     def add(self, frame: Frame, pairs: Sequence[tuple[Label, Action | None]]) -> None:
         """Take a shot of whoever is labelled, where one is due."""
         for label, action in pairs:
-            taken = self._due.get(label.line, 0)
-            due = label.start + (label.end - label.start) * (2 * taken + 1) // (2 * SHOTS)
-            if taken >= SHOTS or frame.time < due or action is None:
-                continue
-            # Where people come late into sight, no two shots of one moment.
-            while taken < SHOTS and frame.time >= due:
-                taken += 1
-                due = label.start + (label.end - label.start) * (2 * taken + 1) // (2 * SHOTS)
-            self._due[label.line] = taken
-            self.shots.setdefault(label.line, []).append(_shoot(frame, label, action))
+            # In the middle of each quarter; where people come late into sight, no two at once.
+            eighths = 2 * SHOTS * (frame.time - label.start) // (label.end - label.start)
+            due = (eighths + 1) // 2
+            if action is not None and due > self._due.get(label.line, 0):
+                self._due[label.line] = due
+                self.shots.setdefault(label.line, []).append(_shoot(frame, label, action))
 
     def worst(self, scores: Scores) -> list[Segment]:
         """Return the segments with the fewest right answers, worst first."""
