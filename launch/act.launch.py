@@ -23,7 +23,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from act_ros.ros.fastdds import image_transport_variables
-from act_ros.ros.signals import tied_to_us
+from act_ros.ros.signals import CANNOT_START, tied_to_us
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -89,8 +89,8 @@ ARGUMENTS = [
         'as pose_node does, but elsewhere: on the machine of whoever looks.'),
     DeclareLaunchArgument(
         'respawn', default_value='false', choices=['true', 'false'],
-        description='Whether a node that fails is started again, after two seconds. Otherwise all '
-        'end with it, and the launch fails.'),
+        description='Whether a node that fails is started again, after two seconds. Otherwise, and '
+        'where it cannot start, all end with it, and the launch fails.'),
     DeclareLaunchArgument(
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='Least severity that is logged.'),
@@ -242,7 +242,8 @@ def _node(
     Where it ``ends_all``, as a video does, all others end with it.
     """
     def ended(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
-        if event.returncode and not context.is_shutdown:
+        is_over = not is_respawned or event.returncode == CANNOT_START
+        if event.returncode and is_over and not context.is_shutdown:
             raise RuntimeError(f'{name} has failed, for the reason above')
         return [Shutdown(reason=f'{name} has come to its end')] if ends_all else []
 
@@ -264,4 +265,4 @@ def _node(
         parameters=[value['params_file'], given], remappings=remappings,
         ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
         additional_env=image_transport_variables(os.environ), respawn=is_respawned,
-        respawn_delay=RESPAWN_DELAY, on_exit=None if is_respawned else ended, prefix=prefix)
+        respawn_delay=RESPAWN_DELAY, on_exit=ended, prefix=prefix)

@@ -54,9 +54,9 @@ BOND = {
     'Status': 'std_msgs/Header header\nstring id\nstring instance_id\nbool active\n'
               'float32 heartbeat_timeout\nfloat32 heartbeat_period',
 }
-"""bond_msgs 4, https://github.com/ros/bond_core"""
+"""bond 4, https://github.com/ros/bond_core"""
 
-PACKAGES = {'yolo_msgs': YOLO, 'hri_msgs': HRI, 'bond_msgs': BOND}
+PACKAGES = {'yolo_msgs': YOLO, 'hri_msgs': HRI, 'bond': BOND}
 
 _CMAKE = """cmake_minimum_required(VERSION 3.21)
 project({package})

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 import setup as packaging
+from act_ros.ros.signals import CANNOT_START
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES = ('act_node', 'annotator_node', 'markers_node', 'pipeline_node', 'pose_node', 'video_node')
@@ -93,7 +94,7 @@ def test_executables_of_a_colcon_build_run(workspace: Path, node: str) -> None:
     parameter = 'distance:=[1]' if node == 'markers_node' else parameter
     parameter = 'transport:=[1]' if node == 'annotator_node' else parameter
     result = run_sourced(workspace, f'{executable} --ros-args -p {parameter}')
-    assert result.returncode == 1
+    assert result.returncode == CANNOT_START
     assert parameter.split(':')[0] in result.stdout
     assert 'Traceback' not in result.stdout
 

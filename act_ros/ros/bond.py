@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +15,7 @@ _PERIOD, _TIMEOUT = 0.1, 4.0  # seconds; as Nav2's own servers have them
 
 class Bond:
     """
-    Beats on ``bond`` while the node is active and somebody listens, where bond_msgs is installed.
+    Beats on ``bond`` while the node is active and somebody listens, where ROS's bond is installed.
 
     The id is the node's name, as the manager expects it. The node does not mind whether the manager
     is alive: people are watched without it, too.
@@ -25,12 +24,14 @@ class Bond:
     def __init__(self, node: Node) -> None:
         self._is_active = False
         self._status: Any = None
-        if find_spec('bond_msgs') is None:
+        try:
+            status = import_module('bond.msg').Status
+        except ImportError:
             return
-        self._status = import_module('bond_msgs.msg').Status(
+        self._status = status(
             id=node.get_name(), heartbeat_period=_PERIOD, heartbeat_timeout=_TIMEOUT)
         self._node = node
-        self._publisher = node.create_publisher(type(self._status), 'bond', QoSProfile(depth=5))
+        self._publisher = node.create_publisher(status, 'bond', QoSProfile(depth=5))
         # Steady time: the heart beats on while /clock stands still.
         node.create_timer(_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
 

@@ -19,7 +19,7 @@ from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
-from act_ros.ros.signals import is_told, on_signal, watch
+from act_ros.ros.signals import CANNOT_START, is_told, on_signal, watch
 
 RCLError = rclpy_implementation.RCLError
 
@@ -28,9 +28,10 @@ def run(make_node: Callable[[], Node]) -> None:
     """
     Make a node, bring it up and spin it until it is told to stop.
 
-    Exits with 0 on SIGINT, SIGTERM and SIGHUP, and with 1 and one clear line where the node cannot
-    start (a bad parameter, model or video).
+    Exits with 0 on SIGINT, SIGTERM and SIGHUP, and with one clear line where the node cannot start
+    (a bad parameter, model or video; `CANNOT_START`) or ends with an error later (1).
     """
+    status = CANNOT_START
     keep_memory()
     executor = join()
     _ignore_impossible_clocks()
@@ -38,7 +39,8 @@ def run(make_node: Callable[[], Node]) -> None:
         node = make_node()
         try:
             if isinstance(node, ManagedNode) and not node.bring_up() and rclpy.ok():
-                sys.exit(1)  # the node has said why
+                sys.exit(status)  # the node has said why
+            status = 1
             rclpy.spin(node, executor)
         finally:
             node.destroy_node()
@@ -50,7 +52,7 @@ def run(make_node: Callable[[], Node]) -> None:
         if not isinstance(error, USER_ERRORS):
             raise
         get_logger('act_ros').fatal(printable(error, 2 * ERROR_LENGTH))
-        sys.exit(1)
+        sys.exit(status)
     finally:
         rclpy.try_shutdown()
 

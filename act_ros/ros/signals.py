@@ -13,6 +13,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+CANNOT_START = 2
+"""Exit status of a node that would fail again, however often it is started."""
+
 _threads: list[threading.Thread] = []
 _stop: Callable[[], object] = partial(os._exit, 0)
 _told = threading.Event()

@@ -26,6 +26,7 @@ from act_ros.core.messages import frame_of_keypoints
 from act_ros.core.person import Person
 from act_ros.msg import Action, ActionLabels
 from act_ros.ros.health import THROTTLE
+from act_ros.ros.signals import CANNOT_START
 from act_ros.ros.topics import LATCHED
 
 
@@ -155,7 +156,7 @@ def test_parameters_describe_themselves(robot: Robot) -> None:
 def test_what_cannot_start_says_why(
     tmp_path: Path, tiny_bundle: Path, parameters: dict[str, Any], message: str,
 ) -> None:
-    """One clear line and exit status 1."""
+    """One clear line and exit status."""
     corrupt, lonely = tmp_path / 'corrupt.tflite', tmp_path / 'lonely.tflite'
     corrupt.write_bytes(tiny_bundle.read_bytes()[:-100])
     card = tiny_bundle.with_suffix('.yaml').read_text()
@@ -166,7 +167,7 @@ def test_what_cannot_start_says_why(
         values['bundle'] = values['bundle'].format(corrupt=corrupt, lonely=lonely)
         listed = values.pop('labels', None)
         node = made.start('act_node', values, raw=['-p', f'labels:={listed}'] if listed else [])
-        assert node.wait() == 1
+        assert node.wait() == CANNOT_START
         assert message in node.log and 'Traceback' not in node.log
 
 

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.ros.images import image_to_bgr
+from act_ros.ros.signals import CANNOT_START
 
 CLIP = ROOT / 'media' / 'demo.mp4'
 FRAMES = 230
@@ -100,11 +101,11 @@ def test_pipeline_node_on_an_image_topic(tmp_path: Path) -> None:
     ('pipeline_node', 'text.mp4', 'text.mp4 cannot be opened'),
 ])
 def test_what_cannot_be_played(tmp_path: Path, node: str, source: str, message: str) -> None:
-    """No camera, no file, no video: one clear line and exit status 1."""
+    """No camera, no file, no video: one clear line and exit status."""
     (tmp_path / 'text.mp4').write_text('this is no video')
     with bench(tmp_path) as made:
         process = made.start(node, {'source': source})
-        assert process.wait() == 1
+        assert process.wait() == CANNOT_START
         assert message in process.log and 'Traceback' not in process.log
 
 

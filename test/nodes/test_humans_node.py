@@ -21,6 +21,7 @@ from synthetic import pose
 from act_ros.core.person import Person
 from act_ros.msg import KeypointArray
 from act_ros.nodes.humans_node import JOINTS, roi_msg, skeleton_msg
+from act_ros.ros.signals import CANNOT_START
 
 HAS_HRI = find_spec('hri_msgs') is not None
 # As REP-155 numbers the joints of a skeleton.
@@ -107,10 +108,10 @@ def test_what_cannot_be_told_says_why(hri: Any, layout: str, joints: int, messag
 
 @pytest.mark.skipif(HAS_HRI, reason='hri_msgs is installed')
 def test_without_hri_msgs_the_node_says_what_to_install(tmp_path: Path) -> None:
-    """One clear line and exit status 1."""
+    """One clear line and exit status."""
     with bench(tmp_path) as made:
         node = made.start('humans_node')
-        assert node.wait() == 1
+        assert node.wait() == CANNOT_START
         assert 'needs the package hri_msgs' in node.log and 'Traceback' not in node.log
 
 

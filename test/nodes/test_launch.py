@@ -240,21 +240,36 @@ def test_rotation_and_reliability_reach_all_that_need_them(act_launch: ModuleTyp
     assert commands(act_launch, video='0')['pose_node'][1] == {'reliability': 'reliable'}
 
 
+def launched_process(**arguments: str) -> subprocess.Popen[str]:
+    """Return a process that launches, once both nodes are ready."""
+    launched = subprocess.Popen(
+        [sys.executable, '-c', f'import sys; sys.path[:0] = {sys.path!r}; '
+         f'from test_launch import run_launch; sys.exit(run_launch(**{arguments!r}))'],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    read_until_ready(launched)
+    return launched
+
+
+def read_until_ready(launched: subprocess.Popen[str]) -> None:
+    """Read what is said until pose_node, which takes longest, is ready; fail if that is never."""
+    assert launched.stdout
+    assert any('pose network' in line and 'ready' in line for line in launched.stdout)
+
+
+def children(launched: subprocess.Popen[str]) -> dict[int, str]:
+    """Return the command lines of its nodes, by their number."""
+    stats = [path for path in Path('/proc').glob('[0-9]*/stat')
+             if path.read_text().rpartition(')')[2].split()[1] == str(launched.pid)]
+    return {int(path.parent.name): path.with_name('cmdline').read_text() for path in stats}
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not tied_to_us(), reason='util-linux is not installed')
 @pytest.mark.parametrize('how', [signal.SIGTERM, signal.SIGKILL])
 def test_no_node_outlives_the_launch(tiny_bundle: Path, how: signal.Signals) -> None:
     """Which by itself would end alone."""
-    launched = subprocess.Popen(
-        [sys.executable, '-c', f'import sys; sys.path[:0] = {sys.path!r}; '
-         f'from test_launch import run_launch; run_launch(bundle={str(tiny_bundle)!r})'],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert launched.stdout
-    for line in launched.stdout:
-        if 'pose network' in line and 'ready' in line:
-            break
-    nodes = [int(path.parent.name) for path in Path('/proc').glob('[0-9]*/stat')
-             if path.read_text().rpartition(')')[2].split()[1] == str(launched.pid)]
+    launched = launched_process(bundle=str(tiny_bundle))
+    nodes = children(launched)
     assert len(nodes) == 2
     launched.send_signal(how)
     launched.communicate(timeout=60)
@@ -262,6 +277,22 @@ def test_no_node_outlives_the_launch(tiny_bundle: Path, how: signal.Signals) -> 
     while any(Path(f'/proc/{node}/exe').exists() for node in nodes):
         assert time.monotonic() < deadline, 'a node has stayed'
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_node_that_dies_comes_back_where_that_is_asked_for(tiny_bundle: Path) -> None:
+    """Alone: the others go on as they are."""
+    launched = launched_process(bundle=str(tiny_bundle), respawn='true')
+    before = children(launched)
+    killed, = (node for node, command in before.items() if '__node:=pose_node' in command)
+    os.kill(killed, signal.SIGKILL)
+    read_until_ready(launched)
+    after = children(launched)
+    assert len(after) == 2 and before.keys() & after.keys() == before.keys() - {killed}
+    for node in after:
+        os.kill(node, signal.SIGTERM)
+    launched.terminate()
+    launched.communicate()
 
 
 def run_launch(**arguments: str) -> int:
@@ -275,9 +306,22 @@ def run_launch(**arguments: str) -> int:
 
 
 @pytest.mark.slow
-def test_a_node_that_cannot_start_ends_all_with_an_error() -> None:
-    """No half of a system stays."""
-    assert run_launch(bundle='nope') == 1
+@pytest.mark.parametrize('respawn', ['false', 'true'])
+def test_a_node_that_cannot_start_ends_all_with_an_error(respawn: str) -> None:
+    """No half of a system stays, and nothing is tried again that would fail for ever."""
+    assert run_launch(bundle='nope', respawn=respawn) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('composition', ['two_nodes', 'single_process'])
+def test_a_video_may_have_any_name(
+    short_clip: Path, tmp_path: Path, tiny_bundle: Path, composition: str,
+) -> None:
+    """It is played to its end, whatever launch, YAML or a shell would make of its name."""
+    video = tmp_path / 'it\'s "a" $(env HOME) {b}: # [c], é%20 ²\\n.mp4'
+    video.symlink_to(short_clip)
+    assert run_launch(
+        composition=composition, video=str(video), bundle=str(tiny_bundle)) == 0
 
 
 @pytest.mark.slow

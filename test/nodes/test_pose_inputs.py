@@ -20,6 +20,7 @@ from ros_harness import Bench, Peer, bench
 
 from act_ros.core.person import Person
 from act_ros.msg import Action, ActionArray, KeypointArray
+from act_ros.ros.signals import CANNOT_START
 
 SIZE = (640, 480)
 HAS_YOLO = find_spec('yolo_msgs') is not None
@@ -128,9 +129,9 @@ def greet(made: Bench, theirs: Yolo | Hri, heard: list[ActionArray]) -> None:
 
 @pytest.mark.skipif(HAS_YOLO, reason='yolo_msgs is installed')
 def test_what_is_not_installed_is_named(tmp_path: Path, tiny_bundle: Path) -> None:
-    """One clear line and exit status 1, where the messages of an input are absent."""
+    """One clear line and exit status, where the messages of an input are absent."""
     with bench(tmp_path) as made:
         node = made.start('act_node', {'bundle': str(tiny_bundle), 'input': 'yolo'})
-        assert node.wait() == 1
+        assert node.wait() == CANNOT_START
         assert 'input yolo needs the package yolo_msgs' in node.log
         assert 'Traceback' not in node.log

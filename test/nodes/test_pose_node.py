@@ -23,6 +23,7 @@ from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.ros.images import bgr_to_image, image_to_bgr
+from act_ros.ros.signals import CANNOT_START
 
 
 @pytest.fixture(scope='module')
@@ -232,5 +233,5 @@ def test_a_bad_parameter_is_one_clear_line(
     """The node does not start, and says which parameter and why."""
     with bench(tmp_path) as made:
         node = made.start('pose_node', parameters)
-        assert node.wait() == 1
+        assert node.wait() == CANNOT_START
         assert message in node.log and 'Traceback' not in node.log

@@ -107,7 +107,7 @@ def test_the_policy_is_what_the_nodes_do(tmp_path: Path) -> None:
 
         expected = {node: rights for node, rights in policy().items()
                 if node in {node for node, _ in STARTS}}
-        if not find_spec('bond_msgs'):
+        if not find_spec('bond'):
             for rights in expected.values():
                 rights['publish'].discard('/bond')
         try:

@@ -1,4 +1,4 @@
-"""The bond with Nav2's lifecycle manager, with bond_msgs as its definition says."""
+"""The bond with Nav2's lifecycle manager, with the package bond as its definition says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ros_harness import bench
 
 MANAGER = """
 import rclpy
-from bond_msgs.msg import Status
+from bond.msg import Status
 rclpy.init()
 node = rclpy.create_node('manager')
 node.create_subscription(Status, 'bond', lambda m: print(

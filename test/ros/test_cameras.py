@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.options import CameraOptions
+from act_ros.ros.signals import CANNOT_START
 from act_ros.ros.topics import to_time
 from act_ros.srv import LoadBundle
 
@@ -118,10 +119,10 @@ def test_each_camera_has_its_own_rotation_or_that_of_all() -> None:
 def test_what_cannot_be_several_cameras(
     tmp_path: Path, cameras: str, source: str, message: str,
 ) -> None:
-    """One clear line and exit status 1."""
+    """One clear line and exit status."""
     with bench(tmp_path) as made:
         node = made.start('pipeline_node', {'source': source}, raw=['-p', f'cameras:={cameras}'])
-        assert node.wait() == 1
+        assert node.wait() == CANNOT_START
         assert message in node.log and 'Traceback' not in node.log
 
 
