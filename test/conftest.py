@@ -62,6 +62,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.nice(_CALM)
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder with room for a few kB; skip where nothing may be mounted."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    mounted = subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', str(folder)],
+        stderr=subprocess.DEVNULL)
+    if mounted.returncode:
+        pytest.skip('nothing may be mounted here')
+    yield folder
+    subprocess.run(['umount', '--lazy', str(folder)], check=True)
+
+
 @pytest.fixture(scope='session')
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the path of a bundle that tells standing, walk and wave apart."""

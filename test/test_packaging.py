@@ -199,3 +199,12 @@ def test_each_dependency_has_a_range() -> None:
     """A new major version comes when somebody has tried it; ROS is pinned as a whole."""
     for item in {*packaging.ROBOT, *chain.from_iterable(packaging.EXTRAS.values())}:
         assert re.fullmatch(r'[\w-]+(==[\d.]+|>=[\d.]+,<[\d.]+)', item), item
+
+
+@pytest.mark.parametrize('file', ['docker/Dockerfile', '.github/workflows/ci.yml'])
+def test_elsewhere_the_same_ranges_are_asked_for(file: str) -> None:
+    """In containers and in continuous integration."""
+    named = set(re.findall(r"'([\w-]+[<>=][^']*)'", (ROOT / file).read_text()))
+    assert named
+    # The distribution's OpenCV was built for NumPy 1.
+    assert named - {'numpy<2'} <= {*packaging.ROBOT, *chain(*packaging.EXTRAS.values())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -60,6 +61,20 @@ def test_nobody_outlives_the_demo(
     said, _ = demo.communicate(timeout=60)  # until all who write there have ended
     assert demo.returncode == status, said
     assert (tmp_path / 'output/actions.jsonl').exists() == (status == 0)
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_line_and_leaves_nothing(short_clip: Path, small_disk: Path) -> None:
+    """It is full while the clip is played; the line comes last."""
+    result = subprocess.run(
+        [sys.executable, '-m', 'act_ros.demo', '--video', str(short_clip), '--output',
+         str(small_disk / 'output')], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
+    assert result.returncode == 1 and 'Traceback' not in result.stdout
+    assert '--- frame' in result.stdout
+    end, = (line for line in result.stdout.splitlines() if line.startswith('demo: '))
+    assert os.strerror(errno.ENOSPC) in end and result.stdout.rstrip().endswith(end)
+    assert not os.listdir(small_disk / 'output')
 
 
 @pytest.mark.parametrize(('output', 'problem'), [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -321,28 +320,15 @@ def test_resolution_and_encoding_change(pipeline: tuple[Bench, Process]) -> None
         assert what[0] == expected[0] and np.allclose(what[1], expected[1], atol=0.03)
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder without room for a byte, or where nothing may be mounted, no folder at all."""
-    folder = tmp_path / 'full'
-    folder.mkdir()
-    is_mounted = subprocess.run(
-        ['mount', '-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', str(folder)],
-        stderr=subprocess.DEVNULL).returncode == 0
-    if not is_mounted:
-        yield Path('/dev/full/log')
-        return
-    (folder / 'all there is').write_bytes(bytes(16384))
-    yield folder
-    subprocess.run(['umount', '--lazy', str(folder)], check=True)
-
-
 @pytest.mark.parametrize('has_folder', [True, False])
 def test_the_disk_is_full(
-    tmp_path: Path, tiny_bundle: Path, full_disk: Path, has_folder: bool,
+    tmp_path: Path, tiny_bundle: Path, request: pytest.FixtureRequest, has_folder: bool,
 ) -> None:
     """Neither the console nor a log file takes a line; the answers go on."""
-    folder = full_disk if has_folder else Path('/dev/full/log')
+    folder = Path('/dev/full/log')
+    if has_folder:
+        folder = request.getfixturevalue('small_disk')
+        (folder / 'all there is').write_bytes(bytes(shutil.disk_usage(folder).free))
     with bench(tmp_path) as made:
         node = made.start('act_node', {'bundle': str(tiny_bundle)}, log=Path('/dev/full'),
                           variables={'ROS_LOG_DIR': str(folder)})
