@@ -127,24 +127,17 @@ class Figure(NamedTuple):
 
 def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
     """Return the figures that at least one run has."""
-    def get(summary: Mapping[str, Any], *keys: str) -> float | None:
-        value: Any = summary
-        for key in keys:
-            value = (value or {}).get(key)
-        return value
-
-    rows = (
-        (('balanced_accuracy',), '%', 1), (('accuracy',), '%', 1), (('macro_f1',), '.3f', 1),
-        (('accuracy_where_answered',), '%', 1), (('segments', 'recall'), '%', 1),
-        (('segments', 'found'), '%', 1),
-        (('segments', 'seconds_to_first_right_answer', 'median'), '.2f', -1),
-        (('calibration', 'ece'), '.3f', -1), (('label_changes_per_minute',), '.1f', -1),
-        (('share_of_status', 'RECOGNIZED'), '%', 0), (('share_of_status', 'UNKNOWN'), '%', 0),
-        (('share_of_status', 'BUFFERING'), '%', 0), (('share_of_status', 'LOST'), '%', 0),
-        (('id_switches',), '.0f', -1), (('people',), '.0f', 0),
-    )
-    found = [Figure('.'.join(keys), get(a, *keys), get(b, *keys), form, better)
-             for keys, form, better in rows]
+    left, right = flat(a), flat(b)
+    found = [Figure(name, left.get(name), right.get(name), form, better)
+             for name, form, better in (
+        ('balanced_accuracy', '%', 1), ('accuracy', '%', 1), ('macro_f1', '.3f', 1),
+        ('accuracy_where_answered', '%', 1), ('segments.recall', '%', 1),
+        ('segments.found', '%', 1),
+        ('segments.seconds_to_first_right_answer.median', '.2f', -1),
+        ('calibration.ece', '.3f', -1), ('label_changes_per_minute', '.1f', -1),
+        ('share_of_status.RECOGNIZED', '%', 0), ('share_of_status.UNKNOWN', '%', 0),
+        ('share_of_status.BUFFERING', '%', 0), ('share_of_status.LOST', '%', 0),
+        ('id_switches', '.0f', -1), ('people', '.0f', 0))]
     return [figure for figure in found if figure.a is not None or figure.b is not None]
 
 

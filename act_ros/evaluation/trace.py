@@ -27,7 +27,7 @@ class _Person:
     frames: int = 0
     answers: list[list[Any]] = field(default_factory=list)
     truth: list[list[Any]] = field(default_factory=list)
-    columns: dict[int, tuple[np.ndarray, list[int]]] = field(default_factory=dict)
+    columns: dict[int, np.ndarray] = field(default_factory=dict)  # sums (C + 1), then the number
 
 
 def _extend(runs: list[list[Any]], second: float, frame: float, name: str) -> None:
@@ -66,11 +66,9 @@ class Trace:
             name = action.label if status is Status.RECOGNIZED else status.name
             _extend(person.answers, second, self._frame, name)
             if status is not Status.LOST and len(action.probabilities) == len(self._names):
-                if column not in person.columns:
-                    person.columns[column] = (np.zeros(len(self._names), np.float32), [0])
-                total, count = person.columns[column]
-                total += action.probabilities
-                count[0] += 1
+                total = person.columns.setdefault(
+                    column, np.zeros(len(self._names) + 1, np.float32))
+                total += (*action.probabilities, 1)
         for label, about in pairs:
             name = about.person_id if about else label.person
             person = self._persons.setdefault(name, _Person())
@@ -93,7 +91,8 @@ class Trace:
         index = sorted(person.columns)
         bands: list[dict[str, Any]] = []
         if index:
-            values = np.stack([person.columns[i][0] / person.columns[i][1][0] for i in index])
+            totals = np.stack([person.columns[i] for i in index])
+            values = totals[:, :-1] / totals[:, -1:]
             # The classes that were ever likely, the most likely ones first.
             order = np.argsort(-values.mean(axis=0), kind='stable')
             likely = [c for c in order.tolist() if values[:, c].max() > 0.2][:_BANDS]

@@ -164,9 +164,8 @@ class Bag:
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every file with messages, by name."""
-        folders = [self.path] if self.path.is_dir() else []
-        files = [path for folder in folders for path in folder.iterdir()
-                 if any(s in path.suffixes for s in _STORAGES)] or [self.path]
+        files = [self.path] if self.path.is_file() else [
+            path for path in self.path.iterdir() if set(path.suffixes) & set(_STORAGES)]
         return {path.name: file_checksum(path) for path in sorted(files)}
 
     def messages(self, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]:

@@ -76,9 +76,7 @@ class OnnxInterpreter:
     def allocate_tensors(self) -> None:
         """Do nothing: sizes are those of what comes."""
 
-    def resize_tensor_input(
-        self, input_index: int, tensor_size: Any, strict: bool = False,
-    ) -> None:
+    def resize_tensor_input(self, input_index: int, tensor_size: Any) -> None:
         """Do nothing: sizes are those of what comes."""
 
     def set_tensor(self, tensor_index: int, value: np.ndarray) -> None:

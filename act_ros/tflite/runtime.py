@@ -53,9 +53,7 @@ class Interpreter(Protocol):
     """The part of the TFLite interpreter that this project uses."""
 
     def allocate_tensors(self) -> None: ...
-    def resize_tensor_input(
-        self, input_index: int, tensor_size: Any, strict: bool = False
-    ) -> None: ...
+    def resize_tensor_input(self, input_index: int, tensor_size: Any) -> None: ...
     def get_input_details(self) -> list[dict[str, Any]]: ...
     def get_output_details(self) -> list[dict[str, Any]]: ...
     def set_tensor(self, tensor_index: int, value: np.ndarray) -> None: ...
@@ -63,21 +61,17 @@ class Interpreter(Protocol):
     def invoke(self) -> None: ...
 
 
-def find_runtime(runtime: str | None = None) -> tuple[str, Callable[..., Interpreter]]:
+def find_runtime() -> tuple[str, Callable[..., Interpreter]]:
     """
-    Find an installed TFLite runtime.
+    Return name and interpreter class of the first TFLite runtime that imports.
 
-    :param runtime: one of ``RUNTIME_NAMES``; without it the environment variable
-        ``ACT_ROS_RUNTIME`` decides, and without that the first runtime that imports.
-    :returns: the runtime's name and its interpreter class.
-    :raises ModelError: the name is unknown, or no (wanted) runtime can be imported.
+    :raises ModelError: there is none, or not the one that ``RUNTIME_VARIABLE`` forces.
     """
-    wanted = runtime or os.environ.get(RUNTIME_VARIABLE) or None
-    if wanted is not None and wanted not in RUNTIME_NAMES:
+    wanted = os.environ.get(RUNTIME_VARIABLE)
+    if wanted and wanted not in RUNTIME_NAMES:
         raise ModelError(
-            f'unknown TFLite runtime {wanted!r}: choose one of {", ".join(RUNTIME_NAMES)} '
-            f'(argument or environment variable {RUNTIME_VARIABLE})'
-        )
+            f'unknown TFLite runtime {wanted!r}: the environment variable {RUNTIME_VARIABLE} takes '
+            f'one of {", ".join(RUNTIME_NAMES)}')
     reasons = []
     for name in (wanted,) if wanted else RUNTIME_NAMES:
         try:
@@ -98,15 +92,12 @@ def runtime_name() -> str:
     return find_runtime()[0]
 
 
-def load_interpreter(
-    model: str | Path | bytes, num_threads: int = 1, runtime: str | None = None
-) -> Interpreter:
+def load_interpreter(model: str | Path | bytes, num_threads: int = 1) -> Interpreter:
     """
     Open a TFLite model and allocate its tensors; an ONNX model is opened by ONNX Runtime.
 
     :param model: path of a ``.tflite`` or ``.onnx`` file, or its bytes: the content tells which.
     :param num_threads: CPU threads of one inference, at least 1.
-    :param runtime: force a TFLite runtime, see ``find_runtime``.
     :raises ModelError: file missing, empty, not a valid model or not the one that a list
         of checksums beside it names, or no runtime installed.
     :raises ValueError: ``num_threads`` is less than 1.
@@ -119,7 +110,7 @@ def load_interpreter(
     if content[:1] == _ONNX and content[4:8] != _IDENTIFIER:
         return OnnxInterpreter(content, label, num_threads)
     _check_content(content, label)
-    name, interpreter_class = find_runtime(runtime)
+    name, interpreter_class = find_runtime()
     try:
         with _first_words():
             interpreter = interpreter_class(model_content=content, num_threads=num_threads)

@@ -47,11 +47,15 @@ def test_the_runtime_keeps_what_it_is_made_of_to_itself() -> None:
 
 
 @pytest.mark.parametrize('name', runtime.RUNTIME_NAMES)
-def test_every_installed_runtime_gives_the_same(name: str) -> None:
+def test_every_installed_runtime_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch, name: str,
+) -> None:
+    monkeypatch.setenv(runtime.RUNTIME_VARIABLE, name)
     try:
-        forced = load_interpreter(MODEL, runtime=name)
+        forced = load_interpreter(MODEL)
     except ModelError as error:
         pytest.skip(str(error))
+    monkeypatch.delenv(runtime.RUNTIME_VARIABLE)
     image = np.random.default_rng(3).integers(0, 256, (1, 192, 192, 3), dtype=np.int32)
     answers = []
     for interpreter in (forced, load_interpreter(MODEL)):
