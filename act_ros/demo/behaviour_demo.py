@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsWatching
 from act_ros.ros.run import run
+from act_ros.ros.topics import steady_timer
 
 try:
     import py_trees
@@ -72,9 +72,7 @@ class BehaviourDemo:
 
     def __init__(self, node: Node, say: Callable[[str], None], max_age: float = 1.0) -> None:
         self._tree = make_tree(ActionMonitor(node, max_age=max_age), say)
-        # Steady time: the robot thinks on while /clock stands still.
-        node.create_timer(_PERIOD, self._tree.tick_once, clock=Clock(
-            clock_type=ClockType.STEADY_TIME))
+        steady_timer(node, _PERIOD, self._tree.tick_once)
 
 
 class BehaviourDemoNode(Node):
@@ -88,7 +86,3 @@ class BehaviourDemoNode(Node):
 def main() -> None:
     """Run the node."""
     run(BehaviourDemoNode)
-
-
-if __name__ == '__main__':
-    main()

@@ -50,7 +50,3 @@ class ActWork(Work):
 def main() -> None:
     """Run the node."""
     run(lambda: ManagedNode('act_node', OPTIONS, ActWork))
-
-
-if __name__ == '__main__':
-    main()

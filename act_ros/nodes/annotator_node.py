@@ -68,7 +68,3 @@ class AnnotatorNode(Node):
 def main() -> None:
     """Run the node."""
     run(AnnotatorNode)
-
-
-if __name__ == '__main__':
-    main()

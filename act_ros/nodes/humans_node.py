@@ -139,7 +139,3 @@ def roi_msg(hri: Any, header: Header, person: Person, size: tuple[int, int]) -> 
 def main() -> None:
     """Run the node."""
     run(HumansNode)
-
-
-if __name__ == '__main__':
-    main()

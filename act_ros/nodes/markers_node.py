@@ -136,7 +136,3 @@ class MarkersNode(Node):
 def main() -> None:
     """Run the node."""
     run(MarkersNode)
-
-
-if __name__ == '__main__':
-    main()

@@ -118,7 +118,3 @@ class PipelineWork(Work):
 def main() -> None:
     """Run the node."""
     run(lambda: ManagedNode('pipeline_node', OPTIONS, PipelineWork))
-
-
-if __name__ == '__main__':
-    main()

@@ -63,7 +63,3 @@ class PoseWork(Work):
 def main() -> None:
     """Run the node."""
     run(lambda: ManagedNode('pose_node', OPTIONS, PoseWork))
-
-
-if __name__ == '__main__':
-    main()

@@ -98,7 +98,3 @@ class VideoNode(Node):
 def main() -> None:
     """Run the node."""
     run(VideoNode)
-
-
-if __name__ == '__main__':
-    main()

@@ -11,7 +11,6 @@ import time
 from functools import partial
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
@@ -24,6 +23,7 @@ from act_ros.pictures.terminal import Screen
 from act_ros.pictures.timeline import table
 from act_ros.ros.health import Recent
 from act_ros.ros.run import run
+from act_ros.ros.topics import steady_timer
 
 _TYPE = 'act_ros/msg/ActionArray'
 _REDRAW = 0.2  # seconds between two tables in a terminal
@@ -67,10 +67,8 @@ class Watch(Node):
         super().__init__('watch')
         self._screen = Screen()
         self._sources: dict[str, tuple[Any, Source]] = {}
-        # Steady time: it must go on while a simulation stands still.
-        clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._discover, clock=clock)
-        self.create_timer(_REDRAW if self._screen.is_terminal else _RELOG, self._draw, clock=clock)
+        steady_timer(self, 1.0, self._discover)
+        steady_timer(self, _REDRAW if self._screen.is_terminal else _RELOG, self._draw)
 
     def _discover(self) -> None:
         """Subscribe to topics that have a publisher, and to no others any more."""
@@ -101,7 +99,3 @@ class Watch(Node):
 def main() -> None:
     """Run the node."""
     run(Watch)
-
-
-if __name__ == '__main__':
-    main()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -20,7 +19,7 @@ from act_ros.pictures.drawing import draw
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.options import DrawingOptions
-from act_ros.ros.topics import LEVEL, to_header, topic_of
+from act_ros.ros.topics import LEVEL, steady_timer, to_header, topic_of
 
 _PERIOD = 0.5  # seconds between two looks whether anybody looks; no frame waits longer than two
 _MAX_AGE = 1_000_000_000  # nanoseconds for which actions stand in for those of another frame
@@ -78,8 +77,7 @@ class SynchronizedAnnotator:
         self._subscriptions: list[Callable[[], object]] = []  # what ends them
         self._newest = Frame(-_MAX_AGE)
         self._topic = node.resolve_topic_name('actions')
-        # Steady time: where /clock stands still, somebody may begin to look.
-        node.create_timer(_PERIOD, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(node, _PERIOD, self._check)
 
     def add(self, part: Frame) -> None:
         """Take what is known of a frame; draw those that need not wait for more."""

@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+
+from act_ros.ros.topics import steady_timer
 
 _PERIOD, _TIMEOUT = 0.1, 4.0  # seconds; as Nav2's own servers have them
 
@@ -32,8 +33,7 @@ class Bond:
             id=node.get_name(), heartbeat_period=_PERIOD, heartbeat_timeout=_TIMEOUT)
         self._node = node
         self._publisher = node.create_publisher(status, 'bond', QoSProfile(depth=5))
-        # Steady time: the heart beats on while /clock stands still.
-        node.create_timer(_PERIOD, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(node, _PERIOD, self._beat)
 
     def set_active(self, is_active: bool) -> None:
         """Begin to beat, or tell that it ends, which is no failure."""

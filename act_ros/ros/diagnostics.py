@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from act_ros.ros.health import Report
-from act_ros.ros.topics import LEVEL
+from act_ros.ros.topics import LEVEL, steady_timer
 
 _PERIOD = 1.0  # seconds
 
@@ -21,8 +20,7 @@ class Diagnostics:
         self._node, self._make_reports = node, make_reports
         self._name = node.get_fully_qualified_name().strip('/')
         self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', LEVEL)
-        # Steady time: a silent /clock must not silence the warning.
-        node.create_timer(_PERIOD, self._tell, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(node, _PERIOD, self._tell)
 
     def _tell(self) -> None:
         message = DiagnosticArray(status=[

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from uuid import uuid4
 
-from rclpy.clock import Clock, ClockType
-
 from act_ros.core.cdr import write_keypoints
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import RateLimit
@@ -18,7 +16,7 @@ from act_ros.persons.tracker import TrackerOptions
 from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions
-from act_ros.ros.topics import LEVEL, topic_of
+from act_ros.ros.topics import LEVEL, steady_timer, topic_of
 
 _PERIOD = 1.0  # seconds between two looks at who else publishes
 
@@ -50,8 +48,7 @@ class PersonOutput:
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
         self._mark = ''
         # Not in every image: to ask the middleware takes longer than to write the keypoints.
-        node.create_timer(
-            _PERIOD, self._see_others, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(node, _PERIOD, self._see_others)
         self.reconfigure()
 
     def reconfigure(self) -> None:

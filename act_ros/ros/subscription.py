@@ -8,13 +8,13 @@ from math import inf
 from time import monotonic
 from typing import Any
 
-from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 
 from act_ros.ros.options import SubscriptionOptions
+from act_ros.ros.topics import steady_timer
 
 _PERIOD = 0.5  # seconds between two looks at who publishes, besides those when somebody comes
 _LATELY = 1.0  # seconds
@@ -54,9 +54,7 @@ class CameraSubscription:
             self._add(ReliabilityPolicy[options.reliability.upper()])
             return
         self._add(_BEST_EFFORT)
-        # Steady time: where /clock stands still, a camera may begin.
-        self._timer = node.create_timer(
-            _PERIOD, self._follow, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._timer = steady_timer(node, _PERIOD, self._follow)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -1,4 +1,4 @@
-"""What nodes share of topics: qualities of service, names, headers, and a log of silence."""
+"""What nodes share of topics: qualities of service, names, headers, time, a log of silence."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from builtin_interfaces.msg import Time
 from rclpy.clock import Clock, ClockType, ROSClock
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.timer import Timer
 from std_msgs.msg import Header
 
 from act_ros.core.cdr import cut_stamp
@@ -43,6 +44,11 @@ def to_header(frame: Frame) -> Header:
     return Header(stamp=to_time(frame.stamp), frame_id=frame.frame_id)
 
 
+def steady_timer(node: Node, period: float, callback: Callable[[], object]) -> Timer:
+    """Return a timer of so many seconds that goes on while a paused /clock stands still."""
+    return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+
 def receive_now(frame: Frame, clock: Clock, stamps: str) -> None:
     """
     Note that a frame came in now, by a node's clock; by `StampOptions` that may be its stamp, too.
@@ -76,8 +82,7 @@ class TopicLog:
         self._health.has_one_sender = lambda: node.count_publishers(topic) == 1
         self._known: int | None = 0  # of the messages; None where nobody listened
         self._silent = 0  # periods in a row
-        # Steady time: a silent /clock must not silence the warning.
-        node.create_timer(THROTTLE, self._check, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady_timer(node, THROTTLE, self._check)
 
     def _check(self) -> None:
         is_listening = self._is_listening()
