@@ -6,14 +6,19 @@ sample, `keras.layers.MultiHeadAttention`, `Model.fit`. Theirs is for TensorFlow
 compiles nothing with XLA; today's does so unasked, and is shown as well. All train the same network
 (the same number of parameters) on the same samples, epoch by epoch in turn, so that they meet
 the same load.
+
+The second table is what our step is made of. The limit is what its matrix products take when each
+is computed alone, in the same shapes and threads.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any, TypeVar
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
@@ -25,10 +30,15 @@ from tqdm import tqdm
 from benchmarks.report import Row, parser, save, show
 from training.models.act import SIZES, ActSize, PatchClassEmbedding
 from training.paper.mpose import MposeSplit
-from training.paper.protocol import ProtocolConfig, augment, make_trainer
+from training.paper.protocol import Fold, ProtocolConfig, augment, make_trainer
 from training.schedule import TransformerSchedule
+from training.trainer import Batch, Trainer
 
 NUM_CLASSES = 20
+
+T = TypeVar('T')
+Product = tuple[tuple[int, ...], tuple[int, ...], bool, bool]
+"""Shapes of two factors, and whether each is transposed."""
 
 
 def usual_model(size: ActSize, frames: int, features: int) -> keras.Model:
@@ -65,8 +75,73 @@ def usual_pipeline(x: np.ndarray, y: np.ndarray, config: ProtocolConfig) -> tf.d
     return samples.shuffle(len(x)).batch(config.batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def measure(steps: int, rounds: int, config: ProtocolConfig) -> list[Row]:
-    """Return the rows of the two ways, after an epoch of each that is not counted."""
+def medians(runs: dict[T, Callable[[], object]], rounds: int) -> dict[T, float]:
+    """Return the median seconds of each run, all in turn, after one that is not counted."""
+    seconds: dict[T, list[float]] = {name: [] for name in runs}
+    for _ in tqdm(range(rounds + 1), unit='round', leave=False):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            tf.test.experimental.sync_devices()
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+
+
+def products_of(step: Any, batch: Batch) -> Counter[Product]:
+    """Return the matrix products in a compiled function of a batch, and how often each occurs."""
+    found: Counter[Product] = Counter()
+    for op in step.get_concrete_function(*map(tf.constant, batch)).graph.get_operations():
+        if 'MatMul' in op.type:
+            a, b = ('transpose_a', 'transpose_b') if op.type == 'MatMul' else ('adj_x', 'adj_y')
+            first, second = (tuple(x.shape) for x in op.inputs)
+            found[first, second, op.get_attr(a), op.get_attr(b)] += 1
+    return found
+
+
+def measure_parts(trainer: Trainer[Fold], rounds: int) -> list[Row]:
+    """Return what a step is made of, beside its matrix products alone."""
+    model, batches = trainer.model, list(trainer.batches(end=1))
+
+    def forward(x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(y, model(x, training=True)))
+
+    def backward(x: tf.Tensor, y: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = forward(x, y)
+        return tape.gradient(loss, model.trainable_variables)
+
+    steps = {'forward': tf.function(forward, jit_compile=True),
+             'backward': tf.function(backward, jit_compile=True), 'optimizer': trainer.step}
+    products = {name: products_of(step, batches[0]) for name, step in steps.items()}
+    rng = np.random.default_rng(0)
+
+    def alone(first: tuple[int, ...], second: tuple[int, ...], a: bool, b: bool) -> Any:
+        product = tf.function(lambda x, y: tf.matmul(x, y, a, b), jit_compile=True)
+        x, y = (tf.constant(rng.standard_normal(shape, np.float32)) for shape in (first, second))
+        return lambda: product(x, y)
+
+    runs: dict[Any, Callable[[], object]] = {
+        **{name: partial(_call, step, batches) for name, step in steps.items()},
+        'waiting for input': lambda: trainer.train_epoch(trainer.batches(end=1)),
+        **{product: alone(*product) for product in products['optimizer']}}
+    seconds, rows, before, limit_before = medians(runs, rounds), list[Row](), 0.0, 0.0
+    for name in (*steps, 'waiting for input'):
+        total = 1e3 * seconds[name] / len(batches)
+        limit = 1e3 * sum(count * seconds[product] for product, count in products.get(
+            name, products['optimizer']).items())
+        rows.append({'part': name, 'ms': total - before, 'products alone ms': limit - limit_before})
+        before, limit_before = total, limit
+    return [*rows, {'part': 'step', 'ms': before, 'products alone ms': limit_before,
+                    'share of the limit': limit_before / before}]
+
+
+def _call(step: Any, batches: Sequence[Batch]) -> None:
+    for batch in batches:
+        step(*batch)
+
+
+def measure(steps: int, rounds: int, config: ProtocolConfig) -> tuple[list[Row], list[Row]]:
+    """Return the rows of the two ways, and of what our step is made of."""
     rng = np.random.default_rng(0)
     count = steps * config.batch_size
     y = np.arange(round(count / (1 - config.validation))) % NUM_CLASSES
@@ -100,19 +175,13 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> list[Row]:
         ('ours', 'input'): our_input, ('Keras fit', 'input'): usual_input}
     for way, model in usual.items():
         runs[way, 'training'] = partial(model.fit, samples, epochs=1, verbose=0)
-    seconds: dict[tuple[str, str], list[float]] = {name: [] for name in runs}
-    for number in tqdm(range(rounds + 1), unit='round', leave=False):
-        for name, run in runs.items():
-            begin = time.perf_counter()
-            run()
-            if number:
-                seconds[name].append(time.perf_counter() - begin)
-    speed = {name: count / float(np.median(values)) for name, values in seconds.items()}
-    return [{'way': way, 'parameters': model.count_params(),
+    speed = {name: count / value for name, value in medians(runs, rounds).items()}
+    rows = [{'way': way, 'parameters': model.count_params(),
              'samples/s': round(speed[way, 'training']),
              'input alone samples/s': round(speed.get((way, 'input'), speed['Keras fit', 'input'])),
              'ours is faster': speed['ours', 'training'] / speed[way, 'training']}
             for way, model in {'ours': ours.model, **usual}.items()]
+    return rows, measure_parts(ours, rounds)
 
 
 def main() -> None:
@@ -123,9 +192,10 @@ def main() -> None:
     arguments.add_argument('--rounds', type=int, default=5, help='epochs that are counted')
     options = arguments.parse_args()
     config = ProtocolConfig(batch_size=options.batch)
-    rows = measure(options.steps, options.rounds, config)
-    show(f'Training of AcT-µ, batch {options.batch}, TensorFlow {tf.__version__}', rows)
-    save(options.json, training=rows)
+    ways, parts = measure(options.steps, options.rounds, config)
+    show(f'Training of AcT-µ, batch {options.batch}, TensorFlow {tf.__version__}', ways)
+    show('What a step of ours is made of', parts)
+    save(options.json, training=ways, parts=parts)
 
 
 if __name__ == '__main__':

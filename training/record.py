@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from act_ros.actions.features import resample
 from act_ros.core.frame import Frame
@@ -40,6 +39,7 @@ from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, LabelError, read_labels
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN, Take, write_sequences
+from training.progress import progress
 
 MAX_GAP = 0.5
 """Seconds: a longer gap cuts a sequence in two, as in the live window."""
@@ -166,9 +166,7 @@ class Recorder:
             segments = [Segment(**vars(label))
                         for label in read_labels(labels, bag.start, bag.end)]
             count, frames = read_persons(bag, topic, pose_model, num_threads)
-            bar = tqdm(frames, printable(name), count, unit='frame',
-                       disable=not sys.stderr.isatty())
-            collect(bar, segments)
+            collect(progress(frames, printable(name), count, 'frame'), segments)
             for loss in bag.losses():
                 print(f'{printable(name)}: {loss}', file=sys.stderr)
         for segment in segments:

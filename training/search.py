@@ -17,12 +17,9 @@ import socket
 import sys
 import warnings
 import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
 
 from training.cluster import ClusterError, run_jobs
 from training.config import read_yaml, refuse_unknown
@@ -32,6 +29,7 @@ from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
 from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
+from training.progress import progress
 from training.trainer import start_afresh
 
 if TYPE_CHECKING:
@@ -39,8 +37,7 @@ if TYPE_CHECKING:
 
 Space = dict[str, dict[str, Any]]
 
-SAMPLERS = ('tpe', 'random')
-PRUNERS = ('hyperband', 'median', 'none')
+PRUNERS = ('hyperband', 'none')
 _CONFIGS = Path(__file__).parent / 'configs'
 # What a search may not change: it says what is learned from, not how.
 _FIXED = ('name', 'extractor', 'splits', 'folds', 'models', 'ensemble_model', 'ensembles',
@@ -58,8 +55,6 @@ class Search:
     fold: int = 0
     name: str = 'search'
     storage: str = 'sqlite:///search.db'
-    sampler: str = 'tpe'
-    """'tpe' learns from earlier trials; 'random' gives trial n the same settings in any order."""
     pruner: str = 'hyperband'
     seed: int = 0
 
@@ -89,20 +84,22 @@ def _check_space(space: Space) -> Space:
     return space
 
 
-def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
-    """Return a trial's value of every setting of a space."""
+def suggest(trial: optuna.Trial, search: Search) -> dict[str, Any]:
+    """Return a trial's value of every setting of the space."""
+    import optuna
+
+    # Each trial opens the study anew: with one seed for all, every trial would draw the same point.
+    # With one of its own it draws the same whoever runs it and when, but for what it learns from.
+    trial.study.sampler = optuna.samplers.TPESampler(
+        seed=zlib.crc32(f'{search.seed} {trial.number}'.encode()), multivariate=False)
     values: dict[str, Any] = {}
-    for name, bounds in space.items():
+    for name, bounds in search.space.items():
         if 'choices' in bounds:
             values[name] = trial.suggest_categorical(name, bounds['choices'])
-        elif isinstance(bounds['low'], int) and isinstance(bounds['high'], int):
-            values[name] = trial.suggest_int(
-                name, bounds['low'], bounds['high'], step=bounds.get('step', 1),
-                log=bounds.get('log', False))
-        else:
-            values[name] = trial.suggest_float(
-                name, bounds['low'], bounds['high'], step=bounds.get('step'),
-                log=bounds.get('log', False))
+            continue
+        is_whole = isinstance(bounds['low'], int) and isinstance(bounds['high'], int)
+        draw = trial.suggest_int if is_whole else trial.suggest_float
+        values[name] = draw(name, **bounds)
     return values
 
 
@@ -117,11 +114,9 @@ def open_study(search: Search) -> optuna.Study:
     from sqlalchemy.exc import SQLAlchemyError
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    pruner = {'hyperband': optuna.pruners.HyperbandPruner, 'median': optuna.pruners.MedianPruner,
+    pruner = {'hyperband': optuna.pruners.HyperbandPruner,
               'none': optuna.pruners.NopPruner}[search.pruner]()
-    sampler = _numbered_sampler(
-        {'tpe': optuna.samplers.TPESampler, 'random': optuna.samplers.RandomSampler}[
-            search.sampler], search.seed)
+    sampler = optuna.samplers.TPESampler(multivariate=False)
     file = search.storage.partition('sqlite:///')[2]
     options = {'connect_args': {'timeout': 60}} if file else {}  # several write to one file
     try:
@@ -147,32 +142,6 @@ def open_study(search: Search) -> optuna.Study:
     return study
 
 
-def _numbered_sampler(
-    kind: Callable[..., optuna.samplers.BaseSampler], seed: int,
-) -> optuna.samplers.BaseSampler:
-    """
-    Return a sampler whose random numbers depend on the trial's number, whoever runs it and when.
-
-    Each trial opens the study anew: with one seed for all, every trial would draw the same point.
-    """
-    import optuna
-
-    class NumberedSampler(optuna.samplers.BaseSampler):
-        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_independent(
-            self, study: Any, trial: Any, param_name: str, param_distribution: Any,
-        ) -> Any:
-            key = zlib.crc32(f'{seed} {trial.number} {param_name}'.encode())
-            return kind(seed=key).sample_independent(study, trial, param_name, param_distribution)
-
-    return NumberedSampler()
-
-
 def _process() -> str:
     """Return what tells this process from those of other machines."""
     return f'{socket.gethostname()} {os.getpid()}'
@@ -185,10 +154,8 @@ def _is_gone(process: str) -> bool:
         return False  # whether that machine still works on it tells the heartbeat
     try:
         os.kill(int(number), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
     return False
 
 
@@ -209,7 +176,7 @@ def take_up(study: optuna.Study) -> None:
             study.enqueue_trial(trial.params, user_attrs={'repeats': trial.number})
 
 
-def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool = False) -> None:
+def run_trial(data: MposeSplit, search: Search, threads: int) -> None:
     """Run the study's next trial and store what came of it."""
     import optuna
 
@@ -218,7 +185,7 @@ def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool
 
     def objective(trial: optuna.Trial) -> float:
         trial.set_user_attr('process', _process())
-        config = replace(search.config, **suggest(trial, search.space))
+        config = replace(search.config, **suggest(trial, search))
 
         def report(epoch: int, values: dict[str, float]) -> None:
             if 'validation_accuracy' in values:
@@ -227,7 +194,8 @@ def run_trial(data: MposeSplit, search: Search, threads: int = 0, progress: bool
                     raise optuna.TrialPruned(f'at epoch {epoch}')
 
         result = run_fold(make_trainer(config, data, search.model, search.fold),
-                          title=f'trial {trial.number}' if progress else None, on_epoch=report)
+                          title=f'trial {trial.number}' if sys.stderr.isatty() else None,
+                          on_epoch=report)
         return scores(result['validation_label'], softmax(result['validation_logits']))[1]
 
     study.optimize(objective, n_trials=1)
@@ -253,9 +221,9 @@ def run_search(
     split = {search.split: load_mpose(search.config.extractor, search.split, data,
                                       search.config.output_layout, search.config.num_classes,
                                       normalisation_of(search.model))}
-    jobs = [(search.split, search, threads, address is None)] * todo
-    for _ in tqdm(run_jobs(run_trial, jobs, split, address, threads or 1), desc=search.name,
-                  initial=trials - todo, total=trials, unit='trial', file=sys.stderr):
+    jobs = [(search.split, search, threads)] * todo
+    for _ in progress(run_jobs(run_trial, jobs, split, address, threads or 1), search.name, trials,
+                      'trial', trials - todo):
         pass
     return study
 
@@ -299,8 +267,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--name', help='of the study; default: the model and the space')
     parser.add_argument('--storage', default='sqlite:///runs/search.db',
                         help='database URL; for several machines one that all can reach')
-    parser.add_argument('--sampler', choices=SAMPLERS, default='tpe',
-                        help='tpe learns from the trials before, random does not')
     parser.add_argument('--pruner', choices=PRUNERS, default='hyperband',
                         help='which trials are ended early')
     parser.add_argument('--seed', type=int, default=0, help='of the sampler')
@@ -317,8 +283,8 @@ def main(arguments: list[str] | None = None) -> None:
             storage = f'sqlite:///{Path(storage.removeprefix("sqlite:///")).absolute()}'
         search = Search(
             config, load_space(options.space), options.model, options.split, options.fold,
-            options.name or f'{options.model}-{options.space.stem}', storage, options.sampler,
-            options.pruner, options.seed)
+            options.name or f'{options.model}-{options.space.stem}', storage, options.pruner,
+            options.seed)
         threads = options.threads or (1 if options.ray else 0)
         print(describe(run_search(search, options.trials, options.data, options.ray, threads)))
     except ModuleNotFoundError as error:

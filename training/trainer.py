@@ -24,6 +24,7 @@ from tqdm import tqdm
 from act_ros.core.memory import keep_memory
 from training.checkpoint import read_arrays, restore_state, state_arrays, write_arrays
 from training.config import Recipe
+from training.progress import progress
 from training.schedule import learning_rate, train_step
 
 tf.get_logger().setLevel('ERROR')  # else it warns that every network compiles its own step
@@ -158,13 +159,7 @@ class Trainer(Generic[S]):
             best = [arrays[f'best_{i}'] for i in range(len(best))]
             best_score = float(arrays['best_score'])
             history[:] = json.loads(str(arrays['history']))
-        # Where nobody watches, a line now and then and not one for every epoch; and none by tqdm's
-        # own watch, which repeats what is old.
-        if not sys.stderr.isatty():
-            tqdm.monitor_interval = 0
-        bar = tqdm(initial=len(history), total=recipe.epochs, desc=title, unit='epoch',
-                   leave=False, mininterval=1 if sys.stderr.isatty() else 30,
-                   disable=title is None)
+        bar = progress((), title, recipe.epochs, 'epoch', len(history))
         with bar, closing(self.batches(len(history))) as batches:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
                 values = {'loss': self.train_epoch(batches)}

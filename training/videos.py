@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from tqdm import tqdm
 
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
@@ -45,6 +43,7 @@ from training.datasets.skeletons import (
     load_sequences,
     write_sequences,
 )
+from training.progress import progress
 from training.record import cut
 
 
@@ -154,8 +153,7 @@ def record(
             for clip in clips]
     takes, origin = [], []
     with Pool(processes) as pool:
-        found = tqdm(pool.imap(_watch, jobs, chunksize=4), 'clips', len(jobs), unit='clip',
-                     disable=None if sys.stderr.isatty() else False, mininterval=20)
+        found = progress(pool.imap(_watch, jobs, chunksize=4), 'clips', len(jobs), 'clip')
         for (clip, look), pieces in zip(jobs, found, strict=True):
             for i, (rate, keypoints) in enumerate(pieces):
                 number = labels.index(clip.label) if clip.label else UNKNOWN

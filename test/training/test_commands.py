@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Callable
 from importlib import import_module
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tqdm.std as tqdm_module
 
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 pytest.importorskip('rosbags')
 
-from training import trainer
+from training import train, trainer
 from training.evaluate import share_below
+from training.paper import benchmark
+from training.progress import LINES, progress
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(
@@ -57,3 +63,35 @@ def test_no_clip_has_no_share_and_no_warning(recwarn: pytest.WarningsRecorder) -
     assert share_below(0.5, np.array([])) is None
     assert share_below(0.5, np.array([0.1, 0.6])) == 0.5
     assert not recwarn.list
+
+
+@pytest.mark.parametrize('command', [train.main, benchmark.main])
+def test_a_training_says_first_what_it_computes_on(
+    command: Callable[[list[str]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    file = tmp_path / 'run.yaml'
+    file.write_text('name: run\nfiles: [x.npz]' if command is train.main else 'name: run')
+    arguments = ['--config', str(file), '--data', str(tmp_path / 'nowhere'), '--output',
+                 str(tmp_path)]
+    with pytest.raises(SystemExit):  # there are no data
+        command(arguments)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == f'training on {trainer.device()}' and 'nowhere' in rest[-1]
+    gpu = SimpleNamespace(name='/physical_device:GPU:0')
+    monkeypatch.setattr(trainer.tf.config, 'list_physical_devices', lambda kind: [gpu, gpu])
+    monkeypatch.setattr(trainer.tf.config.experimental, 'get_device_details',
+                        lambda _: {'device_name': 'NVIDIA H100'})
+    with pytest.raises(SystemExit):
+        command(arguments)
+    assert capsys.readouterr().err.startswith('training on NVIDIA H100, NVIDIA H100\n')
+
+
+def test_log_files_get_few_lines_of_progress_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+) -> None:
+    hours = count(step=3600)
+    monkeypatch.setattr(tqdm_module, 'time', lambda: next(hours))
+    assert list(progress(iter(range(500)), 'trials', 500)) == list(range(500))
+    lines = [line for line in re.split(r'[\r\n]', capsys.readouterr().err) if line.strip()]
+    assert '500/500' in lines[-1] and 3 < len(lines) <= LINES + 2

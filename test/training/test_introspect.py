@@ -1,4 +1,4 @@
-"""The paper's figures come from real networks and data, and say when they cannot."""
+"""The figures of the paper come from real networks and data."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ keras = pytest.importorskip('keras', reason='training needs TensorFlow')
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 import cv2  # noqa: E402
 
+from act_ros.actions.classifier import ActClassifier  # noqa: E402
 from act_ros.actions.features import extract_features  # noqa: E402
 from act_ros.core.resources import find_resource  # noqa: E402
 from training import introspect  # noqa: E402
@@ -24,7 +25,8 @@ from training.config import TrainConfig  # noqa: E402
 from training.export import describe, export_bundle  # noqa: E402
 from training.figures import draw_class_attention  # noqa: E402
 from training.models import build  # noqa: E402
-from training.networks import load_network, save_weights  # noqa: E402
+from training.models.act import forward_with_attention  # noqa: E402
+from training.networks import Network, load_network, save_weights  # noqa: E402
 
 LABELS = ('standing', 'walk', 'wave')
 CONFIG = TrainConfig(name='tiny', files=('people.npz',), labels=LABELS, num_frames=10,
@@ -136,26 +138,14 @@ def test_the_final_network_is_looked_at_on_everybody(
     (folder / 'config.json').write_text(json.dumps(asdict(replace(CONFIG, final=True))))
     looked_at: list[int] = []
 
-    def count(_: object, windows: introspect.Windows, *__: object) -> list[str]:
+    def count(_: object, windows: introspect.Windows, *__: object) -> None:
         looked_at.append(len(windows.label))
-        return []
 
     monkeypatch.setattr(introspect, 'introspect', count)
     for member in ('0', '1'):
         introspect.main(['--run', str(folder), '--data', str(tmp_path), '--output',
                          str(tmp_path / 'out'), '--member', member])
     assert looked_at[1] == 2 * looked_at[0] > 0  # one held back of two people, or both
-
-
-def test_a_bundle_gives_what_it_lets_see(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
-) -> None:
-    introspect.main(['--bundle', str(bundle), '--data', str(write_people(tmp_path)), '--output',
-                     str(tmp_path / 'out'), '--step', '2'])
-    assert pictures(tmp_path / 'out') == set(FIGURES[1:])
-    assert 'left out attention_maps: a bundle hides its inner layers' in capsys.readouterr().out
-    curves = json.loads((tmp_path / 'out' / 'frame_dropping.json').read_text())
-    assert list(curves['end']) == ['0', '2', '4']  # down to min_frames
 
 
 def test_a_video_shows_the_picture_of_each_pose(run: Path, tmp_path: Path) -> None:
@@ -167,8 +157,7 @@ def test_a_video_shows_the_picture_of_each_pose(run: Path, tmp_path: Path) -> No
         image = cv2.resize(film.read()[1], (640, 360))
         writer.write((0.6 * image + 5 * i).astype(np.uint8))
     writer.release()
-    subject = introspect.of_weights(run)
-    example = introspect.watched(subject, path)
+    example = introspect.watched(introspect.load_act(run), path)
     assert example.title.startswith('short.mp4: ') and example.keypoints.shape == (10, 17, 2)
     assert len(example.pictures) == len(example.attention) == 10
     assert {picture.shape for picture in example.pictures} == {(240, 160, 3)}
@@ -182,23 +171,19 @@ def test_a_video_shows_the_picture_of_each_pose(run: Path, tmp_path: Path) -> No
 
 
 def test_bundle_and_run_agree(run: Path, bundle: Path) -> None:
-    from_run, from_bundle = introspect.of_weights(run), introspect.of_bundle(bundle)
+    network, classifier = introspect.load_act(run), ActClassifier(bundle)
     features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
-    np.testing.assert_allclose(from_bundle.probabilities(features),
-                               from_run.probabilities(features), atol=1e-4)
-    assert from_run.class_attention and from_bundle.class_attention and from_run.attention
-    np.testing.assert_allclose(from_bundle.class_attention(features),
-                               from_run.class_attention(features), atol=1e-4)
-    from_weights = introspect.of_weights(bundle.with_name('tiny.weights.h5'))
-    np.testing.assert_array_equal(from_weights.probabilities(features),
-                                  from_run.probabilities(features))
-    assert (from_weights.labels, from_weights.layout) == (from_run.labels, from_run.layout)
-    assert (from_run.pose_smoothing, from_bundle.pose_smoothing,
-            from_weights.pose_smoothing) == (0, 0.05, 0.05)
-    (a,), (b,) = from_run.positions, from_bundle.positions
-    np.testing.assert_array_equal(a, b)
-    layers = from_run.attention(features)
-    assert [layer.shape for layer in layers] == [(5, 1, 11, 11)] * 4
+    served = classifier.invoke(features)
+    assert served.attention is not None
+    np.testing.assert_allclose(served.probabilities, network.probabilities(features), atol=1e-4)
+    np.testing.assert_allclose(
+        served.attention, introspect.class_attention(network, features), atol=1e-4)
+    beside = introspect.load_act(bundle.with_name('tiny.weights.h5'))
+    np.testing.assert_array_equal(beside.probabilities(features), network.probabilities(features))
+    assert (beside.labels, beside.layout) == (network.labels, network.layout)
+    assert (network.pose_smoothing, beside.pose_smoothing) == (0, 0.05)
+    layers = forward_with_attention(network.model, features)[1]
+    assert [tuple(layer.shape) for layer in layers] == [(5, 1, 11, 11)] * 4
     np.testing.assert_allclose(np.sum(layers, axis=-1), 1, atol=1e-5)
 
 
@@ -209,23 +194,31 @@ def test_frames_are_dropped_at_the_right_end() -> None:
     keypoints[20:, 0, 0, 1] -= 100
     windows = introspect.Windows(keypoints, np.repeat([0, 1, 2], 10))
 
-    def by_first_frame(features: np.ndarray) -> np.ndarray:
-        head = features[:, 0, 1]
-        return np.eye(3)[np.searchsorted([-1.3, -0.8], head, side='right')[:, None]][:, 0][:, ::-1]
+    class ByFirstFrame(Network):
+        def probabilities(self, features: np.ndarray) -> np.ndarray:
+            head = features[:, 0, 1]
+            return np.eye(3)[np.searchsorted([-1.3, -0.8], head, side='right')][:, ::-1]
 
-    subject = introspect.Subject('x', LABELS, 'mpose13_coco', 'mpose-v1', 6, 3, 15.0,
-                                 by_first_frame, None, None, [])
-    start, end = introspect.frame_dropping(subject, windows)
-    assert end == {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0}
-    assert start == {0: 1.0, 1: pytest.approx(1 / 3), 2: pytest.approx(1 / 3),
-                     3: pytest.approx(1 / 3)}
+    network = ByFirstFrame(None, 'act_mu', LABELS, False, 'mpose13_coco', 4, 15.0, 'mpose-v1')
+    start, end = introspect.frame_dropping(network, windows)
+    assert end == dict.fromkeys(range(4), 1.0)
+    assert start == {0: 1.0, **dict.fromkeys((1, 2, 3), pytest.approx(1 / 3))}
+
+
+def test_examples_are_the_surest_answers_right_and_wrong() -> None:
+    label = np.array([0, 0, 1, 1, 2, 2])
+    probabilities = np.array([[.6, .3, .1], [.2, .8, 0], [.1, .9, 0], [.7, .2, .1], [.5, .1, .4],
+                              [.3, .4, .3]])
+    assert introspect.best_examples(probabilities, label) == [2, 0, 4]
+    assert introspect.best_examples(probabilities, label, [2, 1]) == [4, 2]
+    assert introspect.worst_examples(probabilities, label, [4]) == [1, 3, 5]
 
 
 def test_similar_positions_are_similar() -> None:
     angles = np.linspace(0, np.pi, 5)
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=-1) * [[1], [2], [3], [4], [5]]
-    similarity = introspect.position_similarity([circle, circle[:, ::-1]])
-    np.testing.assert_allclose(similarity, np.cos(angles[:, None] - angles), atol=1e-9)
+    np.testing.assert_allclose(introspect.position_similarity(circle),
+                               np.cos(angles[:, None] - angles), atol=1e-9)
 
 
 def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
@@ -267,4 +260,4 @@ def test_only_an_act_can_be_looked_into(run: Path, tmp_path: Path) -> None:
     build('mlp', 10, num_classes=CONFIG.num_outputs).save_weights(
         tmp_path / 'member_0' / 'member.weights.h5')
     with pytest.raises(ValueError, match='is a mlp: only an AcT has attention'):
-        introspect.of_weights(tmp_path)
+        introspect.load_act(tmp_path)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 from dataclasses import replace
-from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tqdm.std
 import yaml
 from released import write_split
 
@@ -22,6 +24,7 @@ optuna = pytest.importorskip('optuna', reason='the search needs Optuna')
 from training import search  # noqa: E402
 from training.paper import protocol  # noqa: E402
 from training.paper.protocol import ProtocolConfig  # noqa: E402
+from training.progress import LINES  # noqa: E402
 from training.search import Search, load_space, run_search  # noqa: E402
 from training.trainer import Trainer  # noqa: E402
 
@@ -43,9 +46,9 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(folder: Path, **changes: Any) -> Search:
-    """Return a short random search whose trials depend on nothing but their number."""
-    return Search(**{'config': CONFIG, 'space': SPACE, 'model': 'mlp', 'sampler': 'random',
-                     'pruner': 'none', 'storage': f'sqlite:///{folder}/search.db', **changes})
+    """Return a search whose first ten trials depend on nothing but their number."""
+    return Search(**{'config': CONFIG, 'space': SPACE, 'model': 'mlp', 'pruner': 'none',
+                     'storage': f'sqlite:///{folder}/search.db', **changes})
 
 
 def outcome(study: Any) -> list[tuple[dict[str, Any], float | None]]:
@@ -59,7 +62,7 @@ def test_the_spaces_hold_settings_of_the_protocol(name: str) -> None:
     space = load_space(CONFIGS / name)
     study = optuna.create_study()
     for _ in range(5):
-        ProtocolConfig(**search.suggest(study.ask(), space))  # or it would raise
+        ProtocolConfig(**search.suggest(study.ask(), Search(CONFIG, space)))  # or it would raise
     assert 'weight_decay' in space
 
 
@@ -119,7 +122,7 @@ def sampled(options: Search, count: int) -> list[dict[str, Any]]:
     for _ in range(count):
         study = search.open_study(options)
         trial = study.ask()
-        values = search.suggest(trial, options.space)
+        values = search.suggest(trial, options)
         study.tell(trial, -abs(values['noise'] - 0.1) - abs(values['constant_rate'] - 3e-3))
     return [trial.params for trial in study.trials]
 
@@ -128,7 +131,7 @@ def test_tpe_searches(tmp_path: Path) -> None:
     """Every trial is another point, and later ones are nearer to what was good."""
     space: search.Space = {'constant_rate': {'low': 0.0, 'high': 1.0},
                            'noise': {'low': 0.0, 'high': 1.0}}
-    options = settings(tmp_path, sampler='tpe', space=space)
+    options = settings(tmp_path, space=space)
     trials = sampled(options, 30)
     assert len({tuple(trial.values()) for trial in trials}) == 30
     distance = [abs(t['noise'] - 0.1) + abs(t['constant_rate'] - 3e-3) for t in trials]
@@ -147,22 +150,39 @@ def test_a_killed_search_takes_up_what_was_running(tmp_path: Path) -> None:
     killed.set_user_attr('process', f'{socket.gethostname()} {process.pid}')
     running.set_user_attr('process', f'{socket.gethostname()} {os.getpid()}')
     for trial in (killed, running):
-        search.suggest(trial, SPACE)
+        search.suggest(trial, options)
     for _ in range(2):  # once is enough
         search.take_up(study)
     assert [t.state.name for t in study.trials] == ['FAIL', 'RUNNING', 'WAITING']
     repeated = study.ask()
-    assert search.suggest(repeated, SPACE) == killed.params
+    assert search.suggest(repeated, options) == killed.params
+
+
+def test_a_log_file_gets_no_line_for_every_trial(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    hours = count(step=3600)
+    monkeypatch.setattr(tqdm.std, 'time', lambda: next(hours))
+    monkeypatch.setattr(search, 'run_trial', lambda *_: None)
+    run_search(settings(tmp_path), 100, released)
+    lines = [line for line in re.split(r'[\r\n]', capsys.readouterr().err) if 'trial' in line]
+    assert '100/100' in lines[-1] and len(lines) <= LINES + 2
 
 
 def test_trials_that_lag_behind_are_pruned(
     tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the median of earlier trials as the bar, a trial that learns nothing is ended early."""
-    monkeypatch.setattr(optuna.pruners, 'MedianPruner', partial(
-        optuna.pruners.MedianPruner, n_startup_trials=1))
-    options = settings(tmp_path, pruner='median', space={
-        'constant_rate': {'choices': [0.0, 3e-3]}})
+    options = settings(tmp_path, space={'constant_rate': {'choices': [0.0, 3e-3]}})
+    open_study = search.open_study
+
+    def of_median(search: Search) -> Any:
+        study = open_study(search)
+        study.pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
+        return study
+
+    monkeypatch.setattr(search, 'open_study', of_median)
     study = search.open_study(options)
     for rate in (3e-3, 0.0):
         study.enqueue_trial({'constant_rate': rate})

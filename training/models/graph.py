@@ -8,6 +8,7 @@ then, as in the features: shoulders and head count as one bone away from it and 
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse.csgraph import shortest_path
 
 from act_ros.actions.features import MPOSE, SCORED
 from act_ros.actions.features import num_features as features_of
@@ -48,16 +49,8 @@ def adjacency(layout: str) -> np.ndarray:
 
 def depth(layout: str) -> np.ndarray:
     """Return each joint's distance from the middle of the shoulders in bones: (K,) int."""
-    near, centre = adjacency(layout), _centre(layout)
-    steps = np.full(len(near), -1)
-    reached = np.zeros(len(near), bool)
-    reached[list(centre)] = True
-    step = 1
-    while reached.any():
-        steps[reached] = step
-        step += 1
-        reached = near[reached].any(axis=0) & (steps < 0)
-    return steps
+    hops = shortest_path(adjacency(layout), unweighted=True)
+    return hops[list(_centre(layout))].min(axis=0).astype(int) + 1
 
 
 def partitions(layout: str) -> np.ndarray:
@@ -83,14 +76,9 @@ def disentangled_scales(layout: str, num_scales: int, window: int = 1) -> np.nda
     https://arxiv.org/abs/2003.14111, sections 3.2 and 3.3.
     """
     near = adjacency(layout)
-    identity = np.eye(len(near), dtype=bool)
-    graph = np.tile(near | identity, (window, window))
-    loops = np.eye(len(graph), dtype=bool)
-    scales, reach = [loops], loops
-    for _ in range(1, num_scales):
-        further = (reach.astype(np.int64) @ graph) > 0
-        scales.append(further & ~reach | loops)
-        reach = further
+    hops = shortest_path(np.tile(near | np.eye(len(near), dtype=bool), (window, window)),
+                         unweighted=True)
+    scales = [(hops == scale) | np.eye(len(hops), dtype=bool) for scale in range(num_scales)]
     weights = np.stack(scales).astype(np.float32)
     norm = weights.sum(axis=-1) ** -0.5
     return norm[:, :, None] * weights * norm[:, None, :]

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
@@ -26,6 +25,7 @@ from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
 from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
 from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
+from training.progress import progress
 from training.trainer import device, in_turn, start_afresh, tell_duration, tensorboard_log
 
 Job = tuple[int, str, int]
@@ -48,32 +48,31 @@ class FoldCall(NamedTuple):
     model: str
     fold: int
     config: ProtocolConfig
-    checkpoint: Path
-    threads: int = 0
-    progress: bool = False
-    logs: Path | None = None
-
-    @property
-    def job(self) -> Job:
-        """Split, model and fold."""
-        return self.data[0], self.model, self.fold
+    file: Path
+    threads: int
+    tensorboard: bool
 
 
 def train_fold(
-    data: MposeSplit, model: str, fold: int, config: ProtocolConfig, checkpoint: Path,
-    threads: int = 0, progress: bool = False, logs: Path | None = None,
+    data: MposeSplit, model: str, fold: int, config: ProtocolConfig, file: Path, threads: int,
+    tensorboard: bool,
 ) -> dict[str, np.ndarray]:
     """
     Train a network on a fold and return the arrays of its result, see `run_fold`.
 
-    :param logs: folder for TensorBoard's logs of loss and validation accuracy.
+    :param file: of the result; beside it lie the checkpoint and TensorBoard's logs, if wanted.
     """
     start_afresh(threads)
-    title = f'split {data.split} {model} fold {fold}' if progress else None
-    return run_fold(make_trainer(config, data, model, fold), checkpoint, title, in_turn(
-        tensorboard_log(logs) if logs else None,
+    title = f'split {data.split} {model} fold {fold}' if sys.stderr.isatty() else None
+    is_first = fold == 0 and data.split == config.splits[0]
+    return run_fold(make_trainer(config, data, model, fold), _checkpoint(file), title, in_turn(
+        tensorboard_log(file.with_suffix('.logs')) if tensorboard else None,
         tell_duration(model, config.of(model).epochs, config.folds * len(config.splits))
-        if progress and fold == 0 else None))
+        if is_first else None))
+
+
+def _checkpoint(file: Path) -> Path:
+    return file.with_suffix('.checkpoint.npz')
 
 
 def run_benchmark(
@@ -97,20 +96,14 @@ def run_benchmark(
     splits = {(split, form): load_mpose(config.extractor, split, data, config.output_layout,
                                         config.num_classes, form)
               for split, form in sorted({(job[0], normalisation_of(job[1])) for job in todo})}
-    calls = []
-    for job in todo:
-        result = fold_file(folder, config.extractor, job).absolute()
-        split, model, fold = job
-        calls.append(FoldCall(
-            (split, normalisation_of(model)), model, fold, config,
-            result.with_name(f'{result.stem}.checkpoint.npz'), threads,
-            address is None, result.with_suffix('.logs') if tensorboard else None))
-    bar = tqdm(run_jobs(train_fold, calls, splits, address, threads or 1), initial=len(jobs)
-               - len(todo), total=len(jobs), desc=f'{config.name} {config.extractor}', unit='fold',
-               file=sys.stderr)
-    for call, arrays in bar:
-        write_arrays(fold_file(folder, config.extractor, call.job), **arrays)
-        call.checkpoint.unlink(missing_ok=True)
+    calls = [FoldCall((split, normalisation_of(model)), model, fold, config, fold_file(
+        folder, config.extractor, (split, model, fold)).absolute(), threads, tensorboard)
+        for split, model, fold in todo]
+    for call, arrays in progress(
+            run_jobs(train_fold, calls, splits, address, threads or 1),
+            f'{config.name} {config.extractor}', len(jobs), 'fold', len(jobs) - len(todo)):
+        write_arrays(call.file, **arrays)
+        _checkpoint(call.file).unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

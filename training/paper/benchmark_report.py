@@ -124,7 +124,7 @@ def as_csv(rows: list[Row]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
     writer.writeheader()
-    writer.writerows({k: f'{v:.3f}' if isinstance(v, float) else v for k, v in row.items()}
+    writer.writerows({k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()}
                      for row in rows)
     return text.getvalue()
 

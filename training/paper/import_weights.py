@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +49,6 @@ from training.networks import MPOSE_RATE, Network, load_network, save_weights
 from training.paper.mpose import load_mpose
 from training.paper.protocol import every_nth_frame
 
-# What an encoder layer holds, in the order in which the authors' code creates it.
-_ENCODER = (('query', 'kernel'), ('query', 'bias'), ('key', 'kernel'), ('key', 'bias'),
-            ('value', 'kernel'), ('value', 'bias'), ('project', 'kernel'), ('project', 'bias'),
-            ('expand', 'kernel'), ('expand', 'bias'), ('contract', 'kernel'), ('contract', 'bias'),
-            ('norm_attention', 'gamma'), ('norm_attention', 'beta'),
-            ('norm_forward', 'gamma'), ('norm_forward', 'beta'))
-
 _EXPECTED = ('the layers of an AcT: dense, patch_class_embedding, transformer_encoder, dense, '
              'dense')
 
@@ -65,41 +57,9 @@ class WeightsError(ValueError):
     """A weight file that is not what was asked for; the message says which and why."""
 
 
-@dataclass(frozen=True, eq=False)
-class ActWeights:
+def read_h5(path: Path, size: str) -> keras.Model:
     """
-    The arrays of an AcT, d its width, T its frames, C its classes.
-
-    ``projection``, ``head`` and ``logits`` are kernel and bias; ``class_token`` (1, 1, d);
-    ``position`` (T + 1, d); ``encoders`` hold the arrays of each layer by part and name.
-    """
-
-    projection: tuple[np.ndarray, np.ndarray]
-    class_token: np.ndarray
-    position: np.ndarray
-    encoders: list[dict[tuple[str, str], np.ndarray]]
-    head: tuple[np.ndarray, np.ndarray]
-    logits: tuple[np.ndarray, np.ndarray]
-
-    @property
-    def num_frames(self) -> int:
-        """Frames T of the longest window."""
-        return len(self.position) - 1
-
-    @property
-    def num_features(self) -> int:
-        """Features F a frame."""
-        return len(self.projection[0])
-
-    @property
-    def num_classes(self) -> int:
-        """Classes C."""
-        return len(self.logits[1])
-
-
-def read_h5(path: Path, size: str) -> ActWeights:
-    """
-    Read a weight file by structure and order; the numbers in layer names do not matter.
+    Return the network of a weight file, read by structure and order: names' numbers do not matter.
 
     :param size: ``mu``, ``s``, ``m`` or ``l``.
     :raises WeightsError: not a Keras weight file, another architecture, another size, or cut off.
@@ -115,17 +75,34 @@ def read_h5(path: Path, size: str) -> ActWeights:
         raise WeightsError(f'{path} is not a Keras 2 .h5 weight file, or is cut off: {error}'
                            ) from error
     counts = [len(arrays) for _, arrays in layers]
-    found = ', '.join(f'{name} ({len(arrays)} arrays)' for name, arrays in layers) or 'none'
     if len(layers) != 5 or [counts[i] for i in (0, 1, 3, 4)] != [2] * 4 or counts[2] % 16:
+        found = ', '.join(f'{name} ({len(arrays)} arrays)' for name, arrays in layers) or 'none'
         raise WeightsError(f'{path} does not have {_EXPECTED}; its layers with weights are: '
                            f'{found}')
     first, embedding, encoder, head, logits = (arrays for _, arrays in layers)
-    weights = ActWeights(
-        (first[0], first[1]), *_token_first(embedding),
-        [dict(zip(_ENCODER, encoder[i:i + 16], strict=True)) for i in range(0, len(encoder), 16)],
-        (head[0], head[1]), (logits[0], logits[1]))
-    _check_size(path, weights, size)
-    return weights
+    width, depth = first[0].shape[-1], len(encoder) // 16
+    if (width, depth) != (SIZES[size].d_model, SIZES[size].num_layers):
+        fits = [f'use --size {name}' for name, s in SIZES.items()
+                if (s.d_model, s.num_layers) == (width, depth)]
+        raise WeightsError(
+            f'{path} has {depth} encoder layers of width {width}, size {size!r} has '
+            f'{SIZES[size].num_layers} of {SIZES[size].d_model}; '
+            + (fits[0] if fits else 'it is none of the known sizes'))
+    token, position = sorted(embedding, key=lambda array: -array.ndim)
+    model = build(f'act_{size}', max(len(position) - 1, 1), len(first[0]), len(logits[1]))
+    weights = [*first, token, position]
+    for i in range(0, len(encoder), 16):  # ours is one product for query, key and value
+        joined = (np.concatenate(encoder[i + j:i + 6:2], axis=-1) for j in (0, 1))
+        weights += [*joined, *encoder[i + 6:i + 16]]
+    weights += [*head, *logits]
+    for variable, array in zip(model.weights, weights, strict=True):
+        if tuple(variable.shape) != array.shape:
+            raise WeightsError(f'{path}: {variable.path} is {array.shape}, an AcT of size {size!r} '
+                               f'has {tuple(variable.shape)}')
+        if not np.isfinite(array).all():
+            raise WeightsError(f'{path} holds weights that are not finite')
+    model.set_weights(weights)
+    return model
 
 
 def _layers(root: h5py.Group) -> Iterator[tuple[str, list[np.ndarray]]]:
@@ -147,68 +124,6 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
             for part in parts for name in group.attrs[part]]
 
 
-def _token_first(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    token, position = sorted(arrays, key=lambda array: -array.ndim)
-    return token, position
-
-
-def _check_size(path: Path, weights: ActWeights, size: str) -> None:
-    """Hold every array's shape against the size that was asked for."""
-    config = SIZES[size]
-    width, depth = weights.projection[0].shape[-1], len(weights.encoders)
-    if (width, depth) != (config.d_model, config.num_layers):
-        fits = [f'--size {name}' for name, s in SIZES.items()
-                if (s.d_model, s.num_layers) == (width, depth)]
-        raise WeightsError(
-            f'{path} has {depth} encoder layers of width {width}, size {size!r} has '
-            f'{config.num_layers} of {config.d_model}; '
-            + (f'use {fits[0]}' if fits else 'it is none of the known sizes'))
-    vector = {'query': width, 'key': width, 'value': width, 'project': width, 'expand': 4 * width,
-              'contract': width, 'norm_attention': width, 'norm_forward': width}
-    wanted = {'class token': ((1, 1, width), weights.class_token.shape),
-              'position embedding': ((max(weights.num_frames, 1) + 1, width),
-                                     weights.position.shape),
-              'first dense': ((weights.num_features, width), weights.projection[0].shape),
-              'first dense bias': ((width,), weights.projection[1].shape),
-              'head': ((width, config.mlp_head), weights.head[0].shape),
-              'head bias': ((config.mlp_head,), weights.head[1].shape),
-              'last dense': ((config.mlp_head, weights.num_classes), weights.logits[0].shape)}
-    for i, encoder in enumerate(weights.encoders):
-        for (part, kind), array in encoder.items():
-            rows = 4 * width if part == 'contract' else width
-            shape = (rows, vector[part]) if kind == 'kernel' else (vector[part],)
-            wanted[f'encoder layer {i} {part} {kind}'] = shape, array.shape
-    for name, (shape, actual) in wanted.items():
-        if shape != actual:
-            raise WeightsError(f'{path}: the {name} is {actual}, an AcT of size {size!r} has '
-                               f'{shape}')
-    arrays = (*weights.projection, weights.class_token, weights.position, *weights.head,
-              *weights.logits, *(a for e in weights.encoders for a in e.values()))
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise WeightsError(f'{path} holds weights that are not finite')
-
-
-def to_keras(weights: ActWeights, size: str) -> keras.Model:
-    """Return our network with these weights."""
-    model = build(f'act_{size}', weights.num_frames, weights.num_features, weights.num_classes)
-    for name in ('projection', 'head', 'logits'):
-        model.get_layer(name).set_weights(list(getattr(weights, name)))
-    embedding = model.get_layer('embedding')
-    embedding.class_token.assign(weights.class_token)
-    embedding.position.assign(weights.position)
-    for i, arrays in enumerate(weights.encoders):
-        layer = model.get_layer(f'encoder_{i}')
-        for kind in ('kernel', 'bias'):  # ours is one product for all three
-            getattr(layer.qkv, kind).assign(np.concatenate(
-                [arrays[part, kind] for part in ('query', 'key', 'value')], axis=-1))
-            for part in ('project', 'expand', 'contract'):
-                getattr(getattr(layer, part), kind).assign(arrays[part, kind])
-        for part in ('norm_attention', 'norm_forward'):
-            for kind in ('gamma', 'beta'):
-                getattr(getattr(layer, part), kind).assign(arrays[part, kind])
-    return model
-
-
 def import_weights(
     paths: Sequence[Path], size: str, layout: str, directory: Path,
     quantisation: str = 'float32', **description: Any,
@@ -217,32 +132,31 @@ def import_weights(
     Turn weight files into a bundle and return its path.
 
     :param description: fields of `Bundle` that the files do not say: its ``name``, ``labels``,
-        ``frame_rate``, ``min_frames``, ``temperature``, ``unknown_threshold`` …
+        ``frame_rate``, ``license`` …
     :raises WeightsError: the files do not fit the size, the layout, the labels or each other.
     """
     paths = without_copies(paths)
     members = [read_h5(path, size) for path in paths]
     normalisation = next((name for name in (MPOSE, SCORED)
-                          if num_features(layout, name) == members[0].num_features), MPOSE)
-    for path, weights in zip(paths, members, strict=True):
+                          if num_features(layout, name) == members[0].input_shape[-1]), MPOSE)
+    frames = members[0].get_layer('embedding').num_frames
+    for path, model in zip(paths, members, strict=True):
         for what, actual, wanted, source in (
-                ('features a frame', weights.num_features, num_features(layout, normalisation),
+                ('features a frame', model.input_shape[-1], num_features(layout, normalisation),
                  f'layout {layout!r}'),
-                ('classes', weights.num_classes,
+                ('classes', model.output_shape[-1],
                  len(description.setdefault('labels', MPOSE_LABELS)), 'the list of labels'),
-                ('frames', weights.num_frames, members[0].num_frames, str(paths[0]))):
+                ('frames', model.get_layer('embedding').num_frames, frames, str(paths[0]))):
             if actual != wanted:
                 raise WeightsError(f'{path} is for {actual} {what}, {source} has {wanted}')
-    frames = members[0].num_frames
-    description['min_frames'] = _shortest(description.get('min_frames'), frames)
     bundle = Bundle(**{
         'name': paths[0].stem, 'layout': layout, 'normalisation': normalisation,
-        'num_frames': frames, 'frame_rate': MPOSE_RATE, 'temperature': 1.0,
-        'unknown_threshold': 0.5, 'license': 'that of the weight files',
+        'num_frames': frames, 'min_frames': _shortest(frames), 'frame_rate': MPOSE_RATE,
+        'temperature': 1.0, 'unknown_threshold': 0.5, 'license': 'that of the weight files',
         'training': {'model': f'act_{size}', 'imported_from': [path.name for path in paths],
                      'calibrated': False}, **description})
-    return _write([to_keras(weights, size) for weights in members], bundle, directory,
-                  walking_windows(layout, frames, normalisation), quantisation)
+    return _write(members, bundle, directory, walking_windows(layout, frames, normalisation),
+                  quantisation)
 
 
 def import_folds(
@@ -276,10 +190,10 @@ def import_folds(
     before, after = (expected_calibration_error(label, x) for x in (softmax(logits), answers))
     tested = np.mean([softmax(fold['logits'].astype(float)) for fold in held_back], axis=0)
     frames = first.num_frames
-    description['min_frames'] = _shortest(description.get('min_frames'), frames)
     bundle = Bundle(**{
         'name': f'{first.kind}_mpose', 'layout': first.layout, 'num_frames': frames,
-        'frame_rate': first.frame_rate, 'temperature': temperature,
+        'min_frames': _shortest(frames), 'frame_rate': first.frame_rate,
+        'temperature': temperature,
         'unknown_threshold': unknown_threshold(answers.max(axis=-1)),
         'license': 'that of MPOSE2021',
         'training': {'model': first.kind, 'calibrated': True, 'imported_from': [
@@ -294,9 +208,9 @@ def import_folds(
     return _write([network.model for network in networks], bundle, directory, windows, quantisation)
 
 
-def _shortest(min_frames: int | None, num_frames: int) -> int:
+def _shortest(num_frames: int) -> int:
     """Return the length of the shortest window: the clips of MPOSE2021 have 20 to 30 frames."""
-    return min(max(2, num_frames * 2 // 3) if min_frames is None else min_frames, num_frames)
+    return max(2, num_frames * 2 // 3)
 
 
 def _test_windows(fold: Path, network: Network, data: Path) -> np.ndarray:
@@ -361,13 +275,7 @@ def main(arguments: list[str] | None = None) -> None:
                         'the bundle on; by default it is checked on made-up bodies in motion')
     parser.add_argument('--frame-rate', type=float, default=30.0,
                         help='with --h5: Hz at which the model was trained (MPOSE2021: 30)')
-    parser.add_argument('--min-frames', type=int,
-                        help='shortest window; default: two thirds of the longest')
-    parser.add_argument('--temperature', type=float, default=1.0, help='with --h5')
-    parser.add_argument('--unknown-threshold', type=float, default=0.5,
-                        help='with --h5: probability below which an answer is unknown')
-    parser.add_argument('--license', help="licence of the weights, for the bundle's "
-                        'description')
+    parser.add_argument('--license', help='of the weights, for the bundle to say')
     parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32',
                         help='of the weights')
     parser.add_argument('--attention', action='store_true',
@@ -375,7 +283,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.h5 and not (options.size and options.layout):
         parser.error('--h5 needs --size and --layout')
-    given = {'name': options.name, 'min_frames': options.min_frames, 'license': options.license}
+    given = {'name': options.name, 'license': options.license}
     common = {'labels': tuple(options.labels), 'quantisation': options.quantisation,
               'attention': options.attention,
               **{name: value for name, value in given.items() if value is not None}}
@@ -383,10 +291,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.folds:
             path = import_folds(options.folds, options.output, data=options.data, **common)
         else:
-            path = import_weights(
-                options.h5, options.size, options.layout, options.output,
-                frame_rate=options.frame_rate, temperature=options.temperature,
-                unknown_threshold=options.unknown_threshold, **common)
+            path = import_weights(options.h5, options.size, options.layout, options.output,
+                                  frame_rate=options.frame_rate, **common)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(printable(error, 1000))
     print(f'wrote {path} and {path.with_suffix(".yaml")}')

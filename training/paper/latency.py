@@ -17,69 +17,37 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
 import multiprocessing
 import os
 import platform
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import numpy as np
-from tqdm import tqdm
 
 from act_ros.actions.features import num_features
 from act_ros.core.text import printable
 from act_ros.tflite.runtime import find_runtime, load_interpreter, runtime_name
+from training.paper.benchmark_report import Row, as_csv, paper_results
 from training.paper.mpose import LAYOUTS, NUM_FRAMES, PAPER_LAYOUTS, SPLITS
+from training.progress import progress
 
 # TensorFlow is imported where networks are built: the measuring processes must be free of it.
 
-
-class Timing(NamedTuple):
-    """Milliseconds of one window with so many threads, over all runs."""
-
-    threads: int
-    mean: float
-    std: float
-    median: float
-    p95: float
-
-
-class Accuracy(NamedTuple):
-    """Percent, and where it is from."""
-
-    accuracy: float
-    balanced: float
-    source: str
-
-
-class Latency(NamedTuple):
-    """
-    What one network costs.
-
-    ``size`` is the file's, ``memory`` the growth of resident memory from before loading until after
-    the runs with the first number of threads; both bytes.
-    """
-
-    model: str
-    parameters: int
-    size: int
-    memory: int
-    timings: list[Timing]
-    accuracy: Accuracy | None
+NOT_MEASURED: Row = {'accuracy': None, 'balanced': None, 'accuracy_from': None}
+"""Percent, and where it is from, in a row of a network whose accuracy nobody has measured."""
 
 
 def export_random(
     name: str, num_frames: int = NUM_FRAMES, layout: str = PAPER_LAYOUTS['openpose'],
-) -> tuple[bytes, int]:
+) -> tuple[bytes, int, int]:
     """
-    Return the TFLite file of a network with fresh weights, and its number of parameters.
+    Return the TFLite file of a network with fresh weights, its parameters and features a frame.
 
     AcT is exported as for a bundle, the others for one window of that length.
 
@@ -96,21 +64,26 @@ def export_random(
     width = num_features(layout, normalisation_of(name))
     model = build(name, num_frames, width, layout=layout)
     if name.startswith('act_'):
-        return convert([model]), model.count_params()
+        return convert([model]), model.count_params(), width
     traced = tf.function(lambda x: model(x, training=False)).get_concrete_function(
         tf.TensorSpec((1, num_frames, width), tf.float32))
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False)
     return (tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert(),
-            model.count_params())
+            model.count_params(), width)
 
 
 def measure(
     model: bytes, shape: tuple[int, ...], threads: Sequence[int], warm_ups: int, runs: int,
-) -> tuple[int, list[Timing]]:
-    """Run a network on windows (1, T, F) of this shape; return its memory (bytes) and timings."""
+) -> list[Row]:
+    """
+    Run a network on windows (1, T, F) of this shape.
+
+    :returns: a row for each number of threads; ``memory_bytes`` is the growth of resident memory
+        from before loading until after the runs with the first of them.
+    """
     find_runtime()
     features = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    before, memory, timings = _resident(), 0, []
+    before, memory, rows = _resident(), 0, []
     for count in threads:
         interpreter = load_interpreter(model, count)
         number = interpreter.get_input_details()[0]['index']
@@ -124,9 +97,10 @@ def measure(
             milliseconds.append(1000 * (time.perf_counter() - begin))
         taken = np.array(milliseconds[warm_ups:])
         memory = memory or max(_resident() - before, 0)
-        timings.append(Timing(count, float(taken.mean()), float(taken.std()),
-                              float(np.median(taken)), float(np.percentile(taken, 95))))
-    return memory, timings
+        rows.append({'memory_bytes': memory, 'threads': count, 'mean_ms': float(taken.mean()),
+                     'std_ms': float(taken.std()), 'median_ms': float(np.median(taken)),
+                     'p95_ms': float(np.percentile(taken, 95))})
+    return rows
 
 
 def _resident() -> int:
@@ -141,47 +115,42 @@ def _resident() -> int:
 
 
 def measure_all(
-    models: Sequence[str], threads: Sequence[int], warm_ups: int = 10, runs: int = 100,
-    accuracies: dict[str, Accuracy] | None = None, layout: str = PAPER_LAYOUTS['openpose'],
-) -> list[Latency]:
+    models: Sequence[str], threads: Sequence[int], warm_ups: int, runs: int,
+    accuracies: dict[str, Row], layout: str,
+) -> list[Row]:
     """Export and measure networks one after another, each in a process of its own."""
-    from training.models import normalisation_of
-
     rows = []
     spawn = multiprocessing.get_context('spawn')
-    for name in tqdm(models, 'networks', disable=not sys.stderr.isatty()):
-        content, parameters = export_random(name, layout=layout)
+    for name in progress(models, 'networks'):
+        content, parameters, width = export_random(name, layout=layout)
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            memory, timings = pool.submit(measure, content, (
-                1, NUM_FRAMES, num_features(layout, normalisation_of(name))), tuple(threads),
-                warm_ups, runs).result()
-        rows.append(Latency(name, parameters, len(content), memory, timings,
-                            (accuracies or {}).get(name)))
+            measured = pool.submit(
+                measure, content, (1, NUM_FRAMES, width), threads, warm_ups, runs).result()
+        rows += [{'model': name, 'parameters': parameters, 'size_bytes': len(content), **row,
+                  **accuracies.get(name, NOT_MEASURED)} for row in measured]
     return rows
 
 
-def paper_accuracies(extractor: str, split: int) -> dict[str, Accuracy]:
-    """Return the paper's accuracy of each single network."""
-    from training.paper.benchmark_report import paper_results
-
-    return {model: Accuracy(*values, 'paper')
+def paper_accuracies(extractor: str, split: int) -> dict[str, Row]:
+    """Return the paper's accuracy of each single network, in percent, and where it is from."""
+    return {model: dict(zip(NOT_MEASURED, (*values, 'paper'), strict=True))
             for (of, model, members, number), values in paper_results().items()
             if (of, members, number) == (extractor, 1, split)}
 
 
-def read_accuracies(path: Path, extractor: str, split: int) -> dict[str, Accuracy]:
+def read_accuracies(path: Path, extractor: str, split: int) -> dict[str, Row]:
     """
-    Return the accuracies of single networks in the CSV file that `training.paper.benchmark` writes.
+    Return those of single networks in the CSV file that `training.paper.benchmark` writes.
 
     :raises ValueError: the file cannot be read, or holds nothing of that extractor and split.
     """
     try:
         with open(path, newline='', encoding='utf-8') as file:
-            rows = list(csv.DictReader(file))
-        found = {row['model']: Accuracy(float(row['accuracy']), float(row['balanced']), path.name)
-                 for row in rows
-                 if (row['extractor'], row['split'], row['members']) == (extractor, str(split),
-                                                                         '1')}
+            found = {
+                row['model']: dict(zip(NOT_MEASURED, (
+                    float(row['accuracy']), float(row['balanced']), path.name), strict=True))
+                for row in csv.DictReader(file)
+                if (row['extractor'], row['split'], row['members']) == (extractor, str(split), '1')}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError) as error:
         raise ValueError(f'{path} is not a results file of training.paper.benchmark ({error!r})'
                          ) from error
@@ -190,48 +159,44 @@ def read_accuracies(path: Path, extractor: str, split: int) -> dict[str, Accurac
     return found
 
 
-def as_csv(rows: Sequence[Latency]) -> str:
-    """Return a line for every network and number of threads."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator='\n')
-    writer.writerow(['model', 'parameters', 'size_bytes', 'memory_bytes', 'threads', 'mean_ms',
-                     'std_ms', 'median_ms', 'p95_ms', 'accuracy', 'balanced', 'accuracy_from'])
-    for row in rows:
-        for t in row.timings:
-            writer.writerow([row.model, row.parameters, row.size, row.memory, t.threads,
-                             *(f'{x:.4f}' for x in t[1:]), *(row.accuracy or ('', '', ''))])
-    return text.getvalue()
-
-
-def as_markdown(rows: Sequence[Latency], warm_ups: int, runs: int) -> str:
+def as_markdown(rows: Sequence[Row], warm_ups: int, runs: int) -> str:
     """Return a table with a line for every network, and what it was measured on."""
-    threads = [t.threads for t in rows[0].timings]
+    threads = _by(rows, 'threads')
     lines = [
         f'Milliseconds for one window, median / 95th percentile of {runs} runs after {warm_ups} '
         f'warm-ups. {platform.machine()}, {os.cpu_count()} cores, {runtime_name()}.', '',
-        '| model | parameters | file MB | memory MB | '
-        + ' | '.join(f'{n} thread{"s" * (n > 1)}' for n in threads)
+        '| model | parameters | file MB | memory MB | ' + ' | '.join(map(_threads, threads))
         + ' | accuracy / balanced (%) | from |',
         '|---|--:|--:|--:|' + '--:|' * len(threads) + '---|---|']
-    for row in rows:
-        cells = [f'{t.median:.2f} / {t.p95:.2f}' for t in row.timings]
-        quality = (f'{row.accuracy.accuracy:.2f} / {row.accuracy.balanced:.2f} | '
-                   f'{row.accuracy.source}' if row.accuracy else '- | -')
-        lines.append(f'| {row.model} | {row.parameters:,} | {row.size / 1e6:.2f} | '
-                     f'{row.memory / 1e6:.1f} | {" | ".join(cells)} | {quality} |')
+    for model, own in _by(rows, 'model').items():
+        row = own[0]
+        cells = [f'{x["median_ms"]:.2f} / {x["p95_ms"]:.2f}' for x in own]
+        quality = ('- | -' if row['accuracy'] is None else
+                   f'{row["accuracy"]:.2f} / {row["balanced"]:.2f} | {row["accuracy_from"]}')
+        lines.append(f'| {model} | {row["parameters"]:,} | {row["size_bytes"] / 1e6:.2f} | '
+                     f'{row["memory_bytes"] / 1e6:.1f} | {" | ".join(cells)} | {quality} |')
     return '\n'.join(lines) + '\n'
 
 
-def plot(path: Path, rows: Sequence[Latency]) -> None:
+def plot(path: Path, rows: Sequence[Row]) -> None:
     """Draw accuracy over the median latency; of unknown accuracy are left out, and the MLP."""
     from training.figures import Bubble, draw_latency
 
-    panels = {}
-    for i, timing in enumerate(rows[0].timings):
-        panels[f'{timing.threads} thread{"s" * (timing.threads > 1)}'] = [
-            Bubble(row.model, row.timings[i].median, row.accuracy.accuracy, row.parameters)
-            for row in rows if row.accuracy and row.model != 'mlp']
-    draw_latency(path, panels)
+    shown = [row for row in rows if row['accuracy'] is not None and row['model'] != 'mlp']
+    if shown:
+        draw_latency(path, {_threads(count): [
+            Bubble(row['model'], row['median_ms'], row['accuracy'], row['parameters'])
+            for row in own] for count, own in _by(shown, 'threads').items()})
+
+
+def _by(rows: Sequence[Row], key: str) -> dict[Any, list[Row]]:
+    """Return the rows by their value of a key, in order."""
+    return {value: [row for row in rows if row[key] == value] for value in dict.fromkeys(
+        row[key] for row in rows)}
+
+
+def _threads(count: int) -> str:
+    return f'{count} thread{"s" * (count > 1)}'
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -268,8 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
         rows, options.warm_ups, options.runs)
     (options.output / 'latency.csv').write_text(as_csv(rows), encoding='utf-8')
     (options.output / 'latency.md').write_text(table, encoding='utf-8')
-    if any(row.accuracy and row.model != 'mlp' for row in rows):
-        plot(options.output / 'latency.png', rows)
+    plot(options.output / 'latency.png', rows)
     print(table)
 
 

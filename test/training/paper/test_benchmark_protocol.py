@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import re
 import runpy
 import sys
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tqdm.std
 import yaml
 from released import write_split
 
@@ -42,6 +45,7 @@ from training.paper.protocol import (  # noqa: E402
     make_trainer,
     run_fold,
 )
+from training.progress import LINES  # noqa: E402
 
 CONFIGS = Path(protocol.__file__).parents[1] / 'configs'
 SMALL: dict[str, Any] = {
@@ -257,6 +261,21 @@ def test_a_benchmark_goes_on_where_it_stopped(
     with pytest.raises(ValueError, match=r'results of other settings \(noise\)'):
         benchmark.run_benchmark(replace(config, noise=0.1), tmp_path, released)
     benchmark.run_benchmark(replace(config, folds=1), tmp_path, released)  # a part of it
+
+
+def test_a_log_file_gets_no_line_for_every_fold(
+    tmp_path: Path, released: Path, sequence: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nor for its epochs, however long they take."""
+    result = read_arrays(benchmark.fold_file(sequence, 'openpose', (1, 'mlp', 0)))
+    monkeypatch.setattr(benchmark, 'train_fold', lambda *_: result)
+    hours = count(step=3600)
+    monkeypatch.setattr(tqdm.std, 'time', lambda: next(hours))
+    config = small(folds=10, models=['mlp', 'conv1d', 'remnet', 'act_mu', 'act_s'])
+    benchmark.run_benchmark(config, tmp_path, released)
+    lines = [line for line in re.split(r'[\r\n]', capsys.readouterr().err) if 'fold' in line]
+    assert '50/50' in lines[-1] and len(lines) <= LINES + 2
 
 
 def test_a_full_disk_leaves_what_was_there(

@@ -14,7 +14,7 @@ import cv2
 
 from act_ros.tflite.runtime import load_interpreter
 from training.paper import latency
-from training.paper.latency import Accuracy, Latency, Timing
+from training.paper.benchmark_report import as_csv
 
 
 def test_one_command_measures_and_writes_csv_table_and_plot(tmp_path: Path) -> None:
@@ -41,8 +41,8 @@ def test_one_command_measures_and_writes_csv_table_and_plot(tmp_path: Path) -> N
 
 @pytest.mark.parametrize('name', ['act_mu', 'conv1d', 'mlstm_fcn'])
 def test_exported_networks_run_on_single_windows(name: str) -> None:
-    content, parameters = latency.export_random(name, num_frames=8)
-    assert parameters > 1e5
+    content, parameters, width = latency.export_random(name, num_frames=8)
+    assert parameters > 1e5 and width == 52
     interpreter = load_interpreter(content)
     number = interpreter.get_input_details()[0]['index']
     interpreter.resize_tensor_input(number, (1, 8, 52))
@@ -77,19 +77,21 @@ def test_only_the_runs_after_the_warm_ups_count(monkeypatch: pytest.MonkeyPatch)
         return now[0]
 
     monkeypatch.setattr(latency.time, 'perf_counter', clock)
-    _, timings = latency.measure(tiny_model(), (1, 12, 52), (1, 2), warm_ups=2, runs=3)
-    for timing, threads in zip(timings, (1, 2), strict=True):
-        assert timing.threads == threads
-        assert timing.mean == pytest.approx(2) and timing.median == pytest.approx(2)
-        assert timing.std == pytest.approx(np.std([1, 2, 3]))
+    rows = latency.measure(tiny_model(), (1, 12, 52), (1, 2), warm_ups=2, runs=3)
+    for row, threads in zip(rows, (1, 2), strict=True):
+        assert row['threads'] == threads
+        assert row['mean_ms'] == pytest.approx(2) and row['median_ms'] == pytest.approx(2)
+        assert row['std_ms'] == pytest.approx(np.std([1, 2, 3]))
 
 
 def test_a_network_without_a_known_accuracy_stays_in_the_tables(tmp_path: Path) -> None:
-    timings = [Timing(1, 2.0, 0.1, 1.9, 2.2)]
-    rows = [Latency('s_tr', 1000, 4000, 10 ** 6, timings, None),
-            Latency('act_s', 1000, 4000, 10 ** 6, timings, Accuracy(91.0, 87.0, 'ours.csv'))]
+    measured = {'parameters': 1000, 'size_bytes': 4000, 'memory_bytes': 10 ** 6, 'threads': 1,
+                'mean_ms': 2.0, 'std_ms': 0.1, 'median_ms': 1.9, 'p95_ms': 2.2}
+    rows = [{'model': 's_tr', **measured, **latency.NOT_MEASURED},
+            {'model': 'act_s', **measured, 'accuracy': 91.0, 'balanced': 87.0,
+             'accuracy_from': 'ours.csv'}]
     assert '| s_tr | 1,000 | 0.00 | 1.0 | 1.90 / 2.20 | - | - |' in latency.as_markdown(rows, 1, 1)
-    assert latency.as_csv(rows).splitlines()[1].endswith(',1.9000,2.2000,,,')
+    assert as_csv(rows).splitlines()[1].endswith(',1.9,2.2,,,')
     latency.plot(tmp_path / 'plot.png', rows)
     image = cv2.imread(str(tmp_path / 'plot.png'))
     assert image is not None and image.std() > 1
@@ -101,7 +103,7 @@ def test_accuracies_of_a_benchmark_take_the_place_of_the_papers(tmp_path: Path) 
                     'openpose,1,act_mu,1,89.5,85.5\nopenpose,1,act_mu,10,92,89\n'
                     'openpose,2,act_mu,1,80,80\n')
     assert latency.read_accuracies(path, 'openpose', 1) == {
-        'act_mu': Accuracy(89.5, 85.5, 'results.csv')}
+        'act_mu': {'accuracy': 89.5, 'balanced': 85.5, 'accuracy_from': 'results.csv'}}
     with pytest.raises(ValueError, match='no result of extractor openpose, split 3'):
         latency.read_accuracies(path, 'openpose', 3)
     path.write_text('a,b\n1,2\n')
