@@ -91,13 +91,17 @@ class ActClassifier:
 
     :param bundle_path: a bundle's path, or the bare name of one in the models folder.
     :param num_threads: threads of the TFLite runtime; 1 is best for a few people.
+    :param check_sum: refuse a model whose SHA-256 is not the bundle's.
     :raises FileNotFoundError: there is no such bundle.
     :raises BundleError: when anything about the bundle does not fit, at load.
     """
 
-    def __init__(self, bundle_path: str | Path = 'act_mu', num_threads: int = 1) -> None:
+    def __init__(
+        self, bundle_path: str | Path = 'act_mu', num_threads: int = 1, *,
+        check_sum: bool = True,
+    ) -> None:
         path = find_model(bundle_path)
-        self.bundle, model = load_bundle(path)
+        self.bundle, model = load_bundle(path, check_sum=check_sum)
         try:
             self._interpreter = load_interpreter(model, num_threads)
         except ModelError as error:

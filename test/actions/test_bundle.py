@@ -93,9 +93,10 @@ def test_a_card_without_its_model(bundle: Path) -> None:
     refusal(bundle.with_suffix('.yaml'), bundle, 'does not exist')
 
 
-def test_a_changed_model_is_refused(bundle: Path) -> None:
+def test_a_changed_model_is_refused_but_can_be_forced(bundle: Path) -> None:
     bundle.write_bytes(tiny_model(2 * motion_weights()))
     refusal(bundle, bundle, 'SHA-256', 'tiny.yaml', 'export the model anew')
+    assert ActClassifier(bundle, check_sum=False).labels == LABELS
 
 
 @pytest.mark.parametrize('damage', [
