@@ -61,7 +61,7 @@ class DecisionOptions(Options):
         0.1, 'By how much a recognized action may fall below the threshold before it is given '
         'up, and by how much another must lead to replace it.', low=0.0, high=0.5)
     smoothing: float = option(
-        0.3, 'Time constant in seconds of the exponential mean over probabilities; more '
+        0.2, 'Time constant in seconds of the exponential mean over probabilities; more '
         'flickers less and answers later. 0 turns it off.', low=0.0, high=10.0)
     alike: tuple[str, ...] = option(
         ('',), 'Labels that are answered as one, by the name of the first, such as run and jog; '
