@@ -105,7 +105,7 @@ class TrainConfig(Recipe):
     that hold back the same fold differ by their seed and are measured together.
     """
 
-    RENAMED: ClassVar[dict[str, str]] = {'taught': 'distillation', 'smoothing': 'pose_smoothing'}
+    RENAMED: ClassVar[dict[str, str]] = {'smoothing': 'pose_smoothing'}
 
     files: tuple[str, ...] = ()
     labels: tuple[str, ...] = MPOSE_LABELS
@@ -132,11 +132,6 @@ class TrainConfig(Recipe):
     """Sources whose people cannot be told apart: learned from by all, never measured on."""
     final: bool = False
     """Train one more, of everybody: the one that ships, which nobody is left to measure on."""
-    distillation: float = 0.0
-    """How much the final network, as a student, learns from the members' answers rather than from
-    the labels (Hinton et al., "Distilling the knowledge in a neural network", arXiv 1503.02531).
-    Then each fold gets a student, too, to measure what students can do: its teachers are the
-    members that hold back the same fold."""
     epochs: int = 120
     windows_per_epoch: int = 6144
     short_windows: float = 0.25
@@ -169,15 +164,7 @@ class TrainConfig(Recipe):
     @property
     def held_back_folds(self) -> tuple[int, ...]:
         """The fold that each network never sees, in the order they are trained; -1: none."""
-        students = tuple(sorted(set(self.members))) if self.distillation else ()
-        return (*self.members, *students, *[-1] * self.final)
-
-    def teachers(self, number: int) -> list[int]:
-        """Return the members that teach the ``number``-th network; members have no teachers."""
-        if not self.distillation or number < len(self.members):
-            return []
-        fold = self.held_back_folds[number]
-        return [i for i, other in enumerate(self.members) if fold in (other, -1)]
+        return (*self.members, *[-1] * self.final)
 
     @property
     def num_outputs(self) -> int:
@@ -202,11 +189,8 @@ class TrainConfig(Recipe):
                'members must be folds, from 0 to folds - 1')
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
         yield self.keep == 'last' or not self.final, 'final needs keep: last'
-        yield 0 <= self.distillation <= 1, 'distillation must lie in [0, 1]'
         yield 0 <= self.remember <= 1, 'remember must lie in [0, 1]'
         yield 0 < self.old_layers <= 1, 'old_layers must lie in (0, 1]'
-        yield (self.final or not self.distillation,
-               'distillation needs final: that network is the student')
         yield 0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'
         yield 2 <= self.min_frames <= self.num_frames, '2 <= min_frames <= num_frames must hold'
 

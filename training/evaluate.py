@@ -45,9 +45,6 @@ from training.metrics import (
 )
 from training.views import VIEWS, clip_windows, see_clips
 
-AVERAGE = ('where the run has a final member: take the average of the others, not the one that '
-           'learned from everybody')
-
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 
 
@@ -135,19 +132,18 @@ class HeldBack:
         return clip_mean(softmax(self.log_mean, temperature), self.clip)
 
 
-def load_held_back(run: Path, config: TrainConfig, view: str, average: bool) -> HeldBack:
+def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
     """
     Collect the members' files of a run; FileNotFoundError names one that is missing.
 
-    ``average`` tells whether all members that held back the same people are asked together, or
-    only the last network that did: one made like the final one.
+    Where a run has a final network, single ones made like it tell what it can do; else all that
+    held back the same people are averaged, as they will be in the bundle.
     """
     parts: list[HeldBack] = []
     for fold in sorted(set(config.members)):
         files = []
-        numbers = [i for i, f in enumerate(config.held_back_folds) if f == fold]
-        members = [i for i in numbers if i < len(config.members)]
-        for member in members if average else numbers[-1:]:
+        members = [i for i, held_back in enumerate(config.members) if held_back == fold]
+        for member in members[-1:] if config.final else members:
             path = run / f'member_{member}' / 'held_back.npz'
             if not path.is_file():
                 raise FileNotFoundError(
@@ -165,19 +161,15 @@ def load_held_back(run: Path, config: TrainConfig, view: str, average: bool) -> 
                       for name in HeldBack.__dataclass_fields__))
 
 
-def evaluate_run(run: Path, config: TrainConfig, average: bool = False) -> dict:
+def evaluate_run(run: Path, config: TrainConfig) -> dict:
     """
     Return everything the bundle and the card need, as plain values.
 
-    Where a run has a final network, single ones made like it tell what it can do, unless the
-    ``average`` is asked for; else all that held back the same people are averaged, as they will be
-    in the bundle.
     The temperature makes the confidence the chance of being right, the thresholds let through what
     `threshold_of` says; both of single windows, since that is what a robot acts on, as often other
     actions as known ones, and as often of strangers.
     """
-    average = average or not config.final
-    everybody = {name: load_held_back(run, config, name, average) for name in views_of(config)}
+    everybody = {name: load_held_back(run, config, name) for name in views_of(config)}
     views = {name: everybody[name].select(~everybody[name].is_stranger) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
     of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
@@ -434,7 +426,6 @@ def main(arguments: list[str] | None = None) -> None:
     what.add_argument('--bundle', help='a bundle, measured on --files that it never saw')
     parser.add_argument('--files', type=Path, nargs='+', default=[], help='sequence files')
     parser.add_argument('--mpose-order', action='store_true', help=MPOSE_ORDER)
-    parser.add_argument('--average', action='store_true', help=AVERAGE)
     parser.add_argument('--card', type=Path, help='model card to put the tables into')
     parser.add_argument('--data', type=Path, help='folder of the sequence files: measure the '
                         'floors, majority and nearest neighbour, too')
@@ -449,7 +440,7 @@ def main(arguments: list[str] | None = None) -> None:
                                       for key, value in values.items()))
             return
         config = read_run(options.run)
-        results = evaluate_run(options.run, config, options.average)
+        results = evaluate_run(options.run, config)
         if options.data:
             results['floors'] = floors(*load_data(config, options.data), config)
         (options.run / 'results.json').write_text(json.dumps(results, indent=1), 'utf-8')

@@ -32,7 +32,7 @@ from training.checkpoint import CheckpointError
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN
-from training.evaluate import AVERAGE, evaluate_run
+from training.evaluate import evaluate_run
 from training.metrics import share_background, softmax, summary
 from training.models.act import forward_with_attention
 from training.networks import SERVED, load_network, save_weights
@@ -261,7 +261,6 @@ def main(arguments: list[str] | None = None) -> None:
                         help='also write an ONNX file, which robots with ONNX Runtime can serve')
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
-    parser.add_argument('--average', action='store_true', help=AVERAGE)
     parser.add_argument('--weights', action='store_true',
                         help="also keep the first member's weights, to fine-tune from")
     parser.add_argument('--name', help='name of the bundle; default: the name of the run')
@@ -273,10 +272,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         config = read_run(options.run)
-        results = evaluate_run(options.run, config, options.average)
-        final = config.final and not options.average
+        results = evaluate_run(options.run, config)
         networks = [load_network(options.run, number) for number in (
-            [len(config.held_back_folds) - 1] if final else range(len(config.members)))]
+            [len(config.members)] if config.final else range(len(config.members)))]
         sequences, _ = load_data(config, options.data)
         features, label = WindowSampler(sequences, config).draw(
             np.random.default_rng(config.seed), 1024)

@@ -31,7 +31,7 @@ from training.evaluate import ViewedClips, measure, views_of
 from training.finetuning import FALL, OldNetwork, as_table, fallen, together
 from training.metrics import share_background
 from training.models import build
-from training.networks import WEIGHTS, as_served, load_network
+from training.networks import WEIGHTS, as_served
 from training.trainer import (
     Batch,
     OnEpoch,
@@ -40,7 +40,6 @@ from training.trainer import (
     device,
     in_turn,
     start_afresh,
-    taught_by,
     tell_duration,
     tensorboard_log,
 )
@@ -114,9 +113,9 @@ def make_batch(
 
 
 def make_trainer(
-    config: TrainConfig, people: People, number: int, run: Path,
+    config: TrainConfig, people: People, number: int,
 ) -> Trainer[People]:
-    """Return what trains the ``number``-th network of a run, whose teachers are in its folder."""
+    """Return what trains the ``number``-th network of a run."""
     def network() -> keras.Model:
         options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
         model = build(config.model, config.num_frames, num_features(LAYOUT, config.normalisation),
@@ -125,11 +124,7 @@ def make_trainer(
             people.old.transfer(model)
         return model
 
-    teach = None
-    if teachers := config.teachers(number):
-        teach = taught_by([load_network(run, i).model for i in teachers], config.distillation)
-    elif people.old and config.remember:
-        teach = people.old.teacher(config.remember)
+    teach = people.old.teacher(config.remember) if people.old and config.remember else None
     return Trainer(config, people, network, [config.seed, number], teach,
                    config.old_layers if people.old else 1.0,
                    partial(as_served, layout=LAYOUT, labels=config.labels,
@@ -201,7 +196,7 @@ def train(
         if (folder / f'member{WEIGHTS}').is_file():
             continue
         people = People(config, sequences, folds, config.held_back_folds[number], errors)
-        trainer = make_trainer(config, people, number, run)
+        trainer = make_trainer(config, people, number)
         checkpoint = folder / 'checkpoint.npz'
         title = f'{config.name} member {number}'
         trainer.run(checkpoint, title, in_turn(

@@ -57,15 +57,6 @@ T = TypeVar('T')
 S = TypeVar('S', bound=Source)
 
 
-def taught_by(models: Sequence[keras.Model], share: float) -> Teach:
-    """Return what moves targets to the mean answer of networks, by a ``share`` in [0, 1]."""
-    def teach(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        answers = [tf.nn.softmax(model(features)) for model in models]
-        return target + share * (tf.add_n(answers) / len(answers) - target)
-
-    return teach
-
-
 class Trainer(Generic[S]):
     """
     Trains one network.

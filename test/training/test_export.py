@@ -25,7 +25,6 @@ from act_ros.tflite.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train, trainer  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
 from training.config import TrainConfig, read_run  # noqa: E402
-from training.data import load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import ActSize, build_act  # noqa: E402
@@ -300,63 +299,37 @@ def test_one_command_each_from_sequences_to_a_bundle(
     assert 'results of other settings (epochs)' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('distillation', 'measured', 'final'), [(0.0, 1, 2), (0.5, 2, 3)])
 def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
-    distillation: float, measured: int, final: int, tmp_path: Path, people: list[str],
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Nobody is left to measure it on; the average of the others can be had, too."""
+    """Nobody is left to measure it on."""
     config, run_folder = tmp_path / 'run.yaml', tmp_path / 'runs' / 'tiny'
     config.write_text(yaml.safe_dump(
-        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True, 'distillation': distillation,
+        {'name': 'tiny', **SETTINGS, 'members': [0, 0], 'final': True,
          'normalisation': 'motion-v1'}))
     train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
     assert sorted(p.parent.name for p in run_folder.glob('*/held_back.npz')) == [
-        f'member_{i}' for i in range(final)]
-    alone = evaluate.load_held_back(run_folder, read_run(run_folder), 'own', average=False)
-    kept = np.load(run_folder / f'member_{measured}' / 'held_back.npz')
+        'member_0', 'member_1']
+    alone = evaluate.load_held_back(run_folder, read_run(run_folder), 'own')
+    kept = np.load(run_folder / 'member_1' / 'held_back.npz')
     np.testing.assert_array_equal(alone.log_mean, kept['own_logits'])
     assert len(kept['waist_up_logits']) == len(kept['turned_logits'])
-    for options, members, name in (([], [final], 'tiny'), (['--average'], [0, 1], 'tiny_x2')):
-        evaluate.main(['--run', str(run_folder), *options])
-        told = capsys.readouterr().out
-        assert 'Classes that need knees and feet' in told
-        temperature = float(re.findall(r'temperature ([\d.]+)', told)[-1])
-        export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people,
-                     '--name', name, *options])
-        classifier = ActClassifier(tmp_path / 'models' / f'{name}.tflite')
-        assert classifier.bundle.members == len(members)
-        assert classifier.bundle.temperature == pytest.approx(temperature, abs=1e-3)
-        features = np.random.default_rng(0).standard_normal((4, 12, 52)).astype(np.float32)
-        mean = np.mean([load_network(run_folder, i).probabilities(features) for i in members], 0)
-        np.testing.assert_allclose(classifier.invoke(features).probabilities,
-                                   softmax(np.log(mean), temperature), atol=1e-3)
-        assert load_network(run_folder).normalisation == 'motion-v1'
-        assert classifier.bundle.normalisation == 'motion-v1'
+    evaluate.main(['--run', str(run_folder)])
+    told = capsys.readouterr().out
+    assert 'Classes that need knees and feet' in told
+    temperature = float(re.findall(r'temperature ([\d.]+)', told)[-1])
+    export.main(['--run', str(run_folder), '--output', str(tmp_path / 'models'), *people])
+    classifier = ActClassifier(tmp_path / 'models' / 'tiny.tflite')
+    assert classifier.bundle.members == 1
+    assert classifier.bundle.temperature == pytest.approx(temperature, abs=1e-3)
+    assert classifier.bundle.normalisation == 'motion-v1'
+    network = load_network(run_folder, 2)
+    assert network.normalisation == 'motion-v1'
+    features = np.random.default_rng(0).standard_normal((4, 12, 52)).astype(np.float32)
+    np.testing.assert_allclose(
+        classifier.invoke(features).probabilities,
+        softmax(np.log(network.probabilities(features)), temperature), atol=1e-3)
     config.write_text(config.read_text() + 'keep: best\n')
     with pytest.raises(SystemExit):
         train.main(['--config', str(config), *people])
     assert 'final needs keep: last' in capsys.readouterr().err
-
-
-def test_students_learn_what_the_members_answer(tmp_path: Path, people: list[str]) -> None:
-    """A fold's teachers never saw its people; the final network is taught by all members."""
-    config = TrainConfig.parse({'name': 'tiny', **SETTINGS, 'members': [0, 1, 0, 1], 'final': True,
-                           'distillation': 1.0, 'dropout': 0.0})
-    assert config.held_back_folds == (0, 1, 0, 1, 0, 1, -1)
-    assert [config.teachers(i) for i in range(7)] == [
-        [], [], [], [], [0, 2], [1, 3], [0, 1, 2, 3]]
-    data = Path(people[1])
-    with pytest.raises(ValueError, match='member_0.* does not exist'):
-        train.train(config, data, tmp_path, [4])
-    train.train(config, data, tmp_path, [0, 2])
-    source = train.People(config, *load_data(config, data), 0)
-    student = train.make_trainer(config, source, 4, tmp_path / 'tiny')
-    features, target = train.make_batch(np.random.default_rng(0), source.sampler, config)
-    answers = [softmax(load_network(tmp_path / 'tiny', i).model(features).numpy())
-               for i in (0, 2)]
-    expected = tf.nn.softmax_cross_entropy_with_logits(
-        labels=np.mean(answers, axis=0), logits=student.model(features))
-    # The labels do not count at all here.
-    loss = student.step(features, np.roll(target, 1, axis=1))
-    assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-3)

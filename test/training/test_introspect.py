@@ -228,7 +228,7 @@ def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
     write_people(tmp_path)
     config = replace(CONFIG, start_from=str(run))
     people = People(config, *load_data(config, tmp_path), 0)
-    trainer = make_trainer(config, people, 0, tmp_path)
+    trainer = make_trainer(config, people, 0)
     features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
     np.testing.assert_array_equal(trainer.model(features),
                                   load_network(run).model(features))
