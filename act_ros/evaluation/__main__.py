@@ -118,8 +118,8 @@ def _conclude(jobs: Sequence[Job], results: Sequence[Result], options: argparse.
     rows = [(job.name, result.summary) for job, result in zip(jobs, results, strict=True)]
     if len(results) > 1:
         total = results[0].scores
-        for i, result in enumerate(results[1:], start=1):
-            total.merge(result.scores, 1_000_000 * i)
+        for result in results[1:]:
+            total.merge(result.scores)
         overall: dict[str, Any] = rounded(total.summary())
         write_json(options.output / 'summary.json',
                    {'bags': [job.name for job in jobs], **overall})

@@ -75,7 +75,7 @@ class Scores:
         self._confusion = [[0] * len(self.classes) for _ in self.classes]
         self._bins = [[0.0] * 3 for _ in range(BINS)]  # samples, sum of confidence, right ones
         self._statuses = [0] * len(Status)
-        self.segments: dict[int, Segment] = {}
+        self.segments: dict[Label, Segment] = {}
         self.changes = 0
         self.answered = 0  # nanoseconds of somebody answered about
         self.frames = 0
@@ -98,9 +98,9 @@ class Scores:
 
     def segment_of(self, label: Label) -> Segment:
         """Return the account of a label."""
-        if label.line not in self.segments:
-            self.segments[label.line] = Segment(label, self.truth_of(label))
-        return self.segments[label.line]
+        if label not in self.segments:
+            self.segments[label] = Segment(label, self.truth_of(label))
+        return self.segments[label]
 
     def _count_changes(self, time: int, action: Action) -> None:
         """Count changes of the answer about a person."""
@@ -129,8 +129,8 @@ class Scores:
             row[1] += confidence
             row[2] += best == truth
 
-    def merge(self, other: Scores, offset: int) -> None:
-        """Add the counts of another recording; its segments are numbered from ``offset`` on."""
+    def merge(self, other: Scores) -> None:
+        """Add the counts of another recording."""
         if other.classes != self.classes:
             raise ValueError('recordings of different models cannot be scored as one')
         self._confusion = np.add(self._confusion, other._confusion).tolist()
@@ -139,7 +139,7 @@ class Scores:
         self.changes += other.changes
         self.answered += other.answered
         self.frames += other.frames
-        self.segments |= {offset + line: s for line, s in other.segments.items()}
+        self.segments |= other.segments
 
     def summary(self) -> dict[str, Any]:
         """Return every measure; those of labels only where there are any."""
@@ -197,7 +197,7 @@ class Scores:
         }
 
     def _segment_measures(self) -> dict[str, Any]:
-        segments = [self.segments[line] for line in sorted(self.segments)]
+        segments = self.segments.values()
         delays = [s.delay for s in segments if s.delay is not None]
         by_label: dict[str, list[bool]] = {}
         for s in segments:

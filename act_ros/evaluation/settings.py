@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 
@@ -35,14 +35,9 @@ class SettingsError(PrintableError):
     """A parameter file that cannot be used; the message says where and why."""
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as ROS takes it: without aliases, of which a few lines can stand for gigabytes."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f'line {self.peek_event().start_mark.line + 1} has an alias (*), '
-                                 'which ROS does not take')
-        return super().compose_node(parent, index)
+def _options(kind: type[T], node: str, prefix: str = '') -> T:
+    """Declare options of a node: its parameters whose names begin with ``prefix``."""
+    return field(default_factory=kind, metadata={'node': node, 'prefix': prefix})
 
 
 @dataclass(frozen=True)
@@ -54,16 +49,16 @@ class Settings:
     parameter file did not count.
     """
 
-    pose: PoseOptions = field(default_factory=PoseOptions)
-    tracker: TrackerOptions = field(default_factory=TrackerOptions)
-    mount: MountOptions = field(default_factory=MountOptions)
-    image_stamps: StampOptions = field(default_factory=StampOptions)
-    pose_stamps: StampOptions = field(default_factory=StampOptions)
-    poses: PoseInputOptions = field(default_factory=PoseInputOptions)
-    act: ActOptions = field(default_factory=ActOptions)
-    window: WindowOptions = field(default_factory=WindowOptions)
-    decision: DecisionOptions = field(default_factory=DecisionOptions)
-    place: PlaceOptions = field(default_factory=PlaceOptions)
+    pose: PoseOptions = _options(PoseOptions, 'pose_node')
+    tracker: TrackerOptions = _options(TrackerOptions, 'pose_node', 'tracker.')
+    mount: MountOptions = _options(MountOptions, 'pose_node')
+    image_stamps: StampOptions = _options(StampOptions, 'pose_node')
+    pose_stamps: StampOptions = _options(StampOptions, 'act_node')
+    poses: PoseInputOptions = _options(PoseInputOptions, 'act_node')
+    act: ActOptions = _options(ActOptions, 'act_node')
+    window: WindowOptions = _options(WindowOptions, 'act_node', 'window.')
+    decision: DecisionOptions = _options(DecisionOptions, 'act_node', 'decision.')
+    place: PlaceOptions = _options(PlaceOptions, 'act_node', 'place.')
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def stamps_of(self, kind: str) -> str:
@@ -75,16 +70,6 @@ class Settings:
         values = dataclasses.asdict(self)
         del values['warnings']
         return values
-
-
-_SECTIONS: dict[str, dict[str, tuple[str, type[Options]]]] = {
-    'pose_node': {'pose': ('', PoseOptions), 'tracker': ('tracker', TrackerOptions),
-                  'mount': ('', MountOptions), 'image_stamps': ('', StampOptions)},
-    'act_node': {'poses': ('', PoseInputOptions), 'act': ('', ActOptions),
-                 'pose_stamps': ('', StampOptions),
-                 'window': ('window', WindowOptions), 'decision': ('decision', DecisionOptions),
-                 'place': ('place', PlaceOptions)},
-}
 
 
 def read_settings(path: Path | None = None, bundle: str | None = None) -> Settings:
@@ -101,15 +86,17 @@ def read_settings(path: Path | None = None, bundle: str | None = None) -> Settin
     values: dict[str, Any] = {}
     sections = _read(path) if path else {}
     warnings: list[str] = []
-    for node, parts in _SECTIONS.items():
+    for node in ('pose_node', 'act_node'):
         where = f'{path}: {node}'
         given = _parameters_of(node, sections, where, warnings)
         if bundle and node == 'act_node':
             given['bundle'] = bundle
-        for name, (prefix, kind) in parts.items():
-            values[name] = _make(kind, prefix, given, where)
-        known = [f'{prefix}.{item.name}' if prefix else item.name
-                 for prefix, kind in parts.values() for item in dataclasses.fields(kind)]
+        known: list[str] = []
+        for item in dataclasses.fields(Settings):
+            if item.metadata.get('node') == node:
+                kind, prefix = cast(type[Options], item.default_factory), item.metadata['prefix']
+                values[item.name] = _make(kind, prefix, given, where)
+                known += (f'{prefix}{option.name}' for option in dataclasses.fields(kind))
         warnings += (f'{where} has {slip}' for slip in slips(given, known))
     return Settings(**values, warnings=tuple(printable(text, 1000) for text in warnings))
 
@@ -122,7 +109,11 @@ def _read(path: Path) -> dict[str, Any]:
             raise SettingsError(f'cannot read the parameters {path}: it has more than {_LARGEST} '
                                 'bytes')
         text = path.read_text(encoding='utf-8')
-        sections = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        for token in yaml.scan(text, yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):  # a few can stand for gigabytes
+                raise yaml.YAMLError(f'line {token.start_mark.line + 1} has an alias (*), which '
+                                     'ROS does not take')
+        sections = yaml.safe_load(text)
     except RecursionError:
         raise SettingsError(f'cannot read the parameters {path}: too many levels') from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -165,12 +156,11 @@ def flat(values: Mapping[Any, Any], prefix: str = '') -> dict[str, Any]:
 
 def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
     """Return the options of a kind from what is given, after a check of the types."""
-    start = f'{prefix}.' if prefix else ''
     fields = {item.name: item for item in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     for key, value in given.items():
-        name = key[len(start):]
-        if not key.startswith(start) or name not in fields:
+        name = key[len(prefix):]
+        if not key.startswith(prefix) or name not in fields:
             continue
         default: Any = fields[name].default
         if not isinstance(value, _KINDS[type(default)]) or isinstance(
@@ -182,4 +172,4 @@ def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
     try:
         return kind(**values)
     except ValueError as error:
-        raise SettingsError(f'{where}: parameter {start}{error}') from error
+        raise SettingsError(f'{where}: parameter {prefix}{error}') from error

@@ -67,6 +67,7 @@ def read_labels(
         where = f'{path} line {line}'
         if not cells['label']:
             raise LabelError(f'{where}: the label is empty')
+        span = f'{cells["start"]} to {cells["end"]}'
         start, end = (_time(cells[key], bag_start, where) for key in ('start', 'end'))
         if end <= start:
             raise LabelError(f'{where}: end must be after start')
@@ -76,9 +77,9 @@ def read_labels(
             labels.append(label)
             if warnings is None or min(start - bag_start, bag_end - end) >= -NANOSECONDS:
                 continue
-            problem = f'{where}: {_span(cells)} is only partly within the bag'
+            problem = f'{where}: {span} is only partly within the bag'
         else:
-            problem = (f'{where}: {_span(cells)} lies outside of the bag, which lasts '
+            problem = (f'{where}: {span} lies outside of the bag, which lasts '
                        f'{(bag_end - bag_start) / NANOSECONDS:.1f} s')
             if warnings is None:
                 raise LabelError(problem)
@@ -136,10 +137,6 @@ def _columns(path: Path, names: list[str]) -> list[str]:
     if doubled := {name for name in columns if columns.count(name) > 1}:
         raise LabelError(f'{path}: the first line names {", ".join(sorted(doubled))} twice')
     return columns
-
-
-def _span(cells: dict[str, str]) -> str:
-    return f'{cells["start"]} to {cells["end"]}'
 
 
 def _refuse_overlaps(path: Path, labels: list[Label]) -> None:
