@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from act_ros.core.files import replacing
-from act_ros.core.person import SEEN_SCORE
-from act_ros.core.skeletons import get_layout
 from act_ros.evaluation.scores import NONE, Segment
-from act_ros.evaluation.thumbnails import SHAPE, Gallery, Shot
+from act_ros.evaluation.thumbnails import Gallery
 from act_ros.pictures.captions import label_colour
 from act_ros.recordings.labels import UNKNOWN_LABEL
-
-# Left, right and middle of the body.
-_BONES = {'l': '#ffb000', 'r': '#3ec5ff', '': '#f2f4f7'}
 
 Traces = Sequence[Mapping[str, Any]]
 
@@ -32,7 +27,7 @@ def write_report(
         path, 'report.html', f'{summary["bag"]["name"]}: evaluation', [trace],
         summary['bag']['duration'], summary=summary, trace=trace, tiles=tiles(summary),
         configuration=configuration(summary), settings=json.dumps(summary['settings'], indent=2),
-        worst=worst, shots=gallery.shots, bones=bones, shot_height=SHAPE[1], none_answer=NONE)
+        worst=worst, shots=gallery.shots, none_answer=NONE)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -109,20 +104,6 @@ def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if summary['id_switches'] is not None:
         entries.append((str(summary['id_switches']), 'id switches'))
     return entries
-
-
-def bones(shot: Shot) -> Iterator[tuple[list[float], list[float], str]]:
-    """Yield the two ends, in pixels, and the colour of every bone that is seen."""
-    if shot.keypoints is None:
-        return
-    layout, points = get_layout(shot.layout), shot.keypoints
-    if len(points) != len(layout.joints):
-        return
-    for a, b in layout.edges:
-        if (points[[a, b], 2] >= SEEN_SCORE).all():
-            sides = {layout.joints[i][0] if layout.joints[i][1] == '_' else '' for i in (a, b)}
-            yield (points[a, :2].tolist(), points[b, :2].tolist(),
-                   _BONES[sides.pop() if len(sides) == 1 else ''])
 
 
 def configuration(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -162,8 +162,7 @@ def evaluate(job: Job, progress: Any = None) -> Result:
         for label in labels:  # also those during which there was no frame at all
             scores.segment_of(label)
         _warn_of_gaps(bag, kind, done, scores, truth, labels, engine, warnings)
-        if images and labels:
-            gallery.fetch_images(bag, images, scores)
+        gallery.draw(bag, images, scores)
 
         summary = rounded({
             'bag': {'name': job.name, 'topic': topic, 'type': info.type, 'kind': kind,

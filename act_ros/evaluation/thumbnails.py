@@ -1,10 +1,12 @@
-"""Pictures of labelled moments: skeletons, and the images behind them where the bag has any."""
+"""Pictures of labelled moments: skeletons, in the images where the bag has any."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import cv2
 import numpy as np
@@ -36,9 +38,9 @@ class Shot:
     answer: str
     confidence: float
     crop: tuple[float, float, float, float]
-    layout: str = ''
-    keypoints: np.ndarray | None = None
-    jpeg: str = ''
+    layout: str
+    person: Person | None
+    jpeg: str = ''  # base64
 
 
 @dataclass(eq=False)
@@ -63,23 +65,22 @@ class Gallery:
         return sorted((s for s in scores.segments.values() if s.frames),
                       key=lambda s: (s.right, s.label.line))[:WORST]
 
-    def fetch_images(self, bag: Bag, topic: str, scores: Scores) -> None:
-        """Put the images behind the shots of the worst segments; passes over the bag once more."""
+    def draw(self, bag: Bag, topic: str | None, scores: Scores) -> None:
+        """Draw the shots of the worst segments; for images, passes over the bag once more."""
         wanted: dict[int, list[Shot]] = {}
         for segment in self.worst(scores):
             for shot in self.shots.get(segment.label.line, []):
                 wanted.setdefault(shot.stamp, []).append(shot)
-        try:
-            with Bag(bag.path) as again:
+        if wanted and topic:
+            with suppress(BagError), Bag(bag.path) as again:  # told when its frames are read
                 again.stamps = bag.stamps
-                for frame in read_images(again, topic) if wanted else ():
+                for frame in read_images(again, topic):
                     for shot in wanted.pop(frame.stamp, []):
-                        assert frame.image is not None
-                        shot.jpeg = _cut(frame.image, shot.crop)
+                        shot.jpeg = _draw(shot, frame.image)
                     if not wanted:
                         break
-        except BagError:
-            pass  # a bag that is cut off is told when its frames are read
+        for shot in chain(*wanted.values()):
+            shot.jpeg = _draw(shot, None)
 
 
 def _shoot(frame: Frame, label: Label, action: Action) -> Shot:
@@ -89,15 +90,21 @@ def _shoot(frame: Frame, label: Label, action: Action) -> Shot:
     width = height * SHAPE[0] / SHAPE[1]
     crop = ((x_min + x_max - width) / 2, (y_min + y_max - height) / 2, width, height)
     return Shot(frame.stamp, (frame.time - label.start) / NANOSECONDS, answer_of(action),
-                action.confidence, crop, frame.layout, person.keypoints if person else None)
+                action.confidence, crop, frame.layout, person)
 
 
-def _cut(image: np.ndarray, crop: tuple[float, float, float, float]) -> str:
-    """Return a part of an image, of `SHAPE`, as a base64 JPEG; black beyond the edges."""
-    x, y, width, _ = crop
-    scale = SHAPE[0] * 2 / width
-    move = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
-    picture = cv2.warpAffine(image, move, (SHAPE[0] * 2, SHAPE[1] * 2), flags=cv2.INTER_AREA)
+def _draw(shot: Shot, image: np.ndarray | None) -> str:
+    """Return a shot as a base64 JPEG, twice as fine as `SHAPE`; dark where there is no image."""
+    x, y, width, _ = shot.crop
+    size = 2 * SHAPE[0], 2 * SHAPE[1]
+    scale = size[0] / width
+    picture: np.ndarray = np.full((*size[::-1], 3), 24, np.uint8)
+    if image is not None:
+        move = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]])
+        picture = cv2.warpAffine(image, move, size, flags=cv2.INTER_AREA)
+    if shot.person is not None:
+        keypoints = (shot.person.keypoints - (x, y, 0)) * (scale, scale, 1)
+        draw(picture, [replace(shot.person, keypoints=keypoints)], shot.layout, captions=False)
     _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
     return base64.b64encode(data.tobytes()).decode()
 

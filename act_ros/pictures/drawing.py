@@ -39,15 +39,18 @@ def draw(
     """
     Draw skeletons and captions into ``image`` (H, W, 3) uint8 BGR, in place.
 
-    Keypoints below ``min_score`` are left out, and ids and actions without ``captions``. Of an
-    action whose person is not given, and not lost either, the box is drawn: a frame without a
-    detection is no end. A skeleton has its person's colour, a caption its label's.
+    Left out are keypoints below ``min_score``, people whose keypoints are not of ``layout``, and,
+    without ``captions``, ids and actions. Of an action whose person is not given, and not lost
+    either, the box is drawn: a frame without a detection is no end. A skeleton has its person's
+    colour, a caption its label's.
     """
     bones = get_layout(layout)
     thick = max(1, round(min(image.shape[:2]) / 240))
     told = {action.person_id: action for action in actions}
     tags, heads = [], []
     for person in persons:
+        if len(person.keypoints) != len(bones.joints):
+            continue
         colour = colour_of(person.id)
         points = _pixels(person.keypoints[:, :2])
         seen = person.keypoints[:, 2] >= min_score

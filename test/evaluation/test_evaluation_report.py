@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from browser import CHROMIUM, show
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
+from act_ros.persons.compressed import decode_compressed
 
 NASTY = '{{data}}</script><img src=x onerror=alert(1)>'
 BRACES = '{{data}}'
@@ -45,7 +47,11 @@ def test_the_report_is_one_file_that_asks_nothing_of_the_network(report: Path) -
     page = (report / 'report.html').read_text()
     assert not re.findall(r'(?:src|href)\s*=\s*"(?!data:)[^"]+"|@import|url\(', page)
     assert NASTY not in page and page.count('</script>') == 2
-    assert page.count('<image ') >= 6 and '<line ' in page
+    shots = [decode_compressed(b64decode(jpeg))
+             for jpeg in re.findall('src="data:image/jpeg;base64,([^"]+)"', page)]
+    assert len(shots) >= 6
+    for shot in shots:  # of the grey image, with a skeleton in it
+        assert np.median(shot) == 90 and (abs(shot.astype(int) - 90).max(axis=-1) > 50).sum() > 200
 
 
 def test_a_label_that_looks_like_a_template_is_text(report: Path) -> None:
