@@ -67,12 +67,9 @@ def make_tree(monitor: ActionMonitor, say: Callable[[str], None]) -> Selector:
     ])
 
 
-class BehaviourDemo:
-    """The tree on a node of somebody else's, ticked ten times a second."""
-
-    def __init__(self, node: Node, say: Callable[[str], None], max_age: float = 1.0) -> None:
-        self._tree = make_tree(ActionMonitor(node, max_age=max_age), say)
-        steady_timer(node, _PERIOD, self._tree.tick_once)
+def tick_tree(node: Node, say: Callable[[str], None], max_age: float = 1.0) -> None:
+    """Tick the tree on a node, ten times a second."""
+    steady_timer(node, _PERIOD, make_tree(ActionMonitor(node, max_age=max_age), say).tick_once)
 
 
 class BehaviourDemoNode(Node):
@@ -80,7 +77,7 @@ class BehaviourDemoNode(Node):
 
     def __init__(self) -> None:
         super().__init__('behaviour_demo')
-        self._demo = BehaviourDemo(self, self.get_logger().info)
+        tick_tree(self, self.get_logger().info)
 
 
 def main() -> None:

@@ -58,10 +58,10 @@ class Watcher(Node):
         self._greeting = self.create_publisher(Image, 'image', 1)
         self._greeted, self._heard = 0, set[str]()
         if find_spec('py_trees'):
-            from act_ros.demo.behaviour_demo import BehaviourDemo
+            from act_ros.demo.behaviour_demo import tick_tree
 
             # The video plays as fast as it is answered: its stamps are not of the clock's time.
-            BehaviourDemo(self, self._say, max_age=math.inf)
+            tick_tree(self, self._say, max_age=math.inf)
         # A recorder must not lose a frame to a pause of its own: the video waits for answers, not
         # for whoever records them.
         self.create_subscription(ActionArray, 'actions', self._take, QoSProfile(depth=1000))

@@ -11,7 +11,7 @@ from itertools import chain
 import cv2
 import numpy as np
 
-from act_ros.core.action import Action, Status
+from act_ros.core.action import Action
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
 from act_ros.core.stamps import NANOSECONDS
@@ -117,10 +117,6 @@ def annotated(frame: Frame) -> np.ndarray:
     else:
         width, height = frame.size if all(frame.size) else _CANVAS
         image = np.full((height, width, 3), 24, np.uint8)
-    persons, layout = frame.persons, frame.layout
-    if not layout:  # recorded actions: boxes are all there is
-        layout = 'coco17'
-        persons = [Person(np.zeros((17, 3), np.float32), 1.0, a.box, a.person_id)
-                   for a in frame.actions if a.status is not Status.LOST]
-    draw(image, persons, layout, frame.actions)
+    # Of recorded actions, boxes are all there is.
+    draw(image, frame.persons, frame.layout or 'coco17', frame.actions)
     return image
