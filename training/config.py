@@ -41,8 +41,6 @@ class Recipe:
     """'adam', or 'sgd': Nesterov's momentum of 0.9, and a weight decay that is part of the
     gradient."""
     weight_decay: float = 1e-4
-    sharpness: float = 0.0
-    """Sharpness-aware minimisation: how far off the weights the gradient is taken; 0 = not."""
     label_smoothing: float = 0.1
     dropout: float | None = None
     """By default the network's own."""
@@ -76,7 +74,6 @@ class Recipe:
         yield (all(0 < drop < 1 for drop in self.drops) and sorted(self.drops) == [*self.drops],
                'drops must rise, and lie in (0, 1)')
         yield self.precision in PRECISIONS, f'precision must be one of {", ".join(PRECISIONS)}'
-        yield self.sharpness >= 0, 'sharpness must be at least 0'
         yield (min(self.validate_every, self.checkpoint_every) >= 1,
                'validate_every and checkpoint_every must be positive')
 

@@ -13,8 +13,8 @@ from training.config import Recipe
 
 def train_step(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, features: tf.Tensor,
-    target: tf.Tensor, weight_decay: float = 0.0, sharpness: float = 0.0,
-    slow: Sequence[keras.Variable] = (), slowness: float = 1.0,
+    target: tf.Tensor, weight_decay: float = 0.0, slow: Sequence[keras.Variable] = (),
+    slowness: float = 1.0,
 ) -> tf.Tensor:
     """
     Take one step towards ``target`` distributions (B, C) and return the loss; compile it.
@@ -23,30 +23,14 @@ def train_step(
     Keras's own multiplies the decay by the learning rate, which leaves next to nothing of it.
     Stochastic gradient descent has the decay in the gradient, and so in the momentum.
 
-    With ``sharpness`` the gradient is not taken at the weights but as far from them, uphill: of all
-    weights that fit, flat surroundings are preferred, which carry over better. A step then takes
-    twice the time. Foret et al., "Sharpness-Aware Minimization", https://arxiv.org/abs/2010.01412.
-
     The variables ``slow`` go only the part ``slowness`` of their way.
     """
     variables = model.trainable_variables
-
-    def loss_and_gradients() -> tuple[tf.Tensor, list[tf.Tensor]]:
-        with tf.GradientTape() as tape:
-            logits = tf.cast(model(features, training=True), tf.float32)
-            loss = tf.reduce_mean(
-                tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
-        return loss, tape.gradient(loss, variables)
-
-    loss, gradients = loss_and_gradients()
-    if sharpness:
-        scale = sharpness / (tf.linalg.global_norm(gradients) + 1e-12)
-        uphill = [gradient * scale for gradient in gradients]
-        for variable, step in zip(variables, uphill, strict=True):
-            variable.assign_add(step)
-        _, gradients = loss_and_gradients()
-        for variable, step in zip(variables, uphill, strict=True):
-            variable.assign_sub(step)
+    with tf.GradientTape() as tape:
+        logits = tf.cast(model(features, training=True), tf.float32)
+        loss = tf.reduce_mean(
+            tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
+    gradients = tape.gradient(loss, variables)
     if isinstance(optimizer, keras.optimizers.SGD):
         gradients = [g + weight_decay * v for g, v in zip(gradients, variables, strict=True)]
     elif weight_decay:

@@ -107,7 +107,7 @@ class Trainer(Generic[S]):
         slow = [] if self.old_layers == 1 else [
             v for layer in self.model.layers[:-1] for v in layer.trainable_variables]
         return train_step(self.model, self.optimizer, features, target, self.recipe.weight_decay,
-                          self.recipe.sharpness, slow, self.old_layers)
+                          slow, self.old_layers)
 
     def batches(self, begin: int = 0, end: int | None = None) -> Generator[Batch, None, None]:
         """Yield the batches of the epochs from ``begin`` on, made ahead by a thread."""
