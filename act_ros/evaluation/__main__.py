@@ -84,33 +84,21 @@ def _run(made: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     jobs = [Job(bag, options.output, labels, options.topic, settings, options.export_annotated)
             for bag, labels in zip(
                 options.bags, options.labels or [None] * len(options.bags), strict=True)]
-    if len(jobs) == 1:
-        results = [_evaluate(jobs[0])]
-    else:
+    if len(jobs) > 1:
         if len({job.name for job in jobs}) < len(jobs):
             made.error('two bags have the same name; their results would overwrite each other')
         jobs = [replace(job, output=options.output / job.name) for job in jobs]
-        results = _evaluate_all(jobs, options.jobs)
-    return _conclude(jobs, results, options)
+    return _conclude(jobs, _evaluate(jobs, min(options.jobs, len(jobs))), options)
 
 
-def _evaluate(job: Job) -> Result:
-    with tqdm(desc=printable(job.name), unit=' frames', disable=not sys.stderr.isatty()) as bar:
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        return evaluate(job, progress)
-
-
-def _evaluate_all(jobs: Sequence[Job], workers: int) -> list[Result]:
+def _evaluate(jobs: Sequence[Job], workers: int) -> list[Result]:
+    is_terminal = sys.stderr.isatty()
     if workers == 1:
-        return [_evaluate(job) for job in jobs]
+        return [evaluate(job, is_terminal) for job in jobs]
     # A child made by fork would share the threads of the TFLite runtime.
     context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
-        return list(tqdm(pool.map(evaluate, jobs), 'bags', len(jobs),
-                         disable=not sys.stderr.isatty()))
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        return list(tqdm(pool.map(evaluate, jobs), 'bags', len(jobs), disable=not is_terminal))
 
 
 def _conclude(jobs: Sequence[Job], results: Sequence[Result], options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from act_ros.actions.bundle import Bundle
 from act_ros.actions.classifier import ActClassifier
@@ -28,6 +29,7 @@ from act_ros.core.files import replacing_in
 from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
 from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.text import printable
 from act_ros.evaluation.places import BagPlaces
 from act_ros.evaluation.report import write_json, write_report
 from act_ros.evaluation.scores import Scores, rounded
@@ -97,14 +99,14 @@ class Stopwatch:
                 for stage, seconds in self._stages.items()}
 
 
-def evaluate(job: Job, progress: Any = None) -> Result:
+def evaluate(job: Job, has_bar: bool = False) -> Result:
     """
     Evaluate a bag and write ``results.jsonl``, ``summary.json``, ``report.html``, ``timing.json``.
 
     All but the last are the same bytes on every run. They replace former ones all together, and
     stand there only if everything went well.
 
-    :param progress: called as ``progress(frames, total)``, now and then.
+    :param has_bar: shows how far it is.
     :raises BagError: the bag holds nothing to evaluate, or nothing of it can be read.
     :raises LabelError: the labels cannot be used.
     :raises ModuleNotFoundError: a package is not installed.
@@ -134,13 +136,12 @@ def evaluate(job: Job, progress: Any = None) -> Result:
         rate = (info.num_messages - 1) / max(bag.duration, 1e-3)
         video = stack.enter_context(AnnotatedVideo(
             job.annotated, min(max(round(rate), 1), 120))) if job.annotated else None
-        frames = read_frames(bag, kind, topic, images if video else None)
+        frames = engine.process(read_frames(bag, kind, topic, images if video else None))
         ages, done, watch = array('d'), 0, engine.watch
         try:
-            for frame in engine.process(frames):
+            for frame in tqdm(frames, printable(job.name), info.num_messages, unit=' frames',
+                              disable=not has_bar):
                 done += 1
-                if progress and done % 20 == 0:
-                    progress(done, info.num_messages)
                 if frame.actions is None:
                     continue
                 begin = time.perf_counter()
@@ -157,8 +158,6 @@ def evaluate(job: Job, progress: Any = None) -> Result:
             if not scores.frames:
                 raise
             warnings.append(f'{error}. What could be read was evaluated: {scores.frames} frames')
-        if progress:
-            progress(done, info.num_messages)
         for label in labels:  # also those during which there was no frame at all
             scores.segment_of(label)
         _warn_of_gaps(bag, kind, done, scores, truth, labels, engine, warnings)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from act_ros.core.action import Status
 from act_ros.core.frame import Frame
 from act_ros.persons.decoding import decode
 from act_ros.persons.finder import PersonFinder
@@ -58,7 +56,7 @@ def read_frames(bag: Bag, kind: str, topic: str, images: str | None = None) -> I
     :raises BagError: where the bag is cut off or damaged, after what could be read.
     """
     readers: dict[str, Callable[[Bag, str], Iterator[Frame]]] = {
-        'keypoints': Bag.keypoints, 'images': read_images, 'actions': _actions}
+        'keypoints': Bag.keypoints, 'images': read_images, 'actions': Bag.actions}
     read = readers[kind]
     if kind == 'images' or images is None:
         yield from read(bag, topic)
@@ -102,23 +100,6 @@ def find_persons(finder: PersonFinder, frame: Frame) -> bool:
         return False
     frame.persons, frame.layout = persons, finder.layout
     return True
-
-
-def _actions(bag: Bag, topic: str) -> Iterator[Frame]:
-    for frame, message in bag.actions(topic):
-        for action in message.actions:
-            _check_action(action)
-        yield frame
-
-
-def _check_action(message: Any) -> None:
-    """Raise BagError for an act_ros/Action that no version of this project has answered."""
-    if message.status not in list(Status):
-        raise BagError(f'an action of {message.person_id!r} has the status {message.status}, '
-                       f'which no version knows')
-    probabilities = np.asarray(message.probabilities)
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise BagError(f'an action of {message.person_id!r} has probabilities outside of [0, 1]')
 
 
 def read_label_names(bag: Bag, topic: str) -> tuple[str, tuple[str, ...]]:

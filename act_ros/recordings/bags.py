@@ -18,6 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from act_ros.core.action import Status
 from act_ros.core.adapters import (
     DETECTIONS,
     IDS,
@@ -256,18 +259,20 @@ class Bag:
         # Of another version of this project: as its own definition has it.
         return lambda data: frame_of_keypoints(store.deserialize_cdr(data, KEYPOINTS))
 
-    def actions(self, topic: str | None = None) -> Iterator[tuple[Frame, Any]]:
+    def actions(self, topic: str | None = None) -> Iterator[Frame]:
         """
-        Yield every frame of a topic of act_ros/ActionArray, and its message.
+        Yield every frame of a topic of act_ros/ActionArray.
 
-        :raises BagError: as `find_topic` and `messages`.
+        :raises BagError: as `find_topic` and `messages`, or for what nobody can have answered.
         """
         for _, time, message in self.messages([self.find_topic((ACTIONS,), topic)]):
             try:
                 frame = frame_of_actions(message)
+                for action in message.actions:
+                    _check_action(action)
             except AttributeError as error:
                 raise self._damaged(error) from error
-            yield self._timed(frame, time), message
+            yield self._timed(frame, time)
 
     def images(self, topic: str | None = None) -> Iterator[tuple[Frame, Any]]:
         """
@@ -354,6 +359,16 @@ class Bag:
             return BagError(f'{self.path}{where}: {error}')
         return BagError(f'{self.path} is damaged or cut off{where} ({error}); copy it again, or '
                         f'repair it with `ros2 bag reindex`')
+
+
+def _check_action(message: Any) -> None:
+    """Raise BagError for an act_ros/Action that no version of this project has answered."""
+    if message.status not in list(Status):
+        raise BagError(f'an action of {message.person_id!r} has the status {message.status}, '
+                       f'which no version knows')
+    probabilities = np.asarray(message.probabilities)
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise BagError(f'an action of {message.person_id!r} has probabilities outside of [0, 1]')
 
 
 def project_types() -> Any:

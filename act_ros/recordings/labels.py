@@ -141,20 +141,17 @@ def _columns(path: Path, names: list[str]) -> list[str]:
 
 def _refuse_overlaps(path: Path, labels: list[Label]) -> None:
     """Raise LabelError where a person is labelled twice at a time; ``labels`` are sorted."""
-    latest: dict[str, Label] = {}  # of those so far the one that ends last: by person, and of all
-    last: Label | None = None
+    latest: dict[str | None, Label] = {}  # of those so far that ends last: by person; None: of all
     for label in labels:
         # A label without a person is about everybody.
-        rivals = [last] if not label.person else [latest.get(label.person), latest.get('')]
-        for rival in rivals:
+        for name in (label.person, '') if label.person else (None,):
+            rival = latest.get(name)
             if rival is not None and label.start < rival.end:
                 raise LabelError(f'{path}: lines {rival.line} and {label.line} label the same '
                                  f'person at the same time')
-        known = latest.get(label.person)
-        if known is None or label.end > known.end:
-            latest[label.person] = label
-        if last is None or label.end > last.end:
-            last = label
+        for name in (label.person, None):
+            if name not in latest or label.end > latest[name].end:
+                latest[name] = label
 
 
 def _time(text: str, bag_start: int, where: str) -> int:
