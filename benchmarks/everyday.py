@@ -35,6 +35,7 @@ from act_ros.core.action import Action, Status
 from act_ros.core.person import Person
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
+from act_ros.persons.tracker import overlap
 
 SHARES = ('right', 'rightly unknown', 'wrong', 'wrong, surer than .7', 'unknown though known',
           'buffering', 'not found', 'recognized where nobody was judged')
@@ -104,13 +105,6 @@ def answer(
             for seconds, persons in frames]
 
 
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the intersection over union of two boxes (4,)."""
-    size = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0)
-    both = float(size[0] * size[1])
-    return both / max(float(np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2])) - both, 1e-9)
-
-
 def judge(answers: Sequence[tuple[float, list[Action]]], moments: Sequence[Any]) -> Counter[str]:
     """Count what became of every judged person-moment of a clip."""
     count: Counter[str] = Counter()
@@ -140,8 +134,8 @@ def match(
     left = list(range(len(actions)))
     placed = [i for i, person in enumerate(persons) if person['box']]
     if placed and actions:
-        alike = np.array([[overlap(np.array(persons[i]['box'], float), action.box)
-                           for action in actions] for i in placed])
+        boxes = np.array([persons[i]['box'] for i in placed], float)
+        alike = overlap(boxes[:, None], np.stack([action.box for action in actions]))
         for row, column in zip(*linear_sum_assignment(alike, maximize=True), strict=True):
             if alike[row, column] >= OVERLAP:
                 matched[placed[row]] = actions[column]

@@ -8,8 +8,7 @@ images stands in for it), no image goes over DDS, and the age counts from the im
 floor is the finder alone and the bare invoke of AcT, without ROS, on the same images at the same
 rate, before and after. The second table is what an age is made of, in means, since medians do not
 add up: by the stamps of messages, and the times that nodes tell on /diagnostics. The third is what
-each node costs over its life: starting, active, inactive (life cycle), cleaned up. The fourth is
-act_node alone with a crowd.
+each node costs over its life: starting, active, inactive (life cycle), cleaned up.
 """
 
 from __future__ import annotations
@@ -19,7 +18,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -39,8 +40,6 @@ from std_msgs.msg import Header
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.action import Status
-from act_ros.core.cdr import write_keypoints
-from act_ros.core.frame import Frame
 from act_ros.core.memory import keep_memory
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import NANOSECONDS, RateLimit, to_nanoseconds
@@ -50,10 +49,10 @@ from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import LEVEL, to_time
-from benchmarks.core import crowd
 from benchmarks.report import Row, parser, percentiles, save, show
 
 LAYOUTS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
+OWN_CAMERA = 'one process, own camera'
 _TICKS = os.sysconf('SC_CLK_TCK')
 _MEAN = ', mean (ms)'  # how /diagnostics names such values
 # Where the demo clip shows a woman walk by: frames, her middle at both ends, upper edge; pixels.
@@ -74,7 +73,7 @@ class Process:
             arguments += ['-p', f'bundle:={bundle}']
         self.name, self.begin = name, time.perf_counter()
         self._popen = subprocess.Popen(
-            [sys.executable, '-m', f'act_ros.nodes.{name}', '--ros-args', *arguments],
+            [sys.executable, '-m', 'act_ros.nodes', name, '--ros-args', *arguments],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._folder = Path(f'/proc/{self._popen.pid}')
 
@@ -140,10 +139,6 @@ class Camera:
         self.wait(lambda: self._images.get_subscription_count()
                   and self.node.count_publishers('/actions'))
 
-    def wait_for_recognition(self) -> None:
-        """Spin until somebody's action is recognized."""
-        self.wait(lambda: self.recognized)
-
     def begin(self) -> None:
         """Forget the answers so far."""
         for memory in (self.moments, self.people, self._sent, self._found):
@@ -200,6 +195,21 @@ class Camera:
         assert future.result().success, f'{name} does not {transition}'
 
 
+@contextmanager
+def running(
+    names: Sequence[str], options: argparse.Namespace, source: str = '',
+) -> Iterator[tuple[list[Process], Camera]]:
+    """Start nodes, each in a process of its own, and a camera that hears them; end them."""
+    processes = [Process(name, options.threads, options.bundle, source) for name in names]
+    camera = Camera()
+    try:
+        yield processes, camera
+    finally:
+        camera.node.destroy_node()
+        for process in processes:
+            process.stop()
+
+
 def walkers(people: int) -> list[np.ndarray]:
     """Return images, uint8 (480, 640, 3), of one to eight people who walk on the spot."""
     capture = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
@@ -248,23 +258,44 @@ class Floor:
 
 
 def measure_ages(
-    layout: str, processes: list[Process], camera: Camera, options: argparse.Namespace,
+    layout: str, names: Sequence[str], options: argparse.Namespace,
 ) -> list[tuple[Row, Row]]:
     """Return rows of the first two tables for every rate and number of people."""
     rows, bare = [], Floor(options)
-    for people in options.people:
-        frames = walkers(people)
-        for rate in options.rates:
-            floor = bare.measure(frames, people, rate, options.seconds / 2)
-            camera.play(frames, rate, round(2.5 * rate))  # a window: what follows is classified
-            before = sum(process.cpu_seconds for process in processes)
-            count = round(options.seconds * rate)
-            elapsed = camera.play(frames, rate, count)
-            cpu = sum(process.cpu_seconds for process in processes) - before
-            floor += bare.measure(frames, people, rate, options.seconds / 2)
-            memory = sum(process.memory_mb[1] for process in processes)
-            rows.append(age_rows(layout, rate, people, camera, count, floor, cpu / elapsed, memory))
+    for people, rate in product(options.people, options.rates):
+        frames, count = walkers(people), round(options.seconds * rate)
+        floor = bare.measure(frames, people, rate, options.seconds / 2)
+        with TemporaryDirectory() as folder:
+            video = write_video(folder, frames, rate) if layout == OWN_CAMERA else ''
+            with running(names, options, video) as (processes, camera):
+                if video:
+                    camera.wait(lambda: camera.recognized)
+                else:
+                    camera.wait_for_nodes()
+                    camera.play(frames, rate, round(2.5 * rate))  # a window: then all is classified
+                camera.begin()
+                begin, busy = time.perf_counter(), sum(x.cpu_seconds for x in processes)
+                if video:
+                    camera.watch(options.seconds)
+                else:
+                    camera.play(frames, rate, count)
+                elapsed = time.perf_counter() - begin
+                cpu = (sum(x.cpu_seconds for x in processes) - busy) / elapsed
+                memory = sum(x.memory_mb[1] for x in processes)
+        floor += bare.measure(frames, people, rate, options.seconds / 2)
+        rows.append(age_rows(layout, rate, people, camera, count, floor, cpu, memory))
     return rows
+
+
+def write_video(folder: str, frames: list[np.ndarray], rate: float) -> str:
+    """Write images as a video, and return its path."""
+    path = f'{folder}/camera.avi'
+    writer = cv2.VideoWriter(
+        path, cv2.VideoWriter.fourcc(*'MJPG'), rate, frames[0].shape[1::-1])
+    for frame in frames:
+        writer.write(frame)
+    writer.release()
+    return path
 
 
 def age_rows(
@@ -294,94 +325,35 @@ def age_rows(
         'actions on their way': (received - acted) * 1e-6, 'age': received * 1e-6}
 
 
-def measure_own_camera(options: argparse.Namespace) -> list[tuple[Row, Row]]:
-    """Return such rows of a pipeline_node that opens its camera itself."""
-    rows, bare = [], Floor(options)
-    for people in options.people:
-        frames = walkers(people)
-        for rate in options.rates:
-            floor = bare.measure(frames, people, rate, options.seconds / 2)
-            with TemporaryDirectory() as folder:
-                video = f'{folder}/camera.avi'
-                writer = cv2.VideoWriter(
-                    video, cv2.VideoWriter.fourcc(*'MJPG'), rate, frames[0].shape[1::-1])
-                for frame in frames:
-                    writer.write(frame)
-                writer.release()
-                process, camera = Process(
-                    'pipeline_node', options.threads, options.bundle, video), Camera()
-                try:
-                    camera.wait_for_recognition()
-                    before = process.cpu_seconds
-                    camera.begin()
-                    camera.watch(options.seconds)
-                    cpu = (process.cpu_seconds - before) / options.seconds
-                    memory = process.memory_mb[1]
-                finally:
-                    camera.node.destroy_node()
-                    process.stop()
-            floor += bare.measure(frames, people, rate, options.seconds / 2)
-            rows.append(age_rows('one process, own camera', rate, people, camera,
-                                 round(options.seconds * rate), floor, cpu, memory))
-    return rows
-
-
-def measure_costs(processes: list[Process], camera: Camera, ready: float) -> list[Row]:
+def measure_costs(names: Sequence[str], options: argparse.Namespace) -> list[Row]:
     """Return a row for each node, active and inactive at 30 Hz with one person; clean them up."""
     frames = walkers(1)
+    with running(names, options) as (processes, camera):
+        camera.wait_for_nodes()
+        ready = time.perf_counter()
+        camera.play(frames, 30, 90)
 
-    def shares() -> list[float]:
-        """Return the processor time of each node a second while images come."""
-        before = [process.cpu_seconds for process in processes]
-        elapsed = camera.play(frames, 30, 300)
-        return [(process.cpu_seconds - cpu) / elapsed
-                for process, cpu in zip(processes, before, strict=True)]
+        def shares() -> list[float]:
+            """Return the processor time of each node a second while images come."""
+            before = [process.cpu_seconds for process in processes]
+            elapsed = camera.play(frames, 30, 300)
+            return [(process.cpu_seconds - cpu) / elapsed
+                    for process, cpu in zip(processes, before, strict=True)]
 
-    active = shares()
-    memory = [process.memory_mb for process in processes]
-    for process in processes:
-        camera.change(process.name, 'deactivate')
-    inactive = shares()
-    for process in processes:
-        camera.change(process.name, 'cleanup')
-    return [{'node': process.name, 'start-up s': ready - process.begin,
-             'to first action s': camera.recognized - process.begin,
-             'resident MB': resident, 'private MB': private,
-             'after cleanup MB': process.memory_mb[1], 'CPU share of a core, active': busy,
-             'inactive': idle}
-            for process, (resident, private), busy, idle in zip(
-                processes, memory, active, inactive, strict=True)]
-
-
-def measure_crowd(options: argparse.Namespace) -> Row:
-    """Return what act_node costs with thirty people at 30 Hz."""
-    people, rate, rng = 30, 30, np.random.default_rng(0)
-    process, camera = Process('act_node', options.threads, options.bundle), Camera()
-    publisher = camera.node.create_publisher(KeypointArray, 'pose_node/keypoints', LEVEL)
-    try:
-        camera.wait(lambda: publisher.get_subscription_count()
-                    and camera.node.count_publishers('/actions'))
-
-        def play(seconds: float) -> float:
-            """Publish keypoints for so long; return the processor time of the node a second."""
-            camera.begin()
-            before, begin = process.cpu_seconds, time.perf_counter()
-            for i in range(round(seconds * rate)):
-                publisher.publish(write_keypoints(Frame(
-                    time.time_ns(), size=(640, 480), layout='coco17',
-                    persons=crowd(people, i / rate, rng))))
-                camera.watch(begin + (i + 1) / rate - time.perf_counter())
-            return (process.cpu_seconds - before) / (time.perf_counter() - begin)
-
-        play(2.5)
-        cpu = play(options.seconds)
-        age50, age99 = percentiles(camera.ages)
-        return {'people': people, 'Hz': rate, 'answered': len(camera.ages) / (
-            options.seconds * rate), 'age p50 ms': age50, 'age p99 ms': age99,
-            'CPU share of a core': cpu, 'private MB': process.memory_mb[1]}
-    finally:
-        camera.node.destroy_node()
-        process.stop()
+        active = shares()
+        memory = [process.memory_mb for process in processes]
+        for process in processes:
+            camera.change(process.name, 'deactivate')
+        inactive = shares()
+        for process in processes:
+            camera.change(process.name, 'cleanup')
+        return [{'node': process.name, 'start-up s': ready - process.begin,
+                 'to first action s': camera.recognized - process.begin,
+                 'resident MB': resident, 'private MB': private,
+                 'after cleanup MB': process.memory_mb[1], 'CPU share of a core, active': busy,
+                 'inactive': idle}
+                for process, (resident, private), busy, idle in zip(
+                    processes, memory, active, inactive, strict=True)]
 
 
 def set_up_ros() -> None:
@@ -401,34 +373,20 @@ def main() -> None:
     arguments.add_argument('--seconds', type=float, default=8.0, help='of each measurement')
     arguments.add_argument('--threads', type=int, default=1, help='of the pose network')
     arguments.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
-    arguments.add_argument('--quick', action='store_true', help='30 Hz, one and three people')
     options = arguments.parse_args()
-    if options.quick:
-        options.rates, options.people, options.seconds = [30], [1, 3], 4.0
     set_up_ros()
     rows: list[tuple[Row, Row]] = []
     costs: list[Row] = []
     for layout, names in LAYOUTS.items():
-        processes = [Process(name, options.threads, options.bundle) for name in names]
-        camera = Camera()
-        try:
-            camera.wait_for_nodes()
-            ready = time.perf_counter()
-            camera.play(walkers(1), 30, 90)
-            rows += measure_ages(layout, processes, camera, options)
-            costs += measure_costs(processes, camera, ready)
-        finally:
-            camera.node.destroy_node()
-            for process in processes:
-                process.stop()
-    ages, steps = zip(*rows, *measure_own_camera(options), strict=True)
-    crowds = [measure_crowd(options)]
+        rows += measure_ages(layout, names, options)
+        costs += measure_costs(names, options)
+    rows += measure_ages(OWN_CAMERA, ('pipeline_node',), options)
+    ages, steps = zip(*rows, strict=True)
     rclpy.shutdown()
     show('Age of an answer, from an image of 640 x 480', ages)
     show('What it is made of, mean ms', steps)
     show('Costs of each node, one person at 30 Hz', costs)
-    show('act_node with a crowd', crowds)
-    save(options.json, ages=ages, steps=steps, costs=costs, crowds=crowds)
+    save(options.json, ages=ages, steps=steps, costs=costs)
 
 
 if __name__ == '__main__':

@@ -48,15 +48,12 @@ def scene(rng: np.random.Generator, is_sitting: bool) -> tuple[Person, np.ndarra
     pixels = points[:, :2] / points[:, 2:] * (CAMERA.fx, CAMERA.fy) + (CAMERA.cx, CAMERA.cy)
     seen = ((pixels >= 0) & (pixels < SIZE)).all(axis=1)
     keypoints = np.column_stack((pixels + rng.normal(0, 2, (17, 2)), np.where(seen, 0.9, 0.05)))
-    torso = points[[JOINTS.index(name) for name in (
-        'l_shoulder', 'r_shoulder', 'r_hip', 'l_hip')]]
+    torso = [JOINTS.index(name) for name in ('l_shoulder', 'r_shoulder', 'r_hip', 'l_hip')]
     image = np.full(SIZE[::-1], z + 2.0, np.float32)
-    outline = pixels[[JOINTS.index(name) for name in (
-        'l_shoulder', 'r_shoulder', 'r_hip', 'l_hip')]]
-    middle = torso.mean(axis=0)
+    outline, middle = pixels[torso].astype(np.int32), points[torso].mean(axis=0)
     width = round(0.3 / z * CAMERA.fx)  # a body is more than its joints
-    cv2.polylines(image, [outline.astype(np.int32)], True, float(middle[2]), max(width // 2, 1))
-    cv2.fillPoly(image, [outline.astype(np.int32)], float(middle[2]))
+    cv2.polylines(image, [outline], True, float(middle[2]), max(width // 2, 1))
+    cv2.fillPoly(image, [outline], float(middle[2]))
     image *= 1 + 0.003 * rng.standard_normal(image.shape, np.float32)
     image[rng.random(image.shape) < 0.2] = 0
     box = np.concatenate((pixels.min(axis=0), pixels.max(axis=0))).astype(np.float32)

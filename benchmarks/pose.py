@@ -65,19 +65,6 @@ def crowd(man: list[np.ndarray], people: int) -> list[np.ndarray]:
     return made
 
 
-def far(man: list[np.ndarray], scale: float) -> list[np.ndarray]:
-    """Return images with him made smaller by ``scale``, before a plain wall."""
-    made = []
-    for image in man:
-        part = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
-        canvas[:] = part[0].mean(axis=0)
-        y, x = (HEIGHT - part.shape[0]) // 2, (WIDTH - part.shape[1]) // 3
-        canvas[y:y + part.shape[0], x:x + part.shape[1]] = part
-        made.append(canvas)
-    return made
-
-
 def read_clip(path: Path) -> list[np.ndarray]:
     """Return the images of a clip; tiny ones are enlarged, and made as bright as they can be."""
     video, images = cv2.VideoCapture(str(path)), []
@@ -113,14 +100,14 @@ def small(model: str, clips: list[list[np.ndarray]], pixels: float) -> Row:
             'clips with the person in all': f'{whole} of {len(clips)}'}
 
 
-def on_canvas(image: np.ndarray, scale: float) -> np.ndarray:
-    """Return an image of the usual size with another one in its middle, resized."""
+def on_canvas(image: np.ndarray, scale: float, columns: int = 2) -> np.ndarray:
+    """Return an image of the usual size with another one, resized, at half or a third of it."""
     part = cv2.resize(image, None, fx=scale, fy=scale,
                       interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     part = part[:HEIGHT, :WIDTH]
     canvas = np.empty((HEIGHT, WIDTH, 3), np.uint8)
     canvas[:] = part[0].mean(axis=0)
-    y, x = (HEIGHT - part.shape[0]) // 2, (WIDTH - part.shape[1]) // 2
+    y, x = (HEIGHT - part.shape[0]) // 2, (WIDTH - part.shape[1]) // columns
     canvas[y:y + part.shape[0], x:x + part.shape[1]] = part
     return canvas
 
@@ -225,7 +212,8 @@ def reach(model: str, man: list[np.ndarray], height: float) -> Row:
     row: Row = {'model': model}
     least = math.inf
     for pixels in HEIGHTS:
-        share = float(np.mean(known(model, far(man, pixels / height), SETTLED)[0]))
+        images = [on_canvas(image, pixels / height, columns=3) for image in man]
+        share = float(np.mean(known(model, images, SETTLED)[0]))
         row[f'{pixels} px'] = share
         if share < 0.95:
             break

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import rclpy
 
-from benchmarks.pipeline import LAYOUTS, Camera, Process, set_up_ros, walkers
+from benchmarks.pipeline import LAYOUTS, Camera, Process, running, set_up_ros, walkers
 from benchmarks.report import Row, parser, percentiles, save, show
 
 _RATE = 30.0
@@ -90,19 +90,12 @@ def main() -> None:
     arguments.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
     options = arguments.parse_args()
     set_up_ros()
-    processes = [Process(name, options.threads, options.bundle)
-                 for name in LAYOUTS[options.layout]]
-    camera = Camera()
-    try:
+    with running(LAYOUTS[options.layout], options) as (processes, camera):
         camera.wait_for_nodes()
         watch(camera, processes, options.warm_up, 30.0)
         print('warm', flush=True)
         rows = watch(camera, processes, options.minutes, 30.0)
-    finally:
-        camera.node.destroy_node()
-        for process in processes:
-            process.stop()
-        rclpy.shutdown()
+    rclpy.shutdown()
     verdict = judge(rows)
     show(f'{options.layout}, people coming and going, {_RATE:g} Hz', rows)
     show('After the warm-up', [verdict])

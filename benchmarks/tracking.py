@@ -20,7 +20,6 @@ import io
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,43 +40,32 @@ Path2D = Callable[[float], 'tuple[float, float] | None']
 
 def crossing(count: int, random: np.random.Generator) -> list[Path2D]:
     """People of one size cross in both directions."""
-    paths: list[Path2D] = []
-    for i in range(count):
+    def path(i: int) -> Path2D:
         speed = PIXELS_A_METRE * WALK * random.uniform(0.7, 1.2) * (1 if i % 2 else -1)
         meet, y = random.uniform(3.0, 5.0), random.uniform(330, 360)
-        paths.append(partial(_walking, speed, meet, y))
-    return paths
+        return lambda time: (WIDTH / 2 + speed * (time - meet), y)
+
+    return [path(i) for i in range(count)]
 
 
 def stopping(count: int, random: np.random.Generator) -> list[Path2D]:
     """They come together, stand side by side for two seconds, and go on or turn back."""
-    paths: list[Path2D] = []
-    for i in range(count):
+    def path(i: int) -> Path2D:
         speed = PIXELS_A_METRE * WALK * random.uniform(0.8, 1.1) * (1 if i % 2 else -1)
         place, back = WIDTH / 2 + 90 * (i - count / 2), random.choice([-1, 1])
-        paths.append(partial(_stopping, speed, place, back))
-    return paths
+        return lambda time: (
+            place + speed * min(time - 3, 0) + back * speed * max(time - 5, 0), 345.0)
+
+    return [path(i) for i in range(count)]
 
 
 def returning(count: int, random: np.random.Generator) -> list[Path2D]:
     """They cross, and each is out of sight for 0.7 seconds once."""
-    paths: list[Path2D] = []
-    for path in crossing(count, random):
+    def path(seen: Path2D) -> Path2D:
         begin = random.uniform(1.5, 6.0)
-        paths.append(partial(_hidden, path, begin))
-    return paths
+        return lambda time: None if begin < time < begin + 0.7 else seen(time)
 
-
-def _walking(speed: float, meet: float, y: float, time: float) -> tuple[float, float]:
-    return WIDTH / 2 + speed * (time - meet), y
-
-
-def _stopping(speed: float, place: float, back: int, time: float) -> tuple[float, float]:
-    return place + speed * min(time - 3, 0) + back * speed * max(time - 5, 0), 345.0
-
-
-def _hidden(path: Path2D, begin: float, time: float) -> tuple[float, float] | None:
-    return None if begin < time < begin + 0.7 else path(time)
+    return [path(seen) for seen in crossing(count, random)]
 
 
 SCENES = {'cross, 2': (crossing, 2), 'cross, 4': (crossing, 4), 'cross, 8': (crossing, 8),

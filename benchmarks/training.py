@@ -30,7 +30,7 @@ from tqdm import tqdm
 from benchmarks.report import Row, parser, save, show
 from training.models.act import SIZES, ActSize, PatchClassEmbedding
 from training.paper.mpose import MposeSplit
-from training.paper.protocol import Fold, ProtocolConfig, augment, make_trainer
+from training.paper.protocol import Fold, ProtocolConfig, make_trainer
 from training.schedule import TransformerSchedule
 from training.trainer import Batch, Trainer
 
@@ -162,24 +162,12 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> tuple[list[Row],
             metrics=['accuracy'], jit_compile='XLA' in way)
     samples = usual_pipeline(x[:count], y[:count], config)  # float64, as the mpose package has it
 
-    def our_input() -> None:
-        for index in rng.permutation(count).reshape(steps, -1):
-            augment(rng, fold.x_train[index], config, fold.layout)
-
-    def usual_input() -> None:
-        for _ in samples:
-            pass
-
-    runs: dict[tuple[str, str], Callable[[], object]] = {
-        ('ours', 'training'): lambda: ours.train_epoch(ours.batches(end=1)),
-        ('ours', 'input'): our_input, ('Keras fit', 'input'): usual_input}
-    for way, model in usual.items():
-        runs[way, 'training'] = partial(model.fit, samples, epochs=1, verbose=0)
-    speed = {name: count / value for name, value in medians(runs, rounds).items()}
-    rows = [{'way': way, 'parameters': model.count_params(),
-             'samples/s': round(speed[way, 'training']),
-             'input alone samples/s': round(speed.get((way, 'input'), speed['Keras fit', 'input'])),
-             'ours is faster': speed['ours', 'training'] / speed[way, 'training']}
+    runs: dict[str, Callable[[], object]] = {
+        'ours': lambda: ours.train_epoch(ours.batches(end=1)),
+        **{way: partial(model.fit, samples, epochs=1, verbose=0) for way, model in usual.items()}}
+    speed = {way: count / value for way, value in medians(runs, rounds).items()}
+    rows = [{'way': way, 'parameters': model.count_params(), 'samples/s': round(speed[way]),
+             'ours is faster': speed['ours'] / speed[way]}
             for way, model in {'ours': ours.model, **usual}.items()]
     return rows, measure_parts(ours, rounds)
 

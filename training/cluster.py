@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ('act_ros', 'training')
 
-Job = TypeVar('Job', bound=tuple[Any, ...])
+Name = TypeVar('Name')
 
 
 class ClusterError(RuntimeError):
@@ -19,11 +19,11 @@ class ClusterError(RuntimeError):
 
 
 def run_jobs(
-    function: Callable[..., Any], jobs: Sequence[Job], data: Mapping[Any, Any],
+    function: Callable[..., Any], jobs: Mapping[Name, tuple[Any, ...]], data: Mapping[Any, Any],
     address: str | None = None, cpus: int = 1,
-) -> Iterator[tuple[Job, Any]]:
+) -> Iterator[tuple[Name, Any]]:
     """
-    Yield every job with its result ``function(data[job[0]], *job[1:])`` as soon as it is there.
+    Yield the name of every job with its result ``function(data[job[0]], *job[1:])``, once there.
 
     :param address: a Ray cluster's: ``host:port``, ``auto`` for the one this machine belongs to, or
         ``local`` to start one here. None computes here, in order. Each entry of ``data`` and our
@@ -32,45 +32,42 @@ def run_jobs(
     :raises ClusterError: without Ray or its cluster; what a job raises is raised here.
     """
     if address is None:
-        for job in jobs:
-            yield job, function(data[job[0]], *job[1:])
+        for name, job in jobs.items():
+            yield name, function(data[job[0]], *job[1:])
         return
     try:
         import ray
     except ImportError as error:
         raise ClusterError('--ray needs Ray: pip install "ray>=2.52"') from error
-    ours = not ray.is_initialized()
-    if ours:
-        try:
-            host, _, port = address.removeprefix('ray://').rpartition(':')
-            if host:  # Ray itself would try for minutes
-                socket.create_connection((host, int(port)), timeout=10).close()
-            environment = {'py_modules': [str(_ROOT / package) for package in _PACKAGES],
-                           'excludes': ['__pycache__']}
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
-                     runtime_env=environment)
-        except ray.exceptions.AuthenticationError as error:
-            raise ClusterError(
-                f'the Ray cluster at {address!r} and this machine have other tokens, or only one '
-                f'of them asks for one ({error}); doc/benchmark.md says how they get the same'
-            ) from error
-        except (OSError, ValueError, RuntimeError) as error:
-            raise ClusterError(
-                f'no Ray cluster answers at {address!r} ({error}); start one with `ray start '
-                f'--head` (the token must be the same as here, see doc/benchmark.md), or use --ray '
-                f'local') from error
+    try:
+        host, _, port = address.removeprefix('ray://').rpartition(':')
+        if host:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
+        environment = {'py_modules': [str(_ROOT / package) for package in _PACKAGES],
+                       'excludes': ['__pycache__']}
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR,
+                 runtime_env=environment)
+    except ray.exceptions.AuthenticationError as error:
+        raise ClusterError(
+            f'the Ray cluster at {address!r} and this machine have other tokens, or only one '
+            f'of them asks for one ({error}); doc/benchmark.md says how they get the same'
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ClusterError(
+            f'no Ray cluster answers at {address!r} ({error}); start one with `ray start --head` '
+            f'(the token must be the same as here, see doc/benchmark.md), or use --ray local'
+        ) from error
     try:
         task = ray.remote(num_cpus=cpus)(function)
         sent = {key: ray.put(value) for key, value in data.items()}
-        running = {task.remote(sent[job[0]], *job[1:]): job for job in jobs}
+        running = {task.remote(sent[job[0]], *job[1:]): name for name, job in jobs.items()}
         while running:
             done, _ = ray.wait(list(running))
             for reference in done:
-                job = running.pop(reference)
+                name = running.pop(reference)
                 try:
-                    yield job, ray.get(reference)
+                    yield name, ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
                     raise error.as_instanceof_cause() from None
     finally:
-        if ours:
-            ray.shutdown()
+        ray.shutdown()

@@ -45,15 +45,6 @@ class Example(NamedTuple):
         return f'{self.label}{wrong} ({self.probability:.0%})'
 
 
-class Bubble(NamedTuple):
-    """A model in the plot of accuracy over latency; accuracy in percent."""
-
-    name: str
-    milliseconds: float
-    accuracy: float
-    parameters: int
-
-
 def draw_attention_maps(path: Path, layers: Sequence[np.ndarray], title: str) -> None:
     """
     Draw the attention of every head and layer for one window (Figure 6).
@@ -184,18 +175,23 @@ def draw_position_similarity(path: Path, similarity: np.ndarray, title: str) -> 
     _save(figure, path)
 
 
-def draw_latency(path: Path, panels: Mapping[str, Sequence[Bubble]]) -> None:
-    """Draw accuracy over latency, a panel for each key (Figure 10); area is the parameters."""
+def draw_latency(path: Path, panels: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """
+    Draw accuracy (percent) over latency, a panel for each key (Figure 10).
+
+    :param panels: networks, ``model``, ``median_ms``, ``accuracy`` and ``parameters`` of each; the
+        area of their circles tells the last.
+    """
     figure, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True,
                                 figsize=(4.6 * len(panels) + 0.6, 4.6), layout='constrained')
-    for axis, (title, bubbles) in zip(axes[0], panels.items(), strict=True):
-        for bubble in bubbles:
-            colour = _LEFT if bubble.name.startswith('act_') else _RIGHT
-            axis.scatter(bubble.milliseconds, bubble.accuracy, s=30 + bubble.parameters / 8e3,
-                         color=colour, alpha=0.45, lw=0)
-            axis.plot(bubble.milliseconds, bubble.accuracy, '.', color=colour, ms=4)
-            axis.annotate(bubble.name, (bubble.milliseconds, bubble.accuracy), (0, 7),
-                          textcoords='offset points', fontsize=8, ha='center')
+    for axis, (title, networks) in zip(axes[0], panels.items(), strict=True):
+        for row in networks:
+            colour = _LEFT if row['model'].startswith('act_') else _RIGHT
+            place = row['median_ms'], row['accuracy']
+            axis.scatter(*place, s=30 + row['parameters'] / 8e3, color=colour, alpha=0.45, lw=0)
+            axis.plot(*place, '.', color=colour, ms=4)
+            axis.annotate(row['model'], place, (0, 7), textcoords='offset points', fontsize=8,
+                          ha='center')
         axis.set_xscale('log')
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter('{x:g}')

@@ -26,8 +26,11 @@ from training.trainer import Teach
 FALL = 0.05
 """A kept label whose recall falls by more than this is warned of."""
 
-Recalls = dict[str, dict[str, float | None]]
-"""By label: ``clips`` of people held back, and the recall on them ``before`` and ``after``."""
+Recalls = dict[str, dict[str, int]]
+"""
+By label: ``clips`` of people held back, and how many of them are known ``after``, and were
+``before`` (not there for a new label).
+"""
 
 
 class OldNetwork:
@@ -108,11 +111,10 @@ class OldNetwork:
         found: Recalls = {}
         for number, name in enumerate(labels):
             if (mine := label == number).any():
-                old = name in self.kept and (
-                    before[mine] == self.network.labels.index(name)).mean()
-                found[name] = {'clips': int(mine.sum()),
-                               'before': float(old) if name in self.kept else None,
-                               'after': float((after[mine] == number).mean())}
+                row = {'clips': mine, 'after': mine & (after == number)}
+                if name in self.kept:
+                    row['before'] = mine & (before == self.network.labels.index(name))
+                found[name] = {key: int(clips.sum()) for key, clips in row.items()}
         return found
 
 
@@ -136,31 +138,24 @@ def together(parts: Iterable[Recalls]) -> Recalls:
     joined: Recalls = {}
     for part in parts:
         for name, row in part.items():
-            if name not in joined:
-                joined[name] = dict(row)
-                continue
-            mine, more = joined[name], row['clips'] or 0
-            clips = (mine['clips'] or 0) + more
-            for key in ('before', 'after'):
-                if (value := mine[key]) is not None:
-                    mine[key] = value + ((row[key] or 0) - value) * more / clips
-            mine['clips'] = clips
+            mine = joined.setdefault(name, dict.fromkeys(row, 0))
+            for key, count in row.items():
+                mine[key] += count
     return joined
 
 
 def as_table(recalls: Recalls) -> str:
     """Return recalls before and after, in percent, with a mark where a kept label falls."""
     lines = ['| label | clips held back | recall before | after |', '|---|--:|--:|--:|']
+    fell = fallen(recalls)
     for name, row in recalls.items():
-        before, after = row['before'], row['after'] or 0.0
-        falls = ' (falls)' if before is not None and before - after > FALL else ''
-        lines.append(f'| {name} | {row["clips"]} | '
-                     f'{"new" if before is None else f"{100 * before:.0f}"} | '
-                     f'{100 * after:.0f}{falls} |')
+        before = f'{100 * row["before"] / row["clips"]:.0f}' if 'before' in row else 'new'
+        lines.append(f'| {name} | {row["clips"]} | {before} | '
+                     f'{100 * row["after"] / row["clips"]:.0f}{" (falls)" * (name in fell)} |')
     return '\n'.join(lines)
 
 
 def fallen(recalls: Recalls) -> list[str]:
     """Return the kept labels that fell by more than `FALL`."""
-    return [name for name, row in recalls.items() if row['before'] is not None
-            and row['before'] - (row['after'] or 0.0) > FALL]
+    return [name for name, row in recalls.items()
+            if 'before' in row and row['before'] - row['after'] > FALL * row['clips']]

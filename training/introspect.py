@@ -121,15 +121,6 @@ def _evenly(count: int, limit: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
 
 
-def of_fold(path: Path) -> tuple[str, int, int]:
-    """Return extractor, split and number of ``<extractor>/split_<s>/<model>/fold_<i>.npz``."""
-    try:
-        return (path.absolute().parents[2].name, int(path.absolute().parents[1].name[6:]),
-                int(path.stem[5:]))
-    except (IndexError, ValueError) as error:
-        raise ValueError(f'{path} is not <extractor>/split_<s>/<model>/fold_<i>.npz') from error
-
-
 def watched(network: Network, video: Path) -> Example:
     """
     Return the window of a video that the network is surest of, with its pictures.
@@ -280,9 +271,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise ValueError(f'the network does not know the labels {", ".join(unknown)}; it knows '
                              f'{", ".join(network.labels)}')
         name, extractor, split = path.name.removesuffix(WEIGHTS), 'openpose', 1
-        if path.suffix == '.npz':
-            extractor, split, fold = of_fold(path)
-            name = f'{path.parent.name}, {extractor} split {split}, fold {fold}'
+        if path.suffix == '.npz':  # <extractor>/split_<s>/<model>/fold_<i>.npz
+            extractor, folder, model, _ = path.absolute().parts[-4:]
+            split, fold = int(folder.removeprefix('split_')), path.stem.removeprefix('fold_')
+            name = f'{model}, {extractor} split {split}, fold {fold}'
         if not options.data[0].is_dir():
             windows = cut_windows(load_sequences(
                 options.data, network.labels, options.mpose_order), network, options.limit)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 
@@ -94,9 +96,7 @@ def fit_temperature(logits: np.ndarray, label: np.ndarray, clips: int | None = N
         fit = logs[np.arange(len(label)), label].mean()
         return -float(fit * count + logs.mean()) / (count + 1)
 
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method='bounded',
-                            options={'xatol': 1e-8})
-    return float(np.exp(found.x))
+    return _fit(loss)
 
 
 def fit_confidence(logits: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
@@ -113,7 +113,13 @@ def fit_confidence(logits: np.ndarray, label: np.ndarray, weight: np.ndarray) ->
         confidence = softmax(logits, np.exp(log_temperature)).max(axis=-1).clip(1e-6, 1 - 1e-6)
         return -float(weight @ np.log(np.where(right, confidence, 1 - confidence)))
 
-    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method='bounded')
+    return _fit(loss)
+
+
+def _fit(loss: Callable[[float], float]) -> float:
+    """Return the temperature whose logarithm has the least loss."""
+    found = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method='bounded',
+                            options={'xatol': 1e-8})
     return float(np.exp(found.x))
 
 

@@ -61,7 +61,6 @@ def learning_rate(
         0.0, max(total_steps - rise, 1), warmup_target=recipe.peak_rate, warmup_steps=rise)
 
 
-@keras.saving.register_keras_serializable(package='act')
 class TransformerSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """
     ``d_model^-0.5 * min(step^-0.5, step * warmup^-1.5)``, and ``final`` from ``drop_at`` on.
@@ -84,7 +83,3 @@ class TransformerSchedule(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps = max(self.warmup * self.total_steps, 1.0)
         rate = self.d_model ** -0.5 * ops.minimum(step ** -0.5, step * warmup_steps ** -1.5)
         return ops.where(step > self.drop_at * self.total_steps, self.final, rate)
-
-    def get_config(self) -> dict[str, float]:
-        return {'d_model': self.d_model, 'total_steps': self.total_steps, 'warmup': self.warmup,
-                'drop_at': self.drop_at, 'final': self.final}

@@ -221,7 +221,7 @@ def run_search(
     split = {search.split: load_mpose(search.config.extractor, search.split, data,
                                       search.config.output_layout, search.config.num_classes,
                                       normalisation_of(search.model))}
-    jobs = [(search.split, search, threads)] * todo
+    jobs = dict.fromkeys(range(todo), (search.split, search, threads))
     for _ in progress(run_jobs(run_trial, jobs, split, address, threads or 1), search.name, trials,
                       'trial', trials - todo):
         pass

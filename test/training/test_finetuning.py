@@ -100,18 +100,17 @@ def test_recalls_before_and_after(config: TrainConfig) -> None:
     found = old.recalls(config.labels, label, np.arange(4), FEATURES, logits)
     for number, name in enumerate(config.labels):
         if (label == number).any():
-            assert found[name] == {'clips': int((label == number).sum()),
-                                   'before': None if name == 'new' else 1.0,
-                                   'after': float(name == 'c')}
+            clips = int((label == number).sum())
+            assert found[name] == {'clips': clips, 'after': clips * (name == 'c'),
+                                   **({} if name == 'new' else {'before': clips})}
 
 
 def test_members_are_joined_and_labels_that_fall_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture,
 ) -> None:
-    rows = [{'walk': {'clips': 10, 'before': 0.9, 'after': 0.8},
-             'sit': {'clips': 4, 'before': 0.5, 'after': 0.5}},
-            {'walk': {'clips': 30, 'before': 0.9, 'after': 0.8},
-             'drink': {'clips': 6, 'before': None, 'after': 0.5}}]
+    rows = [{'walk': {'clips': 10, 'before': 9, 'after': 8},
+             'sit': {'clips': 4, 'before': 2, 'after': 2}},
+            {'walk': {'clips': 30, 'before': 27, 'after': 24}, 'drink': {'clips': 6, 'after': 3}}]
     files = []
     for i, row in enumerate(rows):
         files.append(tmp_path / f'{i}.json')
@@ -121,4 +120,4 @@ def test_members_are_joined_and_labels_that_fall_are_named(
     assert '| walk | 40 | 90 | 80 (falls) |' in printed.out
     assert '| sit | 4 | 50 | 50 |' in printed.out and '| drink | 6 | new | 50 |' in printed.out
     assert printed.err.startswith('warning: walk fell by more than 5 points')
-    assert finetuning.fallen({'x': {'clips': 1, 'before': 0.5, 'after': 0.46}}) == []
+    assert finetuning.fallen({'x': {'clips': 100, 'before': 50, 'after': 46}}) == []

@@ -68,19 +68,17 @@ def read_pyskl(path: Path, fps: float) -> Iterator[tuple[Take, str]]:
             name, label = str(annotation['frame_dir']), int(annotation['label'])
             keypoints = np.asarray(annotation['keypoint'], np.float32)
             _, _, joints, axes = keypoints.shape
-            if (joints, axes) == (25, 3):
-                joined, layout = _from_kinect(keypoints), 'mpose13_3d'
-            elif (joints, axes) == (17, 2):
-                score = annotation.get('keypoint_score', np.ones(keypoints.shape[:-1]))
-                score = np.asarray(score, np.float32).reshape(*keypoints.shape[:-1], 1)
-                joined, layout = np.concatenate([keypoints, score], axis=-1), 'coco17_2d'
-            else:
-                raise DataError(f'{path}: {joints} joints of {axes} numbers are neither COCO key '
-                                f'points nor the joints of NTU RGB+D')
+            score = annotation.get('keypoint_score', np.ones(keypoints.shape[:-1]))
+            score = np.asarray(score, np.float32).reshape(*keypoints.shape[:-1], 1)
         except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, DataError):
-                raise
             raise DataError(f'{path}: annotation {number} cannot be read ({error!r})') from error
+        if (joints, axes) == (25, 3):
+            joined, layout = _from_kinect(keypoints), 'mpose13_3d'
+        elif (joints, axes) == (17, 2):
+            joined, layout = np.concatenate([keypoints, score], axis=-1), 'coco17_2d'
+        else:
+            raise DataError(f'{path}: {joints} joints of {axes} numbers are neither COCO key '
+                            f'points nor the joints of NTU RGB+D')
         if joined.any():
             yield _take(joined, fps, label, name, layout == 'mpose13_3d'), layout
 

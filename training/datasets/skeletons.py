@@ -42,13 +42,8 @@ JOINTS = get_layout('mpose13_coco').joints
 LAYOUTS = {
     'mpose13_3d': ('mpose13_openpose', True),
     'mpose13_2d': ('mpose13_openpose', False),
-    'coco17_2d': ('coco17', False),
-    'body25_2d': ('body25', False),
-    'mpose13_coco_2d': ('mpose13_coco', False),
-    'coco18_2d': ('coco18', False),
-    'h36m17_2d': ('h36m17', False),
-    'halpe26_2d': ('halpe26', False),
-    'blazepose33_2d': ('blazepose33', False),
+    **{f'{layout}_2d': (layout, False) for layout in (
+        'coco17', 'body25', 'mpose13_coco', 'coco18', 'h36m17', 'halpe26', 'blazepose33')},
 }
 """Layout in a file: the keypoint layout whose joint order it has, and whether z is a depth."""
 
@@ -278,8 +273,7 @@ def _groups(
     for action in np.unique(source_label):
         nameless = np.flatnonzero((actor == '') & (source_label == action))
         clips = np.array([str(t).split('#')[0] for t in take[nameless]])
-        ordered, number = np.unique(clips, return_inverse=True)
-        del ordered
+        number = np.unique(clips, return_inverse=True)[1]
         for i, block in zip(nameless, number // _NEIGHBOURS, strict=True):
             groups[i] = f'{source}:?{action.split("/")[0]}-{block}'
     return groups.astype(str)

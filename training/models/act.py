@@ -276,12 +276,10 @@ def forward_with_attention(
 
     Row 0 is the class token's. Raises ValueError for a network that is no AcT.
     """
-    encoders = [layer for layer in model.layers if isinstance(layer, TransformerEncoder)]
-    if not encoders:
-        raise ValueError(f'{model.name} is not an AcT: it has no attention to look at')
     tokens = model.get_layer('embedding')(model.get_layer('projection')(features))
     attention = []
-    for encoder in encoders:
-        tokens, weights = encoder(tokens, training=False, return_attention=True)
-        attention.append(weights)
+    for layer in model.layers:
+        if isinstance(layer, TransformerEncoder):
+            tokens, weights = layer(tokens, training=False, return_attention=True)
+            attention.append(weights)
     return model.get_layer('logits')(model.get_layer('head')(tokens[:, 0])), attention

@@ -11,8 +11,6 @@ https://arxiv.org/abs/2107.00606, list for both 13 and 17 joints. With 17 joints
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
@@ -24,31 +22,18 @@ from training.models.mlstm_fcn import lstm_beside_convolutions
 _SQUARED_EPSILON = 1e-6
 
 
-@keras.saving.register_keras_serializable(package='act')
-class JointDistances(keras.layers.Layer):
-    """Features (N, T, K * 4) to pair distances and their changes (N, T, K * (K - 1))."""
-
-    def call(self, features: keras.KerasTensor) -> keras.KerasTensor:
-        frames, joints = features.shape[1], features.shape[2] // CHANNELS
-        first, second = np.triu_indices(joints, 1)
-        x, y = (self._differences(features[:, :, i::CHANNELS], first, second) for i in (0, 1))
-        distance = ops.sqrt(ops.square(x) + ops.square(y) + _SQUARED_EPSILON)
-        before = ops.concatenate([distance[:, :1], distance[:, :frames - 1]], axis=1)
-        return ops.concatenate([distance, distance - before], axis=-1)
-
-    @staticmethod
-    def _differences(
-        values: keras.KerasTensor, first: np.ndarray, second: np.ndarray,
-    ) -> keras.KerasTensor:
-        # A matrix of +1 and -1: faster and simpler for TFLite than two gathers.
-        pairs = np.arange(len(first))
-        matrix = np.zeros((values.shape[-1], len(first)), np.float32)
-        matrix[first, pairs], matrix[second, pairs] = 1, -1
-        return ops.matmul(values, matrix)
-
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        joints = input_shape[-1] // CHANNELS
-        return *input_shape[:-1], joints * (joints - 1)
+def joint_distances(features: keras.KerasTensor) -> keras.KerasTensor:
+    """Return pair distances and their changes (N, T, K * (K - 1)) of features (N, T, K * 4)."""
+    joints = features.shape[-1] // CHANNELS
+    first, second = np.triu_indices(joints, 1)
+    # A matrix of +1 and -1: faster and simpler for TFLite than two gathers.
+    matrix = np.zeros((joints, len(first)), np.float32)
+    pairs = np.arange(len(first))
+    matrix[first, pairs], matrix[second, pairs] = 1, -1
+    x, y = (ops.matmul(features[:, :, i::CHANNELS], matrix) for i in (0, 1))
+    distance = ops.sqrt(ops.square(x) + ops.square(y) + _SQUARED_EPSILON)
+    before = ops.concatenate([distance[:, :1], distance[:, :-1]], axis=1)
+    return ops.concatenate([distance, distance - before], axis=-1)
 
 
 def build_actionxpose(
@@ -60,6 +45,6 @@ def build_actionxpose(
         raise ValueError(
             f'actionxpose needs {CHANNELS} features a joint, not {num_features} in all')
     frames = keras.Input((num_frames, num_features), name='features')
-    series = keras.layers.Concatenate()([frames, JointDistances(name='distances')(frames)])
+    series = keras.layers.Concatenate()([frames, joint_distances(frames)])
     return keras.Model(
         frames, lstm_beside_convolutions(series, num_classes, dropout), name=name)

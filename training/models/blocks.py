@@ -24,6 +24,23 @@ def batch_norm(x: keras.KerasTensor) -> keras.KerasTensor:
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
 
 
+def normalise_joints(x: keras.KerasTensor) -> keras.KerasTensor:
+    """Normalise every channel of every joint of (N, T, K, C) by itself."""
+    _, frames, joints, width = x.shape
+    x = batch_norm(ops.reshape(x, (-1, frames, joints * width)))
+    return ops.reshape(x, (-1, frames, joints, width))
+
+
+def gather_neighbours(x: keras.KerasTensor, graph: keras.KerasTensor) -> keras.KerasTensor:
+    """Mix the joints of (N, T, V, C) by S graphs (S * V, V) side by side: (N, T, V, S * C)."""
+    frames, joints, width = x.shape[1:]
+    count = graph.shape[0] // joints
+    # One product of two matrices: (N * T * C, V) and (V, S * V).
+    flat = ops.reshape(ops.transpose(x, (0, 1, 3, 2)), (-1, joints))
+    gathered = ops.reshape(ops.matmul(flat, ops.transpose(graph)), (-1, width, count, joints))
+    return ops.reshape(ops.transpose(gathered, (0, 3, 2, 1)), (-1, frames, joints, count * width))
+
+
 def temporal_windows(
     x: keras.KerasTensor, size: int, stride: int = 1, dilation: int = 1,
 ) -> list[keras.KerasTensor]:

@@ -25,16 +25,13 @@ def layout_of(num_features: int, layout: str | None = None) -> str:
 
     :raises ValueError: if the layout does not have ``num_features`` features, or none has.
     """
-    lengths = {name: [features_of(name, form) for form in (SCORED, MPOSE)]
-               for name in ((layout,) if layout else _LAYOUTS)}
+    names = (layout,) if layout else _LAYOUTS
+    lengths = {name: [features_of(name, form) for form in (SCORED, MPOSE)] for name in names}
     for name, known in lengths.items():
         if num_features in known:
             return name
-    text = ', '.join(f'{known[0]} or {known[1]} ({name})' for name, known in lengths.items())
-    raise ValueError(
-        f'layout {layout!r} has {lengths[layout][0]} or {lengths[layout][1]} features, not '
-        f'{num_features}' if layout else
-        f'no skeleton is known for {num_features} features, only for {text}; name its layout')
+    raise ValueError(f'no layout has {num_features} features: ' + ', '.join(
+        f'{name} has {known[0]} or {known[1]}' for name, known in lengths.items()))
 
 
 def adjacency(layout: str) -> np.ndarray:

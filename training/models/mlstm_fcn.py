@@ -12,10 +12,7 @@ grows with the features.
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
-from keras import ops
 
 from training.models.blocks import squeeze_excite
 
@@ -24,63 +21,11 @@ CONVOLUTIONS = ((128, 8), (256, 5), (128, 3))  # (filters, kernel)
 EXCITATION_RATIO = 16
 
 
-@keras.saving.register_keras_serializable(package='act')
-class LastLSTM(keras.layers.Layer):
-    """
-    The last state (N, cells) of an LSTM over (N, steps, D).
-
-    The same recurrence as ``keras.layers.LSTM``, whose tensor lists TFLite cannot express for a
-    batch of unknown size; this loop carries nothing but the state.
-    """
-
-    def __init__(self, cells: int, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.cells = cells
-
-    def build(self, input_shape: tuple[Any, ...]) -> None:
-        self.kernel = self.add_weight(
-            shape=(input_shape[-1], 4 * self.cells), initializer='glorot_uniform', name='kernel')
-        self.recurrent = self.add_weight(
-            shape=(self.cells, 4 * self.cells), initializer='orthogonal', name='recurrent')
-        self.bias = self.add_weight(
-            shape=(4 * self.cells,), initializer=self._remember, name='bias')
-
-    def _remember(self, shape: tuple[int, ...], dtype: object = None) -> keras.KerasTensor:
-        """Start with open forget gates, the second quarter of the bias."""
-        quarters = ops.arange(shape[0]) // self.cells
-        return ops.cast(quarters == 1, dtype)
-
-    def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        steps, width = x.shape[1], x.shape[2]
-        flat = ops.reshape(ops.transpose(x, (1, 0, 2)), (-1, width))
-        inputs = ops.reshape(ops.matmul(flat, self.kernel) + self.bias,
-                             (steps, -1, 4 * self.cells))
-
-        def step(
-            i: keras.KerasTensor, hidden: keras.KerasTensor, cell: keras.KerasTensor,
-        ) -> tuple[keras.KerasTensor, ...]:
-            gates = ops.take(inputs, i, axis=0) + ops.matmul(hidden, self.recurrent)
-            enter, forget, value, leave = ops.split(gates, 4, axis=-1)
-            cell = ops.sigmoid(forget) * cell + ops.sigmoid(enter) * ops.tanh(value)
-            return i + 1, ops.sigmoid(leave) * ops.tanh(cell), cell
-
-        zero = ops.zeros_like(inputs[0, :, :self.cells])
-        return ops.while_loop(
-            lambda i, *_: i < steps, step, (ops.convert_to_tensor(0, 'int32'), zero, zero),
-            maximum_iterations=steps)[1]
-
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return input_shape[0], self.cells
-
-    def get_config(self) -> dict[str, object]:
-        return {**super().get_config(), 'cells': self.cells}
-
-
 def lstm_beside_convolutions(
     x: keras.KerasTensor, num_classes: int, dropout: float,
 ) -> keras.KerasTensor:
     """Return the logits (N, C) of a multivariate series (N, T, F)."""
-    memory = LastLSTM(CELLS, name='lstm')(keras.layers.Permute((2, 1))(x))
+    memory = keras.layers.LSTM(CELLS, name='lstm')(keras.layers.Permute((2, 1))(x))
     memory = keras.layers.Dropout(dropout)(memory)
     for i, (filters, kernel) in enumerate(CONVOLUTIONS):
         x = keras.layers.Conv1D(

@@ -20,7 +20,12 @@ import keras
 from keras import ops
 
 from act_ros.core.skeletons import get_layout
-from training.models.blocks import batch_norm, temporal_windows
+from training.models.blocks import (
+    batch_norm,
+    gather_neighbours,
+    normalise_joints,
+    temporal_windows,
+)
 from training.models.graph import bones, disentangled_scales, layout_of
 
 WIDTHS = (96, 192, 384)
@@ -50,13 +55,7 @@ class MultiScaleAggregation(keras.layers.Layer):
             name='correction')
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        frames, joints, width = x.shape[1:]
-        # One product of two matrices: (N * T * C, V) and (V, scales * V).
-        flat = ops.reshape(ops.transpose(x, (0, 1, 3, 2)), (-1, joints))
-        gathered = ops.matmul(flat, ops.transpose(ops.add(self.correction, self.graph)))
-        gathered = ops.reshape(gathered, (-1, width, self.num_scales, joints))
-        gathered = ops.transpose(gathered, (0, 3, 2, 1))
-        return ops.reshape(gathered, (-1, frames, joints, self.num_scales * width))
+        return gather_neighbours(x, ops.add(self.correction, self.graph))
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return *input_shape[:-1], self.num_scales * input_shape[-1]
@@ -91,14 +90,10 @@ def _stream(
     x: keras.KerasTensor, layout: str, num_classes: int, dropout: float,
 ) -> keras.KerasTensor:
     """Return the logits (N, C) of (N, T, K, 3 or 4)."""
-    _, frames, joints, channels = x.shape
-    x = ops.reshape(x, (-1, frames, joints * channels))
-    x = batch_norm(x)
-    x = ops.reshape(x, (-1, frames, joints, channels))
-    before = WIDTHS[0]
+    x, before = normalise_joints(x), WIDTHS[0]
     for i, width in enumerate(WIDTHS):
         stride = 1 if i == 0 else 2
-        factorised = _normalised(_graph(x, layout, SCALES, 1), before, 'relu')
+        factorised = _normalised(MultiScaleAggregation(layout, SCALES)(x), before, 'relu')
         factorised = _temporal(factorised, width, stride)
         factorised = _temporal(factorised, width, activation=None)
         paths = [_g3d(x, layout, window, before, width, stride) for window in WINDOWS]
@@ -108,10 +103,6 @@ def _stream(
     x = keras.layers.GlobalAveragePooling2D()(x)
     x = keras.layers.Dropout(dropout)(x)
     return keras.layers.Dense(num_classes)(x)
-
-
-def _graph(x: keras.KerasTensor, layout: str, scales: int, window: int) -> keras.KerasTensor:
-    return MultiScaleAggregation(layout, scales, window)(x)
 
 
 def _normalised(
@@ -128,7 +119,7 @@ def _g3d(
     """Convolve over the graph of a sliding window, then collapse the window (section 3.3)."""
     joints = x.shape[2]
     x = ops.concatenate(temporal_windows(x, window, stride), axis=2)
-    x = _normalised(_graph(x, layout, SCALES, window), before, 'relu')
+    x = _normalised(MultiScaleAggregation(layout, SCALES, window)(x), before, 'relu')
     frames = [x[:, :, k * joints:(k + 1) * joints] for k in range(window)]
     return _normalised(ops.concatenate(frames, axis=-1), width)
 

@@ -29,7 +29,12 @@ import numpy as np
 from keras import ops
 
 from act_ros.core.skeletons import get_layout
-from training.models.blocks import batch_norm, temporal_windows
+from training.models.blocks import (
+    batch_norm,
+    gather_neighbours,
+    normalise_joints,
+    temporal_windows,
+)
 from training.models.graph import layout_of, partitions
 
 UNITS = ((64, 1), (64, 1), (64, 1), (128, 2), (128, 1), (128, 1), (256, 2), (256, 1), (256, 1))
@@ -59,43 +64,14 @@ class PartitionAggregation(keras.layers.Layer):
             shape=self.graph.shape, initializer='ones', name='importance')
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
-        frames, joints, width = x.shape[1:]
-        graph = ops.reshape(ops.multiply(self.importance, self.graph), (-1, joints))
-        flat = ops.reshape(ops.transpose(x, (0, 1, 3, 2)), (-1, joints))
-        gathered = ops.reshape(ops.matmul(flat, ops.transpose(graph)), (-1, width, 3, joints))
-        return ops.reshape(ops.transpose(gathered, (0, 3, 2, 1)), (-1, frames, joints, 3 * width))
+        return gather_neighbours(x, ops.reshape(
+            ops.multiply(self.importance, self.graph), (-1, self.graph.shape[-1])))
 
     def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
         return *input_shape[:-1], 3 * input_shape[-1]
 
     def get_config(self) -> dict[str, object]:
         return {**super().get_config(), 'layout': self.layout}
-
-
-@keras.saving.register_keras_serializable(package='act')
-class DropAttention(keras.layers.Layer):
-    """Drop keys, the same for all queries of a head, and renormalise (N, heads, L, L)."""
-
-    def __init__(self, rate: float, seed: int | None = None, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.rate = rate
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(
-        self, weights: keras.KerasTensor, training: bool | None = None,
-    ) -> keras.KerasTensor:
-        if not training or self.rate == 0:
-            return weights
-        keys = (ops.shape(weights)[0], weights.shape[1], 1, weights.shape[3])
-        draw = keras.random.uniform(keys, seed=self.seed_generator)
-        weights = ops.where(draw >= self.rate, weights, 0.0)
-        return weights / (ops.sum(weights, axis=-1, keepdims=True) + 1e-8)
-
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return input_shape
-
-    def get_config(self) -> dict[str, object]:
-        return {**super().get_config(), 'rate': self.rate}
 
 
 def build_st_tr(
@@ -122,7 +98,7 @@ def _stream(
     joints: keras.KerasTensor, stream: str, layout: str, num_classes: int, dropout: float,
 ) -> keras.KerasTensor:
     """Return the logits (N, C) of (N, T, K, 3 or 4)."""
-    x = _normalise_joints(joints)
+    x = normalise_joints(joints)
     x = _graph_convolution(x, UNITS[0][0], layout)
     x = _temporal_convolution(x, UNITS[0][0])
     for i, (width, stride) in enumerate(UNITS):
@@ -139,13 +115,6 @@ def _stream(
         x = keras.layers.Add()([x, shortcut])
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.layers.Dense(num_classes)(x)
-
-
-def _normalise_joints(x: keras.KerasTensor) -> keras.KerasTensor:
-    """Normalise every channel of every joint by itself."""
-    _, frames, joints, width = x.shape
-    x = batch_norm(ops.reshape(x, (-1, frames, joints * width)))
-    return ops.reshape(x, (-1, frames, joints, width))
 
 
 def _rectified(x: keras.KerasTensor) -> keras.KerasTensor:
@@ -169,14 +138,14 @@ def _temporal_convolution(
 
 def _spatial_attention(x: keras.KerasTensor, width: int) -> keras.KerasTensor:
     """Attend over the joints of each frame (section 4.1)."""
-    mixed = _attention(_normalise_joints(x), width)
+    mixed = _attention(normalise_joints(x), width)
     return _rectified(keras.layers.Add()([mixed, x]) if x.shape[-1] == width else mixed)
 
 
 def _temporal_attention(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
     """Attend over the frames of each joint (section 4.2)."""
     width = x.shape[-1]
-    tokens = _normalise_joints(x)
+    tokens = normalise_joints(x)
     if stride > 1:  # the projection reads this many frames at once
         tokens = ops.concatenate(temporal_windows(tokens, stride, stride), axis=-1)
     mixed = _attention(ops.transpose(tokens, (0, 2, 1, 3)), width)
@@ -194,6 +163,9 @@ def _attention(tokens: keras.KerasTensor, width: int) -> keras.KerasTensor:
                       (0, 2, 1, 3))
         for part in ops.split(projected, np.cumsum([keys, keys]).tolist(), axis=-1))
     scores = ops.matmul(query * (keys // HEADS) ** -0.5, ops.transpose(key, (0, 1, 3, 2)))
-    weights = DropAttention(DROP_ATTENTION)(ops.softmax(scores, axis=-1))
+    # Keys are dropped for all queries of a head, and what is left sums to 1 again.
+    weights = keras.layers.Dropout(DROP_ATTENTION, noise_shape=(None, None, 1, None))(
+        ops.softmax(scores, axis=-1))
+    weights = weights / (ops.sum(weights, axis=-1, keepdims=True) + 1e-8)
     mixed = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
     return keras.layers.Dense(width)(ops.reshape(mixed, (-1, groups, length, width)))

@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -28,29 +29,14 @@ from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer,
 from training.progress import progress
 from training.trainer import device, in_turn, start_afresh, tell_duration, tensorboard_log
 
-Job = tuple[int, str, int]
-"""Split, model, fold."""
-
 # What says which folds are trained, not how.
 _EXTENT = ('extractor', 'splits', 'folds', 'models', 'ensemble_model', 'ensembles')
 
 
-def fold_file(folder: Path, extractor: str, job: Job) -> Path:
-    """Return the file of a fold's result."""
-    split, model, fold = job
+def fold_file(folder: Path, extractor: str, which: tuple[int, str, int]) -> Path:
+    """Return the file of a fold's result, by split, model and number."""
+    split, model, fold = which
     return folder / extractor / f'split_{split}' / model / f'fold_{fold}.npz'
-
-
-class FoldCall(NamedTuple):
-    """What `train_fold` is called with, but for the split's data, of which it has the key."""
-
-    data: tuple[int, str]
-    model: str
-    fold: int
-    config: ProtocolConfig
-    file: Path
-    threads: int
-    tensorboard: bool
 
 
 def train_fold(
@@ -90,20 +76,19 @@ def run_benchmark(
     if address is None:
         print(f'training on {device()}', file=sys.stderr)
     models = dict.fromkeys(x for model in config.models for x in STREAMS.get(model, (model,)))
-    jobs = [(split, model, fold) for split in config.splits for model in models
-            for fold in range(config.folds)]
-    todo = [job for job in jobs if not fold_file(folder, config.extractor, job).is_file()]
+    folds = {fold_file(folder, config.extractor, fold).absolute(): fold
+             for fold in product(config.splits, models, range(config.folds))}
+    jobs = {file: ((split, normalisation_of(model)), model, fold, config, file, threads,
+                   tensorboard)
+            for file, (split, model, fold) in folds.items() if not file.is_file()}
     splits = {(split, form): load_mpose(config.extractor, split, data, config.output_layout,
                                         config.num_classes, form)
-              for split, form in sorted({(job[0], normalisation_of(job[1])) for job in todo})}
-    calls = [FoldCall((split, normalisation_of(model)), model, fold, config, fold_file(
-        folder, config.extractor, (split, model, fold)).absolute(), threads, tensorboard)
-        for split, model, fold in todo]
-    for call, arrays in progress(
-            run_jobs(train_fold, calls, splits, address, threads or 1),
-            f'{config.name} {config.extractor}', len(jobs), 'fold', len(jobs) - len(todo)):
-        write_arrays(call.file, **arrays)
-        _checkpoint(call.file).unlink(missing_ok=True)
+              for split, form in sorted({job[0] for job in jobs.values()})}
+    for file, arrays in progress(
+            run_jobs(train_fold, jobs, splits, address, threads or 1),
+            f'{config.name} {config.extractor}', len(folds), 'fold', len(folds) - len(jobs)):
+        write_arrays(file, **arrays)
+        _checkpoint(file).unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -30,8 +30,8 @@ import keras
 import numpy as np
 
 from act_ros.actions.bundle import Bundle
-from act_ros.actions.features import MPOSE, SCORED, extract_features, num_features
-from act_ros.core.skeletons import LAYOUTS, get_layout
+from act_ros.actions.features import MPOSE, SCORED, num_features
+from act_ros.core.skeletons import LAYOUTS
 from act_ros.core.text import printable
 from training.checkpoint import CheckpointError, read_arrays
 from training.datasets.labels import MPOSE_LABELS
@@ -45,9 +45,7 @@ from training.metrics import (
 )
 from training.models import build
 from training.models.act import SIZES
-from training.networks import MPOSE_RATE, Network, load_network, save_weights
-from training.paper.mpose import load_mpose
-from training.paper.protocol import every_nth_frame
+from training.networks import MPOSE_RATE, load_network, save_weights
 
 _EXPECTED = ('the layers of an AcT: dense, patch_class_embedding, transformer_encoder, dense, '
              'dense')
@@ -155,19 +153,16 @@ def import_weights(
         'temperature': 1.0, 'unknown_threshold': 0.5, 'license': 'that of the weight files',
         'training': {'model': f'act_{size}', 'imported_from': [path.name for path in paths],
                      'calibrated': False}, **description})
-    return _write(members, bundle, directory, walking_windows(layout, frames, normalisation),
-                  quantisation)
+    return _write(members, bundle, directory, quantisation)
 
 
 def import_folds(
-    paths: Sequence[Path], directory: Path, data: Path | None = None,
-    quantisation: str = 'float32', **description: Any,
+    paths: Sequence[Path], directory: Path, quantisation: str = 'float32', **description: Any,
 ) -> Path:
     """
     Turn folds of a split into a bundle, calibrated on their validation data; return its path.
 
     :param description: fields of `Bundle` that the folds do not say, as for `import_weights`.
-    :param data: folder of the data set, on whose test windows the file is held against Keras.
     :raises WeightsError: the folds do not fit each other or the labels, or are of a network for
         one length only.
     """
@@ -203,9 +198,7 @@ def import_folds(
                     'validation': {
                         **{k: round(v, 4) for k, v in summary(label, answers).items()},
                         'ece_before': round(before, 4), 'ece': round(after, 4)}}, **description})
-    windows = (walking_windows(first.layout, frames) if data is None
-               else _test_windows(paths[0], first, data))
-    return _write([network.model for network in networks], bundle, directory, windows, quantisation)
+    return _write([network.model for network in networks], bundle, directory, quantisation)
 
 
 def _shortest(num_frames: int) -> int:
@@ -213,19 +206,11 @@ def _shortest(num_frames: int) -> int:
     return max(2, num_frames * 2 // 3)
 
 
-def _test_windows(fold: Path, network: Network, data: Path) -> np.ndarray:
-    """Return windows that ``<extractor>/split_<s>/<model>/fold_<i>.npz`` was tested on."""
-    folder = fold.absolute().parents[1]
-    split = load_mpose(folder.parent.name, int(folder.name.removeprefix('split_')), data,
-                       network.layout, len(network.labels))
-    return every_nth_frame(split.x_test[:256], round(MPOSE_RATE / network.frame_rate))
-
-
 def _write(
-    models: Sequence[keras.Model], bundle: Bundle, directory: Path, windows: np.ndarray,
-    quantisation: str,
+    models: Sequence[keras.Model], bundle: Bundle, directory: Path, quantisation: str,
 ) -> Path:
-    """Check on windows (N, T, F), write a bundle and its first network's weights."""
+    """Write a bundle, checked on windows of random numbers, and its first network's weights."""
+    windows = np.random.default_rng(0).standard_normal((16, bundle.num_frames, bundle.num_features))
     path = export_bundle(models, bundle, directory, windows, quantisation)
     save_weights(models[0], path)
     return path
@@ -240,16 +225,6 @@ def without_copies(paths: Sequence[Path]) -> list[Path]:
         raise WeightsError(f'{paths[0]} holds no weights: give the file of that name outside of '
                            f'__MACOSX')
     return [path for path in paths if path not in copies]
-
-
-def walking_windows(layout: str, num_frames: int, normalisation: str = MPOSE) -> np.ndarray:
-    """Return features (16, T, F) of made-up bodies in motion, to try a network out."""
-    rng = np.random.default_rng(0)
-    joints = len(get_layout(layout).joints)
-    body = rng.uniform(100, 400, (16, 1, joints, 2))
-    t = np.arange(num_frames)[:, None, None] / num_frames
-    swing = 40 * np.sin(2 * np.pi * (2 * t + rng.random((16, 1, joints, 1))))
-    return extract_features((body + swing).astype(np.float32), layout, layout, normalisation)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -271,8 +246,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--name', help='name of the bundle; default: that of the first file')
     parser.add_argument('--labels', nargs='+', default=MPOSE_LABELS, metavar='LABEL',
                         help='classes in order; default: the 20 of MPOSE2021')
-    parser.add_argument('--data', type=Path, help='with --folds: folder of the data set, to check '
-                        'the bundle on; by default it is checked on made-up bodies in motion')
     parser.add_argument('--frame-rate', type=float, default=30.0,
                         help='with --h5: Hz at which the model was trained (MPOSE2021: 30)')
     parser.add_argument('--license', help='of the weights, for the bundle to say')
@@ -289,7 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
               **{name: value for name, value in given.items() if value is not None}}
     try:
         if options.folds:
-            path = import_folds(options.folds, options.output, data=options.data, **common)
+            path = import_folds(options.folds, options.output, **common)
         else:
             path = import_weights(options.h5, options.size, options.layout, options.output,
                                   frame_rate=options.frame_rate, **common)

@@ -180,13 +180,12 @@ def as_markdown(rows: Sequence[Row], warm_ups: int, runs: int) -> str:
 
 def plot(path: Path, rows: Sequence[Row]) -> None:
     """Draw accuracy over the median latency; of unknown accuracy are left out, and the MLP."""
-    from training.figures import Bubble, draw_latency
+    from training.figures import draw_latency
 
     shown = [row for row in rows if row['accuracy'] is not None and row['model'] != 'mlp']
     if shown:
-        draw_latency(path, {_threads(count): [
-            Bubble(row['model'], row['median_ms'], row['accuracy'], row['parameters'])
-            for row in own] for count, own in _by(shown, 'threads').items()})
+        draw_latency(path, {
+            _threads(count): own for count, own in _by(shown, 'threads').items()})
 
 
 def _by(rows: Sequence[Row], key: str) -> dict[Any, list[Row]]:

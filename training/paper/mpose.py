@@ -79,15 +79,10 @@ def load_mpose(
         that are not finite, labels out of range, a class without samples, lists that do not fit,
         or an actor both in training and test.
     """
-    if extractor not in LAYOUTS:
-        raise DataError(f'unknown pose extractor {extractor!r}; known: {", ".join(LAYOUTS)}')
-    if split not in SPLITS:
-        raise DataError(f'unknown split {split!r}; known: 1, 2 and 3')
     place = _locate(extractor, split, folder)
-    joints = len(get_layout(LAYOUTS[extractor]).joints)
     arrays = {}
     for part in ('train', 'test'):
-        arrays[f'x_{part}'] = _load_poses(place / f'X_{part}.npy', joints)
+        arrays[f'x_{part}'] = _load_poses(place / f'X_{part}.npy', extractor)
         arrays[f'y_{part}'] = _load_labels(
             place / f'y_{part}.npy', len(arrays[f'x_{part}']), num_classes)
     _check_names(place / f'{split}.txt', len(arrays['x_train']), len(arrays['x_test']))
@@ -111,10 +106,8 @@ def load_test_poses(
 
     :param folder: as for `load_mpose`, of whose errors those of these two files are raised.
     """
-    if extractor not in LAYOUTS or split not in SPLITS:
-        raise DataError(f'there is no split {split} of {extractor!r}')
     place = _locate(extractor, split, folder)
-    poses = _load_poses(place / 'X_test.npy', len(get_layout(LAYOUTS[extractor]).joints))
+    poses = _load_poses(place / 'X_test.npy', extractor)
     return poses, _load_labels(place / 'y_test.npy', len(poses), len(MPOSE_LABELS))
 
 
@@ -145,24 +138,23 @@ def sample_actor(name: str) -> str | None:
     return '_'.join(parts[:2]) if len(parts) >= 4 and all(parts[:3]) else None
 
 
-def _files(split: int) -> tuple[str, ...]:
-    return ('X_train.npy', 'y_train.npy', 'X_test.npy', 'y_test.npy', f'{split}.txt')
-
-
 def _locate(extractor: str, split: int, folder: str | Path | None) -> Path:
     """Return the folder of a split that has all its files, downloading it if none is named."""
+    if extractor not in LAYOUTS:
+        raise DataError(f'unknown pose extractor {extractor!r}; known: {", ".join(LAYOUTS)}')
+    if split not in SPLITS:
+        raise DataError(f'unknown split {split!r}; known: 1, 2 and 3')
     root = Path(folder or CACHE).expanduser()
     place = root / extractor / str(split)
-    missing = [name for name in _files(split) if not (place / name).is_file()]
+    files = [place / name for name in (
+        'X_train.npy', 'y_train.npy', 'X_test.npy', 'y_test.npy', f'{split}.txt')]
     reason = ''
-    if missing and folder is None:
+    if folder is None and not all(file.is_file() for file in files):
         reason = _download(extractor, split, root)
-        missing = [name for name in _files(split) if not (place / name).is_file()]
-    if missing:
+    if missing := [file.name for file in files if not file.is_file()]:
         raise DataError(
             f'{place} lacks {", ".join(missing)}{reason}. Download {_URL.format(extractor)} and '
-            f'unpack it into {root}, so that these files lie there: '
-            f'{", ".join(str(place / name) for name in _files(split))}')
+            f'unpack it into {root}, so that these files lie there: {", ".join(map(str, files))}')
     return place
 
 
@@ -190,8 +182,8 @@ def _load(path: Path) -> np.ndarray:
                         f'download again') from error
 
 
-def _load_poses(path: Path, joints: int) -> np.ndarray:
-    poses = _load(path)
+def _load_poses(path: Path, extractor: str) -> np.ndarray:
+    poses, joints = _load(path), len(get_layout(LAYOUTS[extractor]).joints)
     if poses.ndim != 4 or poses.shape[1:] != (NUM_FRAMES, joints, 3):
         raise DataError(f'{path} must be (n, {NUM_FRAMES}, {joints}, 3), not {poses.shape}')
     if not np.issubdtype(poses.dtype, np.floating):

@@ -296,9 +296,9 @@ def test_folds_of_a_benchmark_become_a_calibrated_ensemble(
     folder = tmp_path / 'mpose' / 'movenet' / 'split_1'
     folds = [folder / 'act_mu' / f'fold_{i}.npz' for i in (0, 1)]
     import_weights.main(['--folds', *map(str, folds), '--output', str(tmp_path / 'models'),
-                         '--name', 'act_mu_mpose', '--data', str(tmp_path / 'data')])
+                         '--name', 'act_mu_mpose'])
     split = load_mpose('movenet', 1, tmp_path / 'data')
-    assert f'on {min(len(split.x_test), 256)} windows' in capsys.readouterr().out
+    assert 'largest difference of a probability from Keras' in capsys.readouterr().out
     classifier = ActClassifier(tmp_path / 'models' / 'act_mu_mpose.tflite')
     bundle = classifier.bundle
     assert (bundle.members, bundle.layout, bundle.frame_rate) == (2, 'mpose13_coco', 10.0)

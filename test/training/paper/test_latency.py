@@ -39,7 +39,7 @@ def test_one_command_measures_and_writes_csv_table_and_plot(tmp_path: Path) -> N
     assert image is not None and image.std() > 5
 
 
-@pytest.mark.parametrize('name', ['act_mu', 'conv1d', 'mlstm_fcn'])
+@pytest.mark.parametrize('name', ['act_mu', 'conv1d', 'mlstm_fcn', 'actionxpose'])
 def test_exported_networks_run_on_single_windows(name: str) -> None:
     content, parameters, width = latency.export_random(name, num_frames=8)
     assert parameters > 1e5 and width == 52
