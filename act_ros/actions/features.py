@@ -101,23 +101,28 @@ def extract_features(
     if normalisation == SEEN:
         return seen_features(keypoints, layout, output_layout)[0]
     keypoints = _checked(keypoints, layout)
-    _refuse_infinite(keypoints[..., :2])
     if keypoints.dtype != np.float64:
         keypoints = keypoints.astype(np.float32)
     joints = _output_joints(layout, output_layout)
-    points = np.moveaxis(keypoints, -2, 0)
-    *parts, neck, mid_hip = (
-        _mean(points, indices) for indices in joint_sources(layout, (*joints, 'neck', 'mid_hip')))
-    poses = np.stack(parts, axis=-2)
-    torso = np.maximum(np.linalg.norm((neck - mid_hip)[..., :2], axis=-1), 1)[..., None, None]
-    places = (poses[..., :2] - neck[..., None, :2]) / torso
+    first, means = _sources(layout, (*joints, 'neck', 'mid_hip'))
+    poses = keypoints.take(first, axis=-2)
+    for joint, indices in means:
+        poses[..., joint, :] = _mean(np.stack([keypoints[..., i, :] for i in indices]))
+    # x and y travel as one number (..., T, J).
+    points = np.ascontiguousarray(poses[..., :2]).view(
+        np.result_type(poses.dtype, np.complex64))[..., 0]
+    points, neck, mid_hip = points[..., :-2], points[..., -2:-1], points[..., -1:]
+    scale = 1 / np.maximum(np.abs(neck - mid_hip), 1)
+    places = (points - neck) * scale
     if normalisation == SCORED:
-        others = poses[..., 2:] if poses.shape[-1] == 3 else np.ones_like(places[..., :1])
+        features = np.ones((*places.shape, 3), poses.dtype)
+        features[..., :2] = places[..., None].view(poses.dtype)
+        features[..., 2:poses.shape[-1]] = poses[..., :-2, 2:]
     else:
-        others = places.copy()  # velocities, the first of which is the pose
-        others[..., 1:, :, :] = np.diff(places, axis=-3) if normalisation == MPOSE else (
-            np.diff(poses[..., :2], axis=-3) * _MOTION_FRAMES / torso[..., 1:, :, :])
-    features = np.concatenate((places, others), axis=-1)
+        speeds = places.copy()  # the first is the pose
+        speeds[..., 1:, :] = np.diff(places, axis=-2) if normalisation == MPOSE else (
+            np.diff(points, axis=-2) * (_MOTION_FRAMES * scale[..., 1:, :]))
+        features = np.stack((places, speeds), axis=-1).view(poses.dtype)
     return features.reshape(*features.shape[:-2], len(joints) * features.shape[-1])
 
 
@@ -130,8 +135,6 @@ def seen_features(
     :raises ValueError: as `extract_features`.
     """
     keypoints = _checked(keypoints, layout)
-    if not isfinite(keypoints.sum()):  # quicker than without the scores, which may be infinite
-        _refuse_infinite(keypoints[..., :2])
     joints = _output_joints(layout, output_layout)
     poses = reduce_joints(keypoints, layout, joints)
     seen = _seen(poses)
@@ -139,7 +142,7 @@ def seen_features(
 
 
 def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
-    """Return keypoints as an array; ValueError where it is none of windows of the layout."""
+    """Return keypoints as an array; ValueError where it is none of finite windows of a layout."""
     keypoints = np.asarray(keypoints)
     joints = len(_output_joints(layout, layout))
     if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
@@ -149,14 +152,12 @@ def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
             f'layout {layout!r} has {joints} joints, keypoints have {keypoints.shape[-2]}')
     if keypoints.shape[-3] == 0:
         raise ValueError('keypoints hold no frame')
-    return keypoints
-
-
-def _refuse_infinite(points: np.ndarray) -> None:
-    if not isfinite(points.sum()):  # much cheaper than to look at each
+    # Sums are much cheaper than to look at each; scores may be infinite, but cost less than a cut.
+    if not isfinite(keypoints.sum()) and not isfinite(keypoints[..., :2].sum()):
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first '
             '(act_ros.actions.features.resample)')
+    return keypoints
 
 
 def seen_joints(
@@ -265,16 +266,12 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
     return result
 
 
-def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
-    """Return the mean (..., C) of some of the points (K, ..., C)."""
-    if len(indices) == 1:
-        return points[indices[0]]
-    if len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
-        return (points[indices[0]] + points[indices[1]]) / 2
+def _mean(points: np.ndarray) -> np.ndarray:
+    """Return the mean (..., C) of points (n, ..., C)."""
+    if len(points) == 2:  # neck and mid-hip: the plain middle, as mpose centres
+        return points.mean(axis=0)
     # Head and feet: OpenPose writes 0 for what it did not find.
-    group = points.take(indices, axis=0)
-    count = np.maximum(np.count_nonzero(group, axis=0), 1)
-    return (group.sum(axis=0) / count).astype(points.dtype)
+    return points.sum(axis=0) / np.maximum(np.count_nonzero(points, axis=0), 1)
 
 
 def resample(
