@@ -108,10 +108,6 @@ class PoseWindow:
             return 0
         return min(self.newest - int(self._stamps[self._begin]), self._duration)
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._begin = self._end = 0
-
     def append(self, stamp: int, keypoints: np.ndarray) -> bool:
         """
         Add a pose (K, 3) seen at ``stamp``; tell whether it continues the window.
@@ -121,11 +117,14 @@ class PoseWindow:
         """
         continues = self._end > self._begin and 0 < stamp - self.newest <= self._max_gap
         if not continues:
-            self.clear()
+            self._begin = self._end = 0
         elif self._end - self._begin > 1 and stamp - self._stamps[self._end - 2] < self._spacing:
             self._end -= 1
         if self._end == 2 * self._capacity:
-            self._move_to_front()
+            count = len(self)
+            for buffer in (self._stamps, self._keypoints):
+                buffer[:count] = buffer[self._begin:self._end]
+            self._begin, self._end = 0, count
         self._stamps[self._end] = stamp
         self._keypoints[self._end] = keypoints
         self._end += 1
@@ -141,12 +140,6 @@ class PoseWindow:
         for stamp, keypoints in zip(self.stamps.tolist(), self.keypoints, strict=True):
             window.append(stamp, keypoints)
         return window
-
-    def _move_to_front(self) -> None:
-        count = len(self)
-        for buffer in (self._stamps, self._keypoints):
-            buffer[:count] = buffer[self._begin:self._end]
-        self._begin, self._end = 0, count
 
 
 def sample_windows(

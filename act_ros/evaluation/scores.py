@@ -67,10 +67,9 @@ class Scores:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        self.classes = (*(n for n in self.names if n != UNKNOWN_LABEL), UNKNOWN_LABEL, NONE)
+        self.classes = (*(n for n in names if n != UNKNOWN_LABEL), UNKNOWN_LABEL, NONE)
         self._index = {name: i for i, name in enumerate(self.classes)}
-        self._class_of = {name: i for i, name in enumerate(self.names)}
+        self._class_of = {name: i for i, name in enumerate(names)}
         # Lists, not arrays: an element of an array takes ten times as long to count up.
         self._confusion = [[0] * len(self.classes) for _ in self.classes]
         self._bins = [[0.0] * 3 for _ in range(BINS)]  # samples, sum of confidence, right ones
@@ -92,14 +91,11 @@ class Scores:
         for label, about in pairs:
             self._count_answer(time, label, about)
 
-    def truth_of(self, label: Label) -> str:
-        """Return the class a label stands for: one the model does not have is ``unknown``."""
-        return label.label if label.label in self._class_of else UNKNOWN_LABEL
-
     def segment_of(self, label: Label) -> Segment:
-        """Return the account of a label."""
+        """Return the account of a label; the truth of one the model does not have is unknown."""
         if label not in self.segments:
-            self.segments[label] = Segment(label, self.truth_of(label))
+            self.segments[label] = Segment(
+                label, label.label if label.label in self._class_of else UNKNOWN_LABEL)
         return self.segments[label]
 
     def _count_changes(self, time: int, action: Action) -> None:
