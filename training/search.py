@@ -41,7 +41,7 @@ PRUNERS = ('hyperband', 'none')
 _CONFIGS = Path(__file__).parent / 'configs'
 # What a search may not change: it says what is learned from, not how.
 _FIXED = ('name', 'extractor', 'splits', 'folds', 'models', 'ensemble_model', 'ensembles',
-          'num_classes', 'output_layout', 'validation', 'seed')
+          'output_layout', 'validation', 'seed')
 
 
 @dataclass(frozen=True)
@@ -218,9 +218,9 @@ def run_search(
     take_up(study)
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     todo = max(trials - len(ended), 0)
-    split = {search.split: load_mpose(search.config.extractor, search.split, data,
-                                      search.config.output_layout, search.config.num_classes,
-                                      normalisation_of(search.model))}
+    split = {search.split: load_mpose(
+        search.config.extractor, search.split, data, search.config.output_layout,
+        normalisation_of(search.model))}
     jobs = dict.fromkeys(range(todo), (search.split, search, threads))
     for _ in progress(run_jobs(run_trial, jobs, split, address, threads or 1), search.name, trials,
                       'trial', trials - todo):

@@ -81,9 +81,9 @@ def run_benchmark(
     jobs = {file: ((split, normalisation_of(model)), model, fold, config, file, threads,
                    tensorboard)
             for file, (split, model, fold) in folds.items() if not file.is_file()}
-    splits = {(split, form): load_mpose(config.extractor, split, data, config.output_layout,
-                                        config.num_classes, form)
-              for split, form in sorted({job[0] for job in jobs.values()})}
+    splits = {(split, form): load_mpose(
+        config.extractor, split, data, config.output_layout, form)
+        for split, form in sorted({job[0] for job in jobs.values()})}
     for file, arrays in progress(
             run_jobs(train_fold, jobs, splits, address, threads or 1),
             f'{config.name} {config.extractor}', len(folds), 'fold', len(folds) - len(jobs)):

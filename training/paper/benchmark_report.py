@@ -180,19 +180,18 @@ def plot_confusion(path: Path, folds: list[Fold], title: str) -> None:
     """Draw the confusion matrix of all folds together, in percent of the true class."""
     from matplotlib.figure import Figure
 
-    classes = folds[0]['logits'].shape[-1]
+    classes = len(MPOSE_LABELS)
     matrix = sum(confusion_matrix(fold['label'], fold['logits'].argmax(-1), classes)
                  for fold in folds)
     shares = 100 * matrix / np.maximum(np.sum(matrix, axis=1, keepdims=True), 1)
-    names = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
     figure = Figure(figsize=(8, 8), layout='constrained')
     axes = figure.subplots()
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=100)
     for i, j in zip(*np.nonzero(shares >= 0.5), strict=True):
         axes.text(j, i, f'{shares[i, j]:.0f}', ha='center', va='center', fontsize=7,
                   color='white' if shares[i, j] > 50 else 'black')
-    axes.set_xticks(range(classes), names, rotation=90)
-    axes.set_yticks(range(classes), names)
+    axes.set_xticks(range(classes), MPOSE_LABELS, rotation=90)
+    axes.set_yticks(range(classes), MPOSE_LABELS)
     axes.set(xlabel='answer', ylabel='action', title=f'{title}, percent of the action')
     write_whole(path, lambda temporary: figure.savefig(temporary, dpi=120))
 

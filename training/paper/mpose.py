@@ -65,8 +65,7 @@ class MposeSplit:
 
 def load_mpose(
     extractor: str = 'openpose', split: int = 1, folder: str | Path | None = None,
-    output_layout: str | None = None, num_classes: int = len(MPOSE_LABELS),
-    normalisation: str = MPOSE,
+    output_layout: str | None = None, normalisation: str = MPOSE,
 ) -> MposeSplit:
     """
     Read a split, check it and make features of it.
@@ -83,8 +82,7 @@ def load_mpose(
     arrays = {}
     for part in ('train', 'test'):
         arrays[f'x_{part}'] = _load_poses(place / f'X_{part}.npy', extractor)
-        arrays[f'y_{part}'] = _load_labels(
-            place / f'y_{part}.npy', len(arrays[f'x_{part}']), num_classes)
+        arrays[f'y_{part}'] = _load_labels(place / f'y_{part}.npy', len(arrays[f'x_{part}']))
     _check_names(place / f'{split}.txt', len(arrays['x_train']), len(arrays['x_test']))
     _check_counts(place, extractor, split, len(arrays['x_train']), len(arrays['x_test']))
     layout = output_layout or PAPER_LAYOUTS[extractor]
@@ -108,7 +106,7 @@ def load_test_poses(
     """
     place = _locate(extractor, split, folder)
     poses = _load_poses(place / 'X_test.npy', extractor)
-    return poses, _load_labels(place / 'y_test.npy', len(poses), len(MPOSE_LABELS))
+    return poses, _load_labels(place / 'y_test.npy', len(poses))
 
 
 def split_validation(
@@ -197,22 +195,19 @@ def _load_poses(path: Path, extractor: str) -> np.ndarray:
     return poses
 
 
-def _load_labels(path: Path, count: int, num_classes: int) -> np.ndarray:
-    labels = _load(path)
+def _load_labels(path: Path, count: int) -> np.ndarray:
+    labels, classes = _load(path), len(MPOSE_LABELS)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f'{path} must be a row of integers, not {labels.dtype} {labels.shape}')
     if len(labels) != count:
         raise DataError(f'{path} has {len(labels)} labels for {count} samples of '
                         f'{path.name.replace("y_", "X_")}')
     labels = labels.astype(np.int64)
-    if count and (labels.min() < 0 or labels.max() >= num_classes):
-        raise DataError(f'{path}: labels must lie in [0, {num_classes - 1}], found '
+    if count and (labels.min() < 0 or labels.max() >= classes):
+        raise DataError(f'{path}: labels must lie in [0, {classes - 1}], found '
                         f'{labels.min()} to {labels.max()}')
-    empty = np.flatnonzero(np.bincount(labels, minlength=num_classes) == 0)
-    if len(empty):
-        names = ', '.join(MPOSE_LABELS[i] if num_classes == len(MPOSE_LABELS) else str(i)
-                          for i in empty)
-        raise DataError(f'{path} has no sample of {names}')
+    if absent := [name for i, name in enumerate(MPOSE_LABELS) if i not in labels]:
+        raise DataError(f'{path} has no sample of {", ".join(absent)}')
     return labels
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from act_ros.actions.features import CHANNELS, MPOSE, SCORED, mirror
 from act_ros.core.skeletons import get_layout
 from training.config import Recipe, read_yaml, refuse_unknown
+from training.datasets.labels import MPOSE_LABELS
 from training.models import MODELS, build
 from training.paper.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_validation
 from training.trainer import Batch, OnEpoch, Predict, Trainer
@@ -33,7 +34,6 @@ class ProtocolConfig(Recipe):
     ensemble_model: str = 'act_mu'
     ensembles: tuple[int, ...] = (2, 5, 10)
     """Sizes of the ensembles; ``ensemble_model`` of so many folds each."""
-    num_classes: int = 20
     flip: float = 0.5
     """Chance of a mirrored window."""
     swap_sides: bool = False
@@ -125,8 +125,8 @@ class Fold:
         self.batch_size = min(config.batch_size, len(train))
         self.steps = -(-len(train) // self.batch_size)
         smooth = config.label_smoothing
-        self._targets = (np.eye(config.num_classes) * (1 - smooth)
-                         + smooth / config.num_classes).astype(np.float32)
+        classes = len(MPOSE_LABELS)
+        self._targets = (np.eye(classes) * (1 - smooth) + smooth / classes).astype(np.float32)
 
     def batches(self, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield the batches of one epoch: every sample once; the last batch is filled up."""
@@ -148,7 +148,7 @@ def make_trainer(config: ProtocolConfig, data: MposeSplit, model: str, fold: int
     source = Fold(config, data, fold)
     return Trainer(
         config, source, lambda: build(model, source.x_train.shape[1], data.num_features,
-                                      config.num_classes, layout=data.layout, **options),
+                                      len(MPOSE_LABELS), layout=data.layout, **options),
         [config.seed, data.split, fold])
 
 
