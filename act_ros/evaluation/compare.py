@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from act_ros.core.action import Status
 from act_ros.core.files import replacing_in
 from act_ros.core.text import PrintableError
-from act_ros.evaluation.report import number, percent, write_json, write_page
+from act_ros.evaluation.report import write_json, write_page
 from act_ros.evaluation.scores import NONE
 from act_ros.evaluation.settings import flat
 from act_ros.recordings.labels import UNKNOWN_LABEL
@@ -105,17 +105,9 @@ class Figure(NamedTuple):
         """B less A."""
         return None if self.a is None or self.b is None else round(self.b - self.a, 6)
 
-    def text(self, value: float | None) -> str:
-        """Return a value as text."""
-        return percent(value) if self.form == '%' else number(value, digits=int(self.form[1:-1]))
-
-    @property
-    def difference(self) -> str:
-        """The change as text."""
-        if self.change is None:
-            return '–'
-        return (f'{100 * self.change:+.1f} %' if self.form == '%' else
-                f'{self.change:+{self.form}}')
+    def text(self, value: float | None, sign: str = '') -> str:
+        """Return a value as text; with ``+`` as a difference."""
+        return '–' if value is None else f'{value:{sign}{self.form}}'.replace('%', ' %')
 
     @property
     def kind(self) -> str:
@@ -130,13 +122,13 @@ def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
     left, right = flat(a), flat(b)
     found = [Figure(name, left.get(name), right.get(name), form, better)
              for name, form, better in (
-        ('balanced_accuracy', '%', 1), ('accuracy', '%', 1), ('macro_f1', '.3f', 1),
-        ('accuracy_where_answered', '%', 1), ('segments.recall', '%', 1),
-        ('segments.found', '%', 1),
+        ('balanced_accuracy', '.1%', 1), ('accuracy', '.1%', 1), ('macro_f1', '.3f', 1),
+        ('accuracy_where_answered', '.1%', 1), ('segments.recall', '.1%', 1),
+        ('segments.found', '.1%', 1),
         ('segments.seconds_to_first_right_answer.median', '.2f', -1),
         ('calibration.ece', '.3f', -1), ('label_changes_per_minute', '.1f', -1),
-        ('share_of_status.RECOGNIZED', '%', 0), ('share_of_status.UNKNOWN', '%', 0),
-        ('share_of_status.BUFFERING', '%', 0), ('share_of_status.LOST', '%', 0),
+        ('share_of_status.RECOGNIZED', '.1%', 0), ('share_of_status.UNKNOWN', '.1%', 0),
+        ('share_of_status.BUFFERING', '.1%', 0), ('share_of_status.LOST', '.1%', 0),
         ('id_switches', '.0f', -1), ('people', '.0f', 0))]
     return [figure for figure in found if figure.a is not None or figure.b is not None]
 
@@ -144,7 +136,7 @@ def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
 def _classes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
     """Return the recall of every class."""
     x, y = (summary.get('classes', {}) for summary in (a, b))
-    return [Figure(name, x.get(name, {}).get('recall'), y.get(name, {}).get('recall'), '%', 1)
+    return [Figure(name, x.get(name, {}).get('recall'), y.get(name, {}).get('recall'), '.1%', 1)
             for name in dict.fromkeys([*x, *y])]
 
 
