@@ -28,10 +28,10 @@ SINKS = {'print', 'debug', 'info', 'warning', 'error', 'fatal', 'tqdm', '_warn'}
 # What is safe by itself: counts, names from the code, and what was made safe before.
 SAFE = {
     'bundle.name', 'bundle.num_frames', 'cells', 'clock.joints', 'estimator.name', 'format',
-    'frames', 'least', 'len', 'loss', 'pool.map', 'printable', 'printable_traceback', 'reached',
-    'reason', 'self._about', 'self._failure', 'self._health.source', 'self._mark',
-    'self._timeline.frames', 'self._topic', 'self.name', 'summary["frames"]', 'table', 'text',
-    'timeline.frames', 'topic', 'type', 'up', 'what'}
+    'frames', 'info.num_messages', 'least', 'len', 'loss', 'pool.map', 'printable',
+    'printable_traceback', 'reached', 'reason', 'self._about', 'self._failure',
+    'self._health.source', 'self._mark', 'self._timeline.frames', 'self._topic', 'self.name',
+    'summary["frames"]', 'table', 'text', 'timeline.frames', 'topic', 'type', 'up', 'what'}
 
 
 def calls(path: Path) -> Iterator[ast.Call]:
