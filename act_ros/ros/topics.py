@@ -53,7 +53,7 @@ def receive_now(frame: Frame, clock: Clock, stamps: str) -> None:
     """
     Note that a frame came in now, by a node's clock; by `StampOptions` that may be its stamp, too.
 
-    Not so under ``use_sim_time``: /clock leaps along with the stamps, and is no witness of a pause.
+    Under ``use_sim_time`` nobody knows when: /clock leaps as stamps do, before or after them.
     """
     receive(frame, clock.now().nanoseconds, stamps)
     if isinstance(clock, ROSClock) and clock.ros_time_is_active:
