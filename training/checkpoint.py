@@ -61,10 +61,9 @@ def restore_state(
 ) -> None:
     """Put `state_arrays` back; CheckpointError if they are of another network."""
     for prefix, variables in (('model', model.variables), ('optimizer', optimizer.variables)):
-        if sum(name.startswith(f'{prefix}_') for name in arrays) != len(variables):
+        names = [name for name in arrays if name.startswith(f'{prefix}_')]
+        values = [arrays[f'{prefix}_{i}'] for i in range(len(names))]
+        if [value.shape for value in values] != [tuple(v.shape) for v in variables]:
             raise CheckpointError('the checkpoint is of another network: remove it')
-        for i, variable in enumerate(variables):
-            value = arrays[f'{prefix}_{i}']
-            if value.shape != tuple(variable.shape):
-                raise CheckpointError('the checkpoint is of another network: remove it')
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

@@ -98,11 +98,11 @@ def read_clips(labels: Path) -> list[Clip]:
     """
     with open(labels, encoding='utf-8', newline='') as file:
         reader = csv.DictReader(file)
-        names = {'file', 'source', 'group', 'source_label', 'label'}
-        if missing := names - set(reader.fieldnames or ()):
+        columns = ('file', *Clip._fields[1:])
+        if missing := set(columns) - set(reader.fieldnames or ()):
             raise ValueError(f'{labels} lacks the columns {", ".join(sorted(missing))}')
-        clips = [Clip(labels.parent / row['file'], row['source'], row['group'],
-                      row['source_label'], row['label']) for row in reader]
+        clips = [Clip(labels.parent / row['file'], *(row[name] for name in columns[1:]))
+                 for row in reader]
     for clip in clips:
         if not clip.path.is_file():
             raise ValueError(f'{labels} names {clip.path}, which does not exist')

@@ -99,9 +99,6 @@ class HashDropout(keras.layers.Layer):
         keep = _mix(bits) >= int(self.rate * 2 ** 32)
         return ops.where(keep, x * (1 / (1 - self.rate)), 0.0)
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return input_shape
-
     def get_config(self) -> dict[str, object]:
         return {**super().get_config(), 'rate': self.rate}
 
