@@ -9,6 +9,8 @@ of several cameras (parameter ``cameras``), which take turns at the same network
 
 from __future__ import annotations
 
+from copy import copy
+
 from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.frame import Frame
@@ -89,7 +91,7 @@ class PipelineWork(Work):
         estimator = load_estimator(node, *self.health)
         self._model = ActionModel(node)
         self._cameras = [
-            Camera(node, name, health, estimator.for_another_camera(), self._model, rotation)
+            Camera(node, name, health, copy(estimator), self._model, rotation)
             for name, health, rotation in zip(
                 names, self.health,
                 cameras.each_rotation(node.parameters(MountOptions).rotation), strict=True)]

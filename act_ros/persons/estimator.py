@@ -15,7 +15,11 @@ from act_ros.core.person import Person
 
 
 class PoseEstimator(Protocol):
-    """What the rest of the project expects of a pose network."""
+    """
+    What the rest of the project expects of a pose network.
+
+    A shallow copy is for another camera: it shares the network and remembers images of its own.
+    """
 
     score_threshold: float
     """People with a lower score are dropped; may be changed from image to image."""
@@ -45,9 +49,6 @@ class PoseEstimator(Protocol):
             may lie outside of the image, a box never does.
         :raises ValueError: the image has another type or shape, or no pixels.
         """
-
-    def for_another_camera(self) -> PoseEstimator:
-        """Return an estimator that shares the network, and remembers images of its own."""
 
     def reset(self) -> None:
         """Forget earlier images (a new video, a jump in time)."""

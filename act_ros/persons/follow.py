@@ -24,7 +24,7 @@ from act_ros.persons import clothes
 from act_ros.persons.letterbox import Region, check_image
 from act_ros.persons.movenet import MultiPose, SinglePose
 from act_ros.persons.onnx_networks import SimCC
-from act_ros.persons.tracker import PoseTracker, Track, overlap
+from act_ros.persons.tracker import PoseTracker, Track, moved, overlap
 
 _MARGIN = 1.25
 """Width of the square around a person, as a multiple of the longer side of the box."""
@@ -119,12 +119,6 @@ class FindAndFollow:
             if person and all(overlap(person.box, other.box) < _SAME_PLACE for other in found):
                 found.append(person)
         return sorted(found, key=lambda person: -person.score)
-
-    def for_another_camera(self) -> FindAndFollow:
-        """See ``PoseEstimator.for_another_camera``."""
-        return FindAndFollow(
-            self.name, self._find, self._look, self.score_threshold, self.schedule,
-            self.least_height)
 
     def reset(self) -> None:
         """Do nothing: people are remembered by ``PersonFinder``."""
@@ -294,9 +288,9 @@ class Follower:
             if before is None:
                 home.aim(_union(home.box, person.box))
             else:
-                moved = np.tile(_moved(before, person), 2)
-                home.aim(_union(home.box + moved, person.box))
-                home.middle = (home.middle + moved if self._find - home.proposed < _STALE
+                shift = np.tile(moved(before, person), 2)
+                home.aim(_union(home.box + shift, person.box))
+                home.middle = (home.middle + shift if self._find - home.proposed < _STALE
                                else person.box)
             seen_places.add(id(home))
         for place in places:
@@ -360,13 +354,6 @@ def _wanted(box: np.ndarray) -> np.ndarray:
 def _union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the box (4,) around two."""
     return np.concatenate((np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])))
-
-
-def _moved(before: Person, now: Person) -> np.ndarray:
-    """Return how far (2,) the joints that are seen in both poses have moved."""
-    weight = np.minimum(before.keypoints[:, 2], now.keypoints[:, 2])
-    shift = now.keypoints[:, :2] - before.keypoints[:, :2]
-    return weight @ shift / max(float(weight.sum()), 1e-6)
 
 
 def hold(region: Region, box: np.ndarray) -> Region:

@@ -91,6 +91,8 @@ def create_estimator(
     :raises ModelError: the file is damaged or no known network, or no runtime is installed.
     :raises ValueError: a parameter is out of range.
     """
+    if not 0.0 <= score_threshold <= 1.0:
+        raise ValueError(f'score_threshold must lie in [0, 1], not {score_threshold}')
     name = _present(model)
     if name != str(model):
         warn(f'mode {model} is no more: {name} takes its place, finds more and costs less')

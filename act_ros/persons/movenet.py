@@ -40,8 +40,6 @@ def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2)
 
     Parameters and errors as ``act_ros.persons.estimator.create_estimator``.
     """
-    if not 0.0 <= score_threshold <= 1.0:
-        raise ValueError(f'score_threshold must lie in [0, 1], not {score_threshold}')
     network = _Network(path, num_threads)
     if network.output_shape[2:] == (_MULTIPOSE_COLUMNS,):
         return MultiPose(network, score_threshold)
@@ -124,10 +122,6 @@ class MultiPose:
             for points, score, box in zip(keypoints, raw[:, -1], boxes, strict=True)
         ]
 
-    def for_another_camera(self) -> MultiPose:
-        """See ``PoseEstimator.for_another_camera``."""
-        return MultiPose(self._network, self.score_threshold)
-
     def reset(self) -> None:
         """Do nothing: no image is remembered."""
 
@@ -181,10 +175,6 @@ class SinglePose:
         if score < self.score_threshold:
             return []
         return [Person(keypoints, score, _boxes(_extent(keypoints)[None], image_bgr)[0])]
-
-    def for_another_camera(self) -> SinglePose:
-        """See ``PoseEstimator.for_another_camera``."""
-        return SinglePose(self._network, self.score_threshold)
 
     def reset(self) -> None:
         """Search the next image as a whole."""

@@ -90,10 +90,7 @@ def open_onnx(
     Open an ONNX file: a network for everybody in an image, or one for a single person.
 
     :raises ModelError: as `Network`.
-    :raises ValueError: a parameter is out of range.
     """
-    if not 0.0 <= score_threshold <= 1.0:
-        raise ValueError(f'score_threshold must lie in [0, 1], not {score_threshold}')
     network = Network(path, num_threads, providers)
     shapes = network.outputs
     if len(shapes) == 1 and len(shapes[0]) == 3:
@@ -178,10 +175,6 @@ class WholeImage:
             persons.append(Person(points, float(min(scores[rows[i]], 1.0)), boxes[i]))
         return persons
 
-    def for_another_camera(self) -> WholeImage:
-        """See ``PoseEstimator.for_another_camera``."""
-        return WholeImage(self._network, self.score_threshold, self._prepare, self._decode)
-
     def reset(self) -> None:
         """Do nothing: no image is remembered."""
 
@@ -211,15 +204,7 @@ class SimCC:
     def look(
         self, image_bgr: np.ndarray, region: Region, within: Region | None = None,
     ) -> Person:
-        """
-        Return the pose that the network sees in a region, whether there is somebody or not.
-
-        The score is the mean of the best eight joints.
-
-        :param image_bgr: uint8 (H, W, 3), already checked.
-        :param region: about a person's height wide, and overlapping the image.
-        :param within: the part of it that is shown, where a neighbour's would disturb.
-        """
+        """See ``SinglePose.look`` of `act_ros.persons.movenet`."""
         x, y = self._network.run(image_bgr, _standard, region, within)
         points = np.stack((x.argmax(axis=1) / x.shape[1], y.argmax(axis=1) / y.shape[1]), axis=1)
         scores = np.clip(np.nan_to_num(np.minimum(x.max(axis=1), y.max(axis=1))), 0.0, 1.0)

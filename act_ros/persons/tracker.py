@@ -2,7 +2,7 @@
 Poses to stable person ids.
 
 Rows of a pose network are not identities: two people swap rows from frame to frame. Each track
-predicts its pose at constant velocity; detections and tracks are matched one to one (Hungarian
+predicts its pose, which walks on or stops; detections and tracks are matched one to one (Hungarian
 method) by pose and box overlap, confident detections first, weak ones only to what is left
 (ByteTrack, arXiv 2110.06864). Clothes count by how much less than usual they look like what the
 person wears. Ids are ``p1``, ``p2``, ... and never used twice.
@@ -21,12 +21,13 @@ from act_ros.core.options import Options, option
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.persons.clothes import likeness as clothes_likeness
 
-# Width of the pose kernel as a share of the person's size, and how many times wider it gets in a
-# second unseen: loose enough for a punch at 5 fps, tight enough to keep neighbours apart.
-_KERNEL = 0.15
-_KERNEL_GROWTH = 3.0
-# Two detections this alike are one person found twice.
-_DUPLICATE = 0.6
+# How far a joint may be from where it is expected, as a share of the person's size (the width of a
+# Gaussian): by the network's error, large in a crowd, and by its own movement in a second.
+_ERROR, _MOVEMENT = 0.15, 0.45
+# Seconds in which somebody who walks can stop.
+_BRAKING = 0.5
+# Two detections this alike are one person found twice; how far their joints are apart for that.
+_DUPLICATE, _APART = 0.6, 0.1
 # So many times in a row, and they are not two people who pass each other; a pose is good for so
 # many nanoseconds for that.
 _MAX_DOUBLED = 8
@@ -82,15 +83,11 @@ class Track:
         self.doubled = 0
         self.fit = 0.0
 
-    def shift(self, stamp: int) -> np.ndarray:
-        """Return how far (2,) the person has moved by ``stamp``."""
-        return self.velocity * ((stamp - self.stamp) * 1e-9)
-
     def update(self, stamp: int, person: Person) -> None:
         """Take the detection as this person's newest pose."""
         dt = max((stamp - self.stamp) * 1e-9, 1e-3)
-        moved = (_centre(person) - _centre(self.person)) / dt
-        self.velocity += (moved - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
+        velocity = moved(self.person, person) / dt
+        self.velocity += (velocity - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
         self.stamp, self.person, self.hits = stamp, person, self.hits + 1
         self.is_missed = False
 
@@ -159,10 +156,10 @@ class PoseTracker:
                        or not (is_gap or t.is_missed or sought is None)]
         clothes = clothes or [None] * len(persons)
         likeness = _likeness(self.tracks, persons, stamp)
-        alone = np.array([self._is_alone(t) and not (t.is_missed and stamp - t.stamp > _LONG_GONE)
-                          for t in self.tracks], bool)
+        here = np.array([not t.is_missed or stamp - t.stamp <= _LONG_GONE
+                         for t in self.tracks], bool)
         other = self._other_clothes(clothes)
-        other[(likeness >= _SURE) & alone[:, None]] = 0.0
+        other[(likeness >= _SURE) & (self._alone() & here)[:, None]] = 0.0
         worth = self._worth(likeness, other)
         for p, track in enumerate(expected or ()):
             if (persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE).sum() < 2:
@@ -185,7 +182,7 @@ class PoseTracker:
                 if seen is not None and owner.clothes is not None:
                     owner.fit = clothes_likeness(owner.clothes, seen)
 
-        taken = [p for p, is_free in zip(persons, free, strict=True) if not is_free]
+        taken = [t.person for t in owners if t]
         for track, is_free in zip(self.tracks, free_tracks, strict=True):
             if is_free and (sought is None or track in sought):
                 track.is_missed = True
@@ -193,7 +190,7 @@ class PoseTracker:
         self.tracks = [t for t in self.tracks if t.id or not t.is_missed]
         taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
         for p in np.flatnonzero(free & strong).tolist():
-            if all(_pose_likeness(persons[p], other) < _DUPLICATE for other in taken):
+            if (_pose_likeness([persons[p]], taken) < _DUPLICATE).all():
                 track = owners[p] = Track(stamp, persons[p], 1 + proposed)
                 self.tracks.append(track)
                 taken.append(persons[p])
@@ -203,17 +200,18 @@ class PoseTracker:
                 track.id = f'p{self._count}'
         self._drop_doubles(stamp)
         self.tracks.sort(key=lambda track: int(track.id[1:]) if track.id else self._count + 1)
-        self._learn(owners, clothes)
+        alone = dict(zip(self.tracks, self._alone().tolist(), strict=True))
+        for owner, seen in zip(owners, clothes, strict=True):
+            if owner in alone and seen is not None:
+                owner.learn(seen, alone[owner])
         return owners
 
     def match(self, stamp: int, persons: Sequence[Person]) -> list[Track | None]:
         """Return the track that each person may be, and change nothing."""
-        owners: list[Track | None] = [None] * len(persons)
         worth = self._worth(_likeness(self.tracks, persons, stamp))
-        for t, p in self._match(worth, np.ones(len(self.tracks), bool),
-                                np.ones(len(persons), bool)):
-            owners[p] = self.tracks[t]
-        return owners
+        pairs = self._match(worth, *(np.ones(size, bool) for size in worth.shape))
+        owner = {p: self.tracks[t] for t, p in pairs}
+        return [owner.get(p) for p in range(len(persons))]
 
     def _worth(self, likeness: np.ndarray, other: np.ndarray | float = 0.0) -> np.ndarray:
         """
@@ -236,12 +234,13 @@ class PoseTracker:
 
     def _drop_doubles(self, stamp: int) -> None:
         """Forget the younger one of two tracks that stay in one pose: they follow one person."""
+        persons, named = [t.person for t in self.tracks], [bool(t.id) for t in self.tracks]
+        double = _pose_likeness(persons, persons) >= _DUPLICATE
         for i, track in enumerate(self.tracks):
             if track.stamp == stamp:
                 track.doubled = track.doubled + 1 if any(
-                    t.stamp + _RECENT >= stamp and (t.id or not track.id and j < i)
-                    and _pose_likeness(track.person, t.person) >= _DUPLICATE
-                    for j, t in enumerate(self.tracks) if j != i) else 0
+                    self.tracks[j].stamp + _RECENT >= stamp and (named[j] or not named[i] and j < i)
+                    for j in np.flatnonzero(double[i]).tolist() if j != i) else 0
         self.tracks = [t for t in self.tracks if t.id or not t.doubled]
         doubled = [t for t in self.tracks if t.doubled >= _MAX_DOUBLED]
         if len(doubled) > 1:  # who is there is told by the clothes, else by who came first
@@ -249,18 +248,13 @@ class PoseTracker:
             self.tracks = [t for t in self.tracks if t is stays or t not in doubled]
             stays.doubled = 0
 
-    def _learn(
-        self, owners: Sequence[Track | None], clothes: Sequence[np.ndarray | None],
-    ) -> None:
-        """Learn what everybody wears."""
-        for track, seen in zip(owners, clothes, strict=True):
-            if track is not None and seen is not None:
-                track.learn(seen, self._is_alone(track))
-
-    def _is_alone(self, track: Track) -> bool:
-        """Whether nobody else is near."""
-        return all(overlap(track.person.box, other.person.box) < _CLOSE
-                   for other in self.tracks if other.id and other is not track)
+    def _alone(self) -> np.ndarray:
+        """Tell of each track (tracks,) whether nobody with an id is near."""
+        boxes = np.array([t.person.box for t in self.tracks]).reshape(-1, 4)
+        near = overlap(boxes[:, None], boxes[None]) >= _CLOSE
+        np.fill_diagonal(near, False)
+        has_id = np.array([bool(t.id) for t in self.tracks], bool)
+        return np.asarray(~(near & has_id).any(axis=1))
 
     @staticmethod
     def _match(
@@ -273,39 +267,59 @@ class PoseTracker:
         return [(int(tracks[i]), int(persons[j])) for i, j in pairs if part[i, j] > 0]
 
 
-def _centre(person: Person) -> np.ndarray:
-    """Return the middle (2,) of the person's box."""
-    return (person.box[:2] + person.box[2:]) / 2.0
+def moved(before: Person, now: Person) -> np.ndarray:
+    """
+    Return how far (2,) a person has moved: the median of the joints that are seen in both poses.
+
+    A box jumps with every arm, and with joints that are taken from a neighbour.
+    """
+    shift = now.keypoints[:, :2] - before.keypoints[:, :2]
+    seen = np.minimum(before.keypoints[:, 2], now.keypoints[:, 2]) >= SEEN_SCORE
+    return np.median(shift[seen] if seen.any() else shift, axis=0)
 
 
 def _likeness(tracks: Sequence[Track], persons: Sequence[Person], stamp: int) -> np.ndarray:
     """Return the likeness (tracks, persons) in [0, 1] of predicted and detected people."""
     if not tracks or not persons:
         return np.zeros((len(tracks), len(persons)))
-    shift = np.stack([t.shift(stamp) for t in tracks])
-    unseen = np.array([(stamp - t.stamp) * 1e-9 for t in tracks])
-    boxes = np.stack([t.person.box for t in tracks]) + np.tile(shift, 2)
-    points = np.stack([t.person.keypoints for t in tracks])
-    points = np.concatenate((points[..., :2] + shift[:, None], points[..., 2:]), axis=-1)
-    found = np.stack([p.keypoints for p in persons])
-    found_boxes = np.stack([p.box for p in persons])
-    kernel = _KERNEL * (1 + _KERNEL_GROWTH * unseen)
-    pose = _kernel_likeness(points[:, None], found[None], boxes[:, None], kernel[:, None])
-    return (pose + overlap(boxes[:, None], found_boxes[None])) / 2.0
+    persons_before = [t.person for t in tracks]
+    unseen = np.array([(stamp - t.stamp) * 1e-9 for t in tracks])[:, None]
+    velocity = np.stack([t.velocity for t in tracks])[:, None]
+    boxes = np.stack([p.box for p in persons_before])[:, None]
+    found = np.stack([p.box for p in persons])
+    # Who is out of sight walks on, or stops: as far as fits what was found best.
+    braking = np.minimum(unseen, _BRAKING)
+    least = np.where([[t.is_missed] for t in tracks],
+                     braking - braking ** 2 / (2 * _BRAKING), unseen)
+    away = (found[:, :2] + found[:, 2:] - boxes[..., :2] - boxes[..., 2:]) / 2
+    speed = np.maximum(np.sum(velocity ** 2, axis=-1), 1e-6)
+    walked = np.clip(np.sum(away * velocity, axis=-1) / speed, least, unseen)
+    shift = velocity * walked[..., None]
+    pose = _pose_likeness(persons_before, persons, shift, _ERROR + _MOVEMENT * unseen)
+    return (pose + overlap(boxes + np.tile(shift, 2), found)) / 2.0
 
 
-def _pose_likeness(a: Person, b: Person) -> float:
-    return float(_kernel_likeness(a.keypoints, b.keypoints, a.box, np.array(_KERNEL)))
-
-
-def _kernel_likeness(
-    a: np.ndarray, b: np.ndarray, box: np.ndarray, kernel: np.ndarray,
+def _pose_likeness(
+    some: Sequence[Person], others: Sequence[Person], shift: np.ndarray | None = None,
+    width: np.ndarray | float = _APART,
 ) -> np.ndarray:
-    """Return how alike poses (..., K, 3) are: a score-weighted Gaussian of joint distances."""
-    size = np.sqrt(np.maximum(np.prod(box[..., 2:] - box[..., :2], axis=-1), 1.0))
-    distance = np.sum((a[..., :2] - b[..., :2]) ** 2, axis=-1)
-    weight = np.sqrt(np.maximum(a[..., 2] * b[..., 2], 1e-6))
-    alike = np.exp(-distance / (2 * (kernel * size)[..., None] ** 2))
+    """
+    Return how alike poses (some, others) are: a score-weighted Gaussian of joint distances.
+
+    :param shift: how far some are moved for it, pixels (some, others, 2).
+    :param width: of the Gaussian as a share of the size of some, (some, 1).
+    """
+    if not some or not others:
+        return np.zeros((len(some), len(others)))
+    points = np.stack([p.keypoints for p in some])[:, None]
+    found = np.stack([p.keypoints for p in others])
+    sides = np.stack([p.box[2:] - p.box[:2] for p in some])
+    size = np.sqrt(np.maximum(np.prod(sides, axis=-1, keepdims=True), 1.0))
+    away = points[..., :2] - found[..., :2]
+    if shift is not None:
+        away = away + shift[:, :, None]
+    weight = np.sqrt(np.maximum(points[..., 2] * found[..., 2], 1e-6))
+    alike = np.exp(-np.sum(away ** 2, axis=-1) / (2 * (width * size)[..., None] ** 2))
     return np.sum(weight * alike, axis=-1) / np.sum(weight, axis=-1)
 
 

@@ -32,9 +32,6 @@ class OnePerson:
         self.images += 1
         return [person(pose(0.0))]
 
-    def for_another_camera(self) -> OnePerson:
-        return OnePerson()
-
     def reset(self) -> None:
         self.resets += 1
 

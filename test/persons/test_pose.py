@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 
 import cv2
@@ -353,7 +354,7 @@ def test_threshold_must_be_a_score(threshold: float) -> None:
 def test_another_camera_shares_the_network_and_no_memory(clip: list[np.ndarray]) -> None:
     """What one camera has seen does not change what is found in the images of the other."""
     alone, front = (create_estimator('movenet_lightning', score_threshold=0.0) for _ in range(2))
-    rear = front.for_another_camera()
+    rear = copy(front)
     assert vars(rear)['_network'] is vars(front)['_network']
     for image in clip[:10]:
         expected, [found] = alone.estimate(image), front.estimate(image)
