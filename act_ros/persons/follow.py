@@ -24,7 +24,7 @@ from act_ros.persons import clothes
 from act_ros.persons.letterbox import Region, check_image
 from act_ros.persons.movenet import MultiPose, SinglePose
 from act_ros.persons.onnx_networks import SimCC
-from act_ros.persons.tracker import PoseTracker, Track, moved, overlap
+from act_ros.persons.tracker import PoseTracker, Track, overlap
 
 _MARGIN = 1.25
 """Width of the square around a person, as a multiple of the longer side of the box."""
@@ -269,11 +269,10 @@ class Follower:
                 found.append((place, person))
         persons = [person for _, person in found]
         seen = [clothes.look(image_bgr, person) for person in persons]
-        place_before = {track: track.person for track in self._tracker.tracks}
         owners = self._tracker.assign(stamp, persons, seen, sought, proposed=1,
                                       expected=[place.track for place, _ in found])
         place_of = {p.track: p for p in self._places if p.track}
-        seen_places: set[int] = set()
+        seen_places: set[_Place] = set()
         for (place, person), owner in zip(found, owners, strict=True):
             if owner is None:
                 continue
@@ -283,24 +282,19 @@ class Follower:
                               place.evidence)
                 self._places.append(home)
             place_of[owner] = home
-            before = place_before.get(owner)
             home.track, home.refuted, home.again, home.looked = owner, 0, 0, place.looked
-            if before is None:
-                home.aim(_union(home.box, person.box))
-            else:
-                shift = np.tile(moved(before, person), 2)
-                home.aim(_union(home.box + shift, person.box))
-                home.middle = (home.middle + shift if self._find - home.proposed < _STALE
-                               else person.box)
-            seen_places.add(id(home))
+            moved = np.tile(owner.moved, 2)
+            home.aim(_union(home.box + moved, person.box))
+            home.middle = (home.middle + moved if self._find - home.proposed < _STALE
+                           else person.box)
+            seen_places.add(home)
         for place in places:
-            if id(place) not in seen_places:
+            if place not in seen_places:
                 self._refute(place)
         alive = set(self._tracker.tracks)
         for place in self._places:
             if place.track and place.track not in alive:
                 place.track = None
-        self._places = [p for p in self._places if p.is_known or p.proposed]
 
     def _is_somebody(self, place: _Place, person: Person) -> bool:
         """Tell people from ghosts: of somebody new one of the networks must be sure."""

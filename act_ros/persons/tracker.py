@@ -75,6 +75,7 @@ class Track:
         self.hits = hits
         self.stamp = stamp
         self.person = person
+        self.moved = np.zeros(2)
         self.velocity = np.zeros(2)
         self.clothes: np.ndarray | None = None
         self.usual = _USUAL
@@ -86,8 +87,8 @@ class Track:
     def update(self, stamp: int, person: Person) -> None:
         """Take the detection as this person's newest pose."""
         dt = max((stamp - self.stamp) * 1e-9, 1e-3)
-        velocity = moved(self.person, person) / dt
-        self.velocity += (velocity - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
+        self.moved = _moved(self.person, person)
+        self.velocity += (self.moved / dt - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
         self.stamp, self.person, self.hits = stamp, person, self.hits + 1
         self.is_missed = False
 
@@ -267,12 +268,8 @@ class PoseTracker:
         return [(int(tracks[i]), int(persons[j])) for i, j in pairs if part[i, j] > 0]
 
 
-def moved(before: Person, now: Person) -> np.ndarray:
-    """
-    Return how far (2,) a person has moved: the median of the joints that are seen in both poses.
-
-    A box jumps with every arm, and with joints that are taken from a neighbour.
-    """
+def _moved(before: Person, now: Person) -> np.ndarray:
+    """Return how far (2,) a person has moved: the median of the joints seen in both poses."""
     shift = now.keypoints[:, :2] - before.keypoints[:, :2]
     seen = np.minimum(before.keypoints[:, 2], now.keypoints[:, 2]) >= SEEN_SCORE
     return np.median(shift[seen] if seen.any() else shift, axis=0)
