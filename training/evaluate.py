@@ -251,12 +251,12 @@ class RobotMix(NamedTuple):
         return expected_calibration_error(self.label, probabilities, self.weight)
 
 
-_WRONG = 0.1  # share of all that may be answered wrongly
+_WRONG = 0.09  # share of all that may be answered wrongly
 
 
 def threshold_of(robot: RobotMix, temperature: float) -> float:
     """
-    Return the confidence from which on no more than a tenth of all is answered wrongly.
+    Return the confidence from which on no more than nine in a hundred of all are answered wrongly.
 
     What is none of the actions and answered all the same is wrong.
     """
