@@ -2,7 +2,7 @@
 Poses to stable person ids.
 
 Rows of a pose network are not identities: two people swap rows from frame to frame. Each track
-predicts its pose, which walks on or stops; detections and tracks are matched one to one (Hungarian
+predicts its pose at constant velocity; detections and tracks are matched one to one (Hungarian
 method) by pose and box overlap, confident detections first, weak ones only to what is left
 (ByteTrack, arXiv 2110.06864). Clothes count by how much less than usual they look like what the
 person wears. Ids are ``p1``, ``p2``, ... and never used twice.
@@ -24,10 +24,8 @@ from act_ros.persons.clothes import likeness as clothes_likeness
 # How far a joint may be from where it is expected, as a share of the person's size (the width of a
 # Gaussian): by the network's error, large in a crowd, and by its own movement in a second.
 _ERROR, _MOVEMENT = 0.15, 0.45
-# Seconds in which somebody who walks can stop.
-_BRAKING = 0.5
-# Two detections this alike are one person found twice; how far their joints are apart for that.
-_DUPLICATE, _APART = 0.6, 0.1
+# Two detections this alike are one person found twice.
+_DUPLICATE = 0.6
 # So many times in a row, and they are not two people who pass each other; a pose is good for so
 # many nanoseconds for that.
 _MAX_DOUBLED = 8
@@ -88,7 +86,8 @@ class Track:
         """Take the detection as this person's newest pose."""
         dt = max((stamp - self.stamp) * 1e-9, 1e-3)
         self.moved = _moved(self.person, person)
-        self.velocity += (self.moved / dt - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
+        velocity = (_middle(person) - _middle(self.person)) / dt
+        self.velocity += (velocity - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
         self.stamp, self.person, self.hits = stamp, person, self.hits + 1
         self.is_missed = False
 
@@ -268,11 +267,16 @@ class PoseTracker:
         return [(int(tracks[i]), int(persons[j])) for i, j in pairs if part[i, j] > 0]
 
 
+def _middle(person: Person) -> np.ndarray:
+    """Return the middle (2,) of the person's box."""
+    return (person.box[:2] + person.box[2:]) / 2.0
+
+
 def _moved(before: Person, now: Person) -> np.ndarray:
-    """Return how far (2,) a person has moved: the median of the joints seen in both poses."""
+    """Return how far (2,) a person has moved: the joints' mean, by how well both poses see them."""
+    weight = np.minimum(before.keypoints[:, 2], now.keypoints[:, 2])
     shift = now.keypoints[:, :2] - before.keypoints[:, :2]
-    seen = np.minimum(before.keypoints[:, 2], now.keypoints[:, 2]) >= SEEN_SCORE
-    return np.median(shift[seen] if seen.any() else shift, axis=0)
+    return weight @ shift / max(float(weight.sum()), 1e-6)
 
 
 def _likeness(tracks: Sequence[Track], persons: Sequence[Person], stamp: int) -> np.ndarray:
@@ -284,21 +288,14 @@ def _likeness(tracks: Sequence[Track], persons: Sequence[Person], stamp: int) ->
     velocity = np.stack([t.velocity for t in tracks])[:, None]
     boxes = np.stack([p.box for p in persons_before])[:, None]
     found = np.stack([p.box for p in persons])
-    # Who is out of sight walks on, or stops: as far as fits what was found best.
-    braking = np.minimum(unseen, _BRAKING)
-    least = np.where([[t.is_missed] for t in tracks],
-                     braking - braking ** 2 / (2 * _BRAKING), unseen)
-    away = (found[:, :2] + found[:, 2:] - boxes[..., :2] - boxes[..., 2:]) / 2
-    speed = np.maximum(np.sum(velocity ** 2, axis=-1), 1e-6)
-    walked = np.clip(np.sum(away * velocity, axis=-1) / speed, least, unseen)
-    shift = velocity * walked[..., None]
+    shift = velocity * unseen[..., None]
     pose = _pose_likeness(persons_before, persons, shift, _ERROR + _MOVEMENT * unseen)
     return (pose + overlap(boxes + np.tile(shift, 2), found)) / 2.0
 
 
 def _pose_likeness(
     some: Sequence[Person], others: Sequence[Person], shift: np.ndarray | None = None,
-    width: np.ndarray | float = _APART,
+    width: np.ndarray | float = _ERROR,
 ) -> np.ndarray:
     """
     Return how alike poses (some, others) are: a score-weighted Gaussian of joint distances.

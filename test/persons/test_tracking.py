@@ -101,21 +101,6 @@ def test_one_person_hides_the_other_while_they_cross(rate: float) -> None:
 
 
 @pytest.mark.parametrize('rate', RATES)
-def test_who_stops_while_hidden_keeps_the_id(rate: float) -> None:
-    def stopping(time: float) -> tuple[float, float, float]:
-        return 100 + WALK * min(time, 1.5), 200.0, 100.0
-
-    ids = follow([stopping, standing_at(700, 500)], rate, 4.0,
-                 is_seen=lambda who, time: who == 1 or not 1.5 < time < 2.2)
-    assert_one_id_each(ids)
-
-
-def test_two_who_pass_each_other_slowly_are_not_one_found_twice() -> None:
-    paths = [walking(640 - 0.6 * WALK, 0.3 * WALK), standing_at(640, 206)]
-    assert_one_id_each(follow(paths, 30.0, 4.0))
-
-
-@pytest.mark.parametrize('rate', RATES)
 @pytest.mark.parametrize('seed', range(3))
 def test_every_fourth_detection_missed(rate: float, seed: int) -> None:
     rng = np.random.default_rng(100 + seed)
