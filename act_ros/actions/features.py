@@ -101,29 +101,41 @@ def extract_features(
     if normalisation == SEEN:
         return seen_features(keypoints, layout, output_layout)[0]
     keypoints = _checked(keypoints, layout)
-    if keypoints.dtype != np.float64:
-        keypoints = keypoints.astype(np.float32)
     joints = _output_joints(layout, output_layout)
-    first, means = _sources(layout, (*joints, 'neck', 'mid_hip'))
-    poses = keypoints.take(first, axis=-2)
-    for joint, indices in means:
-        poses[..., joint, :] = _mean(np.stack([keypoints[..., i, :] for i in indices]))
-    # x and y travel as one number (..., T, J).
-    points = np.ascontiguousarray(poses[..., :2]).view(
-        np.result_type(poses.dtype, np.complex64))[..., 0]
-    points, neck, mid_hip = points[..., :-2], points[..., -2:-1], points[..., -1:]
-    scale = 1 / np.maximum(np.abs(neck - mid_hip), 1)
-    places = (points - neck) * scale
     if normalisation == SCORED:
-        features = np.ones((*places.shape, 3), poses.dtype)
-        features[..., :2] = places[..., None].view(poses.dtype)
-        features[..., 2:poses.shape[-1]] = poses[..., :-2, 2:]
-    else:
-        speeds = places.copy()  # the first is the pose
-        speeds[..., 1:, :] = np.diff(places, axis=-2) if normalisation == MPOSE else (
-            np.diff(points, axis=-2) * (_MOTION_FRAMES * scale[..., 1:, :]))
-        features = np.stack((places, speeds), axis=-1).view(poses.dtype)
-    return features.reshape(*features.shape[:-2], len(joints) * features.shape[-1])
+        _refuse_infinite(keypoints)
+        return _with_scores(keypoints, layout, joints)
+    kind, pair = (np.float64, np.complex128) if keypoints.dtype == np.float64 else (
+        np.float32, np.complex64)
+    # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
+    joint_axis = keypoints.ndim - 2
+    others = tuple(range(joint_axis))
+    if keypoints.dtype != kind or keypoints.strides[-1] != keypoints.itemsize:  # y after x
+        keypoints = np.ascontiguousarray(keypoints, kind)
+    points: np.ndarray = np.ascontiguousarray(
+        keypoints[..., :2].view(pair).transpose(joint_axis, *others, joint_axis + 1)).view(kind)
+    _refuse_infinite(points)
+    *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
+    neck, mid_hip = _mean(points, neck_of), _mean(points, mid_hip_of)
+    pose: np.ndarray = points.take([indices[0] for indices in sources], axis=0)
+    for joint, indices in enumerate(sources):
+        if len(indices) > 1:
+            pose[joint] = _mean(points, indices)
+    across = neck - mid_hip
+    torso = np.maximum(np.hypot(across[..., 0], across[..., 1]), 1.0)
+    place: np.ndarray = pose.view(pair)[..., 0]
+    moved = place[..., 1:] - place[..., :-1] if normalisation == MOTION else None
+    pose -= neck
+    pose /= torso[..., None]
+
+    features = np.empty((*pose.shape[1:-1], len(joints), 2), pair)
+    by_joint = features.transpose(joint_axis, *others, joint_axis + 1)  # where, and how fast
+    by_joint[..., 0] = place
+    by_joint[..., 0, 1] = place[..., 0]
+    by_joint[..., 1:, 1] = (
+        place[..., 1:] - place[..., :-1] if moved is None
+        else moved * (_MOTION_FRAMES / torso[..., 1:]))
+    return features.view(kind).reshape(*features.shape[:-2], len(joints) * CHANNELS)
 
 
 def seen_features(
@@ -135,6 +147,8 @@ def seen_features(
     :raises ValueError: as `extract_features`.
     """
     keypoints = _checked(keypoints, layout)
+    if not isfinite(keypoints.sum()):  # quicker than without the scores, which may be infinite
+        _refuse_infinite(keypoints[..., :2])
     joints = _output_joints(layout, output_layout)
     poses = reduce_joints(keypoints, layout, joints)
     seen = _seen(poses)
@@ -142,7 +156,7 @@ def seen_features(
 
 
 def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
-    """Return keypoints as an array; ValueError where it is none of finite windows of a layout."""
+    """Return keypoints as an array; ValueError where it is none of windows of the layout."""
     keypoints = np.asarray(keypoints)
     joints = len(_output_joints(layout, layout))
     if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
@@ -152,12 +166,14 @@ def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
             f'layout {layout!r} has {joints} joints, keypoints have {keypoints.shape[-2]}')
     if keypoints.shape[-3] == 0:
         raise ValueError('keypoints hold no frame')
-    # Sums are much cheaper than to look at each; scores may be infinite, but cost less than a cut.
-    if not isfinite(keypoints.sum()) and not isfinite(keypoints[..., :2].sum()):
+    return keypoints
+
+
+def _refuse_infinite(points: np.ndarray) -> None:
+    if not isfinite(points.sum()):  # much cheaper than to look at each
         raise ValueError(
             'keypoints hold NaN or infinite values; fill missing joints first '
             '(act_ros.actions.features.resample)')
-    return keypoints
 
 
 def seen_joints(
@@ -214,8 +230,7 @@ def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndar
 
     That is where the trunk's joints are (5,); the bits that tell which of them are seen (5,) make
     the number of a matrix (32, 5, 4), and places (T, 5), as complex numbers, times that are the
-    torso, the shoulders' width, the head from the neck, each as long as a torso by `_TORSO_OF` or 0
-    if not seen, and the origin.
+    torso, the shoulders' width, the head from the neck, each 0 if not seen, and the origin.
     """
     bits = 1 << np.arange(5)
     seen = np.arange(32)[:, None] & bits > 0
@@ -230,7 +245,7 @@ def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndar
     shoulders = np.array((1.0, -1.0, 0.0, 0.0, 0.0)) * seen[:, :2].all(axis=1, keepdims=True)
     ends = np.stack((
         (neck - mid_hip) * (has_neck & has_hip), shoulders, (head - neck) * (has_neck & has_head),
-        np.where(has_neck, neck, mid_hip)), axis=-1) * (*_TORSO_OF, 1.0)
+        np.where(has_neck, neck, mid_hip)), axis=-1)
     return np.array([joints.index(name) for name in (
         'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip', 'head')]), bits, ends.astype(kind)
 
@@ -252,7 +267,7 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
     place = poses[..., :2].view(np.result_type(kind, np.complex64))[..., 0]  # x + iy (..., T, J)
     trunk, bits, ends_of = _trunk(joints, place.dtype)
     ends = place.take(trunk, axis=-1) @ ends_of[seen.take(trunk, axis=-1) @ bits]  # (..., T, 4)
-    sizes = np.abs(ends[..., :3]).max(axis=-1)
+    sizes = (np.abs(ends[..., :3]) * np.array(_TORSO_OF, kind)).max(axis=-1)
     sizes.sort(axis=-1)
     frames = sizes.shape[-1]
     median = (sizes[..., (frames - 1) // 2] + sizes[..., frames // 2]) / 2
@@ -266,12 +281,30 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
     return result
 
 
-def _mean(points: np.ndarray) -> np.ndarray:
-    """Return the mean (..., C) of points (n, ..., C)."""
-    if len(points) == 2:  # neck and mid-hip: the plain middle, as mpose centres
-        return points.mean(axis=0)
+def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:
+    """Return the features (..., T, 3 J) of `SCORED` for windows of poses (..., T, K, 2 or 3)."""
+    if keypoints.dtype != np.float64:
+        keypoints = keypoints.astype(np.float32)
+    if keypoints.shape[-1] == 2:
+        keypoints = np.concatenate((keypoints, np.ones_like(keypoints[..., :1])), axis=-1)
+    points = np.moveaxis(keypoints, -2, 0)
+    *sources, neck_of, mid_hip_of = joint_sources(layout, (*joints, 'neck', 'mid_hip'))
+    poses = np.stack([_mean(points, indices) for indices in sources], axis=-2)
+    neck, mid_hip = (_mean(points, indices)[..., :2] for indices in (neck_of, mid_hip_of))
+    torso = np.maximum(np.linalg.norm(neck - mid_hip, axis=-1), 1)[..., None, None]
+    poses[..., :2] = (poses[..., :2] - neck[..., None, :]) / torso
+    return poses.reshape(*poses.shape[:-2], -1)
+
+
+def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
+    """Return the mean (..., 2) of some of the points (K, ..., 2)."""
+    if len(indices) == 1:
+        return points[indices[0]]
+    if len(indices) == 2:  # neck and mid-hip: the plain middle, as mpose centres
+        return (points[indices[0]] + points[indices[1]]) / 2
     # Head and feet: OpenPose writes 0 for what it did not find.
-    return points.sum(axis=0) / np.maximum(np.count_nonzero(points, axis=0), 1)
+    group = points.take(indices, axis=0)
+    return group.sum(axis=0) / np.maximum(np.count_nonzero(group, axis=0), 1)
 
 
 def resample(
