@@ -12,6 +12,8 @@ takes any answer that is left). The table gives shares of judged person-moments;
 many answers of each label were right.
 
 ``--persons`` keeps who was found, so that another model is measured in a fraction of the time.
+``--mirrored`` plays the mirror images: as hard for everybody, and yet other figures, which tells
+how far a single one can be trusted.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +53,14 @@ _ANSWERED, _RIGHTLY = 'answered ', 'rightly '
 Frame = tuple[float, list[Person]]
 
 
-def find(path: Path, model: str = DEFAULT_MODEL) -> Iterator[Frame]:
-    """Yield the seconds and the persons of every frame of a clip."""
+def find(
+    path: Path, model: str = DEFAULT_MODEL, is_mirrored: bool = False,
+) -> Iterator[Frame]:
+    """
+    Yield the seconds and the persons of every frame of a clip.
+
+    Of a mirrored one the boxes are where they are in the clip as it is.
+    """
     capture = cv2.VideoCapture(str(path))
     rate = capture.get(cv2.CAP_PROP_FPS)
     rate = rate if 1 <= rate <= 240 else 25.0
@@ -62,7 +71,14 @@ def find(path: Path, model: str = DEFAULT_MODEL) -> Iterator[Frame]:
         if not ok:
             return
         seconds = number / rate
-        yield seconds, finder.update(_stamp(seconds), image) or []
+        if is_mirrored:
+            image = cv2.flip(image, 1)
+        persons = finder.update(_stamp(seconds), image) or []
+        if is_mirrored:
+            ends = np.array((image.shape[1], 0, image.shape[1], 0), np.float32)
+            persons = [replace(person, box=person.box[[2, 1, 0, 3]] * (-1, 1, -1, 1) + ends)
+                       for person in persons]
+        yield seconds, persons
         number += 1
 
 
@@ -71,12 +87,13 @@ def _stamp(seconds: float) -> int:
 
 
 def found_before(
-    path: Path, folder: Path | None, model: str = DEFAULT_MODEL,
+    path: Path, folder: Path | None, model: str = DEFAULT_MODEL, is_mirrored: bool = False,
 ) -> list[Frame]:
     """Return the frames of a clip, from the folder if they were kept there."""
-    kept = folder / Path(model).name / f'{path.stem}.npz' if folder else None
+    look = Path(model).name + '-mirrored' * is_mirrored
+    kept = folder / look / f'{path.stem}.npz' if folder else None
     if kept is None or not kept.is_file():
-        frames = list(find(path, model))
+        frames = list(find(path, model, is_mirrored))
         if kept:
             kept.parent.mkdir(parents=True, exist_ok=True)
             persons = [person for _, persons in frames for person in persons]
@@ -188,6 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--bundle', default='act_mu', help='action model')
     parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='how people are found')
     parser.add_argument('--persons', type=Path, help='folder to keep in who was found')
+    parser.add_argument('--mirrored', action='store_true', help='play the clips mirrored')
     options = parser.parse_args(arguments)
     truth = json.loads(options.truth.read_text(encoding='utf-8'))
     groups = json.loads(options.groups.read_text(encoding='utf-8')) if options.groups else {}
@@ -197,7 +215,8 @@ def main(arguments: list[str] | None = None) -> None:
     classifier = ActClassifier(options.bundle)
     counts: dict[str, Counter[str]] = {}
     for clip in tqdm([name for name in truth if name in files], unit='clip'):
-        frames = found_before(files[clip], options.persons, options.pose_model)
+        frames = found_before(
+            files[clip], options.persons, options.pose_model, options.mirrored)
         answers = answer(frames, ActionRecognizer(classifier))
         counts[clip] = judge(answers, truth[clip])
         counts[clip]['seconds'] = int(answers[-1][0])

@@ -90,5 +90,11 @@ def test_who_was_found_is_kept_and_the_table_is_printed(
     assert capsys.readouterr().out == first
     assert kept.stat().st_mtime_ns == before
     assert '| all | 1 |' in first
+    everyday.main([*arguments, '--mirrored'])  # boxes are told in the clip as it is
+    as_it_is, mirrored = (np.load(tmp_path / 'kept' / look / 'demo.npz')
+                          for look in ('balanced', 'balanced-mirrored'))
+    middles = [np.median(file['boxes'][file['ids'] == 'p1'][:, ::2]) for file in (
+        as_it_is, mirrored)]
+    assert middles[0] == pytest.approx(middles[1], abs=20)
     everyday.main([*arguments, '--pose-model', 'fast'])  # who finds others is no witness
     assert (tmp_path / 'kept' / 'fast' / 'demo.npz').is_file()
