@@ -33,9 +33,13 @@ def to_nanoseconds(stamp: Any) -> int:
     return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
-def receive(frame: Frame, time: int, stamps: str) -> None:
-    """Note when (nanoseconds) a frame came in; by `StampOptions` that may be its stamp, too."""
-    frame.time = time
+def receive(frame: Frame, time: int, stamps: str, is_simulated: bool = False) -> None:
+    """
+    Note when (nanoseconds) a frame came in; by `StampOptions` that may be its stamp, too.
+
+    Of simulated time nobody knows when: /clock leaps as stamps do, before or after them.
+    """
+    frame.time = 0 if is_simulated else time
     if stamps == 'arrival':
         frame.stamp = time
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from rclpy.node import Node
 
 from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsWatching
-from act_ros.ros.run import run
 from act_ros.ros.topics import steady_timer
 
 try:
@@ -80,6 +79,4 @@ class BehaviourDemoNode(Node):
         tick_tree(self, self.get_logger().info)
 
 
-def main() -> None:
-    """Run the node."""
-    run(BehaviourDemoNode)
+NODE = BehaviourDemoNode

@@ -13,9 +13,11 @@ from act_ros.ros.signals import watch
 
 
 def main(module: str) -> None:
-    """Run the ``main`` of a module of act_ros."""
+    """Run the ``NODE`` of a module of act_ros."""
     watch()
-    import_module(f'act_ros.{module}').main()
+    from act_ros.ros.run import run
+
+    run(import_module(f'act_ros.{module}').NODE)
 
 
 if __name__ == '__main__':

@@ -10,6 +10,8 @@ says where people are, too.
 
 from __future__ import annotations
 
+from functools import partial
+
 from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.adapters import PoseInputOptions
@@ -20,7 +22,6 @@ from act_ros.ros.actions import ActionModel, PoseInput
 from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.managed import ManagedNode, Work
 from act_ros.ros.options import StartOptions
-from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', PoseInputOptions), ('', StampOptions), ('', ActOptions),
@@ -47,6 +48,4 @@ class ActWork(Work):
         self._model.reconfigure()
 
 
-def main() -> None:
-    """Run the node."""
-    run(lambda: ManagedNode('act_node', OPTIONS, ActWork))
+NODE = partial(ManagedNode, 'act_node', OPTIONS, ActWork)

@@ -21,7 +21,6 @@ from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import image_source, image_to_frame
 from act_ros.ros.options import DrawingOptions, SubscriptionOptions
 from act_ros.ros.parameters import Parameters
-from act_ros.ros.run import run
 from act_ros.ros.subscription import CameraSubscription
 from act_ros.ros.topics import LEVEL, TopicLog
 
@@ -65,6 +64,4 @@ class AnnotatorNode(Node):
         self._annotator.options = self._settings(DrawingOptions)
 
 
-def main() -> None:
-    """Run the node."""
-    run(AnnotatorNode)
+NODE = AnnotatorNode

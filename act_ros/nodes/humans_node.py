@@ -24,7 +24,6 @@ from act_ros.ros.bodies import BODY_LIFETIME, import_messages, is_topic_part
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.options import HumansOptions
 from act_ros.ros.parameters import Parameters
-from act_ros.ros.run import run
 from act_ros.ros.topics import LATCHED, LEVEL, TopicLog
 
 OPTIONS = (('', HumansOptions),)
@@ -136,6 +135,4 @@ def roi_msg(hri: Any, header: Header, person: Person, size: tuple[int, int]) -> 
         header=header, xmin=box[0], ymin=box[1], xmax=box[2], ymax=box[3], c=score)
 
 
-def main() -> None:
-    """Run the node."""
-    run(HumansNode)
+NODE = HumansNode

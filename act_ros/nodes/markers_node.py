@@ -31,7 +31,6 @@ from act_ros.pictures.captions import caption, colour_of
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.options import MarkerOptions
 from act_ros.ros.parameters import Parameters
-from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, TopicLog
 
 OPTIONS = (('', MarkerOptions),)
@@ -133,6 +132,4 @@ class MarkersNode(Node):
         return [skeleton, dots, label] if bones else [dots, label]
 
 
-def main() -> None:
-    """Run the node."""
-    run(MarkersNode)
+NODE = MarkersNode

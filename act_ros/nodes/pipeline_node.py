@@ -10,6 +10,7 @@ of several cameras (parameter ``cameras``), which take turns at the same network
 from __future__ import annotations
 
 from copy import copy
+from functools import partial
 
 from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
@@ -33,7 +34,6 @@ from act_ros.ros.options import (
     VideoOptions,
 )
 from act_ros.ros.persons import PersonOutput, load_estimator
-from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', StampOptions),
@@ -117,6 +117,4 @@ class PipelineWork(Work):
             camera.reconfigure()
 
 
-def main() -> None:
-    """Run the node."""
-    run(lambda: ManagedNode('pipeline_node', OPTIONS, PipelineWork))
+NODE = partial(ManagedNode, 'pipeline_node', OPTIONS, PipelineWork)

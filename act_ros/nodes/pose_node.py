@@ -7,6 +7,8 @@ empty one. While somebody subscribes to ``~/annotated``, it does what annotator_
 
 from __future__ import annotations
 
+from functools import partial
+
 from act_ros.core.frame import Frame
 from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import StampOptions
@@ -18,7 +20,6 @@ from act_ros.ros.images import ImageInput
 from act_ros.ros.managed import ManagedNode, Work
 from act_ros.ros.options import DrawingOptions, ImageOptions, StartOptions
 from act_ros.ros.persons import PersonOutput, load_estimator
-from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', PoseOptions), ('', MountOptions), ('', StampOptions),
@@ -60,6 +61,4 @@ class PoseWork(Work):
         self._annotator.options = self._node.parameters(DrawingOptions)
 
 
-def main() -> None:
-    """Run the node."""
-    run(lambda: ManagedNode('pose_node', OPTIONS, PoseWork))
+NODE = partial(ManagedNode, 'pose_node', OPTIONS, PoseWork)

@@ -22,7 +22,6 @@ from act_ros.msg import ActionArray
 from act_ros.ros.images import VideoInput, bgr_to_image, compressed_topic
 from act_ros.ros.options import PublishOptions, VideoOptions
 from act_ros.ros.parameters import Parameters
-from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, to_header
 
 OPTIONS = (('', VideoOptions), ('', PublishOptions))
@@ -95,6 +94,4 @@ class VideoNode(Node):
             super().destroy_node()
 
 
-def main() -> None:
-    """Run the node."""
-    run(VideoNode)
+NODE = VideoNode

@@ -22,7 +22,6 @@ from act_ros.msg import ActionArray
 from act_ros.pictures.terminal import Screen
 from act_ros.pictures.timeline import table
 from act_ros.ros.health import Recent
-from act_ros.ros.run import run
 from act_ros.ros.topics import steady_timer
 
 _TYPE = 'act_ros/msg/ActionArray'
@@ -96,6 +95,4 @@ class Watch(Node):
         self._screen.show('\n'.join(line[:width] for line in lines[:height]))
 
 
-def main() -> None:
-    """Run the node."""
-    run(Watch)
+NODE = Watch

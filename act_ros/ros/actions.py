@@ -14,14 +14,14 @@ from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.adapters import PoseInputOptions, frame_of_detections
 from act_ros.core.cdr import read_keypoints, write_actions, write_keypoints
 from act_ros.core.frame import Frame
-from act_ros.core.stamps import StampOptions
+from act_ros.core.stamps import StampOptions, receive
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, ActionLabels, KeypointArray
 from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.places import PlaceInput
-from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, receive_now, topic_of
+from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, topic_of
 from act_ros.srv import LoadBundle
 
 
@@ -159,7 +159,8 @@ class PoseInput:
 
     def __init__(self, node: ManagedNode, output: ActionOutput) -> None:
         self._node, self._output, self._health = node, output, output.health
-        self._stamps, self._clock = node.parameters(StampOptions).stamps, node.get_clock()
+        self._stamps = node.parameters(StampOptions).stamps
+        self._clock: Any = node.get_clock()
         kind = node.parameters(PoseInputOptions).input
         topic = '/humans/bodies/tracked' if kind == 'rep155' else 'keypoints'
         self._health.source = node.resolve_topic_name(topic)
@@ -195,8 +196,11 @@ class PoseInput:
         except ValueError as error:
             self._health.drop('unreadable message', error)
             return
-        receive_now(frame, self._clock, self._stamps)
+        self._receive(frame)
         self._output.publish(frame)
+
+    def _receive(self, frame: Frame) -> None:
+        receive(frame, self._clock.now().nanoseconds, self._stamps, self._clock.ros_time_is_active)
 
     def _take_detections(self, message: Any, info: Mapping[str, Any]) -> None:
         self._count(info)
@@ -212,6 +216,6 @@ class PoseInput:
 
     def _take_frames(self, frames: list[Frame]) -> None:
         for frame in frames:
-            receive_now(frame, self._clock, self._stamps)
+            self._receive(frame)
             self._keypoints.publish(write_keypoints(frame))
             self._output.publish(frame)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import wraps
+from typing import Any
 
 import numpy as np
 
@@ -293,6 +295,19 @@ class Health:
         return Level.OK, f'{self._ages.rate(now, self._begin):.0f} answers a second' + (
             ', nobody seen yet: if people are there, is the camera upright (rotation)?'
             if nobody else '')
+
+
+def guarded(
+    callback: Callable[..., None], lose: Callable[[Exception], None],
+) -> Callable[..., None]:
+    """Return a callback whose errors go to ``lose``."""
+    @wraps(callback)
+    def call(*arguments: Any) -> None:
+        try:
+            callback(*arguments)
+        except Exception as error:
+            lose(error)
+    return call
 
 
 def _seconds(value: float) -> str:

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from act_ros.core.frame import Frame
-from act_ros.core.stamps import NANOSECONDS, StampOptions, to_nanoseconds
+from act_ros.core.stamps import NANOSECONDS, StampOptions, receive, to_nanoseconds
 from act_ros.core.text import printable
 from act_ros.persons.decoding import decode
 from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
@@ -22,7 +22,7 @@ from act_ros.ros.health import MANY_LOST, THROTTLE, Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions, SubscriptionOptions, VideoOptions
 from act_ros.ros.subscription import CameraSubscription
-from act_ros.ros.topics import TopicLog, receive_now, topic_of
+from act_ros.ros.topics import TopicLog, topic_of
 
 
 def image_to_bgr(
@@ -92,6 +92,7 @@ class ImageInput:
     ) -> None:
         self._node, self._health, self._on_frame = node, health, on_frame
         self._stamps = node.parameters(StampOptions).stamps
+        self._clock: Any = node.get_clock()
         options = node.parameters(ImageOptions)
         topic, kind = image_source(node, options, camera)
         self._topic_log = TopicLog(
@@ -115,7 +116,7 @@ class ImageInput:
         except ValueError as error:
             self._health.drop('unreadable image', error)
             return
-        receive_now(frame, self._node.get_clock(), self._stamps)
+        receive(frame, self._clock.now().nanoseconds, self._stamps, self._clock.ros_time_is_active)
         self._on_frame(frame)
 
 

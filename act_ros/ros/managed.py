@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -21,7 +20,7 @@ from act_ros.core.text import ERROR_LENGTH, printable, printable_traceback
 from act_ros.ros.bond import Bond
 from act_ros.ros.diagnostics import Diagnostics
 from act_ros.ros.entities import Entities, Gate
-from act_ros.ros.health import THROTTLE, Health, HealthOptions, Level, Report
+from act_ros.ros.health import THROTTLE, Health, HealthOptions, Level, Report, guarded
 from act_ros.ros.options import StartOptions
 from act_ros.ros.parameters import Groups, Parameters
 
@@ -122,13 +121,7 @@ class ManagedNode(LifecycleNode):
 
     def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
         """Return a callback whose errors that nobody foresaw cost a frame, but not the node."""
-        @wraps(callback)
-        def call(*arguments: Any) -> None:
-            try:
-                callback(*arguments)
-            except Exception as error:
-                self._lose_frame(error)
-        return call
+        return guarded(callback, self._lose_frame)
 
     def _lose_frame(self, error: Exception) -> None:
         if not self.context.ok():

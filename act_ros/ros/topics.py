@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from builtin_interfaces.msg import Time
-from rclpy.clock import Clock, ClockType, ROSClock
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.timer import Timer
@@ -13,7 +13,6 @@ from std_msgs.msg import Header
 
 from act_ros.core.cdr import cut_stamp
 from act_ros.core.frame import Frame
-from act_ros.core.stamps import receive
 from act_ros.core.text import printable
 from act_ros.ros.health import THROTTLE, Health
 
@@ -47,17 +46,6 @@ def to_header(frame: Frame) -> Header:
 def steady_timer(node: Node, period: float, callback: Callable[[], object]) -> Timer:
     """Return a timer of so many seconds that goes on while a paused /clock stands still."""
     return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-
-def receive_now(frame: Frame, clock: Clock, stamps: str) -> None:
-    """
-    Note that a frame came in now, by a node's clock; by `StampOptions` that may be its stamp, too.
-
-    Under ``use_sim_time`` nobody knows when: /clock leaps as stamps do, before or after them.
-    """
-    receive(frame, clock.now().nanoseconds, stamps)
-    if isinstance(clock, ROSClock) and clock.ros_time_is_active:
-        frame.time = 0
 
 
 class TopicLog:

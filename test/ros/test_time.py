@@ -9,14 +9,13 @@ import pytest
 pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time
-from rclpy.clock import Clock as RosClock
 from robot import Robot, frame, walker
 from ros_harness import bench
 from rosgraph_msgs.msg import Clock
 
 from act_ros.core.frame import Frame
+from act_ros.core.stamps import receive
 from act_ros.msg import KeypointArray
-from act_ros.ros.topics import receive_now
 
 
 def test_two_publishers_on_a_topic_are_named(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -46,9 +45,15 @@ def test_a_clock_before_1970_ends_no_node(tmp_path: Path, tiny_bundle: Path) -> 
 
 def test_a_camera_without_stamps_is_stamped_by_arrival_where_that_is_asked_for() -> None:
     """As the evaluation does with the time of recording."""
-    clock, frames = RosClock(), {kind: Frame(0) for kind in ('header', 'arrival')}
-    before = clock.now().nanoseconds
+    frames = {kind: Frame(0) for kind in ('header', 'arrival')}
     for kind, empty in frames.items():
-        receive_now(empty, clock, kind)
+        receive(empty, 7, kind)
     assert frames['header'].stamp == 0
-    assert before <= frames['arrival'].stamp == frames['arrival'].time
+    assert frames['arrival'].stamp == frames['arrival'].time == 7
+
+
+def test_of_simulated_time_nobody_knows_when_a_frame_came_in() -> None:
+    """Else a clock that leaps would look like a pause of the stamps."""
+    frame_of_a_bag = Frame(5)
+    receive(frame_of_a_bag, 7, 'header', is_simulated=True)
+    assert (frame_of_a_bag.stamp, frame_of_a_bag.time) == (5, 0)
