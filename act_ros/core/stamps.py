@@ -33,13 +33,14 @@ def to_nanoseconds(stamp: Any) -> int:
     return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
 
 
-def receive(frame: Frame, time: int, stamps: str, is_simulated: bool = False) -> None:
+def receive(frame: Frame, time: int, stamps: str, steady: int = 0) -> None:
     """
     Note when (nanoseconds) a frame came in; by `StampOptions` that may be its stamp, too.
 
-    Of simulated time nobody knows when: /clock leaps as stamps do, before or after them.
+    :param steady: the same by a clock that nobody sets. One that is set, as /clock is by a bag that
+        leaps, may leap as the stamps do, which would look like a pause.
     """
-    frame.time = 0 if is_simulated else time
+    frame.time = steady or time
     if stamps == 'arrival':
         frame.stamp = time
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from time import monotonic_ns
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -200,7 +201,7 @@ class PoseInput:
         self._output.publish(frame)
 
     def _receive(self, frame: Frame) -> None:
-        receive(frame, self._clock.now().nanoseconds, self._stamps, self._clock.ros_time_is_active)
+        receive(frame, self._clock.now().nanoseconds, self._stamps, monotonic_ns())
 
     def _take_detections(self, message: Any, info: Mapping[str, Any]) -> None:
         self._count(info)

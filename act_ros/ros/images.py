@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from time import monotonic_ns
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ class ImageInput:
         except ValueError as error:
             self._health.drop('unreadable image', error)
             return
-        receive(frame, self._clock.now().nanoseconds, self._stamps, self._clock.ros_time_is_active)
+        receive(frame, self._clock.now().nanoseconds, self._stamps, monotonic_ns())
         self._on_frame(frame)
 
 

@@ -82,7 +82,11 @@ def join() -> Executor:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     except RCLError as error:
         rclpy.try_shutdown()
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # does not open the file again
+        try:  # does not open the log's file again
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        except RCLError as fatal:  # such as a parameter file that is none
+            get_logger('act_ros').fatal(printable(fatal, 2 * ERROR_LENGTH))
+            sys.exit(CANNOT_START)
         get_logger('act_ros').error(f'logging to the console alone: {printable(error)}')
     # Before a signal may leave ROS: an executor that is made after that leaves a traceback.
     executor = SingleThreadedExecutor()

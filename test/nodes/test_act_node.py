@@ -155,6 +155,7 @@ def test_parameters_describe_themselves(robot: Robot) -> None:
     ({'bundle': '{lonely}'}, 'does not exist'),
     ({'labels': "['walk', 'fly']"}, 'labels fly are not among those of model'),
     ({'decision.threshold': 1.5}, 'decision.threshold'),
+    ({'--params-file': 'act_node: {ros__parameters: [1, 2]}'}, "Couldn't parse params file"),
 ])
 def test_what_cannot_start_says_why(
     tmp_path: Path, tiny_bundle: Path, parameters: dict[str, Any], message: str,
@@ -169,7 +170,11 @@ def test_what_cannot_start_says_why(
         values: dict[str, Any] = {'bundle': str(tiny_bundle), **parameters}
         values['bundle'] = values['bundle'].format(corrupt=corrupt, lonely=lonely)
         listed = values.pop('labels', None)
-        node = made.start('act_node', values, raw=['-p', f'labels:={listed}'] if listed else [])
+        raw = ['-p', f'labels:={listed}'] if listed else []
+        if text := values.pop('--params-file', ''):
+            (tmp_path / 'params.yaml').write_text(text)
+            raw = ['--params-file', str(tmp_path / 'params.yaml')]
+        node = made.start('act_node', values, raw=raw)
         assert node.wait() == CANNOT_START
         assert message in node.log and 'Traceback' not in node.log
 

@@ -22,7 +22,7 @@ from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.ros.behaviours import ActionMonitor
 from act_ros.ros.topics import to_time
 
-LENGTH = 210  # frames: seven seconds
+LENGTH = 2100  # frames: seventy seconds
 CLOCK = 1 / 40  # seconds of the wall between two messages on /clock, rosbag2's default
 
 
@@ -120,8 +120,8 @@ def test_pauses_rates_seeks_and_loops_leave_no_stale_state(
     assert same(back, player.expected(range(32, 75), tiny_bundle))
 
     # A seek forward, to the end: p1 is forgotten.
-    forward = player.play(range(150, LENGTH), rate=2.0, dropped=2)
-    assert same(forward, player.expected(range(152, LENGTH), tiny_bundle))
+    forward = player.play(range(2040, LENGTH), rate=2.0, dropped=2)
+    assert same(forward, player.expected(range(2042, LENGTH), tiny_bundle))
     assert {a.person_id for msg in forward for a in msg.actions} == {'p2'}
 
     # A loop: the second time is like the first.
