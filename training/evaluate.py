@@ -22,6 +22,7 @@ import numpy as np
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.features import extract_features
+from act_ros.core.files import replacing
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT
 from training.config import TrainConfig, read_run
@@ -415,7 +416,8 @@ def write_tables(card: Path, text: str) -> None:
     if BEGIN not in content or END not in content:
         raise ValueError(f'{card} has no lines {BEGIN} and {END} to put the tables between')
     head, tail = content.split(BEGIN)[0], content.split(END)[1]
-    card.write_text(f'{head}{BEGIN}\n{text}\n{END}{tail}', encoding='utf-8')
+    with replacing(card) as file:
+        file.write_text(f'{head}{BEGIN}\n{text}\n{END}{tail}', encoding='utf-8')
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -443,7 +445,8 @@ def main(arguments: list[str] | None = None) -> None:
         results = evaluate_run(options.run, config)
         if options.data:
             results['floors'] = floors(*load_data(config, options.data), config)
-        (options.run / 'results.json').write_text(json.dumps(results, indent=1), 'utf-8')
+        with replacing(options.run / 'results.json') as file:
+            file.write_text(json.dumps(results, indent=1), 'utf-8')
         print(tables(results))
         print(f'temperature {results["temperature"]:.3f}, '
               f'unknown below {results["unknown_threshold"]:.3f}')

@@ -17,6 +17,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from act_ros.core.files import replacing
 from act_ros.core.skeletons import get_layout
 
 _LEFT, _RIGHT, _MIDDLE = '#d1495b', '#2e6f95', '#444444'
@@ -206,6 +207,6 @@ def draw_latency(path: Path, panels: Mapping[str, Sequence[Mapping[str, Any]]]) 
 
 
 def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=140)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=140)
     plt.close(figure)

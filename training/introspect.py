@@ -33,6 +33,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import numpy as np
 
 from act_ros.actions.features import extract_features, resample
+from act_ros.core.files import replacing
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.persons.video import VideoSource
@@ -231,8 +232,8 @@ def introspect(
     draw_frame_dropping(output / 'frame_dropping.png', start, end,
                         1 / len(np.unique(windows.label)),
                         f'{name}: {len(windows.label)} windows of {network.num_frames} frames')
-    (output / 'frame_dropping.json').write_text(json.dumps({'start': start, 'end': end}, indent=1),
-                                                encoding='utf-8')
+    with replacing(output / 'frame_dropping.json') as file:
+        file.write_text(json.dumps({'start': start, 'end': end}, indent=1), encoding='utf-8')
     draw_position_similarity(
         output / 'position_similarity.png',
         position_similarity(network.model.get_layer('embedding').position.numpy()),

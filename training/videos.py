@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from act_ros.core.files import replacing
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.persons.finder import PersonFinder
@@ -249,14 +250,15 @@ def write_errors(video_path: Path, marks_path: Path, errors_path: Path) -> tuple
         stretches.append((np.clip(error, -3, 3), found[..., 3], video.fps[i]))
         group[j] = str(video.group[i])
     errors, scores, fps = zip(*stretches, strict=True)
-    np.savez_compressed(
-        errors_path, offsets=np.cumsum([0, *map(len, errors)]), errors=np.concatenate(errors),
-        scores=np.concatenate(scores).astype(np.float32), fps=np.array(fps, np.float32))
+    with replacing(errors_path) as temporary:
+        np.savez_compressed(
+            temporary, offsets=np.cumsum([0, *map(len, errors)]), errors=np.concatenate(errors),
+            scores=np.concatenate(scores).astype(np.float32), fps=np.array(fps, np.float32))
     with np.load(marks_path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    np.savez_compressed(errors_path.with_name(f'{marks_path.stem}_grouped.npz'),
-                        **{**arrays, 'group': group.astype(str),
-                           'source': np.full(len(group), marks_path.stem)})
+    with replacing(errors_path.with_name(f'{marks_path.stem}_grouped.npz')) as temporary:
+        np.savez_compressed(temporary, **{**arrays, 'group': group.astype(str),
+                                          'source': np.full(len(group), marks_path.stem)})
     return len(pairs), len(marks)
 
 

@@ -33,6 +33,7 @@ class _Run(NamedTuple):
     path: Path
     summary: dict[str, Any]
     trace: dict[str, Any]
+    labels: set[str]
 
 
 def compare(first: Path, second: Path, output: Path) -> Path:
@@ -69,17 +70,20 @@ def compare(first: Path, second: Path, output: Path) -> Path:
 
 
 def _load(path: Path) -> _Run:
+    name = 'summary.json'
     try:
-        summary, trace = (json.loads((path / name).read_text(encoding='utf-8'))
-                          for name in ('summary.json', 'trace.json'))
-        run = _Run(path, {**summary, 'bag': summary['bag']}, trace)
+        summary = json.loads((path / name).read_text(encoding='utf-8'))
+        told, labels = summary['frames'], set(summary['model']['labels'])
+        float(summary['bag']['duration'])
+        name = 'trace.json'
+        run = _Run(path, summary, json.loads((path / name).read_text(encoding='utf-8')), labels)
+        name = 'results.jsonl'
         frames = sum(1 for _ in _answers(run))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CompareError(
-            f'{path} does not hold the results of an evaluated bag: {error!r}') from None
-    if frames != summary['frames']:
+        raise CompareError(f'{path / name} is not of an evaluated bag: {error!r}') from None
+    if frames != told:
         raise CompareError(f'{path} holds files of different runs: summary.json tells of '
-                           f'{summary["frames"]} frames, results.jsonl has {frames}')
+                           f'{told} frames, results.jsonl has {frames}')
     return run
 
 
@@ -153,7 +157,6 @@ class Stretch(NamedTuple):
 
 def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str | None]]]]:
     """Yield time, the run itself, and answer and truth by person, frame by frame."""
-    known = set(run.summary['model']['labels'])
     with open(run.path / 'results.jsonl', encoding='utf-8') as file:
         for line in file:
             record = json.loads(line)
@@ -163,7 +166,7 @@ def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str 
                 answer = action['label'] if status == Status.RECOGNIZED.name else (
                     UNKNOWN_LABEL if status == Status.UNKNOWN.name else NONE)
                 truth = action['truth']
-                if truth is not None and truth not in known:
+                if truth is not None and truth not in run.labels:
                     truth = UNKNOWN_LABEL
                 people[action['person_id']] = (answer, truth)
             yield record['time'], run, people

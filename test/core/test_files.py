@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from act_ros.core.files import replacing, replacing_in
+
+ROOT = Path(__file__).parents[2]
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -104,3 +107,20 @@ with replacing_in(folder, last='z') as temporary, replacing(folder / 'b') as oth
     assert writers[1].returncode == 0
     assert contents(tmp_path) == {
         'a': 'half of', 'b': 'half of', 'c': 'whole', '.partial.txt': 'of somebody'}
+
+
+def test_results_are_written_in_one_way() -> None:
+    """Whole or not at all: by `replacing`, but for what is handed the path that it gave."""
+    writers = {'write_text', 'write_bytes', 'savez', 'savez_compressed', 'savefig'}
+    ways = {'replacing', 'replacing_in', 'write_whole'}
+    helpers = {'write_page', 'plot'}
+    found = set()
+    for path in (file for folder in ('act_ros', 'training', 'benchmarks')
+                 for file in (ROOT / folder).rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.FunctionDef):
+                calls = {getattr(call.func, 'attr', getattr(call.func, 'id', ''))
+                         for call in ast.walk(node) if isinstance(call, ast.Call)}
+                if calls & writers and not calls & ways:
+                    found.add(node.name)
+    assert found == helpers

@@ -85,10 +85,12 @@ def test_two_runs_side_by_side(
 
 
 @pytest.mark.parametrize(('spoil', 'said'), [
-    (lambda run: (run / 'trace.json').unlink(), 'does not hold the results'),
-    (lambda run: (run / 'results.jsonl').write_text('{'), 'does not hold the results'),
-    (lambda run: (run / 'results.jsonl').write_text('[1]'), 'does not hold the results'),
-    (lambda run: (run / 'summary.json').write_text('{"bag": 1, "model": 2}'), 'does not hold'),
+    (lambda run: (run / 'trace.json').unlink(), 'b/trace.json is not of an evaluated bag'),
+    (lambda run: (run / 'results.jsonl').write_text('{'), 'b/results.jsonl is not of'),
+    (lambda run: (run / 'results.jsonl').write_text('[1]'), 'b/results.jsonl is not of'),
+    (lambda run: (run / 'summary.json').write_text('{"frames": 1, "model": 2}'),
+     'b/summary.json is not of'),
+    (lambda run: change(run, 'bag', 'duration', None), 'b/summary.json is not of'),
     (lambda run: (run / 'results.jsonl').write_text(
         ''.join((run / 'results.jsonl').read_text().splitlines(keepends=True)[:-5])),
      'holds files of different runs: summary.json tells of 241 frames, results.jsonl has 236'),

@@ -31,6 +31,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import numpy as np
 
 from act_ros.actions.features import num_features
+from act_ros.core.files import replacing_in
 from act_ros.core.text import printable
 from act_ros.tflite.runtime import find_runtime, load_interpreter, runtime_name
 from training.paper.benchmark_report import Row, as_csv, paper_results
@@ -227,12 +228,12 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(printable(error, 1000))
     rows = measure_all(options.models, options.threads, options.warm_ups, options.runs, accuracies,
                        PAPER_LAYOUTS[options.extractor])
-    options.output.mkdir(parents=True, exist_ok=True)
     table = f'{options.extractor}, split {options.split}. ' + as_markdown(
         rows, options.warm_ups, options.runs)
-    (options.output / 'latency.csv').write_text(as_csv(rows), encoding='utf-8')
-    (options.output / 'latency.md').write_text(table, encoding='utf-8')
-    plot(options.output / 'latency.png', rows)
+    with replacing_in(options.output, last='latency.csv') as folder:
+        (folder / 'latency.csv').write_text(as_csv(rows), encoding='utf-8')
+        (folder / 'latency.md').write_text(table, encoding='utf-8')
+        plot(folder / 'latency.png', rows)
     print(table)
 
 
