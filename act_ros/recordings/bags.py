@@ -34,7 +34,7 @@ from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.place import METRES
 from act_ros.core.resources import file_checksum, find_resource
-from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
+from act_ros.core.stamps import NANOSECONDS, receive, to_nanoseconds
 from act_ros.core.text import PrintableError, printable
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
 from act_ros.recordings.unpacking import UnpackError, limit_unpacking
@@ -308,9 +308,7 @@ class Bag:
     def _timed(self, frame: Frame, time: int) -> Frame:
         """Note when a frame was recorded."""
         self.unstamped += not frame.stamp
-        frame.time = time
-        if self.stamps == 'arrival':
-            frame.stamp = time
+        receive(frame, time, self.stamps)
         return frame
 
     def _store_for(self, connection: Any) -> Any:

@@ -161,7 +161,7 @@ class PoseInput:
     def __init__(self, node: ManagedNode, output: ActionOutput) -> None:
         self._node, self._output, self._health = node, output, output.health
         self._stamps = node.parameters(StampOptions).stamps
-        self._clock: Any = node.get_clock()
+        self._clock = node.get_clock()
         kind = node.parameters(PoseInputOptions).input
         topic = '/humans/bodies/tracked' if kind == 'rep155' else 'keypoints'
         self._health.source = node.resolve_topic_name(topic)

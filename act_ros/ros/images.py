@@ -93,7 +93,7 @@ class ImageInput:
     ) -> None:
         self._node, self._health, self._on_frame = node, health, on_frame
         self._stamps = node.parameters(StampOptions).stamps
-        self._clock: Any = node.get_clock()
+        self._clock = node.get_clock()
         options = node.parameters(ImageOptions)
         topic, kind = image_source(node, options, camera)
         self._topic_log = TopicLog(
