@@ -14,12 +14,12 @@ from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from act_ros.core.skeletons import get_layout, joint_sources
 from training.augmentation import LAYOUT
 from training.config import TrainConfig
-from training.metrics import clip_mean
+from training.metrics import clip_mean, softmax
 from training.networks import Network, load_network
 from training.trainer import Teach
 
@@ -87,9 +87,9 @@ class OldNetwork:
 
     def teacher(self, share: float) -> Teach:
         """Return what moves targets by ``share`` to the old answers, but for new actions."""
-        def teach(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-            answers = tf.nn.softmax(self.network.model(features, training=False))
-            is_new = tf.gather(self._is_new, tf.argmax(target, axis=-1))[:, None]
+        def teach(features: keras.KerasTensor, target: keras.KerasTensor) -> keras.KerasTensor:
+            answers = ops.softmax(self.network.model(features, training=False))
+            is_new = ops.take(self._is_new, ops.argmax(target, axis=-1))[:, None]
             return target + share * (1 - is_new) * (answers @ self._meaning - target)
 
         return teach
@@ -107,7 +107,7 @@ class OldNetwork:
             network answers ``logits`` (M, C).
         """
         before = clip_mean(self.network.probabilities(features), clip).argmax(axis=-1)
-        after = clip_mean(tf.nn.softmax(logits).numpy(), clip).argmax(axis=-1)
+        after = clip_mean(softmax(logits), clip).argmax(axis=-1)
         found: Recalls = {}
         for number, name in enumerate(labels):
             if (mine := label == number).any():
