@@ -77,7 +77,7 @@ def draw_attention_maps(path: Path, layers: Sequence[np.ndarray], title: str) ->
     _save(figure, path)
 
 
-def draw_class_attention(path: Path, examples: Sequence[Example]) -> None:
+def draw_class_attention(path: Path, examples: Sequence[Example], title: str) -> None:
     """
     Draw skeletons over time, the more opaque the more the class token attends (Figure 7).
 
@@ -87,6 +87,7 @@ def draw_class_attention(path: Path, examples: Sequence[Example]) -> None:
     figure, axes = plt.subplots(
         len(ratios), 1, squeeze=False, figsize=(12, 0.25 * sum(ratios) + 0.5),
         height_ratios=ratios, layout='constrained')
+    figure.suptitle(title, fontsize=11)
     rows = iter(axes[:, 0])
     for i, example in enumerate(examples):
         frames = len(example.attention)

@@ -227,7 +227,8 @@ def introspect(
         layers = forward_with_attention(network.model, features[i:i + 1])[1]
         draw_attention_maps(output / f'attention_maps_{place}.png',
                             [layer[0].numpy() for layer in layers], f'{name}: {example(i).title}')
-    draw_class_attention(output / 'class_attention.png', [example(i) for i in right[:SKELETONS]])
+    draw_class_attention(output / 'class_attention.png', [example(i) for i in right[:SKELETONS]],
+                         name)
     start, end = frame_dropping(network, windows, step)
     draw_frame_dropping(output / 'frame_dropping.png', start, end,
                         1 / len(np.unique(windows.label)),
@@ -297,7 +298,7 @@ def main(arguments: list[str] | None = None) -> None:
         introspect(network, windows, options.output, name, options.labels, options.step)
         if options.video:
             draw_class_attention(options.output / 'video_attention.png',
-                                 [watched(network, video) for video in options.video])
+                                 [watched(network, video) for video in options.video], name)
     except (OSError, ValueError, IndexError) as error:
         parser.error(printable(error, 1000))
     print(f'wrote {", ".join(sorted(p.name for p in options.output.glob("*.png")))} to '

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from released import write_split
 from synthetic import pose
 
@@ -20,10 +21,9 @@ import cv2  # noqa: E402
 from act_ros.actions.classifier import ActClassifier  # noqa: E402
 from act_ros.actions.features import extract_features  # noqa: E402
 from act_ros.core.resources import find_resource  # noqa: E402
-from training import introspect  # noqa: E402
+from training import figures, introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.export import describe, export_bundle  # noqa: E402
-from training.figures import draw_class_attention  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import forward_with_attention  # noqa: E402
 from training.networks import Network, load_network, save_weights  # noqa: E402
@@ -106,18 +106,18 @@ def test_a_fold_of_the_benchmark_is_looked_into_on_the_released_arrays(
     np.savez(fold, logits=np.zeros((60, 20)),
              **{f'weight_{i}': weight for i, weight in enumerate(model.get_weights())})
     titles = []
-    draw = introspect.draw_attention_maps
+    save = figures._save
 
-    def note(path: Path, layers: list[np.ndarray], title: str) -> None:
-        titles.append(title)
-        draw(path, layers, title)
+    def note(figure: Figure, path: Path) -> None:
+        titles.append(figure.get_suptitle() or figure.axes[0].get_title())
+        save(figure, path)
 
-    monkeypatch.setattr(introspect, 'draw_attention_maps', note)
+    monkeypatch.setattr(figures, '_save', note)
     introspect.main(['--weights', str(fold), '--data', str(tmp_path / 'mpose'), '--step', '5',
                      '--output', str(tmp_path / 'out')])
     assert pictures(tmp_path / 'out') == set(FIGURES)
-    assert len(titles) == 2 * introspect.MAPS
-    assert all(title.startswith(f'act_mu, {extractor} split 2, fold 3: ') for title in titles)
+    assert len(titles) == 2 * introspect.MAPS + 3
+    assert all(f'act_mu, {extractor} split 2, fold 3' in title for title in titles)
     curves = json.loads((tmp_path / 'out' / 'frame_dropping.json').read_text())
     poses, label = np.load(place / 'X_test.npy'), np.load(place / 'y_test.npy')
     features = extract_features(
@@ -162,7 +162,7 @@ def test_a_video_shows_the_picture_of_each_pose(run: Path, tmp_path: Path) -> No
     assert len(example.pictures) == len(example.attention) == 10
     assert {picture.shape for picture in example.pictures} == {(240, 160, 3)}
     assert np.mean(example.pictures[-1]) - np.mean(example.pictures[0]) == pytest.approx(45, abs=10)
-    draw_class_attention(tmp_path / 'out' / 'video.png', [example])
+    figures.draw_class_attention(tmp_path / 'out' / 'video.png', [example], 'act_mu')
     assert pictures(tmp_path / 'out') == {'video'}
     walls = np.zeros((4, 6, 3), np.uint8)
     walls[:, 3:] = (1, 2, 3)
