@@ -15,7 +15,6 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.time_source import TimeSource
 
 from act_ros.core.memory import keep_memory
-from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
@@ -62,7 +61,7 @@ def _ignore_impossible_clocks() -> None:
     set_clock = TimeSource.clock_callback
 
     def set_clock_if_possible(self: TimeSource, msg: Any) -> None:
-        if to_nanoseconds(msg.clock) >= 0:
+        if msg.clock.sec >= 0:  # whatever nanoseconds may add to it
             set_clock(self, msg)
         else:
             get_logger('act_ros').warning(
