@@ -262,6 +262,7 @@ def _node(
     # names the section of `given` only for a node with a namespace, be it the empty one.
     return Node(
         package='act_ros', executable=name, name=name, namespace=value['namespace'],
+        exec_name=name,  # what its lines in the log begin with, whatever the prefix
         parameters=[value['params_file'], given], remappings=remappings,
         ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
         additional_env=image_transport_variables(os.environ), respawn=is_respawned,

@@ -253,7 +253,8 @@ def launched_process(**arguments: str) -> subprocess.Popen[str]:
 def read_until_ready(launched: subprocess.Popen[str]) -> None:
     """Read what is said until pose_node, which takes longest, is ready; fail if that is never."""
     assert launched.stdout
-    assert any('pose network' in line and 'ready' in line for line in launched.stdout)
+    assert any(line.startswith('[pose_node-') and 'pose network' in line and 'ready' in line
+               for line in launched.stdout)
 
 
 def children(launched: subprocess.Popen[str]) -> dict[int, str]:
