@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +61,24 @@ def test_wrong_use_is_told_apart(arguments: list[str], tmp_path: Path,
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
+
+
+@pytest.mark.parametrize('option', ['--output', '--export-annotated'])
+@pytest.mark.parametrize('place', ['disk', 'file'])
+def test_what_cannot_be_written_is_one_line(
+    tmp_path: Path, plan_bag: Path, tiny_bundle: Path, small_disk: Path,
+    capsys: pytest.CaptureFixture[str], option: str, place: str,
+) -> None:
+    """A full disk, and a path through what is no folder; nothing is left there."""
+    (tmp_path / 'file').write_text('of somebody')
+    with pytest.raises(SystemExit) as stop:
+        main([str(plan_bag), '--bundle', str(tiny_bundle), '--output', str(tmp_path / 'out'),
+              option, str(tmp_path / place / 'it.mp4')])
+    reason = errno.ENOSPC if place == 'disk' else errno.ENOTDIR
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert stop.value.code == 2 and said.startswith('evaluate_bag: error: ')
+    assert os.strerror(reason) in said or os.strerror(errno.EEXIST) in said
+    assert not [path for path in small_disk.rglob('*') if path.is_file()]
 
 
 def test_two_runs_side_by_side(
