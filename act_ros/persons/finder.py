@@ -42,6 +42,7 @@ class PersonFinder:
         """Of the persons of the last image, as shares of the height of the upright image."""
         self.head_down: list[bool] = []
         """Whether each of them shows the hips above the shoulders: is the rotation right?"""
+        self._shape: tuple[int, ...] = ()
         self._tracker, self._order = PoseTracker(), StampOrder(0.0, self.drops)
         self._follower = (Follower(estimator, self._tracker)
                           if isinstance(estimator, FindAndFollow) else None)
@@ -85,6 +86,9 @@ class PersonFinder:
         if order is Order.JUMP:
             self.reset()
         check_image(image_bgr)
+        if image_bgr.shape != (self._shape or image_bgr.shape):
+            self.reset()  # another camera or mode: nobody is where anybody was
+        self._shape = image_bgr.shape
         upright = turn_image(image_bgr, self.rotation)
         if self._follower:
             persons = self._follower.update(stamp, upright)

@@ -166,8 +166,7 @@ class Follower:
         """Forget all people and places."""
         self._tracker.reset()
         self._places: list[_Place] = []
-        self._shape: tuple[int, ...] = ()
-        self._frame = self._find = self._looks = self._stamp = 0
+        self._frame = self._find = self._looks = self._stamp = self._height = 0
         self._next_find = self._searched = 0
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
@@ -178,16 +177,11 @@ class Follower:
         or has left it lies on a lamp post, or on a neighbour.
 
         :param stamp: nanoseconds, later than that of the image before.
-        :param image_bgr: uint8 (H, W, 3).
-        :raises ValueError: on an image without pixels or of another type.
+        :param image_bgr: uint8 (H, W, 3), all of one shape until ``reset``.
         """
-        check_image(image_bgr)
-        is_gap = stamp - self._stamp > self._tracker.options.max_age * NANOSECONDS
-        if image_bgr.shape != self._shape or is_gap:
-            # Another camera or mode, or a gap in which all were lost: no place means anything.
-            self.reset()
-            self._shape = image_bgr.shape
-        self._stamp = stamp
+        if stamp - self._stamp > self._tracker.options.max_age * NANOSECONDS:
+            self.reset()  # all were lost: no place means anything
+        self._stamp, self._height = stamp, image_bgr.shape[0]
         schedule = self._networks.schedule
         self._frame += 1
         is_find = self._frame >= self._next_find
@@ -298,7 +292,7 @@ class Follower:
 
     def _is_somebody(self, place: _Place, person: Person) -> bool:
         """Tell people from ghosts: of somebody new one of the networks must be sure."""
-        least = self._networks.least_height * self._shape[0]
+        least = self._networks.least_height * self._height
         sure = _SURE_LOOK if place.box[3] - place.box[1] >= least else _SURE_OF_SMALL
         return person.score >= sure or place.evidence >= _SURE_PROPOSAL
 

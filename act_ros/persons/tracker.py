@@ -86,7 +86,8 @@ class Track:
         """Take the detection as this person's newest pose."""
         dt = max((stamp - self.stamp) * 1e-9, 1e-3)
         self.moved = _moved(self.person, person)
-        velocity = (_middle(person) - _middle(self.person)) / dt
+        before, now = self.person.box, person.box
+        velocity = (now[:2] + now[2:] - (before[:2] + before[2:])) / (2 * dt)  # of their middle
         self.velocity += (velocity - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
         self.stamp, self.person, self.hits = stamp, person, self.hits + 1
         self.is_missed = False
@@ -156,13 +157,14 @@ class PoseTracker:
                        or not (is_gap or t.is_missed or sought is None)]
         clothes = clothes or [None] * len(persons)
         likeness = _likeness(self.tracks, persons, stamp)
-        here = np.array([not t.is_missed or stamp - t.stamp <= _LONG_GONE
-                         for t in self.tracks], bool)
         other = self._other_clothes(clothes)
-        other[(likeness >= _SURE) & (self._alone() & here)[:, None]] = 0.0
+        if other.any():
+            here = np.array([not t.is_missed or stamp - t.stamp <= _LONG_GONE
+                             for t in self.tracks])
+            other[(likeness >= _SURE) & (self._alone() & here)[:, None]] = 0.0
         worth = self._worth(likeness, other)
         for p, track in enumerate(expected or ()):
-            if (persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE).sum() < 2:
+            if np.count_nonzero(persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE) < 2:
                 worth[[t is not track for t in self.tracks], p] = 0.0
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
@@ -189,7 +191,7 @@ class PoseTracker:
         # A newcomer that fails on probation was a ghost.
         self.tracks = [t for t in self.tracks if t.id or not t.is_missed]
         taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
-        for p in np.flatnonzero(free & strong).tolist():
+        for p in (free & strong).nonzero()[0].tolist():
             if (_pose_likeness([persons[p]], taken) < _DUPLICATE).all():
                 track = owners[p] = Track(stamp, persons[p], 1 + proposed)
                 self.tracks.append(track)
@@ -235,12 +237,13 @@ class PoseTracker:
     def _drop_doubles(self, stamp: int) -> None:
         """Forget the younger one of two tracks that stay in one pose: they follow one person."""
         persons, named = [t.person for t in self.tracks], [bool(t.id) for t in self.tracks]
-        double = _pose_likeness(persons, persons) >= _DUPLICATE
+        alike = _pose_likeness(persons, persons) if len(persons) > 1 else np.zeros((1, 1))
+        double = {i for i, j in zip(*(alike >= _DUPLICATE).nonzero(), strict=True)
+                  if self.tracks[j].stamp + _RECENT >= stamp
+                  and i != j and (named[j] or not named[i] and j < i)}
         for i, track in enumerate(self.tracks):
             if track.stamp == stamp:
-                track.doubled = track.doubled + 1 if any(
-                    self.tracks[j].stamp + _RECENT >= stamp and (named[j] or not named[i] and j < i)
-                    for j in np.flatnonzero(double[i]).tolist() if j != i) else 0
+                track.doubled = track.doubled + 1 if i in double else 0
         self.tracks = [t for t in self.tracks if t.id or not t.doubled]
         doubled = [t for t in self.tracks if t.doubled >= _MAX_DOUBLED]
         if len(doubled) > 1:  # who is there is told by the clothes, else by who came first
@@ -250,9 +253,11 @@ class PoseTracker:
 
     def _alone(self) -> np.ndarray:
         """Tell of each track (tracks,) whether nobody with an id is near."""
-        boxes = np.array([t.person.box for t in self.tracks]).reshape(-1, 4)
+        if len(self.tracks) < 2:
+            return np.ones(len(self.tracks), bool)
+        boxes = np.array([t.person.box for t in self.tracks])
         near = overlap(boxes[:, None], boxes[None]) >= _CLOSE
-        np.fill_diagonal(near, False)
+        near.flat[::len(near) + 1] = False
         has_id = np.array([bool(t.id) for t in self.tracks], bool)
         return np.asarray(~(near & has_id).any(axis=1))
 
@@ -261,15 +266,13 @@ class PoseTracker:
         worth: np.ndarray, rows: np.ndarray, columns: np.ndarray,
     ) -> list[tuple[int, int]]:
         """Return the best one-to-one (track, person) pairs among the given rows and columns."""
-        tracks, persons = np.flatnonzero(rows), np.flatnonzero(columns)
-        part = worth[np.ix_(tracks, persons)]
-        pairs = zip(*linear_sum_assignment(part, maximize=True), strict=True)
-        return [(int(tracks[i]), int(persons[j])) for i, j in pairs if part[i, j] > 0]
-
-
-def _middle(person: Person) -> np.ndarray:
-    """Return the middle (2,) of the person's box."""
-    return (person.box[:2] + person.box[2:]) / 2.0
+        tracks, persons = rows.nonzero()[0], columns.nonzero()[0]
+        if not tracks.size or not persons.size:
+            return []
+        part = worth[tracks[:, None], persons]
+        i, j = linear_sum_assignment(part, maximize=True)
+        is_pair = part[i, j] > 0
+        return list(zip(tracks[i[is_pair]].tolist(), persons[j[is_pair]].tolist(), strict=True))
 
 
 def _moved(before: Person, now: Person) -> np.ndarray:
@@ -283,14 +286,12 @@ def _likeness(tracks: Sequence[Track], persons: Sequence[Person], stamp: int) ->
     """Return the likeness (tracks, persons) in [0, 1] of predicted and detected people."""
     if not tracks or not persons:
         return np.zeros((len(tracks), len(persons)))
-    persons_before = [t.person for t in tracks]
     unseen = np.array([(stamp - t.stamp) * 1e-9 for t in tracks])[:, None]
-    velocity = np.stack([t.velocity for t in tracks])[:, None]
-    boxes = np.stack([p.box for p in persons_before])[:, None]
-    found = np.stack([p.box for p in persons])
-    shift = velocity * unseen[..., None]
-    pose = _pose_likeness(persons_before, persons, shift, _ERROR + _MOVEMENT * unseen)
-    return (pose + overlap(boxes + np.tile(shift, 2), found)) / 2.0
+    shift = np.array([t.velocity for t in tracks]) * unseen
+    boxes = np.array([t.person.box for t in tracks]) + np.concatenate((shift, shift), axis=1)
+    pose = _pose_likeness(
+        [t.person for t in tracks], persons, shift, _ERROR + _MOVEMENT * unseen)
+    return (pose + overlap(boxes[:, None], np.array([p.box for p in persons]))) / 2.0
 
 
 def _pose_likeness(
@@ -300,27 +301,33 @@ def _pose_likeness(
     """
     Return how alike poses (some, others) are: a score-weighted Gaussian of joint distances.
 
-    :param shift: how far some are moved for it, pixels (some, others, 2).
+    :param shift: how far some are moved for it, pixels (some, 2).
     :param width: of the Gaussian as a share of the size of some, (some, 1).
     """
     if not some or not others:
         return np.zeros((len(some), len(others)))
-    points = np.stack([p.keypoints for p in some])[:, None]
-    found = np.stack([p.keypoints for p in others])
-    sides = np.stack([p.box[2:] - p.box[:2] for p in some])
-    size = np.sqrt(np.maximum(np.prod(sides, axis=-1, keepdims=True), 1.0))
+    points = np.array([p.keypoints for p in some])[:, None]
+    found = np.array([p.keypoints for p in others])
+    size = np.sqrt(np.maximum(_area(np.array([p.box for p in some])), 1.0))[:, None]
     away = points[..., :2] - found[..., :2]
     if shift is not None:
-        away = away + shift[:, :, None]
+        away = away + shift[:, None, None]
+    away = away * away
     weight = np.sqrt(np.maximum(points[..., 2] * found[..., 2], 1e-6))
-    alike = np.exp(-np.sum(away ** 2, axis=-1) / (2 * (width * size)[..., None] ** 2))
-    return np.sum(weight * alike, axis=-1) / np.sum(weight, axis=-1)
+    scale = width * size
+    alike = np.exp((away[..., 0] + away[..., 1]) / (-2 * (scale * scale))[..., None])
+    return np.add.reduce(weight * alike, axis=-1) / np.add.reduce(weight, axis=-1)
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the intersection over union of boxes (..., 4)."""
     size = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    both = np.prod(np.maximum(size, 0.0), axis=-1)
-    either = (np.prod(a[..., 2:] - a[..., :2], axis=-1)
-              + np.prod(b[..., 2:] - b[..., :2], axis=-1) - both)
-    return both / np.maximum(either, 1e-9)
+    size = np.maximum(size, 0.0)
+    both = size[..., 0] * size[..., 1]
+    return both / np.maximum(_area(a) + _area(b) - both, 1e-9)
+
+
+def _area(boxes: np.ndarray) -> np.ndarray:
+    """Return the areas of boxes (..., 4)."""
+    size = boxes[..., 2:] - boxes[..., :2]
+    return np.asarray(size[..., 0] * size[..., 1])

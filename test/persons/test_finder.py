@@ -14,7 +14,7 @@ from act_ros.core.person import Person
 from act_ros.core.resources import find_resource
 from act_ros.core.rotation import turn_image, turn_person
 from act_ros.persons.finder import PersonFinder
-from act_ros.persons.models import create_estimator
+from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.persons.tracker import TrackerOptions
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
@@ -96,16 +96,17 @@ def test_the_default_finds_nobody_where_nobody_is() -> None:
         assert finder.update(i * SECOND // 10, noise if i % 2 else noise // 64) == []
 
 
+@pytest.mark.parametrize('model', [DEFAULT_MODEL, 'movenet_multipose_192x256'])
 @pytest.mark.parametrize('change', [
-    lambda image: cv2.resize(image, (320, 240)),
+    lambda image: cv2.resize(image, (600, 450)),
     lambda image: np.ascontiguousarray(np.rot90(image)),
 ], ids=['smaller', 'turned'])
 def test_other_images_in_the_middle_of_a_stream_begin_anew(
-    change: Callable[[np.ndarray], np.ndarray],
+    change: Callable[[np.ndarray], np.ndarray], model: str,
 ) -> None:
     """No crash, and no id of the images before or between is ever used again."""
     video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
-    finder = PersonFinder(create_estimator())
+    finder = PersonFinder(create_estimator(model))
     names: list[set[str]] = []
     for i in range(75):
         image = video.read()[1]

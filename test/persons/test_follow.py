@@ -67,7 +67,7 @@ def play(follower: Follower, frames: range, rate: float = 30.0) -> list[list[str
             for i in frames]
 
 
-@pytest.mark.parametrize('count', [1, 3, 6])
+@pytest.mark.parametrize('count', [1, 3, 6, 50])
 def test_a_frame_never_costs_more_than_the_schedule_says(count: int) -> None:
     schedule = MODES['balanced'].schedule
     stage = Stage(*grid(count))
