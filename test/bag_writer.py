@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
+from act_ros.core.adapters import KEYPOINTS
 from act_ros.core.person import Person
-from act_ros.recordings.bags import IMAGES, KEYPOINTS, project_types
+from act_ros.recordings.bags import IMAGES, project_types
 
 STORAGES = {'sqlite3': StoragePlugin.SQLITE3, 'mcap': StoragePlugin.MCAP}
 TYPES = project_types()

@@ -81,7 +81,7 @@ _MANIFEST = """
 """
 
 
-def bag_types() -> Any:
+def bag_types(packages: dict[str, dict[str, str]] = PACKAGES) -> Any:
     """Return a rosbags type store that knows these messages, too."""
     from rosbags.typesys import get_types_from_msg
 
@@ -89,7 +89,7 @@ def bag_types() -> Any:
 
     store = project_types()
     known: dict[str, Any] = {}
-    for package, messages in PACKAGES.items():
+    for package, messages in packages.items():
         for name, text in messages.items():
             known |= get_types_from_msg(text, f'{package}/msg/{name}')
     store.register(known)

@@ -19,8 +19,10 @@ from act_ros.core.person import Person
 from act_ros.core.skeletons import LAYOUTS
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
 
-DETECTIONS = 'yolo_msgs/msg/DetectionArray'
+KEYPOINTS, DETECTIONS = 'act_ros/msg/KeypointArray', 'yolo_msgs/msg/DetectionArray'
 IDS, SKELETON = 'hri_msgs/msg/IdsList', 'hri_msgs/msg/Skeleton2D'
+INPUTS = {'keypoints': KEYPOINTS, 'yolo': DETECTIONS, 'rep155': IDS}
+"""What poses are taken from: the parameter ``input``, and the type of the topic."""
 
 _COCO, _BODY = LAYOUTS['coco17'], LAYOUTS['rep155']
 _WAITING = 3  # most frames that wait for the rest of their skeletons
@@ -32,10 +34,10 @@ class PoseInputOptions(Options):
     """Where tracked poses come from."""
 
     input: str = option(
-        'keypoints', "What poses are taken from: 'keypoints' is act_ros/KeypointArray on "
-        "`keypoints`; 'yolo' is yolo_msgs/DetectionArray of yolo_ros there; 'rep155' are the "
-        'bodies of ROS4HRI, on `/humans/bodies/tracked` and beside it.',
-        choices=('keypoints', 'yolo', 'rep155'), fixed=True)
+        'auto', "What poses are taken from. 'keypoints' is act_ros/KeypointArray on `keypoints`; "
+        "'yolo' is yolo_msgs/DetectionArray of yolo_ros there; 'rep155' are the bodies of ROS4HRI, "
+        "on `/humans/bodies/tracked` and beside it. 'auto' takes whichever of them is published on "
+        '`keypoints`.', choices=('auto', *INPUTS), fixed=True)
     image_width: int = option(
         640, 'Width in pixels of the images that REP-155 tells joints as shares of; only its '
         'ratio to the height matters.', low=1, high=100_000)
@@ -75,7 +77,7 @@ def frame_of_detections(message: Any, drops: Counter[str]) -> Frame:
                 keypoints[point.id - 1] = point.point.x, point.point.y, point.score
             centre, half = detection.bbox.center.position, detection.bbox.size
             persons.append(_person(
-                detection.id, keypoints, detection.score,
+                str(detection.id), keypoints, detection.score,
                 [centre.x - half.x / 2, centre.y - half.y / 2,
                  centre.x + half.x / 2, centre.y + half.y / 2]))
     frame.persons = persons

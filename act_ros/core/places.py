@@ -11,7 +11,15 @@ import numpy as np
 
 from act_ros.core.frame import Frame
 from act_ros.core.options import Options, option
-from act_ros.core.place import NOWHERE, Camera, DepthError, Place, depth_pixels, locate
+from act_ros.core.place import (
+    NOWHERE,
+    Camera,
+    DepthError,
+    Place,
+    PlaceKind,
+    depth_pixels,
+    locate,
+)
 from act_ros.core.stamps import NANOSECONDS
 
 _DEPTH_IMAGES = 15  # that wait for the keypoints of their time
@@ -63,20 +71,25 @@ class Places:
 
     def fill(self, frame: Frame) -> None:
         """Say, of ``info``, for each of a frame's actions where the person is or, LOST, was."""
+        has_depth = self._options().depth
+        if not self.info:
+            self._drops['depth without camera_info'] += has_depth
+            return
         size = frame.size if all(frame.size) else self.image_size or (0, 0)
         camera = Camera.of_matrix(
             self.info.k, size[0] / self.info.width if size[0] and self.info.width else 1.0)
         if camera is None:
             self._drops['camera_info without a calibration'] += 1
             return
-        has_depth = self._options().depth and frame.persons
-        depth = self._depth(frame.stamp, size) if has_depth else None
+        depth = self._depth(frame.stamp, size) if has_depth and frame.persons else None
         persons = {person.id: person for person in frame.persons}
         actions = frame.actions or ()
         for action in actions:
             person = persons.get(action.person_id)
             action.place = locate(person, frame.layout, camera, size, depth) if person else (
                 self._places.get(action.person_id, NOWHERE))
+            if depth and person and action.place.kind is not PlaceKind.MEASURED:
+                self._drops['no depth on a person'] += 1
         self._places = {action.person_id: action.place for action in actions}
 
     def _depth(self, stamp: int, size: tuple[int, int]) -> tuple[np.ndarray, float] | None:

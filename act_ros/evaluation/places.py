@@ -53,7 +53,7 @@ class BagPlaces:
             else:
                 self._places.info = message
             self._next = next(self._messages, None)
-        if self._places.info and frame.actions is not None:
+        if frame.actions is not None:
             self._places.fill(frame)
 
     def _read(self, bag: Bag) -> Iterator[tuple[str, int, Any]]:

@@ -51,7 +51,7 @@ from act_ros.pictures.timeline import frame_line
 from act_ros.pictures.video import AnnotatedVideo
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, read_labels
-from act_ros.tflite.runtime import runtime_name
+from act_ros.tflite.runtime import ModelError, runtime_name
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,11 @@ class _Engine:
                 begin = self.watch.lap('read', begin)
                 is_usable = True
                 if self._finder:
-                    is_usable = find_persons(self._finder, frame)
+                    try:
+                        is_usable = find_persons(self._finder, frame)
+                    except ModelError as error:
+                        self._fail('unusable answer of the pose network', error)
+                        is_usable = False
                     begin = self.watch.lap('find people', begin)
                 if self._recognizer:
                     if is_usable:
@@ -243,7 +247,8 @@ class _Engine:
                 yield frame
                 begin = time.perf_counter()
         finally:
-            for part in (self._bag, self._finder, self._recognizer):
+            estimator = self._finder and self._finder.estimator
+            for part in (self._bag, self._finder, estimator, self._recognizer):
                 self.drops += part.drops if part else Counter()
 
     def _recognize(self, recognizer: ActionRecognizer, frame: Frame) -> None:

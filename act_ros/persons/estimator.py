@@ -7,6 +7,7 @@ on a TFLite runtime. They see single images: who is who over time is the tracker
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,8 @@ class PoseEstimator(Protocol):
 
     score_threshold: float
     """People with a lower score are dropped; may be changed from image to image."""
+    drops: Counter[str]
+    """Answers of the network that make no sense, by cause; of all its cameras together."""
 
     @property
     def name(self) -> str:
@@ -47,6 +50,7 @@ class PoseEstimator(Protocol):
         :param image_bgr: uint8 (H, W, 3), channels blue, green, red; any H, W > 0.
         :returns: people with 17 keypoints (for ``coco17``) in pixels of the image. A guessed joint
             may lie outside of the image, a box never does.
+        :raises ModelError: the network does not run, or its answer is none of its kind.
         :raises ValueError: the image has another type or shape, or no pixels.
         """
 

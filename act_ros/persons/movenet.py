@@ -8,6 +8,7 @@ The networks take RGB values 0..255 and answer with 17 COCO keypoints as fractio
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ class MultiPose:
     def __init__(self, network: _Network, score_threshold: float) -> None:
         self._network = network
         self.score_threshold = score_threshold
-        self.name = network.name
+        self.name, self.drops = network.name, Counter[str]()
         self.max_persons = network.output_shape[1]
         self.least_height = LEAST_PIXELS / network.letterbox.height
 
@@ -144,7 +145,7 @@ class SinglePose:
         self.score_threshold = score_threshold
         self._region: Region | None = None
         self._image_shape: tuple[int, ...] = ()
-        self.name = network.name
+        self.name, self.drops = network.name, Counter[str]()
 
     def look(
         self, image_bgr: np.ndarray, region: Region, within: Region | None = None,

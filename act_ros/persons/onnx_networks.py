@@ -7,6 +7,7 @@ What a file is shows in the shapes of its inputs and outputs, never in its name.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _LAYOUTS = {17: 'coco17', 26: 'halpe26'}
 _OPEN_SIZE = 640  # pixels, where a file leaves the size of its input open
 _OVERLAP = 0.65  # of boxes, from which on two are of one person
 _MOST = 100  # people in an image
+_NO_NUMBERS = 'no numbers in an answer of the pose network'
 # Of ImageNet, red, green, blue; RTMPose was trained with them.
 _MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 _STD = np.array((58.395, 57.12, 57.375), np.float32)
@@ -54,6 +56,7 @@ class Network:
         self.height, self.width = (
             size if isinstance(size, int) else _OPEN_SIZE for size in shape[2:])
         self.letterbox = Letterbox(self.height, self.width, np.float32)
+        self.drops: Counter[str] = Counter()
 
     def refusal(self) -> ModelError:
         """Return the error for a file that is no network of a known kind."""
@@ -72,15 +75,28 @@ class Network:
         Invoke the network on an image or a region of it; its outputs, without their batch.
 
         :param prepare: makes the network's values of RGB (1, H, W, 3) in 0..255.
+        :raises ModelError: it does not run, or its answer is not of the shapes that it promised.
         """
         rgb = self.letterbox.fill(image_bgr, region, within)
         values = np.ascontiguousarray(prepare(rgb).transpose(0, 3, 1, 2), self._dtype)
-        return [np.asarray(output[0], np.float32)
-                for output in self._session.run(None, {self._input: values})]
+        try:
+            outputs = self._session.run(None, {self._input: values})
+        except Exception as error:  # ONNX Runtime has an error class for each of its codes
+            raise ModelError(f'model {self.path} does not run: {printable(error)}') from error
+        shapes = [output.shape for output in outputs]
+        if not all(map(_fits, shapes, self.outputs)) or len({shape[1] for shape in shapes}) > 1:
+            raise ModelError(f'model {self.path} answers {shapes}, not {printable(self.outputs)}')
+        return [np.asarray(output[0], np.float32) for output in outputs]
 
     def to_source(self, points: np.ndarray) -> np.ndarray:
         """Map pixels (..., 2) of the input to pixels of the image."""
         return self.letterbox.to_source(points / (self.width, self.height))
+
+
+def _fits(shape: tuple[int, ...], promised: tuple[int | str, ...]) -> bool:
+    return len(shape) == len(promised) and shape[0] > 0 and all(
+        size == known for size, known in zip(shape, promised, strict=True)
+        if isinstance(known, int))
 
 
 def open_onnx(
@@ -154,15 +170,18 @@ class WholeImage:
     ) -> None:
         self._network, self._prepare, self._decode = network, prepare, decode
         self.score_threshold = score_threshold
-        self.name = network.name
+        self.name, self.drops = network.name, network.drops
         self.least_height = LEAST_PIXELS / network.height
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
-        """See ``PoseEstimator.estimate``; what is no number is nobody."""
+        """See ``PoseEstimator.estimate``; what is no number is nobody, and counted."""
         check_image(image_bgr)
         scores, corners, keypoints = self._decode(self._network.run(image_bgr, self._prepare))
-        is_sane = np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(corners).all(axis=(1, 2))
-        rows = np.flatnonzero(is_sane & (scores >= self.score_threshold))  # False for NaN
+        is_meant = ~(scores < self.score_threshold)  # True for NaN
+        is_sane = np.isfinite(scores) & np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(
+            corners).all(axis=(1, 2))
+        self.drops[_NO_NUMBERS] += bool((is_meant & ~is_sane).any())
+        rows = np.flatnonzero(is_meant & is_sane)
         rows = rows[np.argsort(-scores[rows], kind='stable')][:10 * _MOST]
         height, width = image_bgr.shape[:2]
         corners = np.sort(self._network.to_source(corners[rows]), axis=1).reshape(-1, 4)
@@ -199,13 +218,14 @@ class SimCC:
 
     def __init__(self, network: Network, layout: str) -> None:
         self._network, self.layout = network, layout
-        self.name = network.name
+        self.name, self.drops = network.name, network.drops
 
     def look(
         self, image_bgr: np.ndarray, region: Region, within: Region | None = None,
     ) -> Person:
         """See ``SinglePose.look`` of `act_ros.persons.movenet`."""
         x, y = self._network.run(image_bgr, _standard, region, within)
+        self.drops[_NO_NUMBERS] += not (np.isfinite(x).all() and np.isfinite(y).all())
         points = np.stack((x.argmax(axis=1) / x.shape[1], y.argmax(axis=1) / y.shape[1]), axis=1)
         scores = np.clip(np.nan_to_num(np.minimum(x.max(axis=1), y.max(axis=1))), 0.0, 1.0)
         return person_of(np.column_stack((

@@ -24,6 +24,8 @@ from act_ros.core.action import Status
 from act_ros.core.adapters import (
     DETECTIONS,
     IDS,
+    INPUTS,
+    KEYPOINTS,
     SKELETON,
     BodyFrames,
     PoseInputOptions,
@@ -39,8 +41,8 @@ from act_ros.core.text import PrintableError, printable
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
 from act_ros.recordings.unpacking import UnpackError, limit_unpacking
 
-KEYPOINTS, ACTIONS = 'act_ros/msg/KeypointArray', 'act_ros/msg/ActionArray'
-POSES = (KEYPOINTS, DETECTIONS, IDS)
+ACTIONS = 'act_ros/msg/ActionArray'
+POSES = tuple(INPUTS.values())
 """Where tracked persons may come from, by preference."""
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'

@@ -8,11 +8,12 @@ from time import monotonic_ns
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.subscription import Subscription
 from rclpy.task import Future
 
 from act_ros.actions.classifier import CAUSES, ActClassifier, ActOptions, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
-from act_ros.core.adapters import PoseInputOptions, frame_of_detections
+from act_ros.core.adapters import INPUTS, PoseInputOptions, frame_of_detections
 from act_ros.core.cdr import read_keypoints, write_actions, write_keypoints
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import StampOptions, receive
@@ -22,8 +23,10 @@ from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.places import PlaceInput
-from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, topic_of
+from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, steady_timer, topic_of
 from act_ros.srv import LoadBundle
+
+_PERIOD = 0.5  # seconds between two looks at what is published
 
 
 class ActionModel:
@@ -140,8 +143,7 @@ class ActionOutput:
             return
         if frame.actions is None:
             return
-        if self.places.info:
-            self.places.fill(frame)
+        self.places.fill(frame)
         unknown = self._recognizer.unknown
         self.health.facts |= {f'unknown: {cause}': str(unknown[cause]) for cause in CAUSES}
         self._publisher.publish(write_actions(frame, self._recognizer.classifier.bundle.name))
@@ -149,9 +151,16 @@ class ActionOutput:
             self._node.get_clock().now().nanoseconds - frame.stamp, len(frame.persons))
 
 
+def _messages_of(kind: str) -> Any:
+    if kind == 'keypoints':
+        return None
+    return import_messages('yolo_msgs' if kind == 'yolo' else 'hri_msgs', f'input {kind}')
+
+
 class PoseInput:
     """
-    Subscribes to tracked poses, of the kind that the parameter ``input`` names, for an output.
+    Subscribes to tracked poses for an output: of the kind that the parameter ``input`` names, or
+    that somebody publishes.
 
     Those of another package are published on ``~/keypoints``, too, for whoever knows only those.
 
@@ -163,23 +172,49 @@ class PoseInput:
         self._stamps = node.parameters(StampOptions).stamps
         self._clock = node.get_clock()
         kind = node.parameters(PoseInputOptions).input
-        topic = '/humans/bodies/tracked' if kind == 'rep155' else 'keypoints'
-        self._health.source = node.resolve_topic_name(topic)
+        self._health.source = node.resolve_topic_name(
+            '/humans/bodies/tracked' if kind == 'rep155' else 'keypoints')
         self._topic_log = TopicLog(
             node, self._health.source, lambda: node.is_active, health=self._health)
         self._bodies: Bodies | None = None
-        if kind == 'keypoints':
-            node.subscribe(KeypointArray, topic, self._take, LEVEL, is_raw=True)
+        self._kind = 'keypoints' if kind == 'auto' else kind
+        self._subscription: Subscription | None = self._subscribe(_messages_of(self._kind))
+        if kind == 'auto':
+            steady_timer(node, _PERIOD, self._follow)
+
+    def _subscribe(self, messages: Any) -> Subscription:
+        node, topic = self._node, self._health.source
+        if self._kind == 'keypoints':
+            return node.subscribe(KeypointArray, topic, self._take, LEVEL, is_raw=True)
+        with node.record():
+            self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
+        if self._kind == 'yolo':
+            return node.subscribe(messages.DetectionArray, topic, self._take_detections, LEVEL)
+        self._bodies = Bodies(
+            node, topic, messages, self._image_size, self._health.drops, self._take_frames)
+        return node.subscribe(messages.IdsList, topic, self._take_ids, LEVEL)
+
+    def _follow(self) -> None:
+        """Change over to what is published, while nothing has come of what is subscribed to."""
+        if self._topic_log.messages:
             return
-        self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
-        if kind == 'yolo':
-            messages = import_messages('yolo_msgs', 'input yolo')
-            node.subscribe(messages.DetectionArray, topic, self._take_detections, LEVEL)
-        else:
-            messages = import_messages('hri_msgs', 'input rep155')
-            self._bodies = Bodies(
-                node, messages, self._image_size, self._health.drops, self._take_frames)
-            node.subscribe(messages.IdsList, topic, self._take_ids, LEVEL)
+        types = {publisher.topic_type for publisher in
+                 self._node.get_publishers_info_by_topic(self._health.source)}
+        kind = next((kind for kind, name in INPUTS.items() if name in types), self._kind)
+        try:
+            messages = _messages_of(kind)
+        except RuntimeError as error:
+            self._health.record_error(str(error))
+            self._node.get_logger().error(str(error), throttle_duration_sec=60.0)
+            return
+        if not self._subscription:
+            self._kind = kind
+            self._subscription = self._subscribe(messages)
+        elif kind != self._kind:
+            # A topic has one type in a process, and the executor lets go of it after this call.
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+            self._node.get_logger().info(f'takes {INPUTS[kind]} on {self._health.source}')
 
     def stop(self) -> None:
         """Give back what was subscribed to meanwhile."""

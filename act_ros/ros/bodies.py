@@ -47,19 +47,20 @@ class Bodies:
     """
     The skeletons of those who are tracked according to REP-155, each on a topic of its own.
 
+    :param topic: of their ids, in full; the skeletons are beside it.
     :param size: returns width and height of the images in pixels.
     :param drops: counts what cannot be used, by cause.
     :param give: is called with the frames that are whole.
     """
 
     def __init__(
-        self, node: ManagedNode, messages: ModuleType, size: Callable[[], tuple[int, int]],
-        drops: Counter[str], give: Callable[[list[Frame]], None],
+        self, node: ManagedNode, topic: str, messages: ModuleType,
+        size: Callable[[], tuple[int, int]], drops: Counter[str],
+        give: Callable[[list[Frame]], None],
     ) -> None:
         self._node, self._messages, self._drops, self._give = node, messages, drops, give
         self._size, self._frames = size, BodyFrames(size(), drops)
-        # Beside the ids, wherever those are remapped to.
-        self._root = node.resolve_topic_name('/humans/bodies/tracked').rpartition('/')[0]
+        self._root = topic.rpartition('/')[0]
         self._subscriptions: dict[str, tuple[Subscription, int]] = {}
 
     def take_ids(self, message: Any) -> None:

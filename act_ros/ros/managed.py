@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -103,6 +104,10 @@ class ManagedNode(LifecycleNode):
         """Whether messages come in."""
         return self._gate.is_open
 
+    def record(self) -> AbstractContextManager[None]:
+        """Let cleanup destroy what is made in here, later than while the work is constructed."""
+        return self._entities.record()
+
     def subscribe(
         self, kind: type, topic: str, callback: Callable[..., None], qos: Any, *,
         is_raw: bool = False, event_callbacks: SubscriptionEventCallbacks | None = None,
@@ -114,7 +119,7 @@ class ManagedNode(LifecycleNode):
 
         The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
         """
-        with self._entities.record():  # perhaps made later than all others
+        with self.record():
             return self.create_subscription(
                 kind, topic, self.guarded(callback), qos, callback_group=self._gate, raw=is_raw,
                 event_callbacks=event_callbacks)

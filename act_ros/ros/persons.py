@@ -17,6 +17,7 @@ from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions
 from act_ros.ros.topics import LEVEL, steady_timer, topic_of
+from act_ros.tflite.runtime import ModelError
 
 _PERIOD = 1.0  # seconds between two looks at who else publishes
 
@@ -44,6 +45,7 @@ class PersonOutput:
         self._finder = PersonFinder(estimator, rotation=rotation)
         self._limit = RateLimit()
         health.include_drops(self._finder.drops)
+        health.include_drops(estimator.drops)
         self._keypoints = node.create_publisher(
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
         self._mark = ''
@@ -60,13 +62,17 @@ class PersonOutput:
         self._health.pause = 1.0 / rate if rate else 0.0
 
     def find(self, frame: Frame) -> bool:
-        """Fill in the tracked persons of an image; False if it came too late, or too soon."""
+        """Fill in the tracked persons of an image; False if it is not used."""
         assert frame.image is not None
         if not self._limit.allows(frame.stamp):
             self._health.skip('above max_rate')
             return False
-        with self._health.timed('pose network and tracker'):
-            persons = self._finder.update(frame.stamp, frame.image, frame.time)
+        try:
+            with self._health.timed('pose network and tracker'):
+                persons = self._finder.update(frame.stamp, frame.image, frame.time)
+        except ModelError as error:
+            self._health.drop('unusable answer of the pose network', error)
+            return False
         self._health.add_people(
             self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
         if persons is None:

@@ -6,15 +6,18 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
-from bag_writer import keypoint_array, message, write_bag
+from bag_writer import image, keypoint_array, message, write_bag
 from plan import TOPIC, frames, somebody, write_plan
 from synthetic import stamps
 
 from act_ros.evaluation.__main__ import main
+from act_ros.evaluation.run import Job, evaluate
+from act_ros.evaluation.settings import read_settings
 
 
 @pytest.mark.parametrize('change', [
@@ -87,3 +90,23 @@ def test_what_the_bag_holds_is_listed_where_the_topic_is_missing(
         with pytest.raises(SystemExit) as stop:
             main([*arguments, '--output', str(tmp_path / 'out')])
         assert stop.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_a_network_of_ones_own_that_answers_nonsense(tmp_path: Path, tiny_bundle: Path) -> None:
+    """Told and counted, and the other images are answered."""
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    from onnx_files import moody
+
+    params = tmp_path / 'act.yaml'
+    params.write_text(f'pose_node: {{ros__parameters: {{model: {moody(tmp_path / "net.onnx")}}}}}')
+    values = {10: 0, 11: 255, 12: 255}  # black, white; else grey
+    bag = write_bag(tmp_path / 'bag', [
+        ('/image', stamp, image(stamp, np.full((64, 64, 3), values.get(i, 127), np.uint8)))
+        for i, stamp in enumerate(stamps(10, 2))])
+    summary = evaluate(Job(bag, tmp_path / 'out', settings=read_settings(
+        params, str(tiny_bundle)))).summary
+    assert summary['dropped'] == {'no numbers in an answer of the pose network': 2,
+                                  'unusable answer of the pose network': 1}
+    assert any('net.onnx answers [(1, 0, 5)' in warning for warning in summary['warnings'])
+    assert summary['frames'] == 20 and summary['people'] == 1

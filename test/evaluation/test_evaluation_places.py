@@ -42,7 +42,8 @@ def recording() -> list[tuple[str, int, Any]]:
         messages += [('/camera/depth/image', stamp, wall),
                      ('/camera/color/image', stamp, image(stamp, np.zeros((6, 8, 3), np.uint8)))]
         if 10 <= i < 20:
-            messages.append(('/camera/aligned/image', stamp, depth_image(stamp, 2.0 + i / 10)))
+            messages.append(('/camera/aligned/image', stamp, depth_image(
+                stamp, 0.0 if i == 19 else 2.0 + i / 10)))
         people = [] if i == 25 else [somebody(i / 10)]
         messages.append((POSES, stamp + MOMENT // 2, keypoint_array(stamp, people)))
     return messages
@@ -57,15 +58,17 @@ def test_places_are_those_of_the_core(tmp_path: Path, tiny_bundle: Path) -> None
         params, str(tiny_bundle)))).summary
     assert summary['places'] == {
         'camera_info': '/camera/color/camera_info', 'depth': '/camera/aligned/image'}
-    assert summary['dropped'] == {'no depth image of that time': 15}
+    assert summary['dropped'] == {
+        'depth without camera_info': 5, 'no depth image of that time': 15,
+        'no depth on a person': 1}
     lines = (tmp_path / 'out' / 'results.jsonl').read_text().splitlines()
     (found,) = zip(*(json.loads(line)['actions'] for line in lines), strict=True)
     camera = Camera(FOCAL, FOCAL, 320.0, 240.0)
     assert [action.get('place') for action in found] == [
-        *[None] * 5, *['ESTIMATED'] * 5, *['MEASURED'] * 10, *['ESTIMATED'] * 11]
+        *[None] * 5, *['ESTIMATED'] * 5, *['MEASURED'] * 9, *['ESTIMATED'] * 12]
     for i, action in enumerate(found[5:], 5):
         place = locate(somebody((24 if i == 25 else i) / 10), 'coco17', camera, (640, 480))
-        z = 2.0 + i / 10 if 10 <= i < 20 else place.position[2]
+        z = 2.0 + i / 10 if 10 <= i < 19 else place.position[2]
         assert action['position'][2] == pytest.approx(z, abs=1e-3)
         assert action['bearing'] == pytest.approx(place.bearing, abs=1e-3)
 

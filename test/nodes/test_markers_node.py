@@ -113,6 +113,13 @@ def test_people_stand_before_the_camera_with_their_actions(viewer: Viewer) -> No
     expected[:, :2] = (pixels - (330, 250)) / (400, 450) * 4
     viewer.peer.wait(lambda: np.allclose(
         coordinates(viewer.show(next(frames))[1].points), expected, atol=1e-5), 'the calibration')
+    # Where the answers say that he is, who was measured.
+    answers = told(msg, p1='walk')
+    answers.actions[0].place, answers.actions[0].position.z = Action.MEASURED, 2.0
+    viewer.actions.publish(answers)
+    viewer.peer.wait(lambda: np.allclose(
+        coordinates(viewer.show(next(frames))[1].points), expected / 2, atol=1e-5), 'the place')
+    assert viewer.show(next(frames))[5].pose.position.z == 4.0
     # Another time (a bag has jumped): its answers are not these people's.
     assert [m.text for m in viewer.show(frame(900, [walker(900)])) if m.text] == ['p1']
 

@@ -78,6 +78,7 @@ def camera(tmp_path: Path, tiny_bundle: Path) -> Iterator[Camera]:
 def test_places_from_nowhere_to_measured(camera: Camera) -> None:
     """Each as soon as what it needs has come; out of sight, where the person was."""
     (action,) = camera.ask().actions
+    camera.peer.wait(lambda: 'depth without camera_info: ' in camera.robot.node.log, 'the drops')
     assert action.place == Action.NOWHERE and math.isnan(action.position.z)
     assert math.isnan(action.distance) and math.isnan(action.bearing)
 
@@ -121,7 +122,7 @@ def test_what_a_depth_camera_does_wrong(camera: Camera) -> None:
             (colour, 0.0, "depth image of encoding 'bgr8'; known: 16UC1, 32FC1"),
             (depth_image(3.5, 640, 640), 0.0, 'depth image of 640x640 pixels is not registered'),
             (depth_image(3.5), 0.2, 'no depth image of that time'),
-            (depth_image(0.0), 0.0, '')):
+            (depth_image(0.0), 0.0, 'no depth on a person: ')):
         camera.until(Action.ESTIMATED, ask(depth, later))
         # The same kind of line comes every five seconds at most.
         camera.peer.insist(

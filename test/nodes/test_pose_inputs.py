@@ -48,23 +48,28 @@ def make(name: str, **fields: Any) -> Any:
 class Yolo:
     """Publishes as yolo_ros's tracking_node does."""
 
-    parameters = {'input': 'yolo'}
+    parameters: dict[str, Any] = {}  # what is published says what it is
     remappings = {'keypoints': '/yolo/tracking'}
+    spoilt = 'keypoints of an unknown layout: '
 
     def __init__(self, peer: Peer) -> None:
         self._publisher = peer.publisher(
             import_module('yolo_msgs.msg').DetectionArray, '/yolo/tracking', 10)
 
-    def show(self, header: Any, persons: list[Person]) -> None:
-        """Publish a frame."""
-        self._publisher.publish(foreign.detections(make, header, persons))
+    def show(self, header: Any, persons: list[Person], is_spoilt: bool = False) -> None:
+        """Publish a frame, perhaps with somebody of 21 joints."""
+        message = foreign.detections(make, header, persons)
+        if is_spoilt:
+            message.detections[0].keypoints.data[4].id = 21
+        self._publisher.publish(message)
 
 
 class Hri:
     """Publishes as hri_body_detect does: who is tracked first, then a skeleton each."""
 
-    parameters = {'input': 'rep155'}
+    parameters: dict[str, Any] = {'input': 'rep155'}
     remappings = {'/humans/bodies/tracked': '/robot/humans/bodies/tracked'}
+    spoilt = 'id that cannot be part of a topic name: '
 
     def __init__(self, peer: Peer) -> None:
         self._peer, self._messages = peer, import_module('hri_msgs.msg')
@@ -72,9 +77,10 @@ class Hri:
             self._messages.IdsList, '/robot/humans/bodies/tracked', 10)
         self._skeletons: dict[str, Any] = {}
 
-    def show(self, header: Any, persons: list[Person]) -> None:
-        """Publish a frame."""
-        self._ids.publish(self._messages.IdsList(header=header, ids=[p.id for p in persons]))
+    def show(self, header: Any, persons: list[Person], is_spoilt: bool = False) -> None:
+        """Publish a frame, perhaps with an id that is a number."""
+        ids = [p.id for p in persons] + ['7'] * is_spoilt
+        self._ids.publish(self._messages.IdsList(header=header, ids=ids))
         for person in persons:
             if person.id not in self._skeletons:
                 self._skeletons[person.id] = self._peer.publisher(
@@ -82,8 +88,15 @@ class Hri:
             self._skeletons[person.id].publish(foreign.skeleton(make, header, person, SIZE))
 
 
+class HriByType(Hri):
+    """The same, where nobody says that it is."""
+
+    parameters = {}
+    remappings = {'keypoints': '/robot/humans/bodies/tracked'}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize('source', [Yolo, Hri])
+@pytest.mark.parametrize('source', [Yolo, Hri, HriByType])
 def test_actions_of_foreign_poses(
     tmp_path: Path, tiny_bundle: Path, variables: dict[str, str], source: type[Yolo | Hri],
 ) -> None:
@@ -95,8 +108,8 @@ def test_actions_of_foreign_poses(
                           source.remappings, variables=variables)
         heard: list[ActionArray] = peer.listen(ActionArray, '/actions')
         passed_on: list[KeypointArray] = peer.listen(KeypointArray, '/act_node/keypoints')
-        peer.wait_for_publisher('/act_node/keypoints')
         theirs = source(peer)
+        peer.wait_for_publisher('/act_node/keypoints')
         greet(made, theirs, heard)
         for i in range(75):
             persons = [walker(i, names[0]), walker(i, names[1], 'wave', 120.0)] if i < 60 else []
@@ -110,6 +123,11 @@ def test_actions_of_foreign_poses(
         assert at_58.header.frame_id == 'eye'
         assert {m.layout for m in passed_on} == {'coco17' if source is Yolo else 'rep155'}
         assert len(heard) == 75 and len(passed_on) >= 75
+        # What cannot be used is told, and others are answered.
+        for i in (75, 76):
+            theirs.show(frame(i, []).header, [walker(i, name) for name in names], i == 75)
+        peer.wait(lambda: any(m.header == frame(76, []).header for m in heard), 'actions')
+        peer.wait(lambda: f'dropped so far: {source.spoilt}' in node.log, 'a word of it')
         assert node.stop() == 0 and 'Traceback' not in node.log, node.log
 
 

@@ -235,3 +235,38 @@ def test_a_bad_parameter_is_one_clear_line(
         node = made.start('pose_node', parameters)
         assert node.wait() == CANNOT_START
         assert message in node.log and 'Traceback' not in node.log
+
+
+def test_a_network_of_ones_own_that_answers_nonsense(tmp_path: Path) -> None:
+    """Each kind of it is a clear line and counted; the images between are answered."""
+    pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    from onnx_files import moody
+
+    with bench(tmp_path) as made:
+        node = made.start('pose_node', {
+            'model': str(moody(tmp_path / 'net.onnx')), 'reliability': 'reliable',
+            'tracker.min_hits': 1})
+        publisher = made.peer.publisher(Image, '/image', 5)
+        heard: list[KeypointArray] = made.peer.listen(KeypointArray, '/pose_node/keypoints')
+        numbers = iter(range(1_000_000))
+
+        def show(value: int) -> Image:
+            return bgr_to_image(np.full((64, 64, 3), value, np.uint8), header(next(numbers)))
+
+        def greet(_: int) -> Header:
+            msg = show(127)
+            publisher.publish(msg)
+            return msg.header
+
+        made.peer.greet(greet, heard)
+        (person,) = ask(made, publisher, heard, show(127)).persons
+        assert person.keypoints[0].x == pytest.approx(30, abs=0.1)
+        assert list(ask(made, publisher, heard, show(255)).persons) == []
+        made.peer.insist(
+            lambda: publisher.publish(show(0)),
+            lambda: 'net.onnx answers' in node.log and all(cause in node.log for cause in (
+                'unusable answer of the pose network: ',
+                'no numbers in an answer of the pose network: 1')), 'a word of both')
+        assert len(ask(made, publisher, heard, show(127)).persons) == 1
+        assert node.stop() == 0 and 'Traceback' not in node.log

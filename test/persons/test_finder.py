@@ -27,6 +27,7 @@ class OnePerson:
 
     def __init__(self) -> None:
         self.images = self.resets = 0
+        self.drops: Counter[str] = Counter()
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
         self.images += 1

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip('onnx')
 pytest.importorskip('onnxruntime')
 
-import onnx
 from onnx import TensorProto, helper
+from onnx_files import constant, keypoints, moody, save
 
 from act_ros.persons.letterbox import Region
 from act_ros.persons.models import PoseOptions, checksum, create_estimator
@@ -24,34 +24,6 @@ from act_ros.tflite.runtime import ModelError
 # 320 x 160 pixels in 64 x 64: a fifth of the size, 16 rows from above.
 IMAGE = np.zeros((160, 320, 3), np.uint8)
 RED, GREEN, BLUE = 200, 100, 50
-
-
-def constant(name: str, value: Any) -> Any:
-    """Return a node with a fixed output."""
-    return helper.make_node('Constant', [], [name], value=helper.make_tensor(
-        name, TensorProto.FLOAT, np.shape(value), np.ravel(value).astype(np.float32)))
-
-
-def save(
-    path: Path, outputs: dict[str, tuple[int | str, ...]], nodes: list[Any],
-    size: tuple[int | str, int | str] = (64, 64), kind: int = TensorProto.FLOAT,
-) -> Path:
-    """Write a network of one image to a file."""
-    def tensor(name: str, shape: tuple[int | str, ...], kind: int = TensorProto.FLOAT) -> Any:
-        return helper.make_tensor_value_info(name, kind, list(shape))
-
-    graph = helper.make_graph(
-        nodes, 'pose', [tensor('image', (1, 3, *size), kind)],
-        [tensor(name, shape) for name, shape in outputs.items()])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 13)], ir_version=8)
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
-    return path
-
-
-def keypoints(x: float, y: float, score: float = 0.9) -> np.ndarray:
-    """Return 17 joints (17, 3) in a row, each one pixel further right."""
-    return np.array([(x + i / 4, y, score) for i in range(17)])
 
 
 def yolo_row(x: float, y: float, score: float) -> np.ndarray:
@@ -82,6 +54,7 @@ def test_yolo_pose(tmp_path: Path, is_transposed: bool) -> None:
     assert isinstance(estimator, WholeImage)
     assert (estimator.name, estimator.layout) == ('any', 'coco17') and len(checksum(path)) == 64
     check_two(estimator)
+    assert estimator.drops == {'no numbers in an answer of the pose network': 1}
     estimator.score_threshold = 0.65
     assert len(copy(estimator).estimate(IMAGE)) == 1
 
@@ -174,6 +147,36 @@ def test_colours_come_as_each_network_was_trained(tmp_path: Path, kind: str) -> 
         channels = np.array([BLUE, GREEN, RED]) / 255
     (person,) = create_estimator(path).estimate(image)
     assert np.allclose(person.keypoints[16], channels, atol=1e-3)
+
+
+def test_what_makes_no_sense_is_counted_or_named(tmp_path: Path) -> None:
+    """No numbers are nobody; an answer of other shapes than were promised, and none, are errors."""
+    estimator = create_estimator(moody(tmp_path / 'net.onnx'))
+    grey, white, black = (np.full((64, 64, 3), value, np.uint8) for value in (127, 255, 0))
+    assert len(estimator.estimate(grey)) == 1 and not +estimator.drops
+    assert estimator.estimate(white) == []
+    assert +estimator.drops == {'no numbers in an answer of the pose network': 1}
+    with pytest.raises(ModelError, match=r'net.onnx answers .*\(1, 0, 5\).* not .*17, 3'):
+        estimator.estimate(black)
+    assert len(estimator.estimate(grey)) == 1
+    # Fewer pixels than it reshapes to, which shows only when it runs.
+    shape = helper.make_node('Constant', [], ['shape'], value=helper.make_tensor(
+        'shape', TensorProto.INT64, [3], [1, 7, 57]))
+    path = save(tmp_path / 'other.onnx', {'out': (1, 'n', 57)}, [
+        shape, helper.make_node('Reshape', ['image', 'shape'], ['out'])], ('h', 'w'))
+    with pytest.raises(ModelError, match=r'other.onnx does not run: '):
+        create_estimator(path).estimate(IMAGE)
+
+
+def test_rtmpose_without_numbers(tmp_path: Path) -> None:
+    """Nobody, and counted."""
+    path = save(tmp_path / 'net.onnx', {'x': (1, 17, 96), 'y': (1, 17, 128)}, [
+        constant('x', np.full((1, 17, 96), np.nan)), constant('y', np.zeros((1, 17, 128)))],
+        (64, 48))
+    network = open_onnx(path)
+    assert isinstance(network, SimCC)
+    assert network.look(IMAGE, Region(100, 20, 196, 116)).score == 0.0
+    assert network.drops == {'no numbers in an answer of the pose network': 1}
 
 
 def test_a_size_left_open_and_half_precision(tmp_path: Path) -> None:

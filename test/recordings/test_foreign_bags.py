@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip('rosbags')
 
 from bag_writer import camera_info, header, keypoint_array, write_bag
-from foreign import bag_types, detections, skeleton
+from foreign import YOLO, bag_types, detections, skeleton
 from synthetic import person, pose, stamps
 
 from act_ros.core.person import Person
@@ -90,6 +90,20 @@ def test_bodies(tmp_path: Path, is_sized: bool) -> None:
         for found, real in zip(frame.persons, persons, strict=True):
             nose = real.keypoints[0, :2] * (1.0 if is_sized else 0.5)
             assert np.allclose(found.keypoints[0, :2], nose, atol=1e-3)
+
+
+def test_ids_that_are_numbers(tmp_path: Path) -> None:
+    """Of another version of yolo_msgs, by the definition that the bag carries."""
+    types = bag_types({'yolo_msgs': {name: text.replace('string id', 'int32 id')
+                                     for name, text in YOLO.items()}})
+    made = (detections(make, header(stamp), persons) for stamp, persons in people())
+    for_other = [('/yolo/tracking', i, message) for i, message in enumerate(made, 1)]
+    for _, _, message in for_other:
+        for detection in message.detections:
+            detection.id = 7
+    path = write_bag(tmp_path / 'bag', for_other, 'mcap', types)
+    with Bag(path) as bag:
+        assert {p.id for frame in bag.keypoints() for p in frame.persons} == {'7'}
 
 
 @pytest.mark.parametrize('kind', ['yolo', 'hri'])
