@@ -1,5 +1,5 @@
 """
-From camera to ``/actions``: age of an answer, CPU and memory, by layout, rate and people.
+From camera to ``/actions``: age of an answer, CPU and memory, by composition, rate and people.
 
 Publishes images of so many walking people at the rate of a camera to nodes in processes of their
 own: pose_node and act_node, or pipeline_node. The age of an answer is the time from publishing an
@@ -51,7 +51,7 @@ from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import LEVEL, to_time
 from benchmarks.report import Row, parser, percentiles, save, show
 
-LAYOUTS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
+COMPOSITIONS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
 OWN_CAMERA = 'one process, own camera'
 _TICKS = os.sysconf('SC_CLK_TCK')
 _MEAN = ', mean (ms)'  # how /diagnostics names such values
@@ -258,7 +258,7 @@ class Floor:
 
 
 def measure_ages(
-    layout: str, names: Sequence[str], options: argparse.Namespace,
+    composition: str, names: Sequence[str], options: argparse.Namespace,
 ) -> list[tuple[Row, Row]]:
     """Return rows of the first two tables for every rate and number of people."""
     rows, bare = [], Floor(options)
@@ -266,7 +266,7 @@ def measure_ages(
         frames, count = walkers(people), round(options.seconds * rate)
         floor = bare.measure(frames, people, rate, options.seconds / 2)
         with TemporaryDirectory() as folder:
-            video = write_video(folder, frames, rate) if layout == OWN_CAMERA else ''
+            video = write_video(folder, frames, rate) if composition == OWN_CAMERA else ''
             with running(names, options, video) as (processes, camera):
                 if video:
                     camera.wait(lambda: camera.recognized)
@@ -283,7 +283,7 @@ def measure_ages(
                 cpu = (sum(x.cpu_seconds for x in processes) - busy) / elapsed
                 memory = sum(x.memory_mb[1] for x in processes)
         floor += bare.measure(frames, people, rate, options.seconds / 2)
-        rows.append(age_rows(layout, rate, people, camera, count, floor, cpu, memory))
+        rows.append(age_rows(composition, rate, people, camera, count, floor, cpu, memory))
     return rows
 
 
@@ -299,11 +299,11 @@ def write_video(folder: str, frames: list[np.ndarray], rate: float) -> str:
 
 
 def age_rows(
-    layout: str, rate: float, people: int, camera: Camera, count: int,
+    composition: str, rate: float, people: int, camera: Camera, count: int,
     floor: list[tuple[float, float]], cpu: float, memory: float,
 ) -> tuple[Row, Row]:
     """Return a row of the first table, and one of the second."""
-    what = {'layout': layout, 'Hz': rate, 'people': people}
+    what = {'composition': composition, 'Hz': rate, 'people': people}
     (age50, age99), (floor50, floor99) = (
         percentiles(camera.ages), percentiles([sum(steps) for steps in floor]))
     age = {
@@ -311,7 +311,7 @@ def age_rows(
         'answered': len(camera.ages) / count, 'age p50 ms': age50, 'age p99 ms': age99,
         'floor p50 ms': floor50, 'floor p99 ms': floor99, 'p50 / floor': age50 / floor50,
         'CPU share of a core': cpu, 'private MB': memory}
-    is_split = layout == 'two nodes'
+    is_split = composition == 'two nodes'
     moments = np.array([m for m in camera.moments if m[2] or not is_split])
     _, sent, found, acted, received = (moments - moments[:, :1]).mean(axis=0).tolist()
     finder, recognizer = camera.means['pose network and tracker'], camera.means['recognition']
@@ -377,8 +377,8 @@ def main() -> None:
     set_up_ros()
     rows: list[tuple[Row, Row]] = []
     costs: list[Row] = []
-    for layout, names in LAYOUTS.items():
-        rows += measure_ages(layout, names, options)
+    for composition, names in COMPOSITIONS.items():
+        rows += measure_ages(composition, names, options)
         costs += measure_costs(names, options)
     rows += measure_ages(OWN_CAMERA, ('pipeline_node',), options)
     ages, steps = zip(*rows, strict=True)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 import rclpy
 
-from benchmarks.pipeline import LAYOUTS, Camera, Process, running, set_up_ros, walkers
+from benchmarks.pipeline import COMPOSITIONS, Camera, Process, running, set_up_ros, walkers
 from benchmarks.report import Row, parser, percentiles, save, show
 
 _RATE = 30.0
@@ -60,7 +60,7 @@ def watch(camera: Camera, processes: list[Process], minutes: float, period: floa
     return rows
 
 
-def judge(rows: list[Row]) -> Row:
+def growth(rows: list[Row]) -> Row:
     """Return what changed from the first third of the rows to the last, memory by its slope."""
     third = max(len(rows) // 3, 1)
     early, late = rows[:third], rows[-third:]
@@ -85,19 +85,19 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument('--minutes', type=float, default=10.0, help='after the warm-up')
     arguments.add_argument('--warm-up', type=float, default=2.0, help='minutes')
-    arguments.add_argument('--layout', choices=LAYOUTS, default='one process')
+    arguments.add_argument('--composition', choices=COMPOSITIONS, default='one process')
     arguments.add_argument('--threads', type=int, default=1, help='of the pose network')
     arguments.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
     options = arguments.parse_args()
     set_up_ros()
-    with running(LAYOUTS[options.layout], options) as (processes, camera):
+    with running(COMPOSITIONS[options.composition], options) as (processes, camera):
         camera.wait_for_nodes()
         watch(camera, processes, options.warm_up, 30.0)
         print('warm', flush=True)
         rows = watch(camera, processes, options.minutes, 30.0)
     rclpy.shutdown()
-    verdict = judge(rows)
-    show(f'{options.layout}, people coming and going, {_RATE:g} Hz', rows)
+    verdict = growth(rows)
+    show(f'{options.composition}, people coming and going, {_RATE:g} Hz', rows)
     show('After the warm-up', [verdict])
     save(options.json, soak=rows, verdict=[verdict])
     sys.exit(not is_steady(verdict))

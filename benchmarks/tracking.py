@@ -155,7 +155,7 @@ def _box(points: np.ndarray) -> np.ndarray:
     return np.concatenate((points.min(axis=0), points.max(axis=0))).astype(np.float32)
 
 
-def judge(frames: list[tuple[dict[int, np.ndarray], list[Person]]]) -> Row:
+def measures_of(frames: list[tuple[dict[int, np.ndarray], list[Person]]]) -> Row:
     """Return the measures of tracked persons against the truth."""
     from trackeval.metrics import CLEAR, HOTA, Identity
 
@@ -226,7 +226,7 @@ def main() -> None:
             results = []
             for frames in scenes:
                 give = make()
-                results.append(judge([(frame.truth, give(frame)) for frame in frames]))
+                results.append(measures_of([(frame.truth, give(frame)) for frame in frames]))
             rows.append({'scene': name, 'fps': rate, 'ids by': way, **{
                 key: float(np.mean([result[key] for result in results])) for key in results[0]}})
     show(f'Tracking, mean of {options.seeds} scenes each', rows)

@@ -34,6 +34,7 @@ import numpy as np
 
 from act_ros.actions.features import extract_features, resample
 from act_ros.core.files import replacing
+from act_ros.core.person import SEEN_SCORE
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.persons.video import VideoSource
@@ -138,7 +139,7 @@ def watched(network: Network, video: Path) -> Example:
     ends = np.arange(min(times[0] + span, times[-1]), times[-1] + 1e-6, 0.25)
     queries = ends[:, None] + np.arange(1 - network.num_frames, 1) / network.frame_rate
     poses = np.concatenate([resample(times, np.stack(keypoints), np.array([0, len(times)]),
-                                     query[None], 0.2, network.pose_smoothing)
+                                     query[None], SEEN_SCORE, network.pose_smoothing)
                             for query in queries])
     features = Windows(poses, np.zeros(len(poses)), 'coco17').features(network)
     answers = network.probabilities(features)

@@ -79,22 +79,18 @@ def expected_calibration_error(
                        weight * (probabilities.argmax(axis=-1) == label))))
 
 
-def fit_temperature(logits: np.ndarray, label: np.ndarray, clips: int | None = None) -> float:
+def fit_temperature(logits: np.ndarray, label: np.ndarray) -> float:
     """
     Return the temperature that makes the labels (M,) most likely, given logits (M, C).
 
-    :param clips: how many clips the M are windows of, if they are.
-
     Guo et al., "On calibration of modern neural networks", 2017.
     """
-    count = len(label) if clips is None else clips
-
     def loss(log_temperature: float) -> float:
         logs = np.log(softmax(logits, np.exp(log_temperature)) + 1e-12)
         # One more clip of which every class is equally true: a few that are all answered rightly
         # would else call for no doubt at all.
         fit = logs[np.arange(len(label)), label].mean()
-        return -float(fit * count + logs.mean()) / (count + 1)
+        return -float(fit * len(label) + logs.mean()) / (len(label) + 1)
 
     return _fit(loss)
 

@@ -21,14 +21,21 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from act_ros.core.files import is_running
 from training.cluster import ClusterError, run_jobs
 from training.config import read_yaml, refuse_unknown
 from training.datasets.skeletons import DataError
 from training.metrics import softmax
 from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
-from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
-from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
+from training.paper.mpose import SPLITS, MposeSplit, load_mpose
+from training.paper.protocol import (
+    ProtocolConfig,
+    command_options,
+    load_protocol,
+    make_trainer,
+    run_fold,
+)
 from training.progress import progress
 from training.trainer import start_afresh
 
@@ -150,13 +157,8 @@ def _process() -> str:
 def _is_gone(process: str) -> bool:
     """Tell whether a process of this machine, as `_process` names it, has ended."""
     host, _, number = process.rpartition(' ')
-    if host != socket.gethostname():
-        return False  # whether that machine still works on it tells the heartbeat
-    try:
-        os.kill(int(number), 0)
-    except OSError as error:
-        return isinstance(error, ProcessLookupError)
-    return False
+    # Whether another machine still works on it tells the heartbeat.
+    return host == socket.gethostname() and not is_running(int(number))
 
 
 def take_up(study: optuna.Study) -> None:
@@ -254,10 +256,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--space', type=Path, default=_CONFIGS / 'search_act.yaml',
                         help='YAML file of what is searched; the authors searched '
                              'search_official.yaml')
-    parser.add_argument('--data', type=Path,
-                        help='folder that holds <extractor>/<split>/; default: ~/.mpose, where the '
-                             'mpose package downloads to')
-    parser.add_argument('--extractor', choices=LAYOUTS, help='instead of the one of the file')
+    command_options(parser, 'trial')
     parser.add_argument('--model', choices=MODELS, default='act_mu', metavar='MODEL',
                         help=f'the network: {", ".join(MODELS)}')
     parser.add_argument('--split', type=int, choices=SPLITS, default=1,
@@ -270,10 +269,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--pruner', choices=PRUNERS, default='hyperband',
                         help='which trials are ended early')
     parser.add_argument('--seed', type=int, default=0, help='of the sampler')
-    parser.add_argument('--threads', type=int, default=0,
-                        help='CPU threads a trial takes; default: all, with --ray 1')
-    parser.add_argument('--ray', metavar='ADDRESS',
-                        help='run trials on this Ray cluster: host:port, auto or local')
     options = parser.parse_args(arguments)
     try:
         config = load_protocol(options.config)

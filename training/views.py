@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from act_ros.actions.features import resample
+from act_ros.core.person import SEEN_SCORE
 from training.augmentation import Augmentation, gather_frames, measure_bodies, render
 from training.datasets.skeletons import Sequences
 
@@ -67,4 +68,5 @@ def clip_windows(
     owner = np.repeat(np.arange(len(clip)), np.diff(offsets))
     stamps = (frames - sequences.offsets[clip][owner]) / sequences.fps[clip][owner]
     queries = end[:, None] + np.arange(1 - num_frames, 1) / frame_rate
-    return resample(stamps, sequences.joints[frames], offsets, queries, 0.2, pose_smoothing), clip
+    return resample(
+        stamps, sequences.joints[frames], offsets, queries, SEEN_SCORE, pose_smoothing), clip

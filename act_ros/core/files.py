@@ -73,11 +73,12 @@ def _remove_leftovers(folder: Path) -> None:
     """Remove what processes have left that are no more."""
     for path in folder.iterdir():
         found = re.match(re.escape(_PARTIAL) + r'(\d+)\.', path.name)
-        if found and not _is_running(int(found[1])):
+        if found and not is_running(int(found[1])):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Whether there is a process of that number on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

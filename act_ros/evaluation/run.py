@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -30,11 +30,11 @@ from act_ros.core.frame import Frame
 from act_ros.core.resources import file_checksum
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
-from act_ros.evaluation.places import BagPlaces
 from act_ros.evaluation.report import write_json, write_report
 from act_ros.evaluation.scores import Scores, rounded
 from act_ros.evaluation.settings import Settings
 from act_ros.evaluation.source import (
+    BagPlaces,
     choose_topic,
     find_images,
     find_persons,
@@ -131,8 +131,7 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
         truth, gallery = Truth(labels), Gallery()
 
         output = stack.enter_context(replacing_in(job.output, last='summary.json'))
-        sink = _Sink(stack.enter_context(
-            open(output / 'results.jsonl', 'w', encoding='utf-8')), bag.start)
+        file = stack.enter_context(open(output / 'results.jsonl', 'w', encoding='utf-8'))
         rate = (info.num_messages - 1) / max(bag.duration, 1e-3)
         video = stack.enter_context(AnnotatedVideo(
             job.annotated, min(max(round(rate), 1), 120))) if job.annotated else None
@@ -150,7 +149,7 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
                 scores.add(frame.time, frame.actions, pairs)
                 trace.add(frame.time, frame.actions, pairs)
                 gallery.add(frame, pairs)
-                sink.write(frame, pairs)
+                file.write(_result(frame, pairs, bag.start))
                 if video:
                     video.add(frame.stamp, annotated(frame))
                 watch.lap('score and write', begin)
@@ -267,23 +266,16 @@ class _Engine:
         self.drops[cause] += 1
 
 
-class _Sink:
-    """Writes ``results.jsonl``: the format of ``actions.jsonl``, plus time and truth."""
-
-    def __init__(self, file: IO[str], start: int) -> None:
-        self._file, self._start = file, start
-
-    def write(self, frame: Frame, pairs: list[tuple[Label, Action | None]]) -> None:
-        """Write a frame's line."""
-        assert frame.actions is not None
-        truth = {id(action): quoted(label.label) for label, action in pairs if action}
-        more = f', "time": {(frame.time - self._start) / NANOSECONDS:.6f}'
-        if missed := [{'person': label.person, 'truth': label.label}
-                      for label, action in pairs if action is None]:
-            more += f', "missed": {json.dumps(missed)}'
-        self._file.write(frame_line(
-            frame.stamp, frame.actions,
-            [truth.get(id(action), 'null') for action in frame.actions], more))
+def _result(frame: Frame, pairs: list[tuple[Label, Action | None]], start: int) -> str:
+    """Return a line of ``results.jsonl``: as in ``actions.jsonl``, plus time and truth."""
+    assert frame.actions is not None
+    truth = {id(action): quoted(label.label) for label, action in pairs if action}
+    more = f', "time": {(frame.time - start) / NANOSECONDS:.6f}'
+    if missed := [{'person': label.person, 'truth': label.label}
+                  for label, action in pairs if action is None]:
+        more += f', "missed": {json.dumps(missed)}'
+    return frame_line(frame.stamp, frame.actions,
+                      [truth.get(id(action), 'null') for action in frame.actions], more)
 
 
 def _describe(bundle: Bundle) -> dict[str, Any]:

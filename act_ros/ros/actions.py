@@ -8,21 +8,25 @@ from time import monotonic_ns
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from rclpy.task import Future
+from sensor_msgs.msg import CameraInfo, Image
 
 from act_ros.actions.classifier import CAUSES, ActClassifier, ActOptions, DecisionOptions
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.adapters import INPUTS, PoseInputOptions, frame_of_detections
-from act_ros.core.cdr import read_keypoints, write_actions, write_keypoints
+from act_ros.core.cdr import read_keypoints, read_stamp, write_actions, write_keypoints
 from act_ros.core.frame import Frame
+from act_ros.core.place import Camera
+from act_ros.core.places import PlaceOptions, Places
 from act_ros.core.stamps import StampOptions, receive
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray, ActionLabels, KeypointArray
 from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
-from act_ros.ros.places import PlaceInput
 from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, steady_timer, topic_of
 from act_ros.srv import LoadBundle
 
@@ -106,6 +110,33 @@ class ActionModel:
         self._node.get_logger().info(
             f'model {bundle.name}: {len(bundle.labels)} actions, {bundle.num_frames} frames at '
             f'{bundle.frame_rate:g} Hz')
+
+
+class PlaceInput(Places):
+    """Subscribes to ``camera_info`` and ``depth`` of a camera."""
+
+    def __init__(self, node: ManagedNode, health: Health, camera: str = '') -> None:
+        super().__init__(lambda: node.parameters(PlaceOptions), health.drops, health.drop,
+                         lambda data: deserialize_message(data, Image))
+        self._health = health
+        health.facts['camera_info'] = 'none yet'
+        node.subscribe(CameraInfo, topic_of(camera, 'camera_info'), self._take_info,
+                       qos_profile_sensor_data)
+        if node.parameters(PlaceOptions).depth:
+            node.subscribe(
+                Image, topic_of(camera, 'depth'), self._take_depth,
+                QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT), is_raw=True)
+
+    def _take_info(self, message: CameraInfo) -> None:
+        self.info = message
+        self._health.facts['camera_info'] = f'{message.width}x{message.height}' + (
+            '' if Camera.of_matrix(message.k) else ', not calibrated')
+
+    def _take_depth(self, data: bytes) -> None:
+        try:
+            self.add_depth(read_stamp(data), data)
+        except ValueError as error:
+            self._health.drop('unreadable depth image', error)
 
 
 class ActionOutput:

@@ -7,23 +7,28 @@ out, cleanup gives everything back. See the design article on managed nodes, des
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.event_handler import EventHandler, SubscriptionEventCallbacks
 from rclpy.exceptions import ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
+from act_ros.core.memory import give_memory_back
 from act_ros.core.text import ERROR_LENGTH, printable, printable_traceback
 from act_ros.ros.bond import Bond
-from act_ros.ros.diagnostics import Diagnostics
-from act_ros.ros.entities import Entities, Gate
 from act_ros.ros.health import THROTTLE, Health, HealthOptions, Level, Report, guarded
 from act_ros.ros.options import StartOptions
 from act_ros.ros.parameters import Groups, Parameters
+from act_ros.ros.topics import LEVEL, steady_timer
 
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE,
@@ -31,6 +36,8 @@ SUCCESS, FAILURE, ERROR = (
 
 USER_ERRORS = (ValueError, OSError, RuntimeError, ParameterException)
 """What a bad parameter, model or video raises: one clear line, no traceback."""
+
+_REPORT_PERIOD = 1.0  # seconds
 
 
 class Work:
@@ -244,3 +251,85 @@ class ManagedNode(LifecycleNode):
         self._work = Work()
         self._entities.destroy()
         self.parameters.is_locked = False
+
+
+class Gate(MutuallyExclusiveCallbackGroup):
+    """Subscriptions whose messages are not even taken from the middleware while it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_open = False
+
+    def can_execute(self, entity: Any) -> bool:
+        """Tell the executor whether to look for messages."""
+        return self.is_open and bool(super().can_execute(entity))
+
+    def forget_messages(self, node: Node) -> None:
+        """Take what waits in the queues of the node's subscriptions here."""
+        for subscription in node.subscriptions:
+            if subscription.callback_group is self:
+                with subscription.handle:
+                    while subscription.handle.take_message(
+                            subscription.msg_type, subscription.raw):
+                        pass
+
+
+class Entities:
+    """What is made on a node within ``record``, to be destroyed all at once."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._made: list[tuple[Any, Callable[[Any], bool]]] = []
+
+    @contextmanager
+    def record(self) -> Iterator[None]:
+        """Remember what is made, also where that ends in an error."""
+        before = {id(entity) for entity, _ in self._all()}
+        try:
+            yield
+        finally:
+            self._made += [made for made in self._all() if id(made[0]) not in before]
+
+    def destroy(self) -> None:
+        """Destroy what was made, and give memory back that nothing uses any more."""
+        for entity, destroy in self._made:
+            destroy(entity)
+            # The executor still holds it, and so the models.
+            for held in (entity, *getattr(entity, 'event_handlers', ())):
+                if isinstance(held, Subscription | Timer | EventHandler):
+                    held.callback = lambda *_: None
+        self._made = []
+        gc.collect()
+        give_memory_back()
+
+    def _all(self) -> list[tuple[Any, Callable[[Any], bool]]]:
+        """Return all there is on the node, each with what destroys it."""
+        node = self._node
+        return [(entity, destroy) for entities, destroy in (
+            (node.subscriptions, node.destroy_subscription), (node.timers, node.destroy_timer),
+            (node.services, node.destroy_service), (node.publishers, node.destroy_publisher),
+        ) for entity in entities]
+
+
+class Diagnostics:
+    """
+    Publishes reports on ``/diagnostics``, once a second, as REP-107 has it.
+
+    :param make_reports: returns them by the name of what they are about.
+    """
+
+    def __init__(self, node: Node, make_reports: Callable[[], dict[str, Report]]) -> None:
+        self._node, self._make_reports = node, make_reports
+        self._name = node.get_fully_qualified_name().strip('/')
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', LEVEL)
+        steady_timer(node, _REPORT_PERIOD, self._tell)
+
+    def _tell(self) -> None:
+        message = DiagnosticArray(status=[
+            DiagnosticStatus(
+                name=f'{self._name}: {about}', level=bytes([report.level]), hardware_id=self._name,
+                message=report.message,
+                values=[KeyValue(key=key, value=value) for key, value in report.values.items()])
+            for about, report in self._make_reports().items()])
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(message)

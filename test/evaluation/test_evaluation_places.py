@@ -21,9 +21,9 @@ from act_ros.core.action import Action, Status
 from act_ros.core.frame import Frame
 from act_ros.core.place import Camera, PlaceKind, locate
 from act_ros.core.places import PlaceOptions
-from act_ros.evaluation.places import BagPlaces
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
+from act_ros.evaluation.source import BagPlaces
 from act_ros.recordings.bags import IMAGES, Bag
 
 FOCAL, MOMENT = 525.0, SECOND // 10

@@ -57,9 +57,6 @@ class MultiScaleAggregation(keras.layers.Layer):
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         return gather_neighbours(x, ops.add(self.correction, self.graph))
 
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return *input_shape[:-1], self.num_scales * input_shape[-1]
-
     def get_config(self) -> dict[str, object]:
         return {**super().get_config(), 'layout': self.layout, 'num_scales': self.num_scales,
                 'window': self.window}

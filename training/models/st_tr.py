@@ -67,9 +67,6 @@ class PartitionAggregation(keras.layers.Layer):
         return gather_neighbours(x, ops.reshape(
             ops.multiply(self.importance, self.graph), (-1, self.graph.shape[-1])))
 
-    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
-        return *input_shape[:-1], 3 * input_shape[-1]
-
     def get_config(self) -> dict[str, object]:
         return {**super().get_config(), 'layout': self.layout}
 

@@ -24,8 +24,14 @@ from training.config import keep_settings
 from training.datasets.skeletons import DataError
 from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
-from training.paper.mpose import LAYOUTS, SPLITS, MposeSplit, load_mpose
-from training.paper.protocol import ProtocolConfig, load_protocol, make_trainer, run_fold
+from training.paper.mpose import SPLITS, MposeSplit, load_mpose
+from training.paper.protocol import (
+    ProtocolConfig,
+    command_options,
+    load_protocol,
+    make_trainer,
+    run_fold,
+)
 from training.progress import progress
 from training.trainer import device, in_turn, start_afresh, tell_duration, tensorboard_log
 
@@ -96,12 +102,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
     parser.add_argument('--config', type=Path, help='YAML file; default: the paper, with AcT-µ',
                         default=Path(__file__).parents[1] / 'configs' / 'mpose_benchmark.yaml')
-    parser.add_argument('--data', type=Path,
-                        help='folder that holds <extractor>/<split>/; default: ~/.mpose, where the '
-                             'mpose package downloads to')
     parser.add_argument('--output', type=Path, default=Path('runs'),
                         help='folder for the results; the benchmark gets one inside')
-    parser.add_argument('--extractor', choices=LAYOUTS, help='instead of the one of the file')
+    command_options(parser, 'fold')
     parser.add_argument('--models', nargs='+', choices=MODELS, metavar='MODEL',
                         help='instead of those of the file')
     parser.add_argument('--splits', nargs='+', type=int, choices=SPLITS, help='likewise')
@@ -110,10 +113,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--smoke', action='store_true',
                         help='try everything out in minutes: one split, one fold, two epochs at a '
                              'constant rate; what comes of it says nothing')
-    parser.add_argument('--threads', type=int, default=0,
-                        help='CPU threads a fold takes; default: all, with --ray 1')
-    parser.add_argument('--ray', metavar='ADDRESS',
-                        help='train on this Ray cluster: host:port, auto or local')
     parser.add_argument('--tensorboard', action='store_true', help='write logs for TensorBoard')
     options = parser.parse_args(arguments)
     try:

@@ -5,6 +5,7 @@ its settings, and the training of one fold on prepared features.
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -72,6 +73,18 @@ class ProtocolConfig(Recipe):
             except (TypeError, ValueError) as error:
                 yield False, f'networks: {model}: {error}'
         yield self.noise >= 0 and 0 <= self.flip <= 1, 'noise must be >= 0, flip in [0, 1]'
+
+
+def command_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add what all commands on MPOSE2021 take; ``what`` they train at a time."""
+    parser.add_argument('--data', type=Path,
+                        help='folder that holds <extractor>/<split>/; default: ~/.mpose, where the '
+                             'mpose package downloads to')
+    parser.add_argument('--extractor', choices=LAYOUTS, help='instead of the one of the file')
+    parser.add_argument('--threads', type=int, default=0,
+                        help=f'CPU threads a {what} takes; default: all, with --ray 1')
+    parser.add_argument('--ray', metavar='ADDRESS',
+                        help=f'train each {what} on this Ray cluster: host:port, auto or local')
 
 
 def load_protocol(path: str | Path) -> ProtocolConfig:
