@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = sorted(
     '.'.join(path.relative_to(ROOT).with_suffix('').parts)
     for path in (ROOT / 'training').rglob('*.py')
-    if 'parser.add_argument' in path.read_text(encoding='utf-8'))
+    if 'argparse.ArgumentParser(' in path.read_text(encoding='utf-8'))
 
 
 class Parsed(Exception):
