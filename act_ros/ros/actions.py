@@ -122,7 +122,8 @@ class PlaceInput(Places):
         health.facts['camera_info'] = 'none yet'
         node.subscribe(CameraInfo, topic_of(camera, 'camera_info'), self._take_info,
                        qos_profile_sensor_data)
-        if node.parameters(PlaceOptions).depth:
+        self.has_depth = node.parameters(PlaceOptions).depth
+        if self.has_depth:
             node.subscribe(
                 Image, topic_of(camera, 'depth'), self._take_depth,
                 QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT), is_raw=True)
@@ -174,7 +175,8 @@ class ActionOutput:
             return
         if frame.actions is None:
             return
-        self.places.fill(frame)
+        if self.places.info or self.places.has_depth:  # else nothing is known of any place
+            self.places.fill(frame)
         unknown = self._recognizer.unknown
         self.health.facts |= {f'unknown: {cause}': str(unknown[cause]) for cause in CAUSES}
         self._publisher.publish(write_actions(frame, self._recognizer.classifier.bundle.name))
