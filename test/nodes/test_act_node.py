@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,7 @@ pytest.importorskip('rclpy')
 
 from rcl_interfaces.srv import DescribeParameters
 from robot import FRAME, START, Robot, frame, same, to_actions, walker
-from ros_harness import bench
+from ros_harness import ROOT, bench, free_domain
 from synthetic import LABELS
 
 from act_ros.actions.classifier import ActClassifier
@@ -196,3 +199,49 @@ def test_a_silent_camera_is_told_by_who_listens_to_it(tmp_path: Path, tiny_bundl
             made.peer.wait(lambda: words in node.log, words)  # noqa: B023
         made.peer.wait(lambda: time.monotonic() > told, 'a period of silence')
         assert not any('nothing on' in node.log for node in waiting)
+
+
+WALK = """
+import sys
+from pathlib import Path
+
+import rclpy
+from rclpy.serialization import serialize_message
+from robot import frame, walker
+
+from act_ros.nodes import act_node
+
+rclpy.init(args=['--ros-args', '-p', f'bundle:={sys.argv[1]}'])
+node = act_node.NODE()
+assert node.bring_up()
+published, entered = [], set()
+output = node._work._poses._output
+output._publisher.publish = published.append
+take = node.guarded(node._work._poses._take)  # what is subscribed
+messages = [serialize_message(frame(i, [walker(i)])) for i in range(60)]
+room = Path(act_node.__file__).parents[1]
+for message in messages[:45]:  # the first one is asked for its layout
+    take(message, {})
+sys.setprofile(lambda frame, event, _: entered.add(frame.f_code.co_filename))
+for message in messages[45:]:
+    take(message, {})
+sys.setprofile(None)
+assert len(published) == 60
+print(*sorted(str(Path(file).relative_to(room)) for file in entered if str(room) in file))
+node.destroy_node()
+rclpy.shutdown()
+"""
+
+
+def test_a_message_of_keypoints_is_answered_within_seven_files(
+    tmp_path: Path, tiny_bundle: Path,
+) -> None:
+    """Whoever follows one from the callback to what is published has no more to read."""
+    environment = {**os.environ, 'ROS_DOMAIN_ID': str(free_domain()),
+                   'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'test')])}
+    done = subprocess.run([sys.executable, '-c', WALK, str(tiny_bundle)], cwd=tmp_path,
+                          env=environment, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {
+        'actions/classifier.py', 'actions/features.py', 'actions/recognizer.py', 'core/cdr.py',
+        'core/stamps.py', 'ros/actions.py', 'ros/health.py'}
