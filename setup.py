@@ -71,6 +71,7 @@ EXTRAS = {
     'evaluation': [
         'Jinja2>=3.1.6,<4',
         'apsw>=3.40,<4',
+        'lz4>=4.3.2,<5',
         'rosbags>=0.11.9,<0.12',
         'scikit-learn>=1.5,<2',
         'tqdm>=4.66.3,<5',
@@ -80,6 +81,7 @@ EXTRAS = {
     'training': [
         'apsw>=3.40,<4',
         'h5py>=3.8,<4',
+        'lz4>=4.3.2,<5',
         'matplotlib>=3.6,<4',
         'protobuf>=4.21,<8',
         'rosbags>=0.11.9,<0.12',
@@ -87,7 +89,7 @@ EXTRAS = {
         'tensorflow>=2.16,<3',
         'tqdm>=4.66.3,<5',
     ],
-    'search': ['optuna>=3.2,<6', 'tensorboard>=2.16,<3'],
+    'search': ['SQLAlchemy>=1.4.49,<3', 'optuna>=3.2,<6', 'tensorboard>=2.16,<3'],
     'cluster': ['ray>=2.52,<3'],
     'test': [
         'flatbuffers>=2,<26',

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
 from xml.etree import ElementTree
@@ -199,6 +201,25 @@ def test_each_dependency_has_a_range() -> None:
     """A new major version comes when somebody has tried it; ROS is pinned as a whole."""
     for item in {*packaging.ROBOT, *chain.from_iterable(packaging.EXTRAS.values())}:
         assert re.fullmatch(r'[\w-]+(==[\d.]+|>=[\d.]+,<[\d.]+)', item), item
+
+
+@pytest.mark.skipif(packaging.ros_is_sourced(), reason='the distribution names packages its way')
+def test_what_is_imported_is_declared() -> None:
+    """Also where something else would bring it along."""
+    found = packages_distributions()
+    declared = {re.split('[<>=]', item)[0].lower() for item in (
+        *packaging.ROBOT, *chain.from_iterable(packaging.EXTRAS.values()))} | {'keras'}
+    modules = {
+        name.partition('.')[0] for room in ('act_ros', 'training')
+        for path in (ROOT / room).rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                     [node.module or ''] if isinstance(node, ast.ImportFrom) else [])}
+    for module in modules - set(sys.stdlib_module_names) - {'act_ros', 'training'}:
+        owners = {owner.lower() for owner in found.get(module, [])}
+        # Wheels of ROS need each other; OpenCV may be another build of it.
+        is_known = any(owner.startswith(('ros-', 'opencv')) for owner in owners)
+        assert not owners or is_known or owners & declared, f'{module} is of {owners}'
 
 
 @pytest.mark.parametrize('file', ['docker/Dockerfile', '.github/workflows/ci.yml'])
