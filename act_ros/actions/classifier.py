@@ -209,45 +209,16 @@ class ActClassifier:
                     f'not {(count, frames)}')
 
 
-class Threshold(NamedTuple):
-    """
-    The probability an action needs, by the length of the window.
-
-    ``full`` for windows of ``num_frames``, ``short`` for the shortest, of ``min_frames``.
-    """
-
-    full: float
-    short: float
-    min_frames: int
-    num_frames: int
-
-    @classmethod
-    def of(cls, options: DecisionOptions, bundle: Bundle) -> Threshold:
-        """Return what applies to a model: the threshold that was set, or else its own."""
-        full = options.threshold or bundle.unknown_threshold
-        short = options.threshold or bundle.short_threshold or full
-        return cls(full, short, bundle.min_frames, bundle.num_frames)
-
-    def at(self, frames: int) -> float:
-        """Return the threshold for a window of so many frames."""
-        missing = self.num_frames - frames
-        return self.full + (self.short - self.full) * missing / max(
-            self.num_frames - self.min_frames, 1)
-
-
 class ActionFilter:
     """The decision for one person."""
 
-    def __init__(
-        self, options: DecisionOptions, threshold: Threshold, allowed: np.ndarray,
-    ) -> None:
+    def __init__(self, options: DecisionOptions, bundle: Bundle, allowed: np.ndarray) -> None:
         """
-        Take the ``threshold`` and which classes may be answered: ``allowed`` (C,).
+        Take the model's ``bundle`` and which classes may be answered: ``allowed`` (C,).
 
         What falls on other classes counts as unknown.
         """
-        self._options = options
-        self._threshold = threshold
+        self.reconfigure(options, bundle)
         self._allowed = None if allowed.all() else allowed
         self.probabilities: np.ndarray | None = None
         self.status = Status.BUFFERING
@@ -265,9 +236,9 @@ class ActionFilter:
             return float(self.probabilities[self.label_id])
         return float(self._answerable(self.probabilities).max())
 
-    def reconfigure(self, options: DecisionOptions, threshold: Threshold) -> None:
-        """Go on with other options and another threshold."""
-        self._options, self._threshold = options, threshold
+    def reconfigure(self, options: DecisionOptions, bundle: Bundle) -> None:
+        """Go on with other options, or the thresholds of another model."""
+        self._options, self._bundle = options, bundle
 
     def reset(self, stamp: int) -> None:
         """Begin anew at ``stamp``: a new window fills."""
@@ -291,13 +262,20 @@ class ActionFilter:
             # A new array: the last one is already part of an answer given.
             self.probabilities = self.probabilities + share * (probabilities - self.probabilities)
         self._stamp = stamp
-        threshold = self._threshold.at(frames)
+        threshold = self._threshold(frames)
         label_id = self._choose(self.probabilities, threshold) if is_enough else -1
         self.cause = '' if label_id >= 0 else TOO_LITTLE_SEEN if not is_enough else (
             NOT_ALLOWED if self.probabilities.max() >= threshold else NOT_SURE)
         status = Status.UNKNOWN if label_id < 0 else Status.RECOGNIZED
         if (status, label_id) != (self.status, self.label_id):
             self.status, self.label_id, self.since = status, label_id, stamp
+
+    def _threshold(self, frames: int) -> float:
+        """Return the probability an action needs in a window of so many frames."""
+        bundle, asked = self._bundle, self._options.threshold
+        full = asked or bundle.unknown_threshold
+        short = asked or bundle.short_threshold or full
+        return float(np.interp(frames, (bundle.min_frames, bundle.num_frames), (short, full)))
 
     def _answerable(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the probabilities with 0 for classes that may not be answered."""

@@ -17,7 +17,7 @@ from math import isfinite
 
 import numpy as np
 
-from act_ros.actions.classifier import ActClassifier, ActionFilter, DecisionOptions, Threshold
+from act_ros.actions.classifier import ActClassifier, ActionFilter, DecisionOptions
 from act_ros.actions.features import MIN_SEEN, extract_features, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
@@ -310,7 +310,7 @@ class ActionRecognizer:
         bundle = self.classifier.bundle
         subject = self._subjects[person_id] = _Subject(
             PoseWindow(bundle.num_frames, bundle.frame_rate, self._joints, self._window.max_gap),
-            ActionFilter(self._decision, self._threshold, self._allowed),
+            ActionFilter(self._decision, bundle, self._allowed),
             RateLimit(self._window.max_rate))
         return subject
 
@@ -402,7 +402,6 @@ class ActionRecognizer:
             self._window, self._decision, self._answers, self.classifier.bundle)
         self.classifier, self._window, self._decision = classifier, window, decision
         self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
-        self._threshold = Threshold.of(decision, bundle)
         self._alike = [classifier.labels.index(label) for label in alike]
         self._order.tolerance = window.max_gap
         for subject in self._subjects.values():
@@ -411,11 +410,11 @@ class ActionRecognizer:
             subject.window = subject.window.refilled(
                 bundle.num_frames, bundle.frame_rate, window.max_gap)
             if is_other:
-                subject.filter = ActionFilter(decision, self._threshold, self._allowed)
+                subject.filter = ActionFilter(decision, bundle, self._allowed)
                 subject.filter.reset(subject.seen)
                 subject.attention = _NOTHING
             else:
-                subject.filter.reconfigure(decision, self._threshold)
+                subject.filter.reconfigure(decision, bundle)
 
 
 def _joints_of(layout: str, classifier: ActClassifier) -> int:

@@ -25,20 +25,19 @@ from act_ros.core.text import printable
 from act_ros.tflite.flatbuffer import check_offsets
 from act_ros.tflite.onnx import ModelError, OnnxInterpreter
 
-RUNTIME_NAMES = ('ai_edge_litert', 'tflite_runtime', 'tensorflow.lite')
-"""Runtimes in order of preference: the maintained small one, its ancestor, the big one."""
-
 RUNTIME_VARIABLE = 'ACT_ROS_RUNTIME'
-"""Environment variable that forces one of ``RUNTIME_NAMES``."""
+"""Environment variable that forces one of ``RUNTIMES``."""
 
 CHECKSUMS = 'SHA256SUMS'
 """File beside models that lists checksums, as ``sha256sum`` writes and checks it."""
 
-_MODULES = {
+RUNTIMES = {
     'ai_edge_litert': ('ai_edge_litert.interpreter', 'Interpreter'),
     'tflite_runtime': ('tflite_runtime.interpreter', 'Interpreter'),
     'tensorflow.lite': ('tensorflow', 'lite.Interpreter'),  # its own module hides the class
 }
+"""Module and class of each runtime, by preference: the small one, its ancestor, the big one."""
+
 LARGEST = 1 << 28
 """Bytes of the largest model that is opened: twenty times the largest that ships."""
 
@@ -68,14 +67,14 @@ def find_runtime() -> tuple[str, Callable[..., Interpreter]]:
     :raises ModelError: there is none, or not the one that ``RUNTIME_VARIABLE`` forces.
     """
     wanted = os.environ.get(RUNTIME_VARIABLE)
-    if wanted and wanted not in RUNTIME_NAMES:
+    if wanted and wanted not in RUNTIMES:
         raise ModelError(
             f'unknown TFLite runtime {wanted!r}: the environment variable {RUNTIME_VARIABLE} takes '
-            f'one of {", ".join(RUNTIME_NAMES)}')
+            f'one of {", ".join(RUNTIMES)}')
     reasons = []
-    for name in (wanted,) if wanted else RUNTIME_NAMES:
+    for name in (wanted,) if wanted else RUNTIMES:
         try:
-            module, attribute = _MODULES[name]
+            module, attribute = RUNTIMES[name]
             return name, operator.attrgetter(attribute)(importlib.import_module(module))
         # A runtime built against another NumPy or libstdc++ fails with other errors than
         # ImportError: it is as good as absent, but the user must see why.

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND
 
+from act_ros.actions.bundle import Bundle
 from act_ros.actions.classifier import (
     NOT_ALLOWED,
     NOT_SURE,
     TOO_LITTLE_SEEN,
     ActionFilter,
     DecisionOptions,
-    Threshold,
 )
 from act_ros.core.action import Status
 
@@ -29,12 +29,13 @@ def make(threshold: float = 0.6, allowed: Sequence[bool] = (True,) * 3, **option
          ) -> ActionFilter:
     """Return a filter, by default without smoothing."""
     return ActionFilter(
-        DecisionOptions(**{'smoothing': 0.0, **options}), constant(threshold), np.array(allowed))
+        DecisionOptions(**{'smoothing': 0.0, **options}), model(threshold), np.array(allowed))
 
 
-def constant(threshold: float) -> Threshold:
-    """Return a threshold that is the same for all windows."""
-    return Threshold(threshold, threshold, 8, FRAMES)
+def model(threshold: float, short: float = 0.0) -> Bundle:
+    """Return a model with a threshold, by default the same for all windows."""
+    return Bundle('model', ('a', 'b', 'c'), 'mpose13_coco', FRAMES, 8, 15.0, 1.0, threshold,
+                  short_threshold=short)
 
 
 def play(decision: ActionFilter, *frames: Sequence[float]) -> list[int]:

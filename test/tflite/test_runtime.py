@@ -25,7 +25,7 @@ MODEL = find_model('movenet_lightning')
 
 
 def test_installed_runtime_is_found_and_runs() -> None:
-    assert runtime_name() in runtime.RUNTIME_NAMES
+    assert runtime_name() in runtime.RUNTIMES
     interpreter = load_interpreter(MODEL)
     details = interpreter.get_input_details()[0]
     interpreter.set_tensor(details['index'], np.zeros(details['shape'], details['dtype']))
@@ -46,7 +46,7 @@ def test_the_runtime_keeps_what_it_is_made_of_to_itself() -> None:
     assert all(line.startswith('DEBUG:') for line in debug.splitlines())
 
 
-@pytest.mark.parametrize('name', runtime.RUNTIME_NAMES)
+@pytest.mark.parametrize('name', runtime.RUNTIMES)
 def test_every_installed_runtime_gives_the_same(
     monkeypatch: pytest.MonkeyPatch, name: str,
 ) -> None:
@@ -74,7 +74,7 @@ def _block(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Make the import of runtimes fail as if they were not installed, and none be preferred."""
     monkeypatch.delenv(runtime.RUNTIME_VARIABLE, raising=False)
     for name in names:
-        monkeypatch.setitem(sys.modules, runtime._MODULES[name][0], None)
+        monkeypatch.setitem(sys.modules, runtime.RUNTIMES[name][0], None)
 
 
 def test_next_runtime_is_taken_if_the_first_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +91,10 @@ def test_next_runtime_is_taken_if_the_first_is_absent(monkeypatch: pytest.Monkey
 def test_without_any_runtime_the_message_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _block(monkeypatch, *runtime.RUNTIME_NAMES)
+    _block(monkeypatch, *runtime.RUNTIMES)
     with pytest.raises(ModelError, match='pip install ai-edge-litert') as caught:
         load_interpreter(MODEL)
-    for name in runtime.RUNTIME_NAMES:
+    for name in runtime.RUNTIMES:
         assert name in str(caught.value)
 
 
