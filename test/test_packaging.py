@@ -166,6 +166,23 @@ def test_version_is_the_same_everywhere() -> None:
     assert f'\n{version}' in (ROOT / 'CHANGELOG.rst').read_text()
 
 
+@pytest.mark.parametrize('folder', [ROOT, ROOT / 'examples' / 'act_ros_behaviortree'])
+def test_the_manifest_is_fit_for_a_release(folder: Path) -> None:
+    """By the tool that colcon and bloom read it with; no address leads nowhere but the mail's."""
+    package = pytest.importorskip('catkin_pkg.package')
+    changelog = pytest.importorskip('catkin_pkg.changelog')
+    warnings: list[str] = []
+    manifest = package.parse_package(folder / 'package.xml', warnings=warnings)
+    manifest.validate(warnings=warnings)
+    assert warnings == [] and manifest.description and manifest.licenses == ['Apache-2.0']
+    assert all(url.url.startswith('https://') and '.invalid' not in url.url
+               for url in manifest.urls)
+    if folder == ROOT:
+        assert manifest.urls and (ROOT / manifest.licenses[0].file).is_file()
+        known = changelog.get_changelog_from_path(ROOT / 'CHANGELOG.rst')
+        assert known.get_content_of_version(manifest.version)
+
+
 def test_requirements_leave_a_sourced_ros_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wheels are for machines without a ROS; this environment's own prefix is none."""
     monkeypatch.delenv('ROS_DISTRO', raising=False)

@@ -92,7 +92,8 @@ class Watch(Node):
             room = (height - len(lines)) // (len(self._sources) - number)
             lines += [source.heading(topic),
                       *table(source.actions, width, max(room - 1, 1)).splitlines()]
-        self._screen.show('\n'.join(line[:width] for line in lines[:height]))
+        self._screen.show('\n'.join(
+            line if len(line) <= width else line[:width - 1] + '…' for line in lines[:height]))
 
 
 NODE = Watch
