@@ -11,13 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from act_ros.core.person import Person
 from act_ros.core.text import printable
 from act_ros.persons.letterbox import Letterbox, Region, check_image
 from act_ros.persons.movenet import LEAST_PIXELS, person_of
-from act_ros.persons.tracker import overlap
 from act_ros.tflite.onnx import DTYPES, ModelError, open_session
 
 _LAYOUTS = {17: 'coco17', 26: 'halpe26'}
@@ -182,12 +182,14 @@ class WholeImage:
             corners).all(axis=(1, 2))
         self.drops[_NO_NUMBERS] += bool((is_meant & ~is_sane).any())
         rows = np.flatnonzero(is_meant & is_sane)
-        rows = rows[np.argsort(-scores[rows], kind='stable')][:10 * _MOST]
         height, width = image_bgr.shape[:2]
         corners = np.sort(self._network.to_source(corners[rows]), axis=1).reshape(-1, 4)
         boxes = np.clip(corners, 0, (width, height, width, height)).astype(np.float32)
+        sizes = np.column_stack((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]))
+        kept = cv2.dnn.NMSBoxes(
+            sizes.tolist(), scores[rows].tolist(), 0.0, _OVERLAP, top_k=10 * _MOST)
         persons = []
-        for i in _apart(boxes):
+        for i in kept[:_MOST]:
             points = keypoints[rows[i]].copy()
             points[:, :2] = self._network.to_source(points[:, :2])
             points[:, 2] = np.clip(points[:, 2], 0.0, 1.0)
@@ -196,17 +198,6 @@ class WholeImage:
 
     def reset(self) -> None:
         """Do nothing: no image is remembered."""
-
-
-def _apart(boxes: np.ndarray) -> list[int]:
-    """Return which boxes (N, 4), best first, are not of somebody who has one already."""
-    kept: list[int] = []
-    left = np.arange(len(boxes))
-    while len(left) and len(kept) < _MOST:
-        best, left = int(left[0]), left[1:]
-        kept.append(best)
-        left = left[overlap(boxes[left], boxes[best]) < _OVERLAP]
-    return kept
 
 
 class SimCC:
