@@ -39,10 +39,6 @@ class ActWork(Work):
         output = self._model.output(health, node.parameters(MountOptions).rotation)
         self._poses = PoseInput(node, output)
 
-    def stop(self) -> None:
-        """Listen to nobody's own topic any more."""
-        self._poses.stop()
-
     def reconfigure(self) -> None:
         """Take over the node's parameters."""
         self._model.reconfigure()

@@ -249,11 +249,6 @@ class PoseInput:
             self._subscription = None
             self._node.get_logger().info(f'takes {INPUTS[kind]} on {self._health.source}')
 
-    def stop(self) -> None:
-        """Give back what was subscribed to meanwhile."""
-        if self._bodies:
-            self._bodies.forget(None)
-
     def _count(self, info: Mapping[str, Any]) -> None:
         self._topic_log.messages += 1
         self._health.count_input(info.get('publication_sequence_number'))

@@ -74,15 +74,11 @@ class Bodies:
                 self._drops['too many bodies'] += 1
             else:
                 self._subscriptions[name] = (known[0] if known else self._subscribe(name), stamp)
-        self.forget(stamp)
-        self._give(self._frames.add_ids(message))
-
-    def forget(self, stamp: int | None) -> None:
-        """Unsubscribe from bodies long out of sight, or of a time that jumped; None: from all."""
         for name, (subscription, seen) in list(self._subscriptions.items()):
-            if stamp is None or abs(stamp - seen) > BODY_LIFETIME:
+            if abs(stamp - seen) > BODY_LIFETIME:  # long out of sight, or time has jumped
                 self._node.destroy_subscription(subscription)
                 del self._subscriptions[name]
+        self._give(self._frames.add_ids(message))
 
     def _subscribe(self, name: str) -> Subscription:
         return self._node.subscribe(

@@ -118,11 +118,13 @@ def test_what_a_depth_camera_does_wrong(camera: Camera) -> None:
     camera.until(Action.MEASURED, ask(depth_image(3.5)))
     colour = depth_image(3.5)
     colour.encoding = 'bgr8'
+    no_numbers = Image(height=480, width=640, encoding='32FC1', step=4 * 640)
+    no_numbers.data.frombytes(np.full((480, 640), np.nan, np.float32).tobytes())
     for depth, later, words in (
             (colour, 0.0, "depth image of encoding 'bgr8'; known: 16UC1, 32FC1"),
             (depth_image(3.5, 640, 640), 0.0, 'depth image of 640x640 pixels is not registered'),
             (depth_image(3.5), 0.2, 'no depth image of that time'),
-            (depth_image(0.0), 0.0, 'no depth on a person: ')):
+            (depth_image(0.0), 0.0, 'no depth on a person: '), (no_numbers, 0.0, '')):
         camera.until(Action.ESTIMATED, ask(depth, later))
         # The same kind of line comes every five seconds at most.
         camera.peer.insist(
