@@ -295,7 +295,7 @@ def main(arguments: list[str] | None = None) -> None:
             save_weights(networks[0].model, path)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(printable(error, 1000))
-    print(f'wrote {path} and {path.with_suffix(".yaml")}')
+    print(f'wrote {printable(path)} and {printable(path.with_suffix(".yaml"))}')
 
 
 def trusted(results: dict[str, Any], least: float) -> list[str]:

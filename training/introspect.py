@@ -303,7 +303,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (OSError, ValueError, IndexError) as error:
         parser.error(printable(error, 1000))
     print(f'wrote {", ".join(sorted(p.name for p in options.output.glob("*.png")))} to '
-          f'{options.output}')
+          f'{printable(options.output)}')
 
 
 if __name__ == '__main__':

@@ -209,8 +209,9 @@ class Recorder:
         for name in dict.fromkeys(take.source_label for take in self._takes):
             takes = [take for take in self._takes if take.source_label == name]
             seconds = sum(len(take.joints) / take.fps for take in takes)
-            lines.append(f'{name:<16} {len(takes):>9} {len({t.actor for t in takes}):>6} '
-                         f'{seconds:>8.1f}')
+            people = len({take.actor for take in takes})
+            lines.append(
+                f'{printable(name):<16} {len(takes):>9} {people:>6} {seconds:>8.1f}')
         return '\n'.join(lines)
 
 
@@ -240,8 +241,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(printable(error, 1000))
     print(recorder.summary())
     new = recorder.labels[len(MPOSE_LABELS):]
-    print(f'wrote {len(recorder)} sequences to {options.output}'
-          + (f'; new labels: {", ".join(new)}' if new else ''))
+    print(f'wrote {len(recorder)} sequences to {printable(options.output)}'
+          + (f'; new labels: {printable(", ".join(new))}' if new else ''))
 
 
 if __name__ == '__main__':

@@ -282,13 +282,14 @@ def main(arguments: list[str] | None = None) -> None:
                 parser.error('--labels needs --output')
             clips = read_clips(options.labels)[::options.every]
             count = record(clips, options.output, options.processes, options.look or ())
-            print(f'wrote {count} sequences to {options.output}')
+            print(f'wrote {count} sequences to {printable(options.output)}')
             return
         if not options.errors:
             parser.error('--pair needs --errors')
         video, marks = options.pair
         found, total = write_errors(video, marks, options.errors)
-        print(f'{found} of {total} marked clips were found again; wrote {options.errors}')
+        print(f'{found} of {total} marked clips were found again; wrote '
+              f'{printable(options.errors)}')
     except (OSError, ValueError) as error:
         parser.error(printable(error, 1000))
 

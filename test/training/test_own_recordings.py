@@ -243,6 +243,16 @@ def test_wrong_requests_are_refused_and_nothing_is_written(
         assert not output.exists()
 
 
+def test_labels_are_shown_not_obeyed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'labels.csv').write_text('start,end,label\n1,4,\x1b[2Jsalute\n')
+    bag = write_recording(tmp_path / 'bag', seconds=5)
+    record.main(['--recording', str(bag), str(tmp_path / 'labels.csv'),
+                 '--output', str(tmp_path / 'a.npz')])
+    said = capsys.readouterr().out
+    assert said.count(r'\x1b[2Jsalute') == 2  # in the table, and as a new label
+    assert all(line.isprintable() for line in said.splitlines())
+
+
 def test_time_of_day_is_as_good_as_seconds(tmp_path: Path) -> None:
     begin = 1_777_000_000 * SECOND
     bag = write_bag(tmp_path / 'clock', [

@@ -290,7 +290,7 @@ def main(arguments: list[str] | None = None) -> None:
         count = convert(options.format, options.source, options.output, names, options.fps)
     except (OSError, ValueError) as error:
         parser.error(printable(error, 1000))
-    print(f'wrote {count} sequences to {options.output}')
+    print(f'wrote {count} sequences to {printable(options.output)}')
 
 
 if __name__ == '__main__':

@@ -220,7 +220,7 @@ def without_copies(paths: Sequence[Path]) -> list[Path]:
     """Leave out what macOS adds to an archive beside each file, and say so."""
     copies = [path for path in paths if '__MACOSX' in path.parts or path.name.startswith('._')]
     for path in copies:
-        print(f'left out {path}: it holds no weights, macOS added it to the archive')
+        print(f'left out {printable(path)}: it holds no weights, macOS added it to the archive')
     if len(copies) == len(paths):
         raise WeightsError(f'{paths[0]} holds no weights: give the file of that name outside of '
                            f'__MACOSX')
@@ -268,7 +268,7 @@ def main(arguments: list[str] | None = None) -> None:
                                   frame_rate=options.frame_rate, **common)
     except (OSError, ValueError, CheckpointError, ExportError) as error:
         parser.error(printable(error, 1000))
-    print(f'wrote {path} and {path.with_suffix(".yaml")}')
+    print(f'wrote {printable(path)} and {printable(path.with_suffix(".yaml"))}')
 
 
 if __name__ == '__main__':
