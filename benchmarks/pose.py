@@ -144,7 +144,7 @@ def ghosts(model: str, seconds: float) -> Row:
     return row
 
 
-def price(model: str, threads: int, floor: Interpreter) -> float:
+def relative_cost(model: str, threads: int, floor: Interpreter) -> float:
     """Return what a call of a network costs as a multiple of the floor, called in turn."""
     network = load_interpreter(find_model(model), threads)
     took: list[list[float]] = [[], []]
@@ -156,33 +156,33 @@ def price(model: str, threads: int, floor: Interpreter) -> float:
     return float(np.median(took[0]) / np.median(took[1]))
 
 
-def priced(estimator: PoseEstimator, threads: int, floor: Interpreter) -> list[float]:
-    """Return a list to which every call of the estimator's networks will add its price."""
-    bill: list[float] = []
+def count_costs(estimator: PoseEstimator, threads: int, floor: Interpreter) -> list[float]:
+    """Return a list to which every call of the estimator's networks will add its cost."""
+    costs: list[float] = []
     if isinstance(estimator, FindAndFollow):
         mode = MODES[estimator.name]
         calls = {'propose': mode.find, 'look': mode.look}
     else:
         calls = {'estimate': estimator.name}
     for name, network in calls.items():
-        setattr(estimator, name, _paid(
-            getattr(estimator, name), price(network, threads, floor), bill))
-    return bill
+        setattr(estimator, name, _counted(
+            getattr(estimator, name), relative_cost(network, threads, floor), costs))
+    return costs
 
 
-def _paid(call: Callable[..., Any], amount: float, bill: list[float]) -> Callable[..., Any]:
+def _counted(call: Callable[..., Any], amount: float, costs: list[float]) -> Callable[..., Any]:
     @wraps(call)
-    def pay(*arguments: Any) -> Any:
-        bill.append(amount)
+    def call_and_count(*arguments: Any) -> Any:
+        costs.append(amount)
         return call(*arguments)
 
-    return pay
+    return call_and_count
 
 
 def cost(model: str, threads: int, images: list[np.ndarray], floor: Interpreter) -> Row:
     """Return what an image costs."""
     estimator = create_estimator(model, threads)
-    bill = priced(estimator, threads, floor)
+    costs = count_costs(estimator, threads, floor)
     finder = PersonFinder(estimator)
     details = floor.get_input_details()[0]
     random = np.random.default_rng(0)
@@ -196,14 +196,14 @@ def cost(model: str, threads: int, images: list[np.ndarray], floor: Interpreter)
         floor.invoke()
         took.append(middle - begin)
         bare.append(time.perf_counter() - middle)
-        calls.append(sum(bill))
-        bill.clear()
+        calls.append(sum(costs))
+        costs.clear()
         found |= {person.id for person in persons}
     took, bare, calls = took[WARM_UP:], bare[WARM_UP:], calls[WARM_UP:]
     return {'p50 ms': percentiles(took)[0], 'mean ms': 1e3 * float(np.mean(took)),
             'p99 ms': percentiles(took)[1],
             'mean / MultiPose 192x256': float(np.mean(took) / np.mean(bare)),
-            'calls x price': float(np.mean(calls)), 'worst image': max(calls), 'ids': len(found)}
+            'calls x cost': float(np.mean(calls)), 'worst image': max(calls), 'ids': len(found)}
 
 
 def reach(model: str, man: list[np.ndarray], height: float) -> Row:

@@ -37,7 +37,6 @@ from training.datasets.skeletons import (
 )
 from training.metrics import (
     clip_mean,
-    confusion_matrix,
     expected_calibration_error,
     fit_confidence,
     softmax,
@@ -170,6 +169,8 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
     `threshold_of` says; both of single windows, since that is what a robot acts on, as often other
     actions as known ones, and as often of strangers.
     """
+    from sklearn.metrics import confusion_matrix  # slow to import
+
     everybody = {name: load_held_back(run, config, name) for name in views_of(config)}
     views = {name: everybody[name].select(~everybody[name].is_stranger) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
@@ -203,8 +204,8 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
     told = {name: everybody[name].clips(temperature) for name in (*VIEWS, WAIST_UP)}
     label, group = everybody['own'].label, everybody['own'].group
     best = {name: told[name].argmax(axis=-1) for name in told}
-    matrix = np.sum([confusion_matrix(label[label != UNKNOWN], best[name][label != UNKNOWN],
-                                      len(config.labels)) for name in VIEWS], axis=0)
+    matrix = np.sum([confusion_matrix(label, best[name], labels=range(len(config.labels)))
+                     for name in VIEWS], axis=0)  # of known actions
     given, right = (np.concatenate([values[name][told[name].max(axis=-1) >= threshold]
                                     for name in ROBOT_VIEWS])
                     for values in (best, {name: best[name] == label for name in ROBOT_VIEWS}))

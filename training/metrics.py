@@ -39,12 +39,6 @@ def clip_mean(values: np.ndarray, clip: np.ndarray) -> np.ndarray:
     return total / np.bincount(clip)[:, None]
 
 
-def confusion_matrix(label: np.ndarray, answer: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return counts (C, C): true class by row, answer by column."""
-    return np.bincount(label * num_classes + answer, minlength=num_classes ** 2).reshape(
-        num_classes, num_classes)
-
-
 def summary(label: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """
     Return accuracy, balanced accuracy, macro-F1 and ECE of known actions.

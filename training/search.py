@@ -123,7 +123,6 @@ def open_study(search: Search) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = {'hyperband': optuna.pruners.HyperbandPruner,
               'none': optuna.pruners.NopPruner}[search.pruner]()
-    sampler = optuna.samplers.TPESampler(multivariate=False)
     file = search.storage.partition('sqlite:///')[2]
     options = {'connect_args': {'timeout': 60}} if file else {}  # several write to one file
     try:
@@ -134,7 +133,7 @@ def open_study(search: Search) -> optuna.Study:
             storage = optuna.storages.RDBStorage(
                 search.storage, engine_kwargs=options, heartbeat_interval=60)
         study = optuna.create_study(
-            storage=storage, study_name=search.name, sampler=sampler, pruner=pruner,
+            storage=storage, study_name=search.name, pruner=pruner,
             direction='maximize', load_if_exists=True)
         settings = asdict(replace(search, storage=''))
         text = json.dumps(settings, sort_keys=True)

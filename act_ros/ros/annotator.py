@@ -11,7 +11,6 @@ from sensor_msgs.msg import Image
 
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions
-from act_ros.core.skeletons import get_layout
 from act_ros.core.synchronizer import FrameSynchronizer
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray
@@ -43,16 +42,14 @@ class Annotator:
         """Draw and publish, if anybody subscribes; the frame's image itself is left alone."""
         if not self.is_wanted or frame.image is None:
             return
+        image = frame.image.copy()
         try:
-            joints = len(get_layout(frame.layout).joints)
-        except ValueError as error:
+            draw(image, frame.persons, frame.layout, frame.actions or (), self.options.min_score,
+                 self.options.captions)
+        except ValueError as error:  # an unknown layout
             self._node.get_logger().error(
                 printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
-        image = frame.image.copy()
-        persons = [person for person in frame.persons if len(person.keypoints) == joints]
-        draw(image, persons, frame.layout, frame.actions or (), self.options.min_score,
-             self.options.captions)
         self._publisher.publish(bgr_to_image(image, to_header(frame)))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from training.checkpoint import read_arrays, write_whole
 from training.datasets.labels import MPOSE_LABELS
-from training.metrics import confusion_matrix, softmax, summary
+from training.metrics import softmax, summary
 
 if TYPE_CHECKING:
     from training.paper.protocol import ProtocolConfig
@@ -179,11 +179,13 @@ def plot_curves(path: Path, folds: list[Fold], title: str) -> None:
 def plot_confusion(path: Path, folds: list[Fold], title: str) -> None:
     """Draw the confusion matrix of all folds together, in percent of the true class."""
     from matplotlib.figure import Figure
+    from sklearn.metrics import confusion_matrix
 
     classes = len(MPOSE_LABELS)
-    matrix = sum(confusion_matrix(fold['label'], fold['logits'].argmax(-1), classes)
-                 for fold in folds)
-    shares = 100 * matrix / np.maximum(np.sum(matrix, axis=1, keepdims=True), 1)
+    shares = 100 * confusion_matrix(
+        np.concatenate([fold['label'] for fold in folds]),
+        np.concatenate([fold['logits'].argmax(-1) for fold in folds]),
+        labels=range(classes), normalize='true')
     figure = Figure(figsize=(8, 8), layout='constrained')
     axes = figure.subplots()
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=100)
