@@ -219,7 +219,7 @@ class PoseInput:
         node, topic = self._node, self._health.source
         if self._kind == 'keypoints':
             return node.subscribe(KeypointArray, topic, self._take, LEVEL, is_raw=True)
-        with node.record():
+        with node.entities.record():  # perhaps later than all others
             self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
         if self._kind == 'yolo':
             return node.subscribe(messages.DetectionArray, topic, self._take_detections, LEVEL)

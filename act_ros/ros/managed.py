@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -82,7 +82,7 @@ class ManagedNode(LifecycleNode):
         self._failure = ''
         self._diagnostics = Diagnostics(self, self._reports)
         self._bond = Bond(self)
-        self._entities = Entities(self)
+        self.entities = Entities(self)
         change_state = self._service_change_state.callback
 
         def change_if_possible(request: Any, response: Any) -> Any:
@@ -111,10 +111,6 @@ class ManagedNode(LifecycleNode):
         """Whether messages come in."""
         return self._gate.is_open
 
-    def record(self) -> AbstractContextManager[None]:
-        """Let cleanup destroy what is made in here, later than while the work is constructed."""
-        return self._entities.record()
-
     def subscribe(
         self, kind: type, topic: str, callback: Callable[..., None], qos: Any, *,
         is_raw: bool = False, event_callbacks: SubscriptionEventCallbacks | None = None,
@@ -126,7 +122,7 @@ class ManagedNode(LifecycleNode):
 
         The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
         """
-        with self.record():
+        with self.entities.record():  # perhaps made later than all others
             return self.create_subscription(
                 kind, topic, self.guarded(callback), qos, callback_group=self._gate, raw=is_raw,
                 event_callbacks=event_callbacks)
@@ -203,7 +199,7 @@ class ManagedNode(LifecycleNode):
 
     def _configure(self) -> None:
         self.parameters.is_locked = True
-        with self._entities.record():
+        with self.entities.record():
             self._work = self._make_work(self)
 
     def _reconfigure(self) -> None:
@@ -249,7 +245,7 @@ class ManagedNode(LifecycleNode):
 
     def _release(self) -> None:
         self._work = Work()
-        self._entities.destroy()
+        self.entities.destroy()
         self.parameters.is_locked = False
 
 
