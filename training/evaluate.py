@@ -325,7 +325,8 @@ def evaluate_bundle(
 
 def floors(sequences: Sequences, folds: np.ndarray, config: TrainConfig) -> dict[str, float]:
     """
-    Return the accuracy (own camera) of two answers that need no training, on the same people.
+    Return the accuracy (own camera) of two answers that need no training, on the same people,
+    who are dealt into ``folds`` (N,).
 
     ``majority``: the most frequent class of the other people. ``nearest_neighbour``: the class of
     the other people's window whose features are nearest, voted over the clip's windows.

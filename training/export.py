@@ -162,7 +162,7 @@ def check(
     model: bytes, members: Sequence[keras.Model], features: np.ndarray, quantisation: str,
 ) -> float:
     """
-    Run a TFLite or ONNX file beside its Keras models, on several batch sizes and lengths.
+    Run a TFLite or ONNX file beside its Keras models, on parts of the features (N, T, F).
 
     :returns: the largest difference of a probability.
     :raises ExportError: when that is more than rounding explains.
@@ -193,7 +193,7 @@ def _invoke(interpreter: Any, features: np.ndarray) -> np.ndarray:
 def balanced_accuracies(
     model: bytes, members: Sequence[keras.Model], features: np.ndarray, label: np.ndarray,
 ) -> tuple[float, float]:
-    """Return the balanced accuracy of Keras and of the TFLite file on windows of known actions."""
+    """Return the balanced accuracy of Keras and of the file on windows (N, T, F), labels (N,)."""
     logits = _invoke(load_interpreter(model, 1), features)
     return (
         summary(label, average(members, features, logits.shape[-1]))['balanced_accuracy'],

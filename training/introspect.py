@@ -89,7 +89,7 @@ class Windows:
     layout: str = LAYOUT
 
     def features(self, network: Network, frames: slice = slice(None)) -> np.ndarray:
-        """Return the features of some of the frames, as a shorter live window would have them."""
+        """Return features (N, t, F) of some of the frames, as a shorter live window has them."""
         return extract_features(
             self.keypoints[:, frames], self.layout, network.layout, network.normalisation)
 

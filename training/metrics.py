@@ -118,7 +118,7 @@ _LOST = 0.05  # share of known actions
 
 def unknown_threshold(known: np.ndarray) -> float:
     """
-    Return the confidence below which one of twenty known actions lies.
+    Return the confidence below which one of twenty ``known`` (N,) actions lies.
 
     One more is counted that was not recognised at all: a few clips would else set the threshold by
     the least sure of them, and reject whom they never saw for being a little less sure.

@@ -70,7 +70,7 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what processes have left that are no more."""
+    """Remove leftovers of processes that have ended."""
     for path in folder.iterdir():
         found = re.match(re.escape(_PARTIAL) + r'(\d+)\.', path.name)
         if found and not is_running(int(found[1])):
@@ -89,7 +89,7 @@ def is_running(process: int) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """See to it that a file, or a folder's list of files, is on the disk."""
+    """Flush a file, or a folder's list of files, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""What becomes of freed memory, where glibc manages it; elsewhere these do nothing."""
+"""Keep freed memory in the process, or return it to the system; glibc only, else a no-op."""
 
 from __future__ import annotations
 

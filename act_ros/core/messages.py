@@ -1,7 +1,7 @@
 """
 Messages as core types, whichever library has decoded them: rclpy live, rosbags offline.
 
-Nobody who floods a topic makes more work than `MAX_PERSONS` times `MAX_KEYPOINTS`.
+Of a message, however large, at most `MAX_PERSONS` times `MAX_KEYPOINTS` are read.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Place:
 
 NOWHERE = Place()
 
-# What is of use of a body; a point is the mean of those joints of it that are seen.
+# Points that a body is located by; each is the mean of those of its joints that are seen.
 _POINTS = {
     'head': ('nose', 'l_eye', 'r_eye', 'l_ear', 'r_ear', 'head'),
     'l_shoulder': ('l_shoulder',), 'r_shoulder': ('r_shoulder',),

@@ -70,7 +70,7 @@ class Places:
         self._depths.append((stamp, image))
 
     def fill(self, frame: Frame) -> None:
-        """Say, of ``info``, for each of a frame's actions where the person is or, LOST, was."""
+        """Set the place of each action's person, by ``info``; the last known one of who is LOST."""
         has_depth = self._options().depth
         if not self.info:
             self._drops['depth without camera_info'] += has_depth

@@ -171,7 +171,7 @@ class BagPlaces:
         self._next = next(self._messages, None)
 
     def fill(self, frame: Frame) -> None:
-        """Say of each of a frame's actions where the person is; frames in order of recording."""
+        """Set the place of each action's person; frames come in order of recording."""
         while self._next and self._next[1] <= frame.time + self._delay:
             topic, _, message = self._next
             if topic == self.topics['depth']:

@@ -110,7 +110,7 @@ def _draw(shot: Shot, image: np.ndarray | None) -> str:
 
 
 def annotated(frame: Frame) -> np.ndarray:
-    """Return a frame's image, or a dark canvas, with people and actions drawn in."""
+    """Return a frame's image (H, W, 3) uint8 BGR, or a dark one, with people and actions."""
     assert frame.actions is not None
     if frame.image is not None:
         image = frame.image.copy()

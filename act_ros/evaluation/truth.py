@@ -1,4 +1,4 @@
-"""Whose label is whose: what everybody in a frame really does, and who changed ids."""
+"""Match labels to the persons of each frame, and count changes of ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a person and an action are called and coloured wherever they are shown."""
+"""Captions and colours of persons and actions, the same wherever they are shown."""
 
 from __future__ import annotations
 

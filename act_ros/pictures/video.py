@@ -119,7 +119,7 @@ class AnnotatedVideo:
 
     @contextmanager
     def _explaining(self) -> Iterator[None]:
-        """Say of an error which video it is about."""
+        """Name the video in errors."""
         try:
             yield
         except (OSError, ValueError) as error:

@@ -127,7 +127,7 @@ class UnfinishedSqlite(_Unfinished):
 
 @cache
 def _register_whole_pages() -> Any:
-    """Tell SQLite of a file system in which a page that is cut off is lacking, not half zeros."""
+    """Register a file system that refuses to read a page cut off, and does not pad it with 0."""
     import apsw
 
     class File(apsw.VFSFile):

@@ -79,7 +79,7 @@ class ActionModel:
         return response
 
     async def _loaded(self, bundle: str) -> ActClassifier:
-        """Return a model that a thread loads."""
+        """Load a model in a thread of its own."""
         loaded, executor = Future(), self._node.executor
         assert executor is not None  # it has called us
         threads = self._node.parameters(ActOptions).act_threads

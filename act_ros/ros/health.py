@@ -24,7 +24,7 @@ from act_ros.core.text import ERROR_LENGTH, printable
 _MEMORY = 10.0  # seconds that rates and times are taken over
 _ANOTHER_SENDER = 1000  # a gap this wide is none: somebody else sends, or anew
 MANY_LOST = 0.05
-"""Share of the frames of the last ten seconds that are lost on the way from which on it is told."""
+"""Share of frames lost on the way, over the last ten seconds, that calls for a warning."""
 _ERROR_LIFETIME = 60.0  # seconds for which the last error is reported
 THROTTLE = 5.0
 """Seconds between two warnings of the same kind."""
@@ -109,7 +109,7 @@ class Health:
         self.senders: Sequence[str] = ()
         """Who sends the frames, as far as is known."""
         self.has_one_sender: Callable[[], bool] = lambda: True
-        """Asked where numbers of frames have a gap: between those of several, it means nothing."""
+        """Whether only one sends: between the numbers of several, a gap means nothing."""
         self.drops: Counter[str] = Counter()
         """Frames that were not used, by cause."""
         self._clock, self._begin = clock, clock()

@@ -153,23 +153,23 @@ class ManagedNode(LifecycleNode):
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Let nothing in any more."""
+        """Take no more messages in."""
         self._attempt('deactivate', self._stop)
         return SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give everything back."""
+        """Release everything."""
         self._release()
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop, and give everything back."""
+        """Stop, and release everything."""
         self._attempt('shut down', self._stop)
         self._release()
         return SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give everything back, so that configure may be tried again."""
+        """Release everything, so that configure may be tried again."""
         failure = self._failure
         result = self.on_shutdown(state)
         self._failure = failure

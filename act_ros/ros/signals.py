@@ -1,5 +1,5 @@
 """
-Ctrl-C, SIGTERM, and a terminal that goes away: whenever they come, the process ends in peace.
+Ctrl-C, SIGTERM and SIGHUP (the terminal is gone): whenever they come, the exit status is 0.
 
 Nothing but the standard library: `watch` comes before the imports that take a second or two.
 """

@@ -64,7 +64,7 @@ class TopicLog:
         is_source: bool = False, health: Health | None = None,
     ) -> None:
         self.messages = 0
-        """How many have come: whoever subscribes counts them."""
+        """Messages received; the subscriber counts them."""
         self._node, self._topic, self._is_listening = node, topic, is_listening
         self._is_source, self._health = is_source, health or Health(topic)
         self._health.has_one_sender = lambda: node.count_publishers(topic) == 1

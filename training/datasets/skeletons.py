@@ -98,7 +98,7 @@ class Sequences:
         return (self.lengths - 1) / self.fps
 
     def select(self, chosen: np.ndarray) -> Sequences:
-        """Return the sequences at the given indices, or where a mask is true."""
+        """Return the sequences at the given indices (n,), or where a mask (N,) is true."""
         index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         frames, offsets = gather(self.offsets, index)
         rest = {f.name: getattr(self, f.name)[index] for f in fields(self)
@@ -107,7 +107,7 @@ class Sequences:
 
 
 def gather(offsets: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frame numbers of the sequences ``index``, one after another, and new offsets."""
+    """Return the frames (M,) of the sequences ``index`` (n,), and their new offsets (n + 1,)."""
     lengths = np.diff(offsets)[index]
     new = np.concatenate(([0], np.cumsum(lengths)))
     frames = np.arange(new[-1]) + np.repeat(offsets[index] - new[:-1], lengths)

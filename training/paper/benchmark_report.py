@@ -24,7 +24,7 @@ PAPER = Path(__file__).with_name('paper_results.csv')
 
 
 def scores(label: np.ndarray, probabilities: np.ndarray) -> tuple[float, float]:
-    """Return accuracy and balanced accuracy in percent."""
+    """Return accuracy and balanced accuracy in percent, of labels (N,), probabilities (N, C)."""
     measures = summary(label, probabilities)
     return 100 * measures['accuracy'], 100 * measures['balanced_accuracy']
 

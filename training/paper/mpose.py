@@ -113,7 +113,7 @@ def split_validation(
     labels: np.ndarray, fold: int, share: float = 0.1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Return the indices of a fold's training and validation samples, stratified by label.
+    Return the indices of a fold's training and validation samples, stratified by labels (N,).
 
     The protocol's fold is a random ``share`` of the training samples drawn with ``SEEDS[fold]``.
     """
