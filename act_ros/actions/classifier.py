@@ -275,7 +275,8 @@ class ActionFilter:
         bundle, asked = self._bundle, self._options.threshold
         full = asked or bundle.unknown_threshold
         short = asked or bundle.short_threshold or full
-        return float(np.interp(frames, (bundle.min_frames, bundle.num_frames), (short, full)))
+        missing, most = bundle.num_frames - frames, bundle.num_frames - bundle.min_frames
+        return full + (short - full) * missing / max(most, 1)
 
     def _answerable(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the probabilities with 0 for classes that may not be answered."""
