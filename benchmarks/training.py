@@ -32,7 +32,8 @@ from training.models.act import SIZES, ActSize, PatchClassEmbedding
 from training.paper.mpose import MposeSplit
 from training.paper.protocol import Fold, ProtocolConfig, make_trainer
 from training.schedule import TransformerSchedule
-from training.trainer import Batch, Trainer
+from training.step import Batch
+from training.trainer import Trainer
 
 NUM_CLASSES = 20
 
@@ -111,7 +112,8 @@ def measure_parts(trainer: Trainer[Fold], rounds: int) -> list[Row]:
         return tape.gradient(loss, model.trainable_variables)
 
     steps = {'forward': tf.function(forward, jit_compile=True),
-             'backward': tf.function(backward, jit_compile=True), 'optimizer': trainer.step}
+             'backward': tf.function(backward, jit_compile=True),
+             'optimizer': trainer.step.compiled_step}
     products = {name: products_of(step, batches[0]) for name, step in steps.items()}
     rng = np.random.default_rng(0)
 

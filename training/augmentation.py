@@ -409,9 +409,11 @@ def _project(rng: np.random.Generator, points: np.ndarray, options: Augmentation
 
 def _size(keypoints: np.ndarray) -> np.ndarray:
     """Return the size of the body (N, 1, 1, 1) in pixels: its joints' spread."""
-    xy = keypoints[..., :2]
-    spread = np.sqrt(xy.var(axis=2).sum(axis=-1).mean(axis=1))
-    return np.maximum(spread, 1e-3)[:, None, None, None]
+    xy, joints = keypoints[..., :2], keypoints.shape[2]
+    middle = np.einsum('ntjc->ntc', xy) / joints
+    variance = np.einsum('ntjc,ntjc->nt', xy, xy) / joints - np.einsum('ntc,ntc->nt', middle, middle)
+    spread = np.sqrt(np.maximum(variance.mean(axis=1), 1e-6))
+    return spread[:, None, None, None]
 
 
 def _move_camera(

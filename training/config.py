@@ -97,9 +97,10 @@ class TrainConfig(Recipe):
     """
     A training on sequence files.
 
-    ``files`` are names in the data folder. The people are dealt into ``folds``; the run trains one
-    model for each entry of ``members``, which never sees the people of the fold it names. Members
-    that hold back the same fold differ by their seed and are measured together.
+    ``files`` are names in the data folder. The people are dealt into ``folds``, and ``strangers``
+    are further ones; the run trains a network for each entry of ``members``, which never sees the
+    people of the fold it names. Members that hold back the same fold differ by their seed and are
+    measured together.
     """
 
     RENAMED: ClassVar[dict[str, str]] = {'smoothing': 'pose_smoothing'}
@@ -121,10 +122,11 @@ class TrainConfig(Recipe):
     by_legs: tuple[str, ...] = ()
     """Labels that legs alone tell, whatever the arms do: see `training.networks.as_served`."""
     folds: int = 4
-    members: tuple[int, ...] = (0, 1, 2, 3)
+    members: tuple[int, ...] = ()
+    """The fold that each network holds back; by default every fold has one."""
     strangers: tuple[tuple[str, ...], ...] = ()
-    """Sources that a fold holds back whole, by fold: what its network knows of them is what it will
-    know of people whom a robot meets."""
+    """Whole sources that are held back together, as folds after the ``folds`` of people: what a
+    network knows of them is what it will know of people whom a robot meets."""
     training_only: tuple[str, ...] = ()
     """Sources whose people cannot be told apart: learned from by all, never measured on."""
     final: bool = False
@@ -161,7 +163,8 @@ class TrainConfig(Recipe):
     @property
     def held_back_folds(self) -> tuple[int, ...]:
         """The fold that each network never sees, in the order they are trained; -1: none."""
-        return (*self.members, *[-1] * self.final)
+        every = range(self.folds + len(self.strangers))
+        return (*(self.members or every), *[-1] * self.final)
 
     @property
     def num_outputs(self) -> int:
@@ -181,9 +184,8 @@ class TrainConfig(Recipe):
         yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
         yield 0 <= self.pose_smoothing <= 1, 'pose_smoothing must lie in [0, 1] s'
         yield self.folds >= 2, 'folds must be at least 2'
-        yield len(self.strangers) <= self.folds, 'strangers must name sources of folds'
-        yield (self.members and all(0 <= m < self.folds for m in self.members),
-               'members must be folds, from 0 to folds - 1')
+        yield (set(self.members) <= set(range(self.folds + len(self.strangers))),
+               'members must be folds, from 0 on; those of the strangers follow those of the people')
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
         yield self.keep == 'last' or not self.final, 'final needs keep: last'
         yield 0 <= self.remember <= 1, 'remember must lie in [0, 1]'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ NEVER_HELD_BACK = -2
 
 
 def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
-    """Read the files of a configuration: the sequences used, and the fold (N,) of each."""
+    """Read the files of a configuration: the sequences used, and each one's fold of people (N,)."""
     sequences = load_sequences([folder / file for file in config.files], config.labels,
                                config.mpose_order)
     _relabel(sequences, config)
@@ -31,12 +32,19 @@ def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]
         sequences.source_label, config.ignored_actions)
     sequences = add_postures(sequences.select(~ignored), config.labels, config.seed)
     folds = assign_folds(sequences, config.folds, config.seed)
-    for fold, sources in enumerate(config.strangers):
-        if missing := set(sources) - set(sequences.source):
-            raise DataError(f'strangers: no source is called {", ".join(sorted(missing))}')
-        folds[np.isin(sequences.source, sources)] = fold
+    if missing := set(chain(*config.strangers)) - set(sequences.source):
+        raise DataError(f'strangers: no source is called {", ".join(sorted(missing))}')
     folds[np.isin(sequences.source, config.training_only)] = NEVER_HELD_BACK
     return sequences, folds
+
+
+def is_held_back(
+    config: TrainConfig, sequences: Sequences, folds: np.ndarray, fold: int,
+) -> np.ndarray:
+    """Tell which sequences (N,) the network of a fold, of people or of strangers, never sees."""
+    if fold < config.folds:
+        return folds == fold
+    return np.isin(sequences.source, config.strangers[fold - config.folds])
 
 
 def load_errors(config: TrainConfig, folder: Path) -> ErrorBank | None:

@@ -140,9 +140,9 @@ def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
     held back the same people are averaged, as they will be in the bundle.
     """
     parts: list[HeldBack] = []
-    for fold in sorted(set(config.members)):
+    for fold in sorted({*config.held_back_folds} - {-1}):
         files = []
-        members = [i for i, held_back in enumerate(config.members) if held_back == fold]
+        members = [i for i, other in enumerate(config.held_back_folds) if other == fold]
         for member in members[-1:] if config.final else members:
             path = run / f'member_{member}' / 'held_back.npz'
             if not path.is_file():
@@ -151,12 +151,11 @@ def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
             files.append(np.load(path, allow_pickle=False))
         logits = [file[f'{view}_logits'] for file in files]
         mean = np.mean([softmax(x) for x in logits], axis=0)
-        source = files[0]['source']
         parts.append(HeldBack(
             logits[0] if len(logits) == 1 else np.log(np.maximum(mean, 1e-9)),
             files[0][f'{view}_clip'] + sum(len(p.label) for p in parts),
-            files[0]['label'], source, files[0]['group'],
-            np.isin(source, config.strangers[fold] if fold < len(config.strangers) else ())))
+            files[0]['label'], files[0]['source'], files[0]['group'],
+            np.full(len(files[0]['label']), fold >= config.folds)))
     return HeldBack(*(np.concatenate([getattr(p, name) for p in parts])
                       for name in HeldBack.__dataclass_fields__))
 
@@ -333,7 +332,7 @@ def floors(sequences: Sequences, folds: np.ndarray, config: TrainConfig) -> dict
     """
     hits: dict[str, list[np.ndarray]] = {'majority': [], 'nearest_neighbour': []}
     known = sequences.label != UNKNOWN
-    for fold in sorted(set(config.members)):
+    for fold in sorted({*config.held_back_folds} & {*range(config.folds)}):
         train = ViewedClips(sequences.select(known & (folds != fold)), 'own', config)
         test = ViewedClips(sequences.select(known & (folds == fold)), 'own', config)
         hits['majority'].append(test.label == np.bincount(train.label).argmax())

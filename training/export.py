@@ -273,8 +273,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         config = read_run(options.run)
         results = evaluate_run(options.run, config)
-        networks = [load_network(options.run, number) for number in (
-            [len(config.members)] if config.final else range(len(config.members)))]
+        members = range(len(config.held_back_folds))
+        networks = [load_network(options.run, number)
+                    for number in (members[-1:] if config.final else members)]
         sequences, _ = load_data(config, options.data)
         features, label = WindowSampler(sequences, config).draw(
             np.random.default_rng(config.seed), 1024)

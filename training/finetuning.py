@@ -21,7 +21,7 @@ from training.augmentation import LAYOUT
 from training.config import TrainConfig
 from training.metrics import clip_mean, softmax
 from training.networks import Network, load_network
-from training.trainer import Teach
+from training.step import Teach
 
 FALL = 0.05
 """A kept label whose recall falls by more than this is warned of."""
@@ -90,7 +90,7 @@ class OldNetwork:
         def teach(features: keras.KerasTensor, target: keras.KerasTensor) -> keras.KerasTensor:
             answers = ops.softmax(self.network.model(features, training=False))
             is_new = ops.take(self._is_new, ops.argmax(target, axis=-1))[:, None]
-            return target + share * (1 - is_new) * (answers @ self._meaning - target)
+            return target + share * (1 - is_new) * (ops.matmul(answers, self._meaning) - target)
 
         return teach
 

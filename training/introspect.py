@@ -40,7 +40,7 @@ from act_ros.core.text import printable
 from act_ros.persons.video import VideoSource
 from training.augmentation import LAYOUT
 from training.config import read_run
-from training.data import load_data
+from training.data import is_held_back, load_data
 from training.datasets.skeletons import MPOSE_ORDER, UNKNOWN, Sequences, load_sequences
 from training.figures import (
     Example,
@@ -284,9 +284,9 @@ def main(arguments: list[str] | None = None) -> None:
         elif options.run:
             config = read_run(options.run)
             sequences, folds = load_data(config, options.data[0])
-            held_back = config.held_back_folds[options.member]
-            if held_back >= 0:  # the final network has seen everybody
-                sequences = sequences.select(folds == held_back)
+            fold = config.held_back_folds[options.member]
+            if fold >= 0:  # the final network has seen everybody
+                sequences = sequences.select(is_held_back(config, sequences, folds, fold))
             windows = cut_windows(sequences, network, options.limit)
         else:
             windows = released_windows(

@@ -60,8 +60,9 @@ class Network:
         A background is shared out.
         """
         model = self.served
-        logits = np.concatenate([model(features[i:i + 1024], training=False).numpy()
-                                 for i in range(0, len(features), 1024)])
+        logits = np.concatenate([
+            ops.convert_to_numpy(model(features[i:i + 1024], training=False))
+            for i in range(0, len(features), 1024)])
         return softmax(share_background(logits, len(self.labels)))
 
 

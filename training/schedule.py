@@ -1,46 +1,11 @@
-"""A training step, and the learning rates; the paper's is in its Table II."""
+"""Learning rates; the paper's is in its Table II."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
-import tensorflow as tf
 from keras import ops
 
 from training.config import Recipe
-
-
-def train_step(
-    model: keras.Model, optimizer: keras.optimizers.Optimizer, features: tf.Tensor,
-    target: tf.Tensor, weight_decay: float = 0.0, slow: Sequence[keras.Variable] = (),
-    slowness: float = 1.0,
-) -> tf.Tensor:
-    """
-    Take one step towards ``target`` distributions (B, C) and return the loss; compile it.
-
-    The weights shrink by ``weight_decay`` in each step, as AdamW has it in the authors' code;
-    Keras's own multiplies the decay by the learning rate, which leaves next to nothing of it.
-    Stochastic gradient descent has the decay in the gradient, and so in the momentum.
-
-    The variables ``slow`` go only the part ``slowness`` of their way.
-    """
-    variables = model.trainable_variables
-    with tf.GradientTape() as tape:
-        logits = tf.cast(model(features, training=True), tf.float32)
-        loss = tf.reduce_mean(
-            tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits))
-    gradients = tape.gradient(loss, variables)
-    if isinstance(optimizer, keras.optimizers.SGD):
-        gradients = [g + weight_decay * v for g, v in zip(gradients, variables, strict=True)]
-    elif weight_decay:
-        for variable in variables:
-            variable.assign(variable * (1 - weight_decay))
-    before = [tf.identity(variable) for variable in slow]
-    optimizer.apply(gradients, variables)
-    for variable, old in zip(slow, before, strict=True):
-        variable.assign(old + slowness * (variable - old))
-    return loss
 
 
 def learning_rate(

@@ -24,7 +24,7 @@ from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import TrainConfig, keep_settings, load_config
-from training.data import load_data, load_errors
+from training.data import is_held_back, load_data, load_errors
 from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.errors import ErrorBank
 from training.evaluate import ViewedClips, measure, views_of
@@ -32,8 +32,8 @@ from training.finetuning import FALL, OldNetwork, as_table, fallen, together
 from training.metrics import share_background
 from training.models import build
 from training.networks import WEIGHTS, as_served
+from training.step import Batch
 from training.trainer import (
-    Batch,
     OnEpoch,
     Predict,
     Trainer,
@@ -52,16 +52,16 @@ class People:
     """
     The people whom a network learns from, and those it never sees.
 
-    :param folds: the fold (N,) of each sequence; ``fold`` is held back, -1 holds nobody back.
+    :param held_back: which sequences (N,) are never seen, see `training.data.is_held_back`.
     """
 
     def __init__(
-        self, config: TrainConfig, sequences: Sequences, folds: np.ndarray, fold: int,
+        self, config: TrainConfig, sequences: Sequences, held_back: np.ndarray,
         errors: ErrorBank | None = None,
     ) -> None:
         self.config = config
-        self.train = sequences.select(folds != fold)
-        self.held_back = sequences.select(folds == fold)
+        self.train = sequences.select(~held_back)
+        self.held_back = sequences.select(held_back)
         check_disjoint(self.train, self.held_back)
         self.steps = config.windows_per_epoch // config.batch_size
         self.old = OldNetwork(config) if config.start_from else None
@@ -195,7 +195,8 @@ def train(
         folder = run / f'member_{number}'
         if (folder / f'member{WEIGHTS}').is_file():
             continue
-        people = People(config, sequences, folds, config.held_back_folds[number], errors)
+        people = People(config, sequences, is_held_back(
+            config, sequences, folds, config.held_back_folds[number]), errors)
         trainer = make_trainer(config, people, number)
         checkpoint = folder / 'checkpoint.npz'
         title = f'{config.name} member {number}'

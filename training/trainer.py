@@ -18,26 +18,20 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from tqdm import tqdm
 
 from act_ros.core.memory import keep_memory
 from training.checkpoint import read_arrays, restore_state, state_arrays, write_arrays
 from training.config import Recipe
 from training.progress import progress
-from training.schedule import learning_rate, train_step
+from training.schedule import learning_rate
+from training.step import Batch, Step, Teach
 
-tf.get_logger().setLevel('ERROR')  # else it warns that every network compiles its own step
-
-
-Batch = tuple[np.ndarray, np.ndarray]
-"""Features (B, T, F) and target distributions (B, C), both float32."""
 Predict = Callable[[np.ndarray], np.ndarray]
 """From features (N, T, F) to logits (N, C)."""
 OnEpoch = Callable[[int, dict[str, float]], object]
 """Told the epoch, from 1, and what was measured in it; what it raises ends the training."""
-Teach = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""From features (B, T, F) and target distributions (B, C) to better targets."""
 
 
 class Source(Protocol):
@@ -87,7 +81,6 @@ class Trainer(Generic[S]):
             self.model = build()
         finally:
             keras.config.set_dtype_policy(usual)
-        self.teach, self.old_layers = teach, old_layers
         self.history: list[dict[str, float]] = []
         """What was measured in each epoch: ``loss``, and at times what the source validates."""
         projection = next((x for x in self.model.layers if x.name == 'projection'), None)
@@ -96,18 +89,9 @@ class Trainer(Generic[S]):
         self.optimizer = (keras.optimizers.Adam(rate) if recipe.optimizer == 'adam'
                           else keras.optimizers.SGD(rate, 0.9, nesterov=True))
         self.optimizer.build(self.model.trainable_variables)
-        self.step = tf.function(self._step, jit_compile=recipe.xla)
-        served = serve(self.model) if serve else self.model
-        self._predict = tf.function(lambda x: tf.cast(served(x, training=False), tf.float32),
-                                    jit_compile=recipe.xla)
-
-    def _step(self, features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        if self.teach:
-            target = self.teach(features, target)
-        slow = [] if self.old_layers == 1 else [
-            v for layer in self.model.layers[:-1] for v in layer.trainable_variables]
-        return train_step(self.model, self.optimizer, features, target, self.recipe.weight_decay,
-                          slow, self.old_layers)
+        self.step = Step(self.model, self.optimizer, recipe.weight_decay, old_layers, teach,
+                         recipe.xla)
+        self.served = serve(self.model) if serve else self.model
 
     def batches(self, begin: int = 0, end: int | None = None) -> Generator[Batch, None, None]:
         """Yield the batches of the epochs from ``begin`` on, made ahead by a thread."""
@@ -120,14 +104,14 @@ class Trainer(Generic[S]):
     def train_epoch(self, batches: Iterator[Batch]) -> float:
         """Take the steps of one epoch and return the mean loss."""
         losses = [self.step(*batch) for batch in islice(batches, self.source.steps)]
-        return float(np.mean([loss.numpy() for loss in losses]))
+        self.step.finish()
+        return float(np.mean([ops.convert_to_numpy(loss) for loss in losses]))
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return logits (N, C) of features (N, T, F); batches of one size are compiled once."""
         size, count = self.recipe.batch_size, len(features)
-        filled = np.resize(np.arange(count), -(-count // size) * size).reshape(-1, size)
-        return np.concatenate([
-            self._predict(tf.constant(features[index])).numpy() for index in filled])[:count]
+        filled = np.resize(features, (-(-count // size) * size, *features.shape[1:]))
+        return self.served.predict(filled, size, verbose=0)[:count].astype(np.float32)
 
     def run(
         self, checkpoint: Path | None = None, title: str | None = None,
@@ -188,6 +172,8 @@ def _ahead(items: Iterator[T]) -> Generator[T, None, None]:
 
 def tensorboard_log(folder: Path) -> OnEpoch:
     """Return what writes each epoch's values for TensorBoard."""
+    import tensorflow as tf
+
     writer = tf.summary.create_file_writer(str(folder))
 
     def log(epoch: int, values: dict[str, float]) -> None:
@@ -234,10 +220,16 @@ def in_turn(*listeners: OnEpoch | None) -> OnEpoch:
 
 
 def device() -> str:
-    """Return what TensorFlow computes on, by name."""
-    found = tf.config.list_physical_devices('GPU')
-    names = [tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)
-             for gpu in found]
+    """Return what Keras computes on, by name."""
+    if keras.backend.backend() == 'jax':
+        import jax
+
+        names = [x.device_kind for x in jax.devices() if x.platform != 'cpu']
+    else:
+        import tensorflow as tf
+
+        names = [tf.config.experimental.get_device_details(gpu).get('device_name', gpu.name)
+                 for gpu in tf.config.list_physical_devices('GPU')]
     return ', '.join(names) or f'CPU ({os.cpu_count()} cores), no GPU'
 
 
@@ -250,6 +242,8 @@ def start_afresh(threads: int = 0) -> None:
     """
     keras.utils.clear_session()
     keep_memory()
-    if threads:
+    if threads and keras.backend.backend() == 'tensorflow':
+        import tensorflow as tf
+
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -18,7 +18,7 @@ from training.config import TrainConfig  # noqa: E402
 from training.finetuning import OldNetwork  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
-from training.schedule import train_step  # noqa: E402
+from training.step import Step  # noqa: E402
 
 OLD = TrainConfig(name='old', files=('x.npz',), labels=('a', 'b', 'c'), num_frames=10,
                   min_frames=4)
@@ -74,8 +74,8 @@ def test_slow_variables_go_part_of_their_way() -> None:
     target = np.eye(2, dtype=np.float32)[[0, 1, 1]]
     for slowness in (1.0, 0.25):
         model.set_weights(begin)
-        train_step(model, keras.optimizers.Adam(0.1), FEATURES[:3, 0, :4], target,
-                   slow=model.layers[0].trainable_variables, slowness=slowness)
+        step = Step(model, keras.optimizers.Adam(0.1), old_layers=slowness)
+        step(FEATURES[:3, 0, :4], target)
         steps[slowness] = [new - old for new, old in zip(model.get_weights(), begin, strict=True)]
     for whole, part, share in zip(steps[1.0], steps[0.25], (0.25, 0.25, 1, 1), strict=True):
         assert np.abs(whole).max() > 0.05

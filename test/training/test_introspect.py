@@ -222,12 +222,14 @@ def test_similar_positions_are_similar() -> None:
 
 
 def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
-    from training.data import load_data
+    from training.data import is_held_back, load_data
     from training.train import People, make_trainer
 
     write_people(tmp_path)
     config = replace(CONFIG, start_from=str(run))
-    people = People(config, *load_data(config, tmp_path), 0)
+    sequences, folds = load_data(config, tmp_path)
+    held_back = is_held_back(config, sequences, folds, 0)
+    people = People(config, sequences, held_back)
     trainer = make_trainer(config, people, 0)
     features = np.random.default_rng(1).normal(0, 0.5, (5, 10, 52)).astype(np.float32)
     np.testing.assert_array_equal(trainer.model(features),
@@ -236,7 +238,7 @@ def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
             (replace(config, normalisation='motion-v1'), 'as mpose-v1, .* wants .* as motion-v1'),
             (replace(config, pose_smoothing=0.06), 'by 0.0 s, the .* wants .* by 0.06 s')):
         with pytest.raises(ValueError, match=message):
-            People(other, *load_data(config, tmp_path), 0)
+            People(other, sequences, held_back)
 
 
 @pytest.mark.parametrize(('arguments', 'message'), [

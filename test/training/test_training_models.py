@@ -17,8 +17,9 @@ from training.config import TrainConfig  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import MODELS, build  # noqa: E402
 from training.models.act import HashDropout, PatchClassEmbedding, TransformerEncoder  # noqa: E402
-from training.schedule import TransformerSchedule, learning_rate, train_step  # noqa: E402
-from training.trainer import Batch, Predict, Trainer  # noqa: E402
+from training.schedule import TransformerSchedule, learning_rate  # noqa: E402
+from training.step import Batch, Step  # noqa: E402
+from training.trainer import Predict, Trainer  # noqa: E402
 
 PARAMETERS = [
     ('act_mu', 52, 227_156), ('act_mu', 68, 228_180), ('act_s', 52, 1_040_404),
@@ -146,7 +147,7 @@ def test_a_step_goes_down_the_gradient_of_the_cross_entropy() -> None:
     gradient = features.T @ (softmax(features @ kernel) - target) / len(features)
     expected = kernel - 0.1 * gradient
     optimizer = keras.optimizers.SGD(0.1)
-    loss = train_step(model, optimizer, features.astype(np.float32), target.astype(np.float32))
+    loss = Step(model, optimizer)(features.astype(np.float32), target.astype(np.float32))
     np.testing.assert_allclose(model.get_weights()[0], expected, atol=1e-6)
     assert float(loss) == pytest.approx(
         -np.log((softmax(features @ kernel) * target).sum(axis=1)).mean(), rel=1e-5)

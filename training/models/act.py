@@ -13,9 +13,11 @@ layer is computed for the class token alone.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import ops
 
 LAYER_NORM_EPSILON = 1e-6
@@ -89,10 +91,10 @@ class HashDropout(keras.layers.Layer):
             return x
         state = ops.cast(self.seed_generator.next(), 'uint32')
         shape = ops.shape(x)
-        index = ops.arange(ops.prod(shape), dtype='int32')
+        index = ops.arange(math.prod(shape), dtype='int32')
         bits = ops.cast(ops.reshape(index, shape), 'uint32')
-        bits = (bits ^ _mix(state[0] ^ _mix(state[1]))) * 0x9E3779B1
-        keep = _mix(bits) >= int(self.rate * 2 ** 32)
+        bits = (bits ^ _mix(state[0] ^ _mix(state[1]))) * np.uint32(0x9E3779B1)
+        keep = _mix(bits) >= np.uint32(self.rate * 2 ** 32)
         return ops.where(keep, x * (1 / (1 - self.rate)), 0.0)
 
     def get_config(self) -> dict[str, object]:
@@ -100,8 +102,8 @@ class HashDropout(keras.layers.Layer):
 
 
 def _mix(x: keras.KerasTensor) -> keras.KerasTensor:
-    x = (x ^ ops.right_shift(x, 16)) * 0x7FEB352D
-    x = (x ^ ops.right_shift(x, 15)) * 0x846CA68B
+    x = (x ^ ops.right_shift(x, 16)) * np.uint32(0x7FEB352D)
+    x = (x ^ ops.right_shift(x, 15)) * np.uint32(0x846CA68B)
     return x ^ ops.right_shift(x, 16)
 
 

@@ -19,7 +19,8 @@ from training.config import Recipe, read_yaml, refuse_unknown
 from training.datasets.labels import MPOSE_LABELS
 from training.models import MODELS, build
 from training.paper.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_validation
-from training.trainer import Batch, OnEpoch, Predict, Trainer
+from training.step import Batch
+from training.trainer import OnEpoch, Predict, Trainer
 
 
 @dataclass(frozen=True)
