@@ -100,7 +100,7 @@ $(MARKS)/$(ROS)-built: $(SOURCES) $(MARKS)/$(ROS)-robot
 
 $(MARKS)/$(ROS)-test: setup.py $(MARKS)/$(ROS)-robot
 	@echo 'Installing what the tests and the training need (some minutes)'
-	@$(call requirements,ros build demo behaviours evaluation training onnx-export search cluster test)
+	@$(call requirements,ros build demo behaviours evaluation training onnx-export search cluster jax test)
 	@touch $@
 
 # pip-audit needs much of its own, which is no business of ours.

@@ -89,6 +89,7 @@ EXTRAS = {
         'tensorflow>=2.16,<3',
         'tqdm>=4.66.3,<5',
     ],
+    'jax': ['jax>=0.4.34,<0.12'],
     'search': ['SQLAlchemy>=1.4.49,<3', 'optuna>=3.2,<6', 'tensorboard>=2.16,<3'],
     'cluster': ['ray>=2.52,<3'],
     'test': [

@@ -411,9 +411,9 @@ def _size(keypoints: np.ndarray) -> np.ndarray:
     """Return the size of the body (N, 1, 1, 1) in pixels: its joints' spread."""
     xy, joints = keypoints[..., :2], keypoints.shape[2]
     middle = np.einsum('ntjc->ntc', xy) / joints
-    variance = np.einsum('ntjc,ntjc->nt', xy, xy) / joints - np.einsum('ntc,ntc->nt', middle, middle)
-    spread = np.sqrt(np.maximum(variance.mean(axis=1), 1e-6))
-    return spread[:, None, None, None]
+    square = np.einsum('ntjc,ntjc->nt', xy, xy) / joints
+    variance = square - np.einsum('ntc,ntc->nt', middle, middle)
+    return np.sqrt(np.maximum(variance.mean(axis=1), 1e-6))[:, None, None, None]
 
 
 def _move_camera(

@@ -185,7 +185,7 @@ class TrainConfig(Recipe):
         yield 0 <= self.pose_smoothing <= 1, 'pose_smoothing must lie in [0, 1] s'
         yield self.folds >= 2, 'folds must be at least 2'
         yield (set(self.members) <= set(range(self.folds + len(self.strangers))),
-               'members must be folds, from 0 on; those of the strangers follow those of the people')
+               'members must be folds, from 0 on: of the people, then of the strangers')
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
         yield self.keep == 'last' or not self.final, 'final needs keep: last'
         yield 0 <= self.remember <= 1, 'remember must lie in [0, 1]'

@@ -37,10 +37,12 @@ class Step:
     compiled: bool = True
 
     def __post_init__(self) -> None:
+        self.optimizer.build(self.model.trainable_variables)
         slow = {id(v) for layer in self.model.layers[:-1] for v in layer.trainable_variables}
         self._pace = [self.old_layers if id(v) in slow else 1.0
                       for v in self.model.trainable_variables]
         self._state: Any = None
+        self.compiled_step: Any
         if keras.backend.backend() == 'jax':
             import jax
 

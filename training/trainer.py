@@ -88,7 +88,6 @@ class Trainer(Generic[S]):
                              recipe.epochs * source.steps)
         self.optimizer = (keras.optimizers.Adam(rate) if recipe.optimizer == 'adam'
                           else keras.optimizers.SGD(rate, 0.9, nesterov=True))
-        self.optimizer.build(self.model.trainable_variables)
         self.step = Step(self.model, self.optimizer, recipe.weight_decay, old_layers, teach,
                          recipe.xla)
         self.served = serve(self.model) if serve else self.model

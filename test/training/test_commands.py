@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tqdm.std as tqdm_module
 
-tf = pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 pytest.importorskip('rosbags')
 
 from training import train, trainer
@@ -78,6 +78,7 @@ def test_a_training_says_first_what_it_computes_on(
         command(arguments)
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == f'training on {trainer.device()}' and 'nowhere' in rest[-1]
+    tf = pytest.importorskip('tensorflow')
     gpu = SimpleNamespace(name='/physical_device:GPU:0')
     monkeypatch.setattr(tf.config, 'list_physical_devices', lambda kind: [gpu, gpu])
     monkeypatch.setattr(tf.config.experimental, 'get_device_details',
