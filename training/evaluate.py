@@ -257,7 +257,7 @@ _WRONG = 0.11  # share of all that may be answered wrongly
 
 def threshold_of(robot: RobotMix, temperature: float) -> float:
     """
-    Return the confidence from which on no more than eleven in a hundred of all are answered wrongly.
+    Return the confidence from which on at most eleven in a hundred of all are answered wrongly.
 
     What is none of the actions and answered all the same is wrong.
     """
