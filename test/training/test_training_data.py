@@ -25,7 +25,7 @@ from training.augmentation import (
     set_proportions,
 )
 from training.config import TrainConfig, load_config
-from training.data import load_data
+from training.data import is_held_back, load_data
 from training.datasets.skeletons import (
     JOINTS,
     UNKNOWN,
@@ -298,6 +298,30 @@ def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> N
         load_data(replace(config, relabelled={'b/*': 'more'}), tmp_path)
     with pytest.raises(ValueError, match='relabelled must give labels'):
         replace(config, relabelled={'a/*': 'fly'})
+
+
+def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
+    for i, name in enumerate('ab'):
+        write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
+    config = TrainConfig(name='x', files=('a.npz', 'b.npz'), labels=('still', 'wave'), folds=2,
+                         strangers=(('b',),), final=True)
+    assert config.held_back_folds == (0, 1, 2, -1)
+    sequences, folds = load_data(config, tmp_path)
+    first, second, strange, none = (
+        is_held_back(config, sequences, folds, fold) for fold in config.held_back_folds)
+    assert (first ^ second).all() and {*sequences.source[first]} == {'a', 'b'}
+    np.testing.assert_array_equal(strange, sequences.source == 'b')
+    assert not none.any()
+    with pytest.raises(DataError, match='strangers: no source is called c'):
+        load_data(replace(config, strangers=(('c',),)), tmp_path)
+    for member, mine in enumerate((first, second, strange)):
+        (tmp_path / f'member_{member}').mkdir()
+        np.savez(tmp_path / f'member_{member}' / 'held_back.npz', own_clip=np.arange(mine.sum()),
+                 own_logits=np.zeros((mine.sum(), 2)), label=sequences.label[mine],
+                 source=sequences.source[mine], group=sequences.group[mine])
+    held = evaluate.load_held_back(tmp_path, config, 'own')
+    assert held.is_stranger.sum() == strange.sum() and {*held.source[held.is_stranger]} == {'b'}
+    assert len(held.label) == len(sequences) + strange.sum()
 
 
 def test_sampling_is_balanced_within_every_source(tmp_path: Path) -> None:
