@@ -91,7 +91,8 @@ def test_the_tutorial_leads_from_bags_to_a_model_that_recognises(
     # The same settings, but seconds of training instead of minutes.
     Path('gestures.yaml').write_text(yaml.safe_dump({
         **yaml.safe_load(code_block('yaml')), 'members': [0], 'epochs': 4, 'windows_per_epoch': 640,
-        'batch_size': 32, 'peak_rate': 0.002, 'short_windows': 0.0, 'validate_every': 4, 'xla': False}))
+        'batch_size': 32, 'peak_rate': 0.002, 'short_windows': 0.0, 'validate_every': 4,
+        'xla': False}))
     commands = code_block('bash').splitlines()
     assert [shlex.split(command)[:2] for command in commands] == [['python', '-m']] * 4
     for command in commands:
