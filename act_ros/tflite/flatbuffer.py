@@ -50,16 +50,16 @@ def _target(content: bytes, place: int) -> int:
 
 
 def _check_table(content: bytes, table: int, kind: _Table) -> None:
-    layout = table - struct.unpack_from('<i', content, table)[0]
-    if layout < 0:
-        raise ValueError('a table has no layout')
-    layout_size, table_size = struct.unpack_from('<HH', content, layout)
-    if max(layout + layout_size, table + table_size) > len(content):
+    vtable = table - struct.unpack_from('<i', content, table)[0]
+    if vtable < 0:
+        raise ValueError('a table has no vtable')
+    vtable_size, table_size = struct.unpack_from('<HH', content, vtable)
+    if max(vtable + vtable_size, table + table_size) > len(content):
         raise ValueError('a table is cut off')
     for number, points_to in kind.fields.items():
         entry, offset = 4 + 2 * number, 0
-        if entry + 2 <= layout_size:
-            offset = struct.unpack_from('<H', content, layout + entry)[0]
+        if entry + 2 <= vtable_size:
+            offset = struct.unpack_from('<H', content, vtable + entry)[0]
         if not offset:
             if number in kind.needed:
                 raise ValueError('a part of the network is missing')
