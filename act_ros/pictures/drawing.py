@@ -16,8 +16,9 @@ from act_ros.pictures.captions import caption, colour_of, is_light, label_colour
 
 Colour = tuple[int, int, int]
 
-_FONT = cv2.FONT_HERSHEY_DUPLEX
-_GREY, _BLACK, _WHITE = '#464646', (0, 0, 0), (255, 255, 255)
+FONT = cv2.FONT_HERSHEY_DUPLEX
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+_GREY = '#464646'
 _FACE = ('nose', 'eye', 'ear', 'head')
 # Far outside the image OpenCV's fixed-point coordinates overflow.
 _FARTHEST = 16_000
@@ -59,7 +60,7 @@ def draw(
                 cv2.line(image, points[a].tolist(), points[b].tolist(), colour, 2 * thick,
                          cv2.LINE_AA)
         for point in points[seen].tolist():
-            cv2.circle(image, point, 2 * thick, _WHITE, -1, cv2.LINE_AA)
+            cv2.circle(image, point, 2 * thick, WHITE, -1, cv2.LINE_AA)
         box, head = _pixels(person.box), _head(points, seen, _pixels(person.box), bones)
         if head is not None:  # a box ends at the eyes
             box[1] = min(box[1], head[1])
@@ -88,7 +89,8 @@ def _tag(person_id: str, box: np.ndarray, action: Action | None) -> _Tag:
     return _Tag(text, box, colour_of(person_id), ground)
 
 
-def _bgr(colour: str) -> Colour:
+def bgr(colour: str) -> Colour:
+    """Return a colour ``#rrggbb`` as OpenCV has it."""
     red, green, blue = bytes.fromhex(colour[1:])
     return blue, green, red
 
@@ -113,17 +115,17 @@ def _write(image: np.ndarray, tags: Sequence[_Tag], heads: Sequence[np.ndarray])
     weight = 1 if scale < 0.9 else 2
     taken = list(heads)
     for tag in tags:
-        (width, height), base = cv2.getTextSize(tag.text, _FONT, scale, weight)
+        (width, height), base = cv2.getTextSize(tag.text, FONT, scale, weight)
         margin = max(2, height // 4)
         stripe = 2 * margin  # in the person's own colour
         chip = np.array((width + stripe + 2 * margin, height + base + margin))
         x, y = _place(chip, tag.box, np.array(taken).reshape(-1, 4), image.shape)
         taken.append(np.array((x, y, x + chip[0], y + chip[1])))
-        cv2.rectangle(image, (x, y), (x + int(chip[0]) - 1, y + int(chip[1]) - 1), _bgr(tag.ground),
+        cv2.rectangle(image, (x, y), (x + int(chip[0]) - 1, y + int(chip[1]) - 1), bgr(tag.ground),
                       -1)
         cv2.rectangle(image, (x, y), (x + stripe - 1, y + int(chip[1]) - 1), tag.colour, -1)
-        ink = _BLACK if is_light(tag.ground) else _WHITE
-        cv2.putText(image, tag.text, (x + stripe + margin, y + height + margin // 2), _FONT, scale,
+        ink = BLACK if is_light(tag.ground) else WHITE
+        cv2.putText(image, tag.text, (x + stripe + margin, y + height + margin // 2), FONT, scale,
                     ink, weight, cv2.LINE_AA)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 
 from act_ros.core.frame import Frame
@@ -15,12 +18,14 @@ from act_ros.core.synchronizer import FrameSynchronizer
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import ActionArray
 from act_ros.pictures.drawing import draw
+from act_ros.pictures.history import History
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.options import DrawingOptions
 from act_ros.ros.topics import LEVEL, steady_timer, to_header, topic_of
 
 _PERIOD = 0.5  # seconds between two looks whether anybody looks; no frame waits longer than two
+_MOST_WRONG = 50  # statuses that are kept of a robot that is wholly unwell
 _MAX_AGE = 1_000_000_000  # nanoseconds for which actions stand in for those of another frame
 
 
@@ -30,6 +35,8 @@ class Annotator:
     def __init__(self, node: Node, camera: str = '') -> None:
         self.options = DrawingOptions()
         self._node = node
+        self._history = History()
+        self._diagnostics: Subscription | None = None
         self._publisher = node.create_publisher(
             Image, topic_of(camera, '~/annotated'), QoSProfile(depth=5))
 
@@ -50,7 +57,19 @@ class Annotator:
             self._node.get_logger().error(
                 printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
+        if seconds := self.options.history:
+            self._diagnostics = self._diagnostics or self._node.create_subscription(
+                DiagnosticArray, '/diagnostics', self._take_diagnostics, LEVEL)
+            self._history.add(frame.stamp, frame.actions or (), seconds)
+            image = np.vstack((image, self._history.strip(image.shape[1], seconds)))
         self._publisher.publish(bgr_to_image(image, to_header(frame)))
+
+    def _take_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            if status.level == DiagnosticStatus.OK:
+                self._history.health.pop(status.name, None)
+            elif len(self._history.health) < _MOST_WRONG:
+                self._history.health[status.name] = status.message
 
 
 class SynchronizedAnnotator:

@@ -88,6 +88,10 @@ class DrawingOptions(Options):
     min_score: float = option(
         SEEN_SCORE, 'Keypoints below this score are not drawn.', low=0.0, high=1.0)
     captions: bool = option(True, "Write everybody's id and action.")
+    history: float = option(
+        0.0, "Seconds of people's actions that are drawn below the image, and what `/diagnostics` "
+        'says is wrong: for viewers without displays for them, such as RViz. 0: nothing.',
+        low=0.0, high=600.0, least=1.0)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from robot import to_actions, to_keypoints, walker
 from ros_harness import Bench, Process, bench
 from sensor_msgs.msg import Image
@@ -17,6 +18,8 @@ from sensor_msgs.msg import Image
 from act_ros.core.action import Action, Status
 from act_ros.core.frame import Frame
 from act_ros.msg import ActionArray, KeypointArray
+from act_ros.pictures.captions import label_colour
+from act_ros.pictures.drawing import bgr
 from act_ros.ros.images import bgr_to_image, image_to_bgr
 from act_ros.ros.topics import to_header
 
@@ -100,6 +103,45 @@ def test_parts_are_joined_by_their_stamps(tmp_path: Path) -> None:
         peer.wait(lambda: not any(peer.node.count_subscribers(topic) for topic in (
             '/image', '/keypoints', '/actions')), 'the end of its subscriptions')
         assert node.stop() == 0 and 'Traceback' not in node.log
+
+
+def test_history_and_what_is_wrong_are_below_the_image(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        node = made.start('annotator_node', {'reliability': 'reliable', 'drawing.history': 5.0})
+        peer = made.peer
+        peer.wait_for_publisher('/annotator_node/annotated')
+        viewer = Viewer(made, node, '/annotator_node/annotated')
+        images, keypoints, actions = (peer.publisher(kind, topic) for kind, topic in (
+            (Image, '/image'), (KeypointArray, '/keypoints'), (ActionArray, '/actions')))
+        count = iter(range(10, 200))
+
+        def send() -> None:
+            whole = frame(next(count))
+            assert whole.image is not None
+            images.publish(bgr_to_image(whole.image, to_header(whole)))
+            keypoints.publish(to_keypoints(whole))
+            actions.publish(to_actions(whole, 'tiny'))
+
+        def strip() -> np.ndarray:
+            return image_to_bgr(viewer.drawn[-1])[480:]
+
+        def is_told(label: str) -> bool:
+            return (strip() == bgr(label_colour(label))).all(axis=-1).any()
+
+        peer.insist(send, lambda: len(viewer.drawn) > 3, 'pictures')
+        assert {(m.height > 480, m.width) for m in viewer.drawn} == {(True, 640)}
+        peer.insist(send, lambda: is_told('walk'), 'a walk in the history')
+        diagnostics = peer.publisher(DiagnosticArray, '/diagnostics')
+        line = strip()[-len(strip()) // 6:]
+        peer.insist(
+            lambda: (diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(
+                level=DiagnosticStatus.WARN, name='wheel', message='is flat')])), send()),
+            lambda: (strip()[-len(line):] != line).any(), 'what is wrong')
+        peer.insist(
+            lambda: (diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(
+                level=DiagnosticStatus.OK, name='wheel')])), send()),
+            lambda: (strip()[-len(line):] == line).all(), 'nothing wrong any more')
+        assert node.is_alive() and 'Traceback' not in node.log
 
 
 def test_pose_node_draws_what_is_said_of_its_image(tmp_path: Path) -> None:

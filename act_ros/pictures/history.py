@@ -1,0 +1,77 @@
+"""A strip below a picture: what people did in the last seconds, and what is wrong."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from act_ros.core.action import Action, Status
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.text import printable
+from act_ros.pictures.captions import caption, is_light, label_colour
+from act_ros.pictures.drawing import BLACK, FONT, WHITE, bgr
+
+_ROWS = 5  # people, those seen last; a strip that grew with them would change the image's size
+_GAP = NANOSECONDS // 2  # nobody was answered for so long: they were away
+_GROUND, _UNKNOWN = '#1e1e1e', '#6e6e6e'
+
+
+class History:
+    """Everybody's actions of the last seconds."""
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._moments: dict[str, deque[tuple[int, str]]] = {}
+        self._captions: dict[str, str] = {}
+        self.health: dict[str, str] = {}
+        """What is wrong, by the name of a diagnostic status."""
+
+    def add(self, stamp: int, actions: Sequence[Action], seconds: float) -> None:
+        """Take the actions of a frame; forget what is older than some seconds."""
+        if stamp < self._now:
+            self._moments.clear()
+        self._now = stamp
+        for action in actions:
+            if action.status is not Status.LOST:
+                colour = (label_colour(action.label) if action.status is Status.RECOGNIZED
+                          else _UNKNOWN)
+                row = self._moments.pop(action.person_id, deque())  # the newest come last
+                self._moments[action.person_id] = row
+                row.append((stamp, colour))
+                self._captions[action.person_id] = caption(action)
+        for row in self._moments.values():
+            while row and row[0][0] < stamp - seconds * NANOSECONDS:
+                row.popleft()
+        self._moments = {name: row for name, row in self._moments.items() if row}
+        self._captions = {name: self._captions[name] for name in self._moments}
+
+    def strip(self, width: int, seconds: float) -> np.ndarray:
+        """Return an image (H, ``width``, 3) uint8 BGR; H depends on the width alone."""
+        scale = float(np.clip(width / 1300, 0.35, 2.0))
+        (_, letter), base = cv2.getTextSize('p', FONT, scale, 1)
+        line = letter + base + 4
+        image = np.full(((_ROWS + 1) * line, width, 3), bgr(_GROUND), np.uint8)
+        begin = self._now - seconds * NANOSECONDS
+
+        def place(stamp: float) -> int:
+            return round((stamp - begin) / (seconds * NANOSECONDS) * (width - 1))
+
+        def write(text: str, row: int, ground: str) -> None:
+            x = width - cv2.getTextSize(text, FONT, scale, 1)[0][0] - 4  # at the newest
+            cv2.putText(image, text, (max(x, 4), (row + 1) * line - base - 1), FONT, scale,
+                        BLACK if is_light(ground) else WHITE, 1, cv2.LINE_AA)
+
+        for row, name in enumerate(list(self._moments)[-_ROWS:]):
+            moments = self._moments[name]
+            for (stamp, colour), (following, _) in zip(
+                    moments, [*list(moments)[1:], (self._now, '')], strict=True):
+                end = place(min(following, stamp + _GAP))
+                cv2.rectangle(image, (place(stamp), row * line + 1),
+                              (end, (row + 1) * line - 2), bgr(colour), -1)
+            write(self._captions[name], row, moments[-1][1])
+        wrong = '; '.join(f'{name}: {what}' for name, what in sorted(self.health.items()))
+        write(printable(wrong, 200) or f'{seconds:g} s', _ROWS, _GROUND)
+        return image

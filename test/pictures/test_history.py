@@ -1,0 +1,62 @@
+"""The strip below a picture: whose colours are where, and what is wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from act_ros.core.action import Action, Status
+from act_ros.core.stamps import NANOSECONDS
+from act_ros.pictures.captions import label_colour
+from act_ros.pictures.drawing import bgr
+from act_ros.pictures.history import History
+
+NOTHING = np.zeros(0, np.float32)
+WIDTH, SECONDS = 640, 10.0
+
+
+def doing(person: str, label: str, status: Status = Status.RECOGNIZED) -> Action:
+    return Action(person, status, label, 0, 0.9, NOTHING, 1.0, 0, 0, 30, np.zeros(4), NOTHING)
+
+
+def play(history: History, begin: float, end: float, *actions: Action) -> None:
+    for i in range(round(begin * 10), round(end * 10)):
+        history.add(i * NANOSECONDS // 10, actions, SECONDS)
+
+
+def share(strip: np.ndarray, label: str, columns: slice = slice(None)) -> float:
+    """Return which part of the strip has a label's colour."""
+    return float((strip[:, columns] == bgr(label_colour(label))).all(axis=-1).mean())
+
+
+def test_a_label_is_where_it_was() -> None:
+    history = History()
+    play(history, 0, 5, doing('p1', 'walk'))
+    play(history, 5, 10, doing('p1', 'box'))
+    strip = history.strip(WIDTH, SECONDS)
+    early, late = slice(0, WIDTH // 2 - 8), slice(WIDTH // 2 + 8, WIDTH)
+    assert share(strip, 'walk', early) > 0.08 and share(strip, 'walk', late) == 0
+    assert share(strip, 'box', late) > 0.1 and share(strip, 'box', early) == 0
+    play(history, 10, 21, doing('p1', 'box'))
+    assert share(history.strip(WIDTH, SECONDS), 'walk') == 0, 'what is older is forgotten'
+
+
+def test_who_was_away_leaves_a_gap_and_the_size_stays() -> None:
+    history = History()
+    empty = history.strip(WIDTH, SECONDS)
+    play(history, 0, 2, doing('p1', 'walk'))
+    play(history, 2, 10)
+    strip = history.strip(WIDTH, SECONDS)
+    assert share(strip, 'walk', slice(0, 100)) > 0.05
+    assert share(strip, 'walk', slice(200, WIDTH)) == 0
+    play(history, 10, 11, *(doing(f'p{i}', 'jog') for i in range(50)))
+    assert history.strip(WIDTH, SECONDS).shape == strip.shape == empty.shape
+    history.add(0, [doing('p2', 'kick')], SECONDS)  # a bag that is played again
+    assert share(history.strip(WIDTH, SECONDS), 'jog') == 0
+
+
+def test_what_is_wrong_is_written() -> None:
+    history = History()
+    sound = history.strip(WIDTH, SECONDS)
+    history.health['act_node: input'] = 'nothing for 5 s\x1b[2J' + 10_000 * 'x'
+    assert (history.strip(WIDTH, SECONDS) != sound).any()
+    assert (history.strip(3, SECONDS).shape[1]) == 3
