@@ -115,7 +115,9 @@ def test_history_and_what_is_wrong_are_below_the_image(tmp_path: Path) -> None:
             (Image, '/image'), (KeypointArray, '/keypoints'), (ActionArray, '/actions')))
         count = iter(range(10, 200))
 
-        def send() -> None:
+        def send(*statuses: DiagnosticStatus) -> None:
+            for status in statuses:
+                diagnostics.publish(DiagnosticArray(status=[status]))
             whole = frame(next(count))
             assert whole.image is not None
             images.publish(bgr_to_image(whole.image, to_header(whole)))
@@ -126,21 +128,19 @@ def test_history_and_what_is_wrong_are_below_the_image(tmp_path: Path) -> None:
             return image_to_bgr(viewer.drawn[-1])[480:]
 
         def is_told(label: str) -> bool:
-            return (strip() == bgr(label_colour(label))).all(axis=-1).any()
+            return bool((strip() == bgr(label_colour(label))).all(axis=-1).any())
 
         peer.insist(send, lambda: len(viewer.drawn) > 3, 'pictures')
         assert {(m.height > 480, m.width) for m in viewer.drawn} == {(True, 640)}
         peer.insist(send, lambda: is_told('walk'), 'a walk in the history')
         diagnostics = peer.publisher(DiagnosticArray, '/diagnostics')
         line = strip()[-len(strip()) // 6:]
-        peer.insist(
-            lambda: (diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(
-                level=DiagnosticStatus.WARN, name='wheel', message='is flat')])), send()),
-            lambda: (strip()[-len(line):] != line).any(), 'what is wrong')
-        peer.insist(
-            lambda: (diagnostics.publish(DiagnosticArray(status=[DiagnosticStatus(
-                level=DiagnosticStatus.OK, name='wheel')])), send()),
-            lambda: (strip()[-len(line):] == line).all(), 'nothing wrong any more')
+        wrong = DiagnosticStatus(level=DiagnosticStatus.WARN, name='wheel', message='is flat')
+        peer.insist(lambda: send(wrong), lambda: bool((strip()[-len(line):] != line).any()),
+                    'what is wrong')
+        sound = DiagnosticStatus(level=DiagnosticStatus.OK, name='wheel')
+        peer.insist(lambda: send(sound), lambda: bool((strip()[-len(line):] == line).all()),
+                    'nothing wrong any more')
         assert node.is_alive() and 'Traceback' not in node.log
 
 
