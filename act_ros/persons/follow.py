@@ -140,15 +140,11 @@ class _Place:
     evidence: float
     """Score of the proposal."""
     track: Track | None = None
+    """Of whoever is followed here."""
     refuted: int = 0
     """How often in a row nobody was seen in it."""
     again: int = 0
     """Number of the find from which on it may be looked at."""
-
-    @property
-    def is_known(self) -> bool:
-        """Whether somebody is followed here."""
-        return self.track is not None
 
     def aim(self, box: np.ndarray) -> None:
         """Look at a box from now on, through the same square as long as that suits."""
@@ -217,7 +213,7 @@ class Follower:
             else:  # what the proposal shows of the person, and the pose does not
                 place.aim(_union(proposal.box, place.track.person.box))
         self._places = [p for p in self._places
-                        if p.is_known or self._find - p.proposed
+                        if p.track or self._find - p.proposed
                         < (_LOST_INTEREST if p.refuted else _MAX_PAUSE)]
 
     def _view(self, image_bgr: np.ndarray) -> Region | None:
@@ -248,7 +244,7 @@ class Follower:
         """
         waiting = [p for p in self._places if p.again <= self._find]
         waiting.sort(key=lambda p: (
-            p.refuted > 0 and not p.is_known, p.looked, not p.is_known))
+            p.refuted > 0 and not p.track, p.looked, not p.track))
         return waiting[:count]
 
     def _look(self, stamp: int, image_bgr: np.ndarray, places: list[_Place]) -> None:
@@ -316,7 +312,7 @@ class Follower:
 
     def _refute(self, place: _Place) -> None:
         place.refuted += 1
-        if place.is_known:
+        if place.track:
             place.again = self._find + (place.refuted > 2)
             # The next search may find the person again; it comes earlier, but never in every image.
             every = self._networks.schedule.find_every
