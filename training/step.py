@@ -27,6 +27,7 @@ class Step:
 
     :param old_layers: all layers but the last go only this part of their way.
     :param teach: what other networks have to say about the targets.
+    :param xla: compile by XLA, as JAX always does.
     """
 
     model: keras.Model
@@ -34,7 +35,7 @@ class Step:
     weight_decay: float = 0.0
     old_layers: float = 1.0
     teach: Teach | None = None
-    compiled: bool = True
+    xla: bool = True
 
     def __post_init__(self) -> None:
         self.optimizer.build(self.model.trainable_variables)
@@ -46,13 +47,12 @@ class Step:
         if keras.backend.backend() == 'jax':
             import jax
 
-            self.compiled_step = (
-                jax.jit(self._jax_step, donate_argnums=0) if self.compiled else self._jax_step)
+            self.compiled_step = jax.jit(self._jax_step, donate_argnums=0)
         else:
             import tensorflow as tf
 
             tf.get_logger().setLevel('ERROR')  # it warns that every network compiles its own step
-            self.compiled_step = tf.function(self._tensorflow_step, jit_compile=self.compiled)
+            self.compiled_step = tf.function(self._tensorflow_step, jit_compile=self.xla)
 
     def __call__(self, features: np.ndarray, target: np.ndarray) -> Any:
         """Take a step; with JAX the model has the weights once `finish` was called."""
