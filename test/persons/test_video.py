@@ -210,6 +210,7 @@ def test_a_phone_video_is_upright(tmp_path: Path) -> None:
     """The phone was held upright: the file says by a matrix how to turn its pictures."""
     path = tmp_path / 'phone.mp4'
     write(path, [i / 25 for i in range(5)])
+    _, lying = next(VideoSource(str(path)).play())
     data = bytearray(path.read_bytes())
     one, minus = (1 << 16).to_bytes(4, 'big'), (2**32 - (1 << 16)).to_bytes(4, 'big')
     at = data.index(b'tkhd') + 4 + 40
@@ -220,8 +221,8 @@ def test_a_phone_video_is_upright(tmp_path: Path) -> None:
     path.write_bytes(data)
     _, image = next(VideoSource(str(path)).play())
     assert image.shape == (64, 48, 3)
-    _, expected = cv2.VideoCapture(str(path)).read()
-    np.testing.assert_array_equal(image, expected)
+    # By a quarter clockwise: as players show it, though not every version of OpenCV.
+    np.testing.assert_array_equal(image, np.rot90(lying, -1))
 
 
 @pytest.mark.parametrize('name', ['a:b.mp4', 'concat:x.mp4', 'a%03d.mp4', 'é 走.mp4'])
