@@ -238,7 +238,8 @@ class PoseInput:
             messages = _messages_of(kind)
         except RuntimeError as error:
             self._health.record_error(str(error))
-            self._node.get_logger().error(str(error), throttle_duration_sec=60.0)
+            self._node.get_logger().error(
+                printable(error, ERROR_LENGTH), throttle_duration_sec=60.0)
             return
         if not self._subscription:
             self._kind = kind
@@ -247,7 +248,8 @@ class PoseInput:
             # A topic has one type in a process, and the executor lets go of it after this call.
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
-            self._node.get_logger().info(f'takes {INPUTS[kind]} on {self._health.source}')
+            self._node.get_logger().info(
+                f'takes {printable(INPUTS[kind])} on {self._health.source}')
 
     def _count(self, info: Mapping[str, Any]) -> None:
         self._topic_log.messages += 1
