@@ -16,6 +16,8 @@ from act_ros.pictures.drawing import BLACK, FONT, WHITE, bgr
 
 _ROWS = 5  # people, those seen last; a strip that grew with them would change the image's size
 _GAP = NANOSECONDS // 2  # nobody was answered for so long: they were away
+_MOST_WRONG = 50  # statuses that are kept of a robot that is wholly unwell
+_FRESH = 5 * NANOSECONDS  # what no node has said for so long is wrong no more, or the node is gone
 _GROUND, _UNKNOWN = '#1e1e1e', '#6e6e6e'
 
 
@@ -24,15 +26,14 @@ class History:
 
     def __init__(self) -> None:
         self._now = 0
-        self._moments: dict[str, deque[tuple[int, str]]] = {}
-        self._captions: dict[str, str] = {}
-        self.health: dict[str, str] = {}
-        """What is wrong, by the name of a diagnostic status."""
+        self._moments: dict[str, deque[tuple[int, str, str]]] = {}  # stamp, colour, caption
+        self._wrong: dict[str, tuple[int, str]] = {}
 
     def add(self, stamp: int, actions: Sequence[Action], seconds: float) -> None:
         """Take the actions of a frame; forget what is older than some seconds."""
         if stamp < self._now:
             self._moments.clear()
+            self._wrong.clear()
         self._now = stamp
         for action in actions:
             if action.status is not Status.LOST:
@@ -40,13 +41,19 @@ class History:
                           else _UNKNOWN)
                 row = self._moments.pop(action.person_id, deque())  # the newest come last
                 self._moments[action.person_id] = row
-                row.append((stamp, colour))
-                self._captions[action.person_id] = caption(action)
+                row.append((stamp, colour, caption(action)))
         for row in self._moments.values():
             while row and row[0][0] < stamp - seconds * NANOSECONDS:
                 row.popleft()
         self._moments = {name: row for name, row in self._moments.items() if row}
-        self._captions = {name: self._captions[name] for name in self._moments}
+
+    def note(self, name: str, wrong: str) -> None:
+        """Take what is wrong by a diagnostic status; nothing: it is well."""
+        name, wrong = printable(name, 80), printable(wrong, 120)
+        self._wrong = {other: told for other, told in self._wrong.items()
+                       if other != name and told[0] > self._now - _FRESH}
+        if wrong and len(self._wrong) < _MOST_WRONG:
+            self._wrong[name] = self._now, wrong
 
     def strip(self, width: int, seconds: float) -> np.ndarray:
         """Return an image (H, ``width``, 3) uint8 BGR; H depends on the width alone."""
@@ -64,14 +71,15 @@ class History:
             cv2.putText(image, text, (max(x, 4), (row + 1) * line - base - 1), FONT, scale,
                         BLACK if is_light(ground) else WHITE, 1, cv2.LINE_AA)
 
-        for row, name in enumerate(list(self._moments)[-_ROWS:]):
-            moments = self._moments[name]
-            for (stamp, colour), (following, _) in zip(
-                    moments, [*list(moments)[1:], (self._now, '')], strict=True):
+        for row, moments in enumerate(list(self._moments.values())[-_ROWS:]):
+            ends = [*(stamp for stamp, _, _ in moments), self._now][1:]
+            for (stamp, colour, _), following in zip(moments, ends, strict=True):
                 end = place(min(following, stamp + _GAP))
                 cv2.rectangle(image, (place(stamp), row * line + 1),
                               (end, (row + 1) * line - 2), bgr(colour), -1)
-            write(self._captions[name], row, moments[-1][1])
-        wrong = '; '.join(f'{name}: {what}' for name, what in sorted(self.health.items()))
-        write(printable(wrong, 200) or f'{seconds:g} s', _ROWS, _GROUND)
+            _, colour, text = moments[-1]
+            write(text, row, colour)
+        wrong = '; '.join(f'{name}: {what}' for name, (stamp, what) in sorted(self._wrong.items())
+                          if stamp > self._now - _FRESH)
+        write(wrong or f'{seconds:g} s', _ROWS, _GROUND)
         return image

@@ -25,7 +25,6 @@ from act_ros.ros.options import DrawingOptions
 from act_ros.ros.topics import LEVEL, steady_timer, to_header, topic_of
 
 _PERIOD = 0.5  # seconds between two looks whether anybody looks; no frame waits longer than two
-_MOST_WRONG = 50  # statuses that are kept of a robot that is wholly unwell
 _MAX_AGE = 1_000_000_000  # nanoseconds for which actions stand in for those of another frame
 
 
@@ -66,10 +65,8 @@ class Annotator:
 
     def _take_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:
-            if status.level == DiagnosticStatus.OK:
-                self._history.health.pop(status.name, None)
-            elif len(self._history.health) < _MOST_WRONG:
-                self._history.health[status.name] = status.message
+            self._history.note(
+                status.name, '' if status.level == DiagnosticStatus.OK else status.message)
 
 
 class SynchronizedAnnotator:

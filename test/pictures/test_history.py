@@ -54,9 +54,18 @@ def test_who_was_away_leaves_a_gap_and_the_size_stays() -> None:
     assert share(history.strip(WIDTH, SECONDS), 'jog') == 0
 
 
-def test_what_is_wrong_is_written() -> None:
+def test_what_is_wrong_is_written_until_it_is_well_or_nobody_says_so() -> None:
     history = History()
     sound = history.strip(WIDTH, SECONDS)
-    history.health['act_node: input'] = 'nothing for 5 s\x1b[2J' + 10_000 * 'x'
+    message = 'nothing for 5 s\x1b[2J' + 10_000 * 'x'
+    history.note('act_node: input', message)
     assert (history.strip(WIDTH, SECONDS) != sound).any()
-    assert (history.strip(3, SECONDS).shape[1]) == 3
+    assert history.strip(3, SECONDS).shape[1] == 3
+    history.note('act_node: input', '')
+    np.testing.assert_array_equal(history.strip(WIDTH, SECONDS), sound)
+    history.note('act_node: input', message)
+    play(history, 0, 6)
+    np.testing.assert_array_equal(history.strip(WIDTH, SECONDS), sound)
+    for number in range(1000):
+        history.note(f'motor {number}', message)
+    assert (history.strip(WIDTH, SECONDS) != sound).any()
