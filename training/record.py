@@ -30,6 +30,7 @@ import numpy as np
 
 from act_ros.actions.features import resample
 from act_ros.core.frame import Frame
+from act_ros.core.rotation import ROTATIONS, turn_person
 from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable
 from act_ros.evaluation.source import choose_topic, find_persons, read_frames
@@ -57,18 +58,19 @@ class Segment(Label):
 
 
 def read_persons(
-    bag: Bag, topic: str | None, pose_model: str, num_threads: int,
+    bag: Bag, topic: str | None, pose_model: str, num_threads: int, rotation: int = 0,
 ) -> tuple[int, Iterator[Frame]]:
     """
     Return the number of frames and the tracked people of a bag: its keypoints, or its images.
 
     :param topic: the topic to read; by default the only one of keypoints, or else of images.
+    :param rotation: see ``MountOptions``; people stay in the pixels of the images as they came.
     :raises BagError: when there is nothing to read or the choice is not clear.
     """
     kind, name = choose_topic(bag, topic, ('keypoints', 'images'))
     frames = read_frames(bag, kind, name)
     if kind == 'images':
-        finder = PersonFinder(create_estimator(pose_model, num_threads))
+        finder = PersonFinder(create_estimator(pose_model, num_threads), rotation=rotation)
         frames = (frame for frame in frames if find_persons(finder, frame))
     else:
         order = StampOrder(MAX_GAP)
@@ -77,8 +79,8 @@ def read_persons(
     return bag.topics[name].num_messages, frames
 
 
-def collect(frames: Iterator[Frame], segments: Sequence[Segment]) -> None:
-    """Hand every frame's people to the segments it lies in."""
+def collect(frames: Iterator[Frame], segments: Sequence[Segment], rotation: int = 0) -> None:
+    """Hand every frame's people, turned upright by ``rotation``, to the segments it lies in."""
     for frame in frames:
         for segment in segments:
             if not segment.start <= frame.time < segment.end:
@@ -92,7 +94,7 @@ def collect(frames: Iterator[Frame], segments: Sequence[Segment]) -> None:
                 if (not stamps or frame.stamp > stamps[-1]) and np.isfinite(
                         person.keypoints).all():
                     stamps.append(frame.stamp)
-                    keypoints.append(person.keypoints)
+                    keypoints.append(turn_person(person, rotation).keypoints)
 
 
 def choose_person(segment: Segment) -> str:
@@ -142,9 +144,9 @@ def cut(stamps: Sequence[int], keypoints: Sequence[np.ndarray]) -> list[tuple[fl
 class Recorder:
     """Gathers sequences of one layout from recordings and writes them as one file."""
 
-    def __init__(self, stamps: str = 'header') -> None:
-        """Take whose ``stamps`` count, as `act_ros.core.stamps.StampOptions`."""
-        self._stamps = stamps
+    def __init__(self, stamps: str = 'header', rotation: int = 0) -> None:
+        """Take whose ``stamps`` count (`StampOptions`) and the ``rotation`` (`MountOptions`)."""
+        self._stamps, self._rotation = stamps, rotation
         self.labels = list(MPOSE_LABELS)
         self.layout = ''
         self._takes: list[Take] = []
@@ -165,8 +167,8 @@ class Recorder:
             bag.stamps = self._stamps
             segments = [Segment(**vars(label))
                         for label in read_labels(labels, bag.start, bag.end)]
-            count, frames = read_persons(bag, topic, pose_model, num_threads)
-            collect(progress(frames, printable(name), count, 'frame'), segments)
+            count, frames = read_persons(bag, topic, pose_model, num_threads, self._rotation)
+            collect(progress(frames, printable(name), count, 'frame'), segments, self._rotation)
             for loss in bag.losses():
                 print(f'{printable(name)}: {loss}', file=sys.stderr)
         for segment in segments:
@@ -229,10 +231,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--threads', type=int, default=1, help='threads of the pose network')
     parser.add_argument('--stamps', choices=('header', 'arrival'), default='header',
                         help='whether frames have the time of their stamps, or of recording')
+    parser.add_argument('--rotation', type=int, choices=ROTATIONS, default=0,
+                        help='degrees clockwise by which the images have to be turned for people '
+                        'to stand upright, as of the nodes')
     options = parser.parse_args(arguments)
     if options.output.suffix != '.npz':
         parser.error('--output must end in .npz')
-    recorder = Recorder(options.stamps)
+    recorder = Recorder(options.stamps, options.rotation)
     try:
         for bag, labels in options.recording:
             recorder.add(bag, labels, options.topic, options.pose_model, options.threads)
