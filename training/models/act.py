@@ -65,6 +65,10 @@ class PatchClassEmbedding(keras.layers.Layer):
         # A window shorter than trained for uses the first positions.
         return tokens + self.position[:length + 1]
 
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, length, width = input_shape  # JAX cannot infer it of any number of frames
+        return batch, None if length is None else length + 1, width
+
     def get_config(self) -> dict[str, object]:
         return {**super().get_config(), 'num_frames': self.num_frames}
 
@@ -208,6 +212,10 @@ class TransformerEncoder(keras.layers.Layer):
             ops.matmul(attention, tokens), ops.matmul(value, project),
             ops.matmul(self.qkv.bias[2 * width:], project) + self.project.bias)
         return joined, attention[:, None]
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        batch, length, width = input_shape
+        return batch, 1 if self.class_token_only else length, width
 
     def get_config(self) -> dict[str, object]:
         return {**super().get_config(), 'num_heads': self.num_heads, 'dropout': self.dropout,
