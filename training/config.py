@@ -129,6 +129,8 @@ class TrainConfig(Recipe):
     network knows of them is what it will know of people whom a robot meets."""
     training_only: tuple[str, ...] = ()
     """Sources whose people cannot be told apart: learned from by all, never measured on."""
+    people: float = 1.0
+    """Part of each source's people that is learned from: for learning curves."""
     final: bool = False
     """Train one more, of everybody: the one that ships, which nobody is left to measure on."""
     epochs: int = 120
@@ -184,6 +186,7 @@ class TrainConfig(Recipe):
         yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
         yield 0 <= self.pose_smoothing <= 1, 'pose_smoothing must lie in [0, 1] s'
         yield self.folds >= 2, 'folds must be at least 2'
+        yield 0 < self.people <= 1, 'people must lie in (0, 1]'
         yield (set(self.members) <= set(range(self.folds + len(self.strangers))),
                'members must be folds, from 0 on: of the people, then of the strangers')
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'

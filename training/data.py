@@ -47,6 +47,18 @@ def is_held_back(
     return np.isin(sequences.source, config.strangers[fold - config.folds])
 
 
+def part_of_people(sequences: Sequences, part: float, seed: int) -> Sequences:
+    """Return the sequences of a part of each source's people (or films), of one at least."""
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(sequences.label), bool)
+    for source in np.unique(sequences.source):
+        theirs = sequences.source == source
+        people = rng.permutation(np.unique(sequences.group[theirs]))
+        count = max(round(part * len(people)), 1)
+        chosen |= theirs & np.isin(sequences.group, people[:count])
+    return sequences.select(chosen)
+
+
 def load_errors(config: TrainConfig, folder: Path) -> ErrorBank | None:
     """Read the errors of a pose network that a configuration names, if it names any."""
     return (ErrorBank.load(folder / config.errors).smoothed(config.pose_smoothing)

@@ -24,7 +24,7 @@ from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import TrainConfig, keep_settings, load_config
-from training.data import is_held_back, load_data, load_errors
+from training.data import is_held_back, load_data, load_errors, part_of_people
 from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.errors import ErrorBank
 from training.evaluate import ViewedClips, measure, views_of
@@ -60,7 +60,7 @@ class People:
         errors: ErrorBank | None = None,
     ) -> None:
         self.config = config
-        self.train = sequences.select(~held_back)
+        self.train = part_of_people(sequences.select(~held_back), config.people, config.seed)
         self.held_back = sequences.select(held_back)
         check_disjoint(self.train, self.held_back)
         self.steps = config.windows_per_epoch // config.batch_size

@@ -25,7 +25,7 @@ from training.augmentation import (
     set_proportions,
 )
 from training.config import TrainConfig, load_config
-from training.data import is_held_back, load_data
+from training.data import is_held_back, load_data, part_of_people
 from training.datasets.skeletons import (
     JOINTS,
     UNKNOWN,
@@ -322,6 +322,21 @@ def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
     held = evaluate.load_held_back(tmp_path, config, 'own')
     assert held.is_stranger.sum() == strange.sum() and {*held.source[held.is_stranger]} == {'b'}
     assert len(held.label) == len(sequences) + strange.sum()
+
+
+def test_a_part_of_the_people_is_of_every_source(tmp_path: Path) -> None:
+    for i, name in enumerate('ab'):
+        write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
+    sequences = load_sequences([tmp_path / 'a.npz', tmp_path / 'b.npz'])
+    part = part_of_people(sequences, 0.5, 0)
+    for source in 'ab':
+        everybody, some = (np.unique(x.group[x.source == source]) for x in (sequences, part))
+        assert len(some) == round(len(everybody) / 2) < len(everybody)
+        theirs = np.isin(sequences.group, some)
+        assert (part.source == source).sum() == theirs.sum()  # all that they do
+    assert len(part_of_people(sequences, 1.0, 0)) == len(sequences)
+    few = part_of_people(sequences, 0.001, 0)
+    assert [len(np.unique(few.group[few.source == x])) for x in 'ab'] == [1, 1]
 
 
 def test_sampling_is_balanced_within_every_source(tmp_path: Path) -> None:
