@@ -15,7 +15,7 @@ import numpy as np
 
 from act_ros.actions.features import MIN_SEEN, extract_features, resample, seen_joints
 from act_ros.core.skeletons import get_layout
-from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences
+from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences, joints_of
 from training.errors import ErrorBank
 from training.hiding import hide
 
@@ -24,19 +24,14 @@ if TYPE_CHECKING:
 
 LAYOUT = 'mpose13_coco'
 
-_J = {name: i for i, name in enumerate(JOINTS)}
 _MIRROR = get_layout(LAYOUT).mirror
-_SHOULDERS = [_J['l_shoulder'], _J['r_shoulder']]
-_HIPS = [_J['l_hip'], _J['r_hip']]
-_KNEES = [_J['l_knee'], _J['r_knee']]
+_HEAD, _LEGS = JOINTS.index('head'), joints_of('hip', 'knee', 'ankle')
+_SHOULDERS, _HIPS, _KNEES = map(joints_of, ('shoulder', 'hip', 'knee'))
 _LIMBS = (('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle'))
 _NEAREST = 1.0  # metres between the camera and the nearest joint
 _RATE = 15.0  # frames a second, of a camera that drives
 _DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
 _MOST = 6.0  # times that, at most
-
-_LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
-_LEGS_SWAPPED = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'rl']
 
 
 @dataclass(frozen=True)
@@ -249,7 +244,7 @@ def measure_bodies(sequences: Sequences) -> np.ndarray:
 
     frames = np.stack([
         length(neck - hips), length(joints[:, _HIPS] - joints[:, _KNEES]).mean(axis=1),
-        length(joints[:, _J['head']] - neck), length(joints[:, _HIPS[0]] - joints[:, _HIPS[1]]),
+        length(joints[:, _HEAD] - neck), length(joints[:, _HIPS[0]] - joints[:, _HIPS[1]]),
     ], axis=1)
     each = np.stack([np.median(frames[a:b], axis=0) for a, b in zip(
         sequences.offsets[:-1], sequences.offsets[1:], strict=True)])
@@ -315,7 +310,7 @@ def set_proportions(
     points[:, :, _HIPS] = middle + (hips - middle) * (
         hips_to_torso * torso / width)[:, None, None, None]
     neck = points[:, :, _SHOULDERS].mean(axis=2)
-    points[:, :, _J['head']] = neck + (points[:, :, _J['head']] - neck) * (
+    points[:, :, _HEAD] = neck + (points[:, :, _HEAD] - neck) * (
         head_to_torso * torso / head)[:, None, None]
     return points
 
@@ -340,7 +335,7 @@ def _reshape_bodies(
     forward = np.cross(across, spine)
     forward *= np.linalg.norm(spine, axis=-1, keepdims=True) / np.maximum(
         np.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
-    shaped[:, :, _J['head']] += forward * draw((0.0, options.head_forward))[:, None, None]
+    shaped[:, :, _HEAD] += forward * draw((0.0, options.head_forward))[:, None, None]
     raw = rng.random(count) < options.raw_body
     shaped[raw] = points[raw]
     return shaped
@@ -350,7 +345,7 @@ def _stretch_limbs(rng: np.random.Generator, points: np.ndarray, options: Augmen
     """Change the lengths of the limbs of windows (N, T, 13, 3), left and right alike, in place."""
     for chain in _LIMBS:
         for side in 'lr':
-            joints = [_J[f'{side}_{part}'] for part in chain]
+            joints = [JOINTS.index(f'{side}_{part}') for part in chain]
             bones = np.diff(points[:, :, joints], axis=2)
             if side == 'l':
                 scale = np.exp(rng.normal(0, options.limbs, (len(points), 1, 2, 1)))
@@ -470,7 +465,7 @@ def _detect(
     swap &= rng.random((count, 1)) < options.leg_swaps
     window, frame = np.nonzero(swap)
     moved = keypoints[window, frame]
-    moved[:, _LEGS] = moved[:, _LEGS_SWAPPED]
+    moved[:, _LEGS] = moved[:, _MIRROR[_LEGS]]
     keypoints[window, frame] = moved
 
 

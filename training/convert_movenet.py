@@ -15,13 +15,10 @@ import base64
 import hashlib
 import io
 import json
-import os
 import re
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import numpy as np
 import tensorflow as tf

@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import keras
 import numpy as np

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.datasets.skeletons import JOINTS
+from training.datasets.skeletons import JOINTS, joints_of
 
-_J = {name: i for i, name in enumerate(JOINTS)}
-_LEGS = [_J[f'{side}_{part}'] for part in ('hip', 'knee', 'ankle') for side in 'lr']
-_ARMS = [[_J[f'{side}_elbow'], _J[f'{side}_wrist']] for side in 'lr']
-_FEET = [_J['l_ankle'], _J['r_ankle']]
-_BOTH_LEGS = [_J[f'{side}_{part}'] for side in 'lr' for part in ('knee', 'ankle')]
+_FEET, _LOWER_LEGS, _LEGS = (
+    joints_of('ankle'), joints_of('knee', 'ankle'), joints_of('hip', 'knee', 'ankle'))
+_ARMS = [joints_of('elbow', 'wrist')[side::2] for side in (0, 1)]
+_LEFT = [_LOWER_LEGS[::2], _ARMS[0]]
 
 
 def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
@@ -51,7 +50,7 @@ def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
     band = line(1, rng.uniform(0.1, 0.7, number))
     hidden |= (kind == 2)[:, None, None] & (y > band) & (
         y < band + extent[:, 1, None, None] * rng.uniform(0.15, 0.5, each))
-    for k, groups in ((3, _ARMS), (4, [_BOTH_LEGS, _FEET, _LEGS]), (5, [_BOTH_LEGS[:2], _ARMS[0]])):
+    for k, groups in ((3, _ARMS), (4, [_LOWER_LEGS, _FEET, _LEGS]), (5, _LEFT)):
         for i, joints in enumerate(groups):
             mine = (kind == k) & ((rng.random(number) < 0.6) if k == 3
                                   else rng.integers(len(groups), size=number) == i)

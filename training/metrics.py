@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy import special
 from scipy.optimize import minimize_scalar
 
 from act_ros.evaluation.scores import BINS, calibration_error
@@ -12,9 +13,7 @@ from act_ros.evaluation.scores import BINS, calibration_error
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """Return probabilities (..., C)."""
-    scaled = logits / temperature
-    scaled = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return scaled / scaled.sum(axis=-1, keepdims=True)
+    return special.softmax(logits / temperature, axis=-1)
 
 
 def share_background(logits: np.ndarray, num_classes: int) -> np.ndarray:

@@ -14,16 +14,13 @@ from dataclasses import fields
 
 import numpy as np
 
-from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences, concatenate
+from training.datasets.skeletons import UNKNOWN, Sequences, concatenate, joints_of
 
 SITTING = 'sitting'
 """Label of whoever sits, whatever they do that is none of the other actions."""
 
-_J = {name: i for i, name in enumerate(JOINTS)}
-_SHOULDERS = [_J['l_shoulder'], _J['r_shoulder']]
-_HIPS = [_J['l_hip'], _J['r_hip']]
-_KNEES = [_J['l_knee'], _J['r_knee']]
-_LEGS = [_J[f'{side}_{part}'] for side in 'lr' for part in ('hip', 'knee', 'ankle')]
+_SHOULDERS, _HIPS, _KNEES = map(joints_of, ('shoulder', 'hip', 'knee'))
+_LEGS = joints_of('hip', 'knee', 'ankle')
 
 _SECONDS = 3.0  # a held posture lasts so long, more than a window
 _MOMENT = 0.25  # seconds of real movement that are held to and fro

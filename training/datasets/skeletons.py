@@ -39,6 +39,12 @@ from training.datasets.labels import MPOSE_LABELS
 JOINTS = get_layout('mpose13_coco').joints
 """The 13 joints of `Sequences.joints`, in order."""
 
+
+def joints_of(*parts: str) -> list[int]:
+    """Return the numbers of parts of the body: the left one of each, then the right one."""
+    return [JOINTS.index(f'{side}_{part}') for part in parts for side in 'lr']
+
+
 LAYOUTS = {
     'mpose13_3d': ('mpose13_openpose', True),
     'mpose13_2d': ('mpose13_openpose', False),

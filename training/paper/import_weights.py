@@ -18,12 +18,9 @@ stands a ``.weights.h5`` file, with which `training.train` can go on.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 import h5py
 import keras
