@@ -5,17 +5,10 @@ From a robot's own recordings to a sequence file that `training.train` reads.
         --output data/gestures.npz
 
 Each recording is a ROS 2 bag with keypoints (``ros2 bag record /pose_node/keypoints``) or with
-images, in which the people are then found as `pose_node` finds them, and a CSV file:
-
-    start,end,label,person,actor
-    2.0,6.5,salute,p1,anna
-    2026-05-04T10:31:07+02:00,2026-05-04T10:31:11+02:00,walk,,
-
-``start`` and ``end`` are seconds since the bag's first message, or ISO 8601 times (local time
-where no zone is given). ``label`` may be new; ``unknown`` is an example of none of the classes.
-``person`` is the track's id, needed only where several people are in view. ``actor`` is who it
-is, by default the name of the recording: people, not clips, are split between training and
-measurement.
+images, in which the people are then found as `pose_node` finds them, and a CSV file as
+`act_ros.recordings.labels` describes it. ``label`` may be new; ``unknown`` is an example of none of
+the classes. ``actor`` is by default the name of the recording: people, not clips, are split between
+training and measurement.
 """
 
 from __future__ import annotations
