@@ -40,6 +40,7 @@ from act_ros.core.person import Person
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.persons.tracker import overlap
+from act_ros.persons.video import VideoSource
 
 SHARES = ('right', 'rightly unknown', 'wrong', 'wrong, surer than .7', 'unknown though known',
           'buffering', 'not found', 'recognized where nobody was judged')
@@ -62,16 +63,9 @@ def find(
 
     Of a mirrored one the boxes are where they are in the clip as it is.
     """
-    capture = cv2.VideoCapture(str(path))
-    rate = capture.get(cv2.CAP_PROP_FPS)
-    rate = rate if 1 <= rate <= 240 else 25.0
-    finder = PersonFinder(create_estimator(model))
-    number = 0
-    while True:
-        ok, image = capture.read()
-        if not ok:
-            return
-        seconds = number / rate
+    source, finder = VideoSource(str(path)), PersonFinder(create_estimator(model))
+    for number, (_, image) in enumerate(source.play(realtime=False)):
+        seconds = number / source.fps  # as the truth counts them
         if is_mirrored:
             image = cv2.flip(image, 1)
         persons = finder.update(_stamp(seconds), image) or []
@@ -80,7 +74,6 @@ def find(
             persons = [replace(person, box=person.box[[2, 1, 0, 3]] * (-1, 1, -1, 1) + ends)
                        for person in persons]
         yield seconds, persons
-        number += 1
 
 
 def _stamp(seconds: float) -> int:

@@ -49,7 +49,7 @@ from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import LEVEL, to_time
-from benchmarks.report import Row, parser, percentiles, save, show
+from benchmarks.report import Row, images_of, parser, percentiles, save, show
 
 COMPOSITIONS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
 OWN_CAMERA = 'one process, own camera'
@@ -212,11 +212,7 @@ def running(
 
 def walkers(people: int) -> list[np.ndarray]:
     """Return images, uint8 (480, 640, 3), of one to eight people who walk on the spot."""
-    capture = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
-    clip = []
-    while (read := capture.read())[0]:
-        clip.append(read[1])
-    frames = []
+    clip, frames = images_of(find_resource('media/demo.mp4')), []
     for i in [*range(_FIRST, _LAST), *range(_LAST, _FIRST, -1)]:
         share = (i - _FIRST) / (_LAST - _FIRST)
         left = max(round(_FROM + share * (_TO - _FROM)) - _WIDTH // 2, 0)

@@ -31,7 +31,7 @@ from act_ros.persons.finder import PersonFinder
 from act_ros.persons.follow import FindAndFollow
 from act_ros.persons.models import MODES, create_estimator
 from act_ros.tflite.runtime import Interpreter, load_interpreter, runtime_name
-from benchmarks.report import Row, parser, percentiles, save, show
+from benchmarks.report import Row, images_of, parser, percentiles, save, show
 
 WIDTH, HEIGHT, FIELD_OF_VIEW, PERSON = 640, 480, 60.0, 1.7
 WARM_UP, SETTLED, LATELY, CALLS = 10, 15, 3, 30
@@ -42,9 +42,7 @@ VIDEOS = {'.avi', '.mkv', '.mp4'}
 
 def read_man(count: int) -> list[np.ndarray]:
     """Return images of the man alone, 240 x 320; there and back again, so that nothing jumps."""
-    video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))
-    images = [video.read()[1][0:320, 60:300] for _ in range(60)]
-    video.release()
+    images = [image[0:320, 60:300] for image in images_of(find_resource('media/demo.mp4'))[:60]]
     images += images[-2:0:-1]
     return [images[i % len(images)] for i in range(count)]
 
@@ -67,14 +65,13 @@ def crowd(man: list[np.ndarray], people: int) -> list[np.ndarray]:
 
 def read_clip(path: Path) -> list[np.ndarray]:
     """Return the images of a clip; tiny ones are enlarged, and made as bright as they can be."""
-    video, images = cv2.VideoCapture(str(path)), []
-    while (image := video.read()[1]) is not None:
+    images = []
+    for image in images_of(path):
         if max(image.shape) < 100:
             image = (image - image.min()) * (255.0 / max(np.ptp(image), 1))
             image = cv2.resize(image.astype(np.uint8), None, fx=5, fy=5,
                                interpolation=cv2.INTER_CUBIC)
         images.append(image)
-    video.release()
     return images
 
 

@@ -472,7 +472,7 @@ def _detect(
 def gather_frames(
     sequences: Sequences, index: np.ndarray, begin: np.ndarray, end: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of the frames around [begin, end] s of each sequence, and offsets."""
+    """Return the frames (M,) around [begin, end] (n,) s of sequences (n,), and offsets (n + 1,)."""
     fps, longest = sequences.fps[index], sequences.lengths[index] - 1
     first = np.clip(np.floor(begin * fps) - 1, 0, np.maximum(longest - 1, 0)).astype(np.int64)
     last = np.clip(np.ceil(end * fps) + 1, first, longest).astype(np.int64)
