@@ -51,6 +51,8 @@ _NEARER = 0.6
 """... and the share of the image's sides that they see then."""
 _LOST_INTEREST = 4
 """Finds without a proposal after which a place is forgotten where a look has seen nobody."""
+_OVERDUE = NANOSECONDS // 4
+"""After so long the whole image is searched again, though few images came meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Follower:
         self._tracker.reset()
         self._places: list[_Place] = []
         self._frame = self._find = self._looks = self._stamp = self._height = 0
-        self._next_find = self._searched = 0
+        self._next_find = self._searched = self._search_stamp = 0
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
         """
@@ -180,7 +182,9 @@ class Follower:
         self._stamp, self._height = stamp, image_bgr.shape[0]
         schedule = self._networks.schedule
         self._frame += 1
-        is_find = self._frame >= self._next_find
+        # Never in every image: those who are known would have to wait.
+        is_find = self._frame >= self._next_find or (
+            self._frame > self._searched + 1 and stamp - self._search_stamp >= _OVERDUE)
         if is_find:
             self._search(stamp, image_bgr)
         places = self._choose(schedule.looks_with_find if is_find else schedule.looks)
@@ -190,7 +194,7 @@ class Follower:
     def _search(self, stamp: int, image_bgr: np.ndarray) -> None:
         """Search the whole image for new places, and for those who were lost."""
         self._find += 1
-        self._searched = self._frame
+        self._searched, self._search_stamp = self._frame, stamp
         self._next_find = self._frame + self._networks.schedule.find_every
         proposals = self._networks.propose(image_bgr, self._view(image_bgr))
         tracks = self._tracker.match(stamp, proposals)

@@ -44,6 +44,8 @@ _LONG_GONE = 300_000_000
 # overlap of boxes from which on they may be the neighbour's.
 _CLOTHES_RATE, _USUAL = 0.1, 0.95
 _CLOSE = 0.1
+# What it is worth that somebody new is where they were looked for: less than any likeness.
+_PLACE = 0.01
 _TORSO = [5, 6, 11, 12]  # shoulders and hips in COCO order
 
 
@@ -146,7 +148,8 @@ class PoseTracker:
             missed the others.
         :param proposed: in how many ways each person was already seen before it became one here.
         :param expected: the track that each person was looked for as. A pose without a torso may
-            be anybody's: it continues that track, or none.
+            be anybody's: it continues that track, or none. While that track has no id, which
+            could be handed over, somebody of about that size nearby continues it.
         """
         options = self.options
         max_age = round(options.max_age * 1e9)
@@ -164,8 +167,11 @@ class PoseTracker:
             other[(likeness >= _SURE) & (self._alone() & here)[:, None]] = 0.0
         worth = self._worth(likeness, other)
         for p, track in enumerate(expected or ()):
+            is_it = np.array([t is track for t in self.tracks], bool)
             if np.count_nonzero(persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE) < 2:
-                worth[[t is not track for t in self.tracks], p] = 0.0
+                worth[~is_it, p] = 0.0
+            if track and not track.id and _is_nearby(track.person.box, persons[p].box):
+                worth[is_it, p] = np.maximum(worth[is_it, p], _PLACE)
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
 
@@ -273,6 +279,13 @@ class PoseTracker:
         i, j = linear_sum_assignment(part, maximize=True)
         is_pair = part[i, j] > 0
         return list(zip(tracks[i[is_pair]].tolist(), persons[j[is_pair]].tolist(), strict=True))
+
+
+def _is_nearby(before: np.ndarray, now: np.ndarray) -> bool:
+    """Tell whether a box (4,) is one before, moved by at most half of it; else it is a ghost."""
+    sizes = [float((box[2:] - box[:2]).max()) for box in (before, now)]
+    away = np.abs(before[:2] + before[2:] - now[:2] - now[2:]) / 2
+    return bool(max(sizes) < 2 * min(sizes) and (away <= max(sizes) / 2).all())
 
 
 def _moved(before: Person, now: Person) -> np.ndarray:

@@ -81,6 +81,20 @@ def test_a_frame_never_costs_more_than_the_schedule_says(count: int) -> None:
         assert stage.looks - looks <= (schedule.looks_with_find if is_find else schedule.looks)
 
 
+@pytest.mark.parametrize(('rate', 'every'), [(30.0, 3), (10.0, 3), (7.0, 2), (1.5, 2)])
+def test_where_images_are_few_the_next_search_does_not_wait_for_long(
+    rate: float, every: int,
+) -> None:
+    stage = Stage(*grid(1))
+    follower = Follower(StagedNetworks(stage, MODES['balanced'].schedule), PoseTracker())
+    finds = []
+    for i in range(24):
+        play(follower, range(i, i + 1), rate)
+        finds.append(stage.finds)
+    assert np.diff(finds).max() == 1
+    assert (np.diff(np.flatnonzero(np.diff(finds))) == every).all()
+
+
 def test_everybody_comes_in_turn_and_keeps_the_id() -> None:
     stage = Stage(*grid(6))
     follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
@@ -300,6 +314,20 @@ def test_a_pose_without_a_torso_takes_over_no_id(is_expected: bool) -> None:
     tracker.assign(stamp, [person(keypoints)],
                    expected=[tracker.tracks[0] if is_expected else None])
     assert [p.id for p in tracker.seen(stamp)] == (['p1'] if is_expected else [])
+
+
+@pytest.mark.parametrize(('is_expected', 'step', 'is_known'), [
+    (True, 60.0, True), (False, 60.0, False), (True, 200.0, False)])
+def test_somebody_new_may_move_far_between_two_looks(
+    is_expected: bool, step: float, is_known: bool,
+) -> None:
+    """Few images a second: who is near where somebody was looked for is they, until an id is."""
+    tracker = PoseTracker()
+    for i in range(3):
+        body = person(pose(0.0, x=150.0 + step * i, y=150.0))
+        newcomer = tracker.tracks[0] if is_expected and i else None
+        tracker.assign(SECOND + i * SECOND // 7, [body], expected=[newcomer])
+    assert bool(tracker.seen(SECOND + 2 * SECOND // 7)) is is_known
 
 
 def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> None:
