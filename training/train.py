@@ -46,6 +46,8 @@ from training.trainer import (
 
 RECALLS = 'recalls.json'
 """Of each member of a fine-tuning: how well labels were known before and after."""
+EACH_LABEL = 256
+"""Windows of each label by which a fine-tuned network's new labels are held apart from the old."""
 
 
 class People:
@@ -73,6 +75,8 @@ class People:
             # As much as the other labels, and no more: they would be taken for the new ones.
             share = (1 - config.unknown_share) * (1 - len(self.old.kept) / len(config.labels))
             weights = at_least(weights, is_new, share)
+            of_label = np.bincount(self.train.label + 1, weights)[self.train.label + 1]
+            self.each_label = WindowSampler(self.train, config, weights / of_label, errors)
         self.sampler = WindowSampler(self.train, config, weights, errors)
         self.views = {view: ViewedClips(self.held_back, view, config)
                       for view in views_of(config) if len(self.held_back)}
@@ -131,6 +135,21 @@ def make_trainer(
                            mirrored=config.mirrored, by_legs=config.by_legs))
 
 
+def hold_apart(trainer: Trainer[People]) -> None:
+    """Lower the new labels of a fine-tuned network by the lead they must have."""
+    people, config = trainer.source, trainer.source.config
+    if not people.old:
+        return
+    rng = np.random.default_rng([*trainer.seed, config.epochs])  # of no epoch
+    batches = range(-(-EACH_LABEL * len(config.labels) // config.batch_size))
+    features, label = map(np.concatenate, zip(*(
+        people.each_label.draw(rng, config.batch_size) for _ in batches), strict=True))
+    kernel, bias = trainer.model.layers[-1].get_weights()
+    lead = people.old.lead(label, trainer.logits(features))
+    bias[:len(lead)] -= lead
+    trainer.model.layers[-1].set_weights([kernel, bias])
+
+
 def save(trainer: Trainer[People], folder: Path) -> None:
     """
     Write the weights, and the logits for the people held back, in every view, for the export.
@@ -149,7 +168,7 @@ def save(trainer: Trainer[People], folder: Path) -> None:
                      source_label=held_back.source_label, group=held_back.group)
         if people.old:
             recalls = people.old.recalls(
-                people.config.labels, held_back.label, people.views['turned'].clip,
+                held_back.label, people.views['turned'].clip,
                 people.views['turned'].features, arrays['turned_logits'])
             write_whole(folder / RECALLS, lambda path: path.write_text(json.dumps(recalls)))
     write_whole(folder / f'member{WEIGHTS}', trainer.model.save_weights)
@@ -203,6 +222,7 @@ def train(
         trainer.run(checkpoint, title, in_turn(
             _log(folder, tensorboard),
             tell_duration(title, config.epochs, len(config.held_back_folds))))
+        hold_apart(trainer)
         save(trainer, folder)
         checkpoint.unlink(missing_ok=True)
     if config.start_from:

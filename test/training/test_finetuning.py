@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic import pose
 
 keras = pytest.importorskip('keras', reason='training needs TensorFlow')
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
@@ -15,6 +16,7 @@ pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 from training import finetuning, train  # noqa: E402
 from training.augmentation import at_least  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
+from training.data import is_held_back, load_data  # noqa: E402
 from training.finetuning import OldNetwork  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
@@ -90,6 +92,52 @@ def test_new_labels_get_their_share_and_no_less_than_they_have() -> None:
     np.testing.assert_array_equal(at_least(weights, np.zeros(4, bool), 0.3), weights)
 
 
+@pytest.mark.parametrize('background', [True, False])
+def test_new_labels_lead_by_what_keeps_them_from_the_old_ones(
+    config: TrainConfig, background: bool,
+) -> None:
+    config = replace(config, background=background)
+    old, rng = OldNetwork(config), np.random.default_rng(3)
+    label = rng.integers(-1, 3, 3000)
+    logits = rng.normal(size=(3000, config.num_outputs))
+    logits[label == 0, 1] += 2  # many of c are taken for the new action
+    logits[label == 1, 1] += 9
+    lead = old.lead(label, logits)
+    assert lead[0] == lead[2] == 0 < lead[1]
+    answer = (logits[:, :3] - lead).argmax(axis=1)
+    taken = [float((answer[label == kept] == 1).mean()) for kept in (0, 2)]
+    assert max(taken) == pytest.approx(finetuning.LEAK, abs=0.002)
+    assert (answer[label == 1] == 1).mean() > 0.99
+    logits[:, 1] -= 20
+    assert not old.lead(label, logits).any()  # nothing is taken: nothing is lowered
+    assert not old.lead(label[label == 1], logits[label == 1]).any()  # nobody does a kept action
+
+
+def test_a_network_is_saved_with_the_lead_of_its_new_labels(
+    config: TrainConfig, tmp_path: Path,
+) -> None:
+    actions = ('standing', 'wave', 'walk')
+    clips = [(person, i) for person in range(4) for i in range(3)]
+    np.savez(tmp_path / 'x.npz', label=[i for _, i in clips], labels=config.labels,
+             joints=np.concatenate([[pose(t / 30 + p, actions[i], torso=80 + 10 * p)
+                                     for t in range(45)] for p, i in clips]),
+             offsets=45 * np.arange(13), fps=np.full(12, 30.0), layout=['coco17_2d'],
+             actor=[f'a{p}' for p, _ in clips], take=[f't{i}' for i in range(12)])
+    sequences, folds = load_data(config, tmp_path)
+    people = train.People(config, sequences, is_held_back(config, sequences, folds, 0))
+    trainer = train.make_trainer(config, people, 0)
+    last = trainer.model.layers[-1]
+    last.bias.assign([0, 9, 0, 0])  # all is the new action
+    before = trainer.model.get_weights()
+    train.hold_apart(trainer)
+    features, label = people.each_label.draw(np.random.default_rng(5), 600)
+    answer = trainer.logits(features)[:, :3].argmax(axis=1)
+    assert max((answer[label == i] == 1).mean() for i in (0, 2)) < 0.06
+    for old, new in zip(before[:-1], trainer.model.get_weights()[:-1], strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(last.bias.numpy()[[0, 2, 3]], 0)
+
+
 def test_recalls_before_and_after(config: TrainConfig) -> None:
     old = OldNetwork(config)
     answer = old.network.probabilities(FEATURES).argmax(axis=1)  # of a, b, c
@@ -97,7 +145,7 @@ def test_recalls_before_and_after(config: TrainConfig) -> None:
     label = np.array([new.get(int(i), -1) for i in answer])
     label[label < 0] = 1
     logits = np.eye(3, dtype=np.float32)[[0, 0, 0, 0]] * 5  # always c
-    found = old.recalls(config.labels, label, np.arange(4), FEATURES, logits)
+    found = old.recalls(label, np.arange(4), FEATURES, logits)
     for number, name in enumerate(config.labels):
         if (label == number).any():
             clips = int((label == number).sum())
