@@ -26,8 +26,13 @@ from training.step import Teach
 
 FALL = 0.05
 """A kept label whose recall falls by more than this is warned of."""
-LEAK = 0.02
-"""Part of a kept label's windows, of people learned from, that a new label may take."""
+LEARNED = 0.85
+"""A new label whose recall is less than this is warned of."""
+LEAK = 0.03
+"""
+Of a kept label in any source a new one takes no more windows than this part: of people learned
+from, who are known better than those whom `FALL` is measured on.
+"""
 
 Recalls = dict[str, dict[str, int]]
 """
@@ -98,20 +103,19 @@ class OldNetwork:
 
         return teach
 
-    def lead(self, label: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    def lead(self, group: np.ndarray, logits: np.ndarray) -> np.ndarray:
         """
         Return by how much each new label (C,) must lead the kept ones to be answered; 0 for those.
 
-        Of no kept label it then has more than `LEAK` of the windows.
+        Of no group of windows it is then the answer to more than `LEAK`.
 
-        :param label: class (N,) of windows, -1 for other actions.
+        :param group: of windows of kept labels (N,): those of one source that have one label.
         :param logits: the new network's (N, C), of which the last may be a background.
         """
         count = len(self.labels)
         is_new, logits = self._is_new[:count] > 0, logits[:, :count]
         ahead = logits - np.where(is_new, -np.inf, logits).max(axis=-1, keepdims=True)
-        leads = [np.quantile(ahead[label == i], 1 - LEAK, axis=0)
-                 for i in np.unique(label) if i >= 0 and not is_new[i]]
+        leads = [np.quantile(ahead[group == i], 1 - LEAK, axis=0) for i in np.unique(group)]
         return is_new * np.max([np.zeros(count), *leads], axis=0)
 
     def recalls(
@@ -177,3 +181,9 @@ def fallen(recalls: Recalls) -> list[str]:
     """Return the kept labels that fell by more than `FALL`."""
     return [name for name, row in recalls.items()
             if 'before' in row and row['before'] - row['after'] > FALL * row['clips']]
+
+
+def unlearned(recalls: Recalls) -> list[str]:
+    """Return the new labels of which less than `LEARNED` is known."""
+    return [name for name, row in recalls.items()
+            if 'before' not in row and row['after'] < LEARNED * row['clips']]

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,15 @@ from training.data import is_held_back, load_data, load_errors, part_of_people
 from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
 from training.errors import ErrorBank
 from training.evaluate import ViewedClips, measure, views_of
-from training.finetuning import FALL, OldNetwork, as_table, fallen, together
+from training.finetuning import (
+    FALL,
+    LEARNED,
+    OldNetwork,
+    as_table,
+    fallen,
+    together,
+    unlearned,
+)
 from training.metrics import share_background
 from training.models import build
 from training.networks import WEIGHTS, as_served
@@ -46,8 +55,8 @@ from training.trainer import (
 
 RECALLS = 'recalls.json'
 """Of each member of a fine-tuning: how well labels were known before and after."""
-EACH_LABEL = 256
-"""Windows of each label by which a fine-tuned network's new labels are held apart from the old."""
+OF_EACH = 128
+"""Windows of each kept label of each source, by which new labels are held apart from them."""
 
 
 class People:
@@ -61,7 +70,7 @@ class People:
         self, config: TrainConfig, sequences: Sequences, held_back: np.ndarray,
         errors: ErrorBank | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.errors = config, errors
         self.train = part_of_people(sequences.select(~held_back), config.people, config.seed)
         self.held_back = sequences.select(held_back)
         check_disjoint(self.train, self.held_back)
@@ -75,8 +84,6 @@ class People:
             # As much as the other labels, and no more: they would be taken for the new ones.
             share = (1 - config.unknown_share) * (1 - len(self.old.kept) / len(config.labels))
             weights = at_least(weights, is_new, share)
-            of_label = np.bincount(self.train.label + 1, weights)[self.train.label + 1]
-            self.each_label = WindowSampler(self.train, config, weights / of_label, errors)
         self.sampler = WindowSampler(self.train, config, weights, errors)
         self.views = {view: ViewedClips(self.held_back, view, config)
                       for view in views_of(config) if len(self.held_back)}
@@ -136,16 +143,26 @@ def make_trainer(
 
 
 def hold_apart(trainer: Trainer[People]) -> None:
-    """Lower the new labels of a fine-tuned network by the lead they must have."""
+    """Lower the new labels of a fine-tuned network by the lead that they must have."""
     people, config = trainer.source, trainer.source.config
     if not people.old:
         return
+    kept = people.train.select(np.isin(
+        people.train.label, [config.labels.index(label) for label in people.old.kept]))
+    if not len(kept):
+        return
+    groups, group = np.unique(
+        [f'{label}|{source}' for label, source in zip(kept.label, kept.source, strict=True)],
+        return_inverse=True)
+    sampler = WindowSampler(replace(kept, label=group), config, 1 / np.bincount(group)[group],
+                            people.errors)
     rng = np.random.default_rng([*trainer.seed, config.epochs])  # of no epoch
-    batches = range(-(-EACH_LABEL * len(config.labels) // config.batch_size))
-    features, label = map(np.concatenate, zip(*(
-        people.each_label.draw(rng, config.batch_size) for _ in batches), strict=True))
+    drawn = [sampler.draw(rng, config.batch_size)
+             for _ in range(-(-OF_EACH * len(groups) // config.batch_size))]
+    features, group = map(np.concatenate, zip(*drawn, strict=True))
+    seen = group != UNKNOWN
     kernel, bias = trainer.model.layers[-1].get_weights()
-    lead = people.old.lead(label, trainer.logits(features))
+    lead = people.old.lead(group[seen], trainer.logits(features[seen]))
     bias[:len(lead)] -= lead
     trainer.model.layers[-1].set_weights([kernel, bias])
 
@@ -238,6 +255,10 @@ def tell_recalls(files: Sequence[Path]) -> None:
         print(f'warning: {", ".join(names)} fell by more than {100 * FALL:.0f} points on people '
               f'held back. Rehearse more (files with these labels), raise remember, or train for '
               f'fewer epochs.', file=sys.stderr)
+    if names := unlearned(recalls):
+        print(f'warning: less than {100 * LEARNED:.0f} % of {", ".join(names)} is known of people '
+              f'held back: what looks like a kept label is left to it. Record more people who do '
+              f'it, and more who do what looks like it.', file=sys.stderr)
 
 
 def _log(folder: Path, tensorboard: bool) -> OnEpoch:
