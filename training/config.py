@@ -156,7 +156,7 @@ class TrainConfig(Recipe):
     remember: float = 0.7
     """Fine-tuning: how much the old network's answers count beside the labels, but for labels that
     it does not know."""
-    old_layers: float = 0.1
+    old_layers: float = 0.3
     """Fine-tuning: learning rate of all layers but the last, as a part of that of the last."""
     errors: str = ''
     """File of a pose network's errors in the data folder, as `training.videos` writes it."""
