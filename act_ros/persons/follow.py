@@ -109,6 +109,10 @@ class FindAndFollow:
         self, image_bgr: np.ndarray, region: Region, within: Region | None = None,
     ) -> Person | None:
         """Return the person in a region of an image, or in the part of it ``within``, or None."""
+        shown = region.cut(Region(0, 0, image_bgr.shape[1], image_bgr.shape[0]))
+        shown = shown.cut(within) if within else shown
+        if shown.x_min >= shown.x_max or shown.y_min >= shown.y_max:
+            return None  # who walked out of the image, or behind a neighbour
         person = self._look.look(image_bgr, region, within)
         return person if person.score >= self.score_threshold else None
 

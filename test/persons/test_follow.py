@@ -247,6 +247,19 @@ def test_an_empty_room_and_a_moving_curtain() -> None:
         assert finder.update((i + 1) * SECOND // 15, image) == []
 
 
+@pytest.mark.parametrize(('region', 'within'), [
+    (Region(640, 90, 740, 190), None), (Region(-100, 90, 0, 190), None),
+    (Region(600, 90, 700, 190), Region(640, 90, 700, 190)),
+    (Region(100, 90, 200, 190), Region(150, 90, 150, 190))])
+def test_where_nothing_of_the_image_is_shown_is_nobody(
+    region: Region, within: Region | None,
+) -> None:
+    """Who walks out of the picture, or has nothing left to a neighbour, crashes nothing."""
+    finder = create_estimator()
+    assert isinstance(finder, FindAndFollow)
+    assert finder.look(np.zeros(SIZE, np.uint8), region, within) is None
+
+
 def test_fifty_people() -> None:
     """The networks propose six at a time; all get a turn, none an id of somebody else."""
     everybody, stage = grid(50), Stage()
