@@ -42,7 +42,7 @@ def look(image_bgr: np.ndarray, person: Person) -> np.ndarray | None:
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:
-    """Return how alike two looks at clothes are, in [0, 1] (Hellinger)."""
+    """Return how alike two looks at clothes (40,) are, in [0, 1] (Hellinger)."""
     return float(a @ b) / 3
 
 

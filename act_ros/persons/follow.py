@@ -89,6 +89,7 @@ class FindAndFollow:
         """
         Return what may be people, best score first, and each only once.
 
+        :param image_bgr: (H, W, 3) uint8.
         :param region: part of the image to search; whom its edge cuts is left out.
         """
         height, width = image_bgr.shape[:2]
@@ -108,7 +109,7 @@ class FindAndFollow:
     def look(
         self, image_bgr: np.ndarray, region: Region, within: Region | None = None,
     ) -> Person | None:
-        """Return the person in a region of an image, or in the part of it ``within``, or None."""
+        """Return who is in a region of an image (H, W, 3), or in its part ``within``, or None."""
         shown = region.cut(Region(0, 0, image_bgr.shape[1], image_bgr.shape[0]))
         shown = shown.cut(within) if within else shown
         if shown.x_min >= shown.x_max or shown.y_min >= shown.y_max:
@@ -153,7 +154,7 @@ class _Place:
     """Number of the find from which on it may be looked at."""
 
     def aim(self, box: np.ndarray) -> None:
-        """Look at a box from now on, through the same square as long as that suits."""
+        """Look at a box (4,) in pixels from now on, through the same square while that suits."""
         self.box, self.region = box, hold(self.region, box)
 
 
@@ -349,7 +350,7 @@ def _union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def hold(region: Region, box: np.ndarray) -> Region:
-    """Return the region itself as long as it suits the box of the person, else a new one."""
+    """Return the region as long as it suits a person's box (4,) in pixels, else a new one."""
     size = np.array([region.x_max - region.x_min, region.y_max - region.y_min])
     middle = np.array([region.x_min + region.x_max, region.y_min + region.y_max]) / 2
     away = np.abs((box[:2] + box[2:]) / 2 - middle)

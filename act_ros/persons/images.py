@@ -149,7 +149,7 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:
     """
-    Return an image of uint16 as uint8: the upper 8 of as many bits as its sensor has.
+    Return an image (H, W[, 3]) of uint16 as uint8: the upper 8 of as many bits as its sensor has.
 
     That are the fewest of 8, 10, 12, 14 and 16 which hold its brightest pixel: drivers do not say
     it, and the upper byte of 10 bits would be black. It depends on this image alone, so an image

@@ -75,7 +75,7 @@ class _Network:
     def run(
         self, image_bgr: np.ndarray, region: Region | None = None, within: Region | None = None,
     ) -> np.ndarray:
-        """Invoke the network on an image or a region of it; the raw output, without its batch."""
+        """Return the raw output for an image (H, W, 3), or a region of it, without its batch."""
         self._interpreter.set_tensor(self._input, self.letterbox.fill(image_bgr, region, within))
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)[0]

@@ -95,7 +95,7 @@ class Track:
         self.is_missed = False
 
     def learn(self, clothes: np.ndarray, is_alone: bool) -> None:
-        """Take over a little of the clothes; beside others only until somebody stood alone."""
+        """Learn a little of clothes (40,); beside others only until somebody stood alone."""
         if is_alone and not self.was_alone:
             self.clothes, self.was_alone = None, True
         if is_alone or not self.was_alone:
@@ -143,7 +143,7 @@ class PoseTracker:
         Give the persons of a frame to the tracks, and return the track of each, or None.
 
         :param stamp: the frame's stamp in nanoseconds, later than the one before.
-        :param clothes: of each person, where they are seen (`act_ros.persons.clothes`).
+        :param clothes: (40,) of each person, where they are seen (`act_ros.persons.clothes`).
         :param sought: the tracks that were looked for in this frame, without it all: nobody has
             missed the others.
         :param proposed: in how many ways each person was already seen before it became one here.

@@ -231,7 +231,7 @@ class _Device:
         self.fps: float = self._capture.get(cv2.CAP_PROP_FPS)
 
     def read(self) -> np.ndarray | None:
-        """Return the next image, or None where there is none."""
+        """Return the next image (H, W, 3), or None where there is none."""
         try:
             is_read, image = self._capture.read()
         except cv2.error:
@@ -334,7 +334,7 @@ class _Film:
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
     def read(self) -> np.ndarray | None:
-        """Return the next image, or None where there is none."""
+        """Return the next image (H, W, 3), or None where there is none."""
         frame = next(self._images, None)
         return None if frame is None else self.picture(frame)
 
