@@ -179,14 +179,17 @@ def test_frames_are_answered_while_a_bundle_is_loaded(walk: Walk) -> None:
     tiny, = read(walk.robot.peer, 'act_node', 'bundle')
     client = walk.robot.peer.node.create_client(LoadBundle, '/act_node/load_bundle')
     walk.robot.peer.wait(client.service_is_ready, 'the service')
-    future, models = client.call_async(LoadBundle.Request(bundle='act_mu')), []
-    while not future.done():
-        walk.go()
-        models.append(walk.robot.heard[-1].model)
-    assert future.result().success
-    assert models.count('tiny') > 3
-    assert walk.load(tiny).success
+    models = []
+    for _ in range(3):
+        future = client.call_async(LoadBundle.Request(bundle='act_mu'))
+        while not future.done():
+            walk.go()
+            models.append(walk.robot.heard[-1].model)
+        assert future.result().success
+        assert walk.load(tiny).success
     walk.go(40)
+    # If the thread that answers loaded it, one frame at most would be answered before each.
+    assert models.count('tiny') > 3
 
 
 @pytest.mark.parametrize(('bad', 'reason'), [
