@@ -49,7 +49,8 @@ from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import LEVEL, to_time
-from benchmarks.report import Row, images_of, parser, percentiles, save, show
+from benchmarks.pose import images_of
+from benchmarks.report import Row, parser, percentiles, save, show
 
 COMPOSITIONS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
 OWN_CAMERA = 'one process, own camera'

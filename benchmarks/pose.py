@@ -30,14 +30,20 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.follow import FindAndFollow
 from act_ros.persons.models import MODES, create_estimator
+from act_ros.persons.video import VideoSource
 from act_ros.tflite.runtime import Interpreter, load_interpreter, runtime_name
-from benchmarks.report import Row, images_of, parser, percentiles, save, show
+from benchmarks.report import Row, parser, percentiles, save, show
 
 WIDTH, HEIGHT, FIELD_OF_VIEW, PERSON = 640, 480, 60.0, 1.7
 WARM_UP, SETTLED, LATELY, CALLS = 10, 15, 3, 30
 HEIGHTS = (240, 160, 104, 72, 48, 36, 28, 22)
 FLOOR = 'movenet_multipose_192x256'
 VIDEOS = {'.avi', '.mkv', '.mp4'}
+
+
+def images_of(path: Path) -> list[np.ndarray]:
+    """Return the images (H, W, 3) of a video."""
+    return [image for _, image in VideoSource(str(path)).play(realtime=False)]
 
 
 def read_man(count: int) -> list[np.ndarray]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from act_ros.core.files import replacing
-from act_ros.persons.video import VideoSource
 
 Row = dict[str, Any]
 
@@ -23,11 +22,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     made.add_argument('--json', type=Path, help='also write the rows to this file')
     return made
-
-
-def images_of(path: Path) -> list[np.ndarray]:
-    """Return the images (H, W, 3) of a video."""
-    return [image for _, image in VideoSource(str(path)).play(realtime=False)]
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float, float]:

@@ -28,11 +28,11 @@ from training.augmentation import LAYOUT
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import (
-    JOINTS,
     MPOSE_ORDER,
     UNKNOWN,
     DataError,
     Sequences,
+    joints_of,
     load_sequences,
 )
 from training.metrics import (
@@ -63,7 +63,7 @@ ROBOT_VIEWS = ('own', 'turned', 'moving', 'hidden')
 """Views that the threshold for the unknown is chosen on: what a robot sees."""
 
 
-_BELOW = [JOINTS.index(f'{side}_{part}') for side in 'lr' for part in ('knee', 'ankle')]
+_BELOW = joints_of('knee', 'ankle')
 
 
 class ViewedClips:

@@ -14,8 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-
 import keras
 import numpy as np
 from keras import ops

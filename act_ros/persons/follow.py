@@ -21,7 +21,7 @@ import numpy as np
 from act_ros.core.person import Person
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.persons import clothes
-from act_ros.persons.letterbox import Region, check_image
+from act_ros.persons.letterbox import Region, check_image, shown
 from act_ros.persons.movenet import MultiPose, SinglePose
 from act_ros.persons.onnx_networks import SimCC
 from act_ros.persons.tracker import PoseTracker, Track, overlap
@@ -110,9 +110,7 @@ class FindAndFollow:
         self, image_bgr: np.ndarray, region: Region, within: Region | None = None,
     ) -> Person | None:
         """Return who is in a region of an image (H, W, 3), or in its part ``within``, or None."""
-        shown = region.cut(Region(0, 0, image_bgr.shape[1], image_bgr.shape[0]))
-        shown = shown.cut(within) if within else shown
-        if shown.x_min >= shown.x_max or shown.y_min >= shown.y_max:
+        if shown(image_bgr, region, within) is None:
             return None  # who walked out of the image, or behind a neighbour
         person = self._look.look(image_bgr, region, within)
         return person if person.score >= self.score_threshold else None

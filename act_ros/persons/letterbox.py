@@ -22,6 +22,20 @@ class Region(NamedTuple):
                       min(self.x_max, other.x_max), min(self.y_max, other.y_max))
 
 
+def shown(
+    image_bgr: np.ndarray, region: Region | None = None, within: Region | None = None,
+) -> Region | None:
+    """
+    Return the part of an image (H, W, 3) that a region shows; None: it shows none of it.
+
+    :param within: what else is not shown lies outside of this.
+    """
+    part = Region(0, 0, image_bgr.shape[1], image_bgr.shape[0])
+    for other in (region, within):
+        part = part.cut(other) if other else part
+    return part if part.x_min < part.x_max and part.y_min < part.y_max else None
+
+
 class Letterbox:
     """
     Resize with unchanged aspect ratio into a fixed tensor, black around it.
@@ -49,15 +63,16 @@ class Letterbox:
         Resize an image, or a region of it, into the tensor.
 
         :param image_bgr: uint8 (H, W, 3), see ``check_image``.
-        :param region: part to show, which must overlap the image; without it the whole image.
-        :param within: what is outside of this part of it stays black; it must overlap both.
+        :param region: part to show; without it the whole image.
+        :param within: what is outside of this part of it stays black.
         :returns: (1, height, width, 3) RGB; valid until the next call.
+        :raises ValueError: nothing of the image would be shown, see `shown`.
         """
         rows, columns = image_bgr.shape[:2]
         region = region or Region(0, 0, columns, rows)
-        source = region.cut(Region(0, 0, columns, rows))
-        if within:
-            source = source.cut(within)
+        source = shown(image_bgr, region, within)
+        if source is None:
+            raise ValueError('the region shows nothing of the image')
         target = self._place(region, source)
         if target != self._target:
             self._canvas.fill(0)

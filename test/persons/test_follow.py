@@ -15,7 +15,7 @@ from act_ros.core.resources import find_resource
 from act_ros.persons import clothes
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.follow import FindAndFollow, Follower, Schedule, hold, region_around
-from act_ros.persons.letterbox import Region
+from act_ros.persons.letterbox import Letterbox, Region
 from act_ros.persons.models import MODES, create_estimator
 from act_ros.persons.tracker import PoseTracker
 
@@ -258,6 +258,8 @@ def test_where_nothing_of_the_image_is_shown_is_nobody(
     finder = create_estimator()
     assert isinstance(finder, FindAndFollow)
     assert finder.look(np.zeros(SIZE, np.uint8), region, within) is None
+    with pytest.raises(ValueError, match='shows nothing of the image'):
+        Letterbox(64, 64).fill(np.zeros(SIZE, np.uint8), region, within)
 
 
 def test_fifty_people() -> None:
