@@ -12,8 +12,9 @@ takes any answer that is left). The table gives shares of judged person-moments;
 many answers of each label were right.
 
 ``--persons`` keeps who was found, so that another model is measured in a fraction of the time.
-``--mirrored`` plays the mirror images: as hard for everybody, and yet other figures, which tells
-how far a single one can be trusted.
+``--ways`` plays the clips in other ways, too, and the table tells of all of them together: mirror
+images and images in a frame are as hard for everybody, and yet the figures differ, which tells how
+far a single one can be trusted; at half the rate everybody moves twice as far between two images.
 """
 
 from __future__ import annotations
@@ -52,28 +53,40 @@ TREE = (({'run'}, 0.0), ({'sit-down'}, 0.2), ({'wave1', 'wave2'}, 0.2))
 POSTURES = {'sitting', 'lying'}
 _ANSWERED, _RIGHTLY = 'answered ', 'rightly '
 
+WAYS = ('as-is', 'mirrored', 'framed', 'half-rate')
+# Pixels that the frame adds above, below, left and right.
+_BORDER = (6, 10, 14, 6)
+
 Frame = tuple[float, list[Person]]
 
 
-def find(
-    path: Path, model: str = DEFAULT_MODEL, is_mirrored: bool = False,
-) -> Iterator[Frame]:
+def find(path: Path, model: str = DEFAULT_MODEL, way: str = WAYS[0]) -> Iterator[Frame]:
     """
-    Yield the seconds and the persons of every frame of a clip.
+    Yield the seconds and the persons of every frame of a clip played in one of the ``WAYS``.
 
-    Of a mirrored one the boxes are where they are in the clip as it is.
+    The boxes are where they are in the clip as it is.
     """
     source, finder = VideoSource(str(path)), PersonFinder(create_estimator(model))
     for number, (_, image) in enumerate(source.play(realtime=False)):
+        if way == 'half-rate' and number % 2:
+            continue
         seconds = number / source.fps  # as the truth counts them
-        if is_mirrored:
+        if way == 'framed':
+            image = cv2.copyMakeBorder(image, *_BORDER, cv2.BORDER_REPLICATE)
+        elif way == 'mirrored':
             image = cv2.flip(image, 1)
         persons = finder.update(_stamp(seconds), image) or []
-        if is_mirrored:
-            ends = np.array((image.shape[1], 0, image.shape[1], 0), np.float32)
-            persons = [replace(person, box=person.box[[2, 1, 0, 3]] * (-1, 1, -1, 1) + ends)
-                       for person in persons]
-        yield seconds, persons
+        yield seconds, [replace(person, box=_as_it_is(person.box, way, image.shape[1]))
+                        for person in persons]
+
+
+def _as_it_is(box: np.ndarray, way: str, width: int) -> np.ndarray:
+    """Return where the box (4,) of an image so wide is in the clip as it is."""
+    if way == 'framed':
+        box = box - np.array([_BORDER[2], _BORDER[0]] * 2, np.float32)
+    elif way == 'mirrored':
+        box = box[[2, 1, 0, 3]] * (-1, 1, -1, 1) + np.array((width, 0, width, 0), np.float32)
+    return box
 
 
 def _stamp(seconds: float) -> int:
@@ -81,13 +94,12 @@ def _stamp(seconds: float) -> int:
 
 
 def found_before(
-    path: Path, folder: Path | None, model: str = DEFAULT_MODEL, is_mirrored: bool = False,
+    path: Path, folder: Path | None, model: str = DEFAULT_MODEL, way: str = WAYS[0],
 ) -> list[Frame]:
     """Return the frames of a clip, from the folder if they were kept there."""
-    look = Path(model).name + '-mirrored' * is_mirrored
-    kept = folder / look / f'{path.stem}.npz' if folder else None
+    kept = folder / f'{Path(model).name}-{way}' / f'{path.stem}.npz' if folder else None
     if kept is None or not kept.is_file():
-        frames = list(find(path, model, is_mirrored))
+        frames = list(find(path, model, way))
         if kept:
             persons = [person for _, persons in frames for person in persons]
             points = np.array([p.keypoints for p in persons], np.float32)
@@ -179,6 +191,22 @@ def _judge(count: Counter[str], action: Action, accepted: set[str]) -> None:
         count['tree acts rightly'] += is_right
 
 
+def _measure(
+    frames: Sequence[Frame], recognizer: ActionRecognizer, moments: Sequence[Any],
+) -> Counter[str]:
+    """Judge a clip, and count its seconds, and its answers: actions that begin."""
+    answers = answer(frames, recognizer)
+    count = judge(answers, moments)
+    count['seconds'] = int(answers[-1][0])
+    last: dict[str, str] = {}
+    for _, actions in answers:
+        for action in actions:
+            label = action.label if action.status is Status.RECOGNIZED else ''
+            count['answers'] += bool(label) and last.get(action.person_id) != label
+            last[action.person_id] = label
+    return count
+
+
 def row(name: str, count: Counter[str]) -> str:
     """Return a line of the table."""
     moments = max(count['moments'], 1)
@@ -200,7 +228,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--bundle', default='act_mu', help='action model')
     parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='how people are found')
     parser.add_argument('--persons', type=Path, help='folder to keep in who was found')
-    parser.add_argument('--mirrored', action='store_true', help='play the clips mirrored')
+    parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS[:1],
+                        help='how the clips are played')
     options = parser.parse_args(arguments)
     truth = json.loads(options.truth.read_text(encoding='utf-8'))
     groups = json.loads(options.groups.read_text(encoding='utf-8')) if options.groups else {}
@@ -210,19 +239,9 @@ def main(arguments: list[str] | None = None) -> None:
     classifier = ActClassifier(options.bundle)
     counts: dict[str, Counter[str]] = {}
     for clip in tqdm([name for name in truth if name in files], unit='clip'):
-        frames = found_before(
-            files[clip], options.persons, options.pose_model, options.mirrored)
-        answers = answer(frames, ActionRecognizer(classifier))
-        counts[clip] = judge(answers, truth[clip])
-        counts[clip]['seconds'] = int(answers[-1][0])
-        last: dict[str, str] = {}
-        for _, actions in answers:  # an answer is an action that begins
-            for action in actions:
-                is_new = action.status is Status.RECOGNIZED and last.get(
-                    action.person_id) != action.label
-                counts[clip]['answers'] += is_new
-                last[action.person_id] = (
-                    action.label if action.status is Status.RECOGNIZED else '')
+        counts[clip] = sum((_measure(
+            found_before(files[clip], options.persons, options.pose_model, way),
+            ActionRecognizer(classifier), truth[clip]) for way in options.ways), Counter())
     print('| percent of person-moments | n | ' + ' | '.join(SHARES)
           + ' | not found of those with a place | answers a minute | tree acts rightly |')
     print('|---|' + '---|' * (len(SHARES) + 4))

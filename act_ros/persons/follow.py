@@ -24,7 +24,7 @@ from act_ros.persons import clothes
 from act_ros.persons.letterbox import Region, check_image, shown
 from act_ros.persons.movenet import MultiPose, SinglePose
 from act_ros.persons.onnx_networks import SimCC
-from act_ros.persons.tracker import PoseTracker, Track, overlap
+from act_ros.persons.tracker import PoseTracker, Track, is_as_big, overlap
 
 _MARGIN = 1.25
 """Width of the square around a person, as a multiple of the longer side of the box."""
@@ -39,6 +39,8 @@ _SURE_LOOK, _SURE_PROPOSAL = 0.4, 0.15
 """Scores of a look and of a proposal, one of which somebody new must have ..."""
 _SURE_OF_SMALL = 0.45
 """... and the score of a look at somebody too small for the mode: bushes look like people."""
+_CERTAIN = 0.55
+"""Score that 95 % of people have, and no place without anybody in a hundred."""
 _SAME_PLACE = 0.5
 """Overlap of boxes from which on two of them are one place."""
 _APART, _GIVEN = 0.4, 0.25
@@ -53,6 +55,8 @@ _LOST_INTEREST = 4
 """Finds without a proposal after which a place is forgotten where a look has seen nobody."""
 _OVERDUE = NANOSECONDS // 4
 """After so long the whole image is searched again, though few images came meanwhile."""
+_FULL_RATE, _MOST_ROOM = 15.0, 3.0
+"""Images a second below which there is room for more looks in each, and for how many times more."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ class Follower:
         self._tracker.reset()
         self._places: list[_Place] = []
         self._frame = self._find = self._looks = self._stamp = self._height = 0
-        self._next_find = self._searched = self._search_stamp = 0
+        self._next_find = self._searched = self._search_stamp = self._since = 0
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
         """
@@ -182,7 +186,8 @@ class Follower:
         """
         if stamp - self._stamp > self._tracker.options.max_age * NANOSECONDS:
             self.reset()  # all were lost: no place means anything
-        self._stamp, self._height = stamp, image_bgr.shape[0]
+        since, self._stamp = stamp - self._stamp, stamp
+        self._height = image_bgr.shape[0]
         schedule = self._networks.schedule
         self._frame += 1
         # Never in every image: those who are known would have to wait.
@@ -190,9 +195,21 @@ class Follower:
             self._frame > self._searched + 1 and stamp - self._search_stamp >= _OVERDUE)
         if is_find:
             self._search(stamp, image_bgr)
-        places = self._choose(schedule.looks_with_find if is_find else schedule.looks)
+        room = self._room(since)
+        places = self._choose(round(
+            room * (schedule.looks_with_find if is_find else schedule.looks)))
         self._look(stamp, image_bgr, places)
         return [p for p in self._tracker.seen(stamp) if p.score >= _SOMEBODY]
+
+    def _room(self, since: int) -> float:
+        """
+        Return how many times the schedule's looks an image may take.
+
+        Where images are few each may cost more: never more a second than at the full rate. One
+        image that comes late, ``since`` nanoseconds after that before, is no reason.
+        """
+        steady, self._since = min(since, self._since), since
+        return min(max(steady / NANOSECONDS * _FULL_RATE, 1.0), _MOST_ROOM)
 
     def _search(self, stamp: int, image_bgr: np.ndarray) -> None:
         """Search the whole image for new places, and for those who were lost."""
@@ -262,12 +279,13 @@ class Follower:
             self._looks += 1
             place.looked = self._looks
             person = self._networks.look(image_bgr, place.region, self._within(place))
-            if person is not None and (place.track or self._is_somebody(place, person)):
+            if person is not None and self._is_somebody(place, person):
                 found.append((place, person))
         persons = [person for _, person in found]
         seen = [clothes.look(image_bgr, person) for person in persons]
-        owners = self._tracker.assign(stamp, persons, seen, sought, proposed=1,
-                                      expected=[place.track for place, _ in found])
+        owners = self._tracker.assign(
+            stamp, persons, seen, sought, expected=[place.track for place, _ in found],
+            hits=[self._hits(person) for person in persons])
         place_of = {p.track: p for p in self._places if p.track}
         seen_places: set[_Place] = set()
         for (place, person), owner in zip(found, owners, strict=True):
@@ -294,10 +312,27 @@ class Follower:
                 place.track = None
 
     def _is_somebody(self, place: _Place, person: Person) -> bool:
-        """Tell people from ghosts: of somebody new one of the networks must be sure."""
+        """
+        Tell people from ghosts: of somebody new one of the networks must be sure.
+
+        So must be the look at somebody known who seems to have grown or shrunk: some joints of
+        something else would lead the track astray.
+        """
+        if place.track:
+            return person.score >= _SOMEBODY or is_as_big(place.track.person.box, person.box)
         least = self._networks.least_height * self._height
         sure = _SURE_LOOK if place.box[3] - place.box[1] >= least else _SURE_OF_SMALL
         return person.score >= sure or place.evidence >= _SURE_PROPOSAL
+
+    def _hits(self, person: Person) -> int:
+        """
+        Return how many frames with somebody new a look is worth.
+
+        One for the proposal and one for the look; of somebody tall enough a look may be so sure
+        that it needs no second one.
+        """
+        is_tall = person.box[3] - person.box[1] >= self._networks.least_height * self._height
+        return 2 + bool(is_tall and person.score >= _CERTAIN)
 
     def _within(self, place: _Place) -> Region | None:
         """Return the part of a place's region that is not its neighbours'."""

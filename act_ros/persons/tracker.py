@@ -43,8 +43,10 @@ _LONG_GONE = 300_000_000
 # Share of a new look at the clothes that is taken over, how alike two looks usually are, and the
 # overlap of boxes from which on they may be the neighbour's.
 _CLOTHES_RATE, _USUAL = 0.1, 0.95
+# How much less than usual the same clothes are alike, where only they tell: somebody who jumps.
+_SAME_CLOTHES = 0.05
 _CLOSE = 0.1
-# What it is worth that somebody new is where they were looked for: less than any likeness.
+# What it is worth to be where somebody was looked for, in another pose: less than any likeness.
 _PLACE = 0.01
 _TORSO = [5, 6, 11, 12]  # shoulders and hips in COCO order
 
@@ -88,9 +90,7 @@ class Track:
         """Take the detection as this person's newest pose."""
         dt = max((stamp - self.stamp) * 1e-9, 1e-3)
         self.moved = _moved(self.person, person)
-        before, now = self.person.box, person.box
-        velocity = (now[:2] + now[2:] - (before[:2] + before[2:])) / (2 * dt)  # of their middle
-        self.velocity += (velocity - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
+        self.velocity += (self.moved / dt - self.velocity) * (1 - np.exp(-dt / _VELOCITY_TIME))
         self.stamp, self.person, self.hits = stamp, person, self.hits + 1
         self.is_missed = False
 
@@ -102,6 +102,13 @@ class Track:
             old = clothes if self.clothes is None else self.clothes
             self.usual += _CLOTHES_RATE * (clothes_likeness(old, clothes) - self.usual)
             self.clothes = old + _CLOTHES_RATE * (clothes - old)
+
+
+    def wore(self, clothes: np.ndarray | None, stamp: int) -> bool:
+        """Tell whether this is known to have worn such clothes (40,) a moment ago."""
+        return (clothes is not None and self.clothes is not None
+                and stamp - self.stamp <= _LONG_GONE
+                and clothes_likeness(self.clothes, clothes) >= self.usual - _SAME_CLOTHES)
 
 
 class PoseTracker:
@@ -136,7 +143,7 @@ class PoseTracker:
     def assign(
         self, stamp: int, persons: Sequence[Person],
         clothes: Sequence[np.ndarray | None] | None = None,
-        sought: Collection[Track] | None = None, proposed: int = 0,
+        sought: Collection[Track] | None = None, hits: Sequence[int] | None = None,
         expected: Sequence[Track | None] | None = None,
     ) -> list[Track | None]:
         """
@@ -146,10 +153,11 @@ class PoseTracker:
         :param clothes: (40,) of each person, where they are seen (`act_ros.persons.clothes`).
         :param sought: the tracks that were looked for in this frame, without it all: nobody has
             missed the others.
-        :param proposed: in how many ways each person was already seen before it became one here.
+        :param hits: how many frames each person counts as if it is somebody new, at least 1.
         :param expected: the track that each person was looked for as. A pose without a torso may
-            be anybody's: it continues that track, or none. While that track has no id, which
-            could be handed over, somebody of about that size nearby continues it.
+            be anybody's: it continues that track, or none. Somebody of about that size nearby
+            continues it in whatever pose, if the track has no id, which could be handed over, or
+            was seen a moment ago in such clothes.
         """
         options = self.options
         max_age = round(options.max_age * 1e9)
@@ -170,7 +178,8 @@ class PoseTracker:
             is_it = np.array([t is track for t in self.tracks], bool)
             if np.count_nonzero(persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE) < 2:
                 worth[~is_it, p] = 0.0
-            if track and not track.id and _is_nearby(track.person.box, persons[p].box):
+            if track and (not track.id or track.wore(clothes[p], stamp)) and _is_nearby(
+                    track.person.box, persons[p].box):
                 worth[is_it, p] = np.maximum(worth[is_it, p], _PLACE)
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
@@ -199,7 +208,7 @@ class PoseTracker:
         taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
         for p in (free & strong).nonzero()[0].tolist():
             if (_pose_likeness([persons[p]], taken) < _DUPLICATE).all():
-                track = owners[p] = Track(stamp, persons[p], 1 + proposed)
+                track = owners[p] = Track(stamp, persons[p], hits[p] if hits else 1)
                 self.tracks.append(track)
                 taken.append(persons[p])
         for track in self.tracks:
@@ -281,11 +290,17 @@ class PoseTracker:
         return list(zip(tracks[i[is_pair]].tolist(), persons[j[is_pair]].tolist(), strict=True))
 
 
+def is_as_big(before: np.ndarray, now: np.ndarray) -> bool:
+    """Tell whether a box (4,) is neither twice as large as one before, nor half of it."""
+    sizes = [float((box[2:] - box[:2]).max()) for box in (before, now)]
+    return max(sizes) < 2 * min(sizes)
+
+
 def _is_nearby(before: np.ndarray, now: np.ndarray) -> bool:
     """Tell whether a box (4,) is one before, moved by at most half of it; else it is a ghost."""
-    sizes = [float((box[2:] - box[:2]).max()) for box in (before, now)]
+    size = max(float((box[2:] - box[:2]).max()) for box in (before, now))
     away = np.abs(before[:2] + before[2:] - now[:2] - now[2:]) / 2
-    return bool(max(sizes) < 2 * min(sizes) and (away <= max(sizes) / 2).all())
+    return is_as_big(before, now) and bool((away <= size / 2).all())
 
 
 def _moved(before: Person, now: Person) -> np.ndarray:

@@ -84,17 +84,18 @@ def test_who_was_found_is_kept_and_the_table_is_printed(
     everyday.main(arguments)
     first = capsys.readouterr().out
     assert 'answers that were right: ' in first
-    kept = tmp_path / 'kept' / 'balanced' / 'demo.npz'
+    kept = tmp_path / 'kept' / 'balanced-as-is' / 'demo.npz'
     before = kept.stat().st_mtime_ns
     everyday.main(arguments)
     assert capsys.readouterr().out == first
     assert kept.stat().st_mtime_ns == before
     assert '| all | 1 |' in first
-    everyday.main([*arguments, '--mirrored'])  # boxes are told in the clip as it is
-    as_it_is, mirrored = (np.load(tmp_path / 'kept' / look / 'demo.npz')
-                          for look in ('balanced', 'balanced-mirrored'))
-    middles = [np.median(file['boxes'][file['ids'] == 'p1'][:, ::2]) for file in (
-        as_it_is, mirrored)]
-    assert middles[0] == pytest.approx(middles[1], abs=20)
+    everyday.main([*arguments, '--ways', *everyday.WAYS])  # boxes are told in the clip as it is
+    assert f'| all | {len(everyday.WAYS)} |' in capsys.readouterr().out
+    middles = []
+    for way in everyday.WAYS:
+        file = np.load(tmp_path / 'kept' / f'balanced-{way}' / 'demo.npz')
+        middles.append(np.median(file['boxes'][file['ids'] == 'p1'].reshape(-1, 2, 2), axis=(0, 1)))
+    assert middles == [pytest.approx(middles[0], abs=20)] * len(everyday.WAYS)
     everyday.main([*arguments, '--pose-model', 'fast'])  # who finds others is no witness
-    assert (tmp_path / 'kept' / 'fast' / 'demo.npz').is_file()
+    assert (tmp_path / 'kept' / 'fast-as-is' / 'demo.npz').is_file()

@@ -95,6 +95,25 @@ def test_where_images_are_few_the_next_search_does_not_wait_for_long(
     assert (np.diff(np.flatnonzero(np.diff(finds))) == every).all()
 
 
+@pytest.mark.parametrize(('rate', 'looks'), [
+    (30.0, {1, 3}), (15.0, {1, 3}), (7.5, {2, 6}), (5.0, {3, 9}), (1.5, {3, 9})])
+def test_where_images_are_few_each_has_room_for_more_looks(rate: float, looks: set[int]) -> None:
+    """At 5 images a second twenty people are looked at as often as at 15; one gap is no reason."""
+    stage = Stage(*grid(20))
+    stage.propose = lambda image, region=None: grid(20)  # type: ignore[method-assign]
+    follower = Follower(StagedNetworks(stage, MODES['balanced'].schedule), PoseTracker())
+    taken = set()
+    for i in range(40):
+        before = stage.looks
+        play(follower, range(i, i + 1), rate)
+        if i > 6:
+            taken.add(stage.looks - before)
+    assert taken == looks
+    before = stage.looks
+    play(follower, range(42, 43), rate)  # two images were lost
+    assert stage.looks - before <= max(looks)
+
+
 def test_everybody_comes_in_turn_and_keeps_the_id() -> None:
     stage = Stage(*grid(6))
     follower = Follower(StagedNetworks(stage, Schedule(3, 3, 1)), PoseTracker())
@@ -138,6 +157,35 @@ def test_a_pose_that_nobody_is_sure_of_is_not_told() -> None:
     assert not any(play(follower, range(30, 90)))
     stage.people = [someone]
     assert all(names == ['p1'] for names in play(follower, range(90, 99)))
+
+
+def test_some_joints_of_something_else_do_not_lead_astray() -> None:
+    """A look that is not sure and sees two joints on a lamp post leaves the track where it was."""
+    someone, = grid(1)
+    keypoints = someone.keypoints.copy()
+    keypoints[:, 2] = 0.1
+    keypoints[5:7] = (*someone.box[:2], 0.9)
+    stage = Stage(someone)
+    networks = StagedNetworks(stage, Schedule(3, 3, 1))
+    tracker = PoseTracker()
+    follower = Follower(networks, tracker)
+    play(follower, range(30))
+    networks.look = lambda *_: person(keypoints, score=0.25)  # type: ignore[method-assign]
+    play(follower, range(30, 36))
+    track, = tracker.tracks
+    assert np.array_equal(track.person.box, someone.box)
+    networks.look = stage.look  # type: ignore[method-assign, assignment]
+    assert play(follower, range(36, 39))[-1] == ['p1']
+
+
+@pytest.mark.parametrize(('torso', 'score', 'images'), [
+    (60.0, 0.7, 1), (60.0, 0.5, 2), (12.0, 0.7, 2)])
+def test_somebody_tall_who_is_surely_seen_is_known_at_once(
+    torso: float, score: float, images: int,
+) -> None:
+    stage = Stage(person(pose(0.0, torso=torso), score=score))
+    follower = Follower(StagedNetworks(stage, MODES['balanced'].schedule), PoseTracker())
+    assert play(follower, range(images)) == [[]] * (images - 1) + [['p1']]
 
 
 def test_places_without_anybody_cost_less_and_less() -> None:
@@ -343,6 +391,19 @@ def test_somebody_new_may_move_far_between_two_looks(
         newcomer = tracker.tracks[0] if is_expected and i else None
         tracker.assign(SECOND + i * SECOND // 7, [body], expected=[newcomer])
     assert bool(tracker.seen(SECOND + 2 * SECOND // 7)) is is_known
+
+
+@pytest.mark.parametrize(('share', 'after', 'name'), [
+    (1.0, 0.07, 'p1'), (0.7, 0.07, ''), (1.0, 0.5, '')])
+def test_who_jumps_is_known_by_the_clothes(share: float, after: float, name: str) -> None:
+    """In another pose some way off: the same person if so dressed and seen a moment ago."""
+    tracker = PoseTracker()
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [person(pose(0.0, x=320.0))], [wear(1.0)])
+    jumper, track = person(pose(0.0, 'wave', x=420.0, y=190.0)), tracker.tracks[0]
+    stamp = SECOND + 9 * SECOND // 30 + round(after * SECOND)
+    tracker.assign(stamp, [jumper], [wear(share)], {track}, expected=[track])
+    assert [p.id for p in tracker.seen(stamp)] == [name] * bool(name)
 
 
 def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> None:
