@@ -29,6 +29,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from act_ros.actions.features import resample
 from act_ros.core.files import replacing
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
@@ -46,6 +47,9 @@ from training.datasets.skeletons import (
 )
 from training.progress import progress
 from training.record import cut
+
+# Most frames that the finder sees somebody late, and how far two clocks of a clip may differ.
+_LATE, _STRETCH = 8, 1.25
 
 
 class Clip(NamedTuple):
@@ -187,8 +191,7 @@ def pair(video: Sequences, marks: Sequences) -> Iterator[tuple[int, int]]:
         cost = np.full((len(of_video), len(of_marks)), 1e3)
         for a, i in enumerate(of_video):
             for b, j in enumerate(of_marks):
-                if 0 <= marks.lengths[j] - video.lengths[i] <= 8:
-                    cost[a, b] = _shift(video, int(i), marks, int(j))[1]
+                cost[a, b] = _fit(_frames(video, int(i)), _frames(marks, int(j)))[1]
         for a, b in zip(*linear_sum_assignment(cost), strict=True):
             if cost[a, b] < 0.35:
                 yield int(of_video[a]), int(of_marks[b])
@@ -199,14 +202,30 @@ def _frames(sequences: Sequences, index: int) -> np.ndarray:
     return joints
 
 
-def _shift(video: Sequences, i: int, marks: Sequences, j: int) -> tuple[int, float]:
-    """Return how many frames later the finder saw the clip's person, and how unlike they are."""
-    best = (0, 1e3)
-    for shift in range(marks.lengths[j] - video.lengths[i] + 1):
-        error = errors_of(_frames(video, i), _frames(marks, j)[shift:shift + video.lengths[i]])
+def _fit(found: np.ndarray, marked: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the errors (T, 13, 2) against the marks that fit best, and how unlike both are."""
+    best = np.zeros((len(found), 13, 2), np.float32), 1e3
+    for marks in _alignments(marked, len(found)):
+        error = errors_of(found, marks)
         unlike = float(np.median(np.hypot(error[..., 0], error[..., 1])))
-        best = min(best, (shift, unlike), key=lambda item: item[1])
+        best = min(best, (error, unlike), key=lambda item: item[1])
     return best
+
+
+def _alignments(marked: np.ndarray, length: int) -> Iterator[np.ndarray]:
+    """
+    Yield the parts of marks (T, 13, C) that so many found frames may show.
+
+    The finder may see the person up to eight frames late. Marks are counted in pictures, found
+    frames by the file's clock, which in J-HMDB's files shows 40 pictures in 47 periods.
+    """
+    late = len(marked) - length
+    for shift in range(late + 1 if late <= _LATE else 0):
+        yield marked[shift:shift + length]
+    if late and max(len(marked), length) <= _STRETCH * min(len(marked), length):
+        times = np.linspace(0, length - 1, len(marked))
+        yield resample(times, marked, np.array([0, len(marked)]), np.arange(length)[None],
+                       -np.inf)[0]
 
 
 def errors_of(found: np.ndarray, marked: np.ndarray) -> np.ndarray:
@@ -244,9 +263,8 @@ def write_errors(video_path: Path, marks_path: Path, errors_path: Path) -> tuple
     stretches = []
     group = np.array([f'{marks_path.stem}:{take}' for take in marks.take], object)
     for i, j in pairs:
-        shift, _ = _shift(video, i, marks, j)
         found = _frames(video, i)
-        error = errors_of(found, _frames(marks, j)[shift:shift + len(found)])
+        error, _ = _fit(found, _frames(marks, j))
         stretches.append((np.clip(error, -3, 3), found[..., 3], video.fps[i]))
         group[j] = str(video.group[i])
     errors, scores, fps = zip(*stretches, strict=True)
