@@ -37,8 +37,9 @@ _VELOCITY_TIME = 0.3
 # units of the likeness of pose and place.
 _CLOTHES = 2.0
 # Likeness of pose and place from which on clothes do not matter, as light and folds change, too;
-# not so where others are near, or somebody was out of sight for so many nanoseconds.
-_SURE = 0.6
+# not so where others are near, somebody was out of sight for so many nanoseconds, or clothes are so
+# much less alike than usual that it is another person's.
+_SURE, _ANOTHER = 0.6, 0.4
 _LONG_GONE = 300_000_000
 # Share of a new look at the clothes that is taken over, how alike two looks usually are, and the
 # overlap of boxes from which on they may be the neighbour's.
@@ -155,7 +156,8 @@ class PoseTracker:
             missed the others.
         :param hits: how many frames each person counts as if it is somebody new, at least 1.
         :param expected: the track that each person was looked for as. A pose without a torso may
-            be anybody's: it continues that track, or none. Somebody of about that size nearby
+            be anybody's: it continues that track, or none; one whose clothes are not seen, none
+            that was seen where it was looked for. Somebody of about that size nearby
             continues it in whatever pose, if the track has no id, which could be handed over, or
             was seen a moment ago in such clothes.
         """
@@ -172,12 +174,18 @@ class PoseTracker:
         if other.any():
             here = np.array([not t.is_missed or stamp - t.stamp <= _LONG_GONE
                              for t in self.tracks])
-            other[(likeness >= _SURE) & (self._alone() & here)[:, None]] = 0.0
+            is_sure = (likeness >= _SURE) & (other < _ANOTHER)
+            other[is_sure & (self._alone() & here)[:, None]] = 0.0
         worth = self._worth(likeness, other)
+        # Who is dressed and was seen where they were looked for.
+        at_home = np.array([t.clothes is not None and t in (expected or ())
+                            for t in self.tracks], bool)
         for p, track in enumerate(expected or ()):
             is_it = np.array([t is track for t in self.tracks], bool)
             if np.count_nonzero(persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE) < 2:
                 worth[~is_it, p] = 0.0
+            elif clothes[p] is None:
+                worth[~is_it & at_home, p] = 0.0
             if track and (not track.id or track.wore(clothes[p], stamp)) and _is_nearby(
                     track.person.box, persons[p].box):
                 worth[is_it, p] = np.maximum(worth[is_it, p], _PLACE)

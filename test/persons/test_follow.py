@@ -406,6 +406,29 @@ def test_who_jumps_is_known_by_the_clothes(share: float, after: float, name: str
     assert [p.id for p in tracker.seen(stamp)] == [name] * bool(name)
 
 
+def test_who_stands_where_somebody_in_other_clothes_stood_is_another_person() -> None:
+    """Much like the pose that was expected, and nothing of the clothes."""
+    tracker = PoseTracker()
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [person(pose(0.0, x=320.0))], [wear(1.0)])
+    stamp = SECOND + 10 * SECOND // 30
+    tracker.assign(stamp, [person(pose(0.0, x=332.0))], [wear(0.1)])
+    assert not tracker.seen(stamp)
+
+
+def test_who_is_seen_where_looked_for_is_not_taken_for_a_neighbour() -> None:
+    """The neighbour's clothes are not seen, and the pose is more like the one that was expected."""
+    tracker = PoseTracker()
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [person(pose(0.0, x=320.0))], [wear(1.0)])
+    track, = tracker.tracks
+    own, neighbour = person(pose(0.0, x=345.0)), person(pose(0.0, x=325.0))
+    stamp = SECOND + 10 * SECOND // 30
+    owners = tracker.assign(stamp, [neighbour, own], [None, wear(0.95)], {track},
+                            expected=[None, track])
+    assert owners[1] is track and owners[0] is not track
+
+
 def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> None:
     body, image = person(pose(0.0, x=320.0, y=150.0)), np.full(SIZE, 90, np.uint8)
     image[:, :] = (200, 80, 40)
