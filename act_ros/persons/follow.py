@@ -7,8 +7,8 @@ verifies what is in a square of the image and tells the pose. One person has one
 two networks disagree by more than people move, and so do two squares, which is why the square
 stays where it is until the person leaves its middle.
 
-A frame costs a fixed number of looks, and who waited longest is looked at first. Not looked at is
-not the same as not seen.
+A frame costs a fixed number of looks, more only where frames are few, and who waited longest is
+looked at first. Not looked at is not the same as not seen.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SURE_LOOK, _SURE_PROPOSAL = 0.4, 0.15
 _SURE_OF_SMALL = 0.45
 """... and the score of a look at somebody too small for the mode: bushes look like people."""
 _CERTAIN = 0.55
-"""Score that 95 % of people have, and no place without anybody in a hundred."""
+"""Score that 95 % of people have, and less than one in a hundred places without anybody."""
 _SAME_PLACE = 0.5
 """Overlap of boxes from which on two of them are one place."""
 _APART, _GIVEN = 0.4, 0.25
@@ -61,7 +61,7 @@ _FULL_RATE, _MOST_ROOM = 15.0, 3.0
 
 @dataclass(frozen=True)
 class Schedule:
-    """What a frame may cost."""
+    """What a frame may cost; where frames are few it may take more looks, see `Follower`."""
 
     find_every: int
     """Frames from one search of the whole image to the next."""
@@ -320,8 +320,7 @@ class Follower:
         """
         if place.track:
             return person.score >= _SOMEBODY or is_as_big(place.track.person.box, person.box)
-        least = self._networks.least_height * self._height
-        sure = _SURE_LOOK if place.box[3] - place.box[1] >= least else _SURE_OF_SMALL
+        sure = _SURE_LOOK if self._is_tall(place.box) else _SURE_OF_SMALL
         return person.score >= sure or place.evidence >= _SURE_PROPOSAL
 
     def _hits(self, person: Person) -> int:
@@ -331,8 +330,11 @@ class Follower:
         One for the proposal and one for the look; of somebody tall enough a look may be so sure
         that it needs no second one.
         """
-        is_tall = person.box[3] - person.box[1] >= self._networks.least_height * self._height
-        return 2 + bool(is_tall and person.score >= _CERTAIN)
+        return 2 + (person.score >= _CERTAIN and self._is_tall(person.box))
+
+    def _is_tall(self, box: np.ndarray) -> bool:
+        """Tell whether a box (4,) is as tall as the mode needs to see well."""
+        return bool(box[3] - box[1] >= self._networks.least_height * self._height)
 
     def _within(self, place: _Place) -> Region | None:
         """Return the part of a place's region that is not its neighbours'."""

@@ -44,9 +44,9 @@ _LONG_GONE = 300_000_000
 # Share of a new look at the clothes that is taken over, how alike two looks usually are, and the
 # overlap of boxes from which on they may be the neighbour's.
 _CLOTHES_RATE, _USUAL = 0.1, 0.95
+_CLOSE = 0.1
 # How much less than usual the same clothes are alike, where only they tell: somebody who jumps.
 _SAME_CLOTHES = 0.05
-_CLOSE = 0.1
 # What it is worth to be where somebody was looked for, in another pose: less than any likeness.
 _PLACE = 0.01
 _TORSO = [5, 6, 11, 12]  # shoulders and hips in COCO order
@@ -60,8 +60,9 @@ class TrackerOptions(Options):
         1.0, 'Seconds a person may stay unseen and still keep the id. Longer bridges occlusion, '
         'shorter avoids handing an id to somebody else.', low=0.05, high=10.0)
     min_hits: int = option(
-        3, 'Frames in a row a new person must be seen before an id is given. More suppresses '
-        'ghosts, fewer answers sooner.', low=1, high=30)
+        3, 'Frames in a row a new person must be seen before an id is given; in a mode of two '
+        'networks the proposal counts as one, and a sure look at somebody tall as two. More '
+        'suppresses ghosts, fewer answers sooner.', low=1, high=30)
     new_score: float = option(
         0.3, 'Score a detection needs to start a new person; weaker ones only continue a '
         'known one.', low=0.0, high=1.0)
@@ -103,7 +104,6 @@ class Track:
             old = clothes if self.clothes is None else self.clothes
             self.usual += _CLOTHES_RATE * (clothes_likeness(old, clothes) - self.usual)
             self.clothes = old + _CLOTHES_RATE * (clothes - old)
-
 
     def wore(self, clothes: np.ndarray | None, stamp: int) -> bool:
         """Tell whether this is known to have worn such clothes (40,) a moment ago."""
@@ -155,11 +155,7 @@ class PoseTracker:
         :param sought: the tracks that were looked for in this frame, without it all: nobody has
             missed the others.
         :param hits: how many frames each person counts as if it is somebody new, at least 1.
-        :param expected: the track that each person was looked for as. A pose without a torso may
-            be anybody's: it continues that track, or none; one whose clothes are not seen, none
-            that was seen where it was looked for. Somebody of about that size nearby
-            continues it in whatever pose, if the track has no id, which could be handed over, or
-            was seen a moment ago in such clothes.
+        :param expected: the track that each person was looked for as.
         """
         options = self.options
         max_age = round(options.max_age * 1e9)
@@ -177,18 +173,8 @@ class PoseTracker:
             is_sure = (likeness >= _SURE) & (other < _ANOTHER)
             other[is_sure & (self._alone() & here)[:, None]] = 0.0
         worth = self._worth(likeness, other)
-        # Who is dressed and was seen where they were looked for.
-        at_home = np.array([t.clothes is not None and t in (expected or ())
-                            for t in self.tracks], bool)
-        for p, track in enumerate(expected or ()):
-            is_it = np.array([t is track for t in self.tracks], bool)
-            if np.count_nonzero(persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE) < 2:
-                worth[~is_it, p] = 0.0
-            elif clothes[p] is None:
-                worth[~is_it & at_home, p] = 0.0
-            if track and (not track.id or track.wore(clothes[p], stamp)) and _is_nearby(
-                    track.person.box, persons[p].box):
-                worth[is_it, p] = np.maximum(worth[is_it, p], _PLACE)
+        if expected:
+            self._weigh_places(worth, stamp, persons, clothes, expected)
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
 
@@ -247,6 +233,29 @@ class PoseTracker:
         """
         is_possible = likeness - other >= self.options.min_similarity
         return np.where(is_possible, 1 + likeness - _CLOTHES * other, 0.0)
+
+    def _weigh_places(
+        self, worth: np.ndarray, stamp: int, persons: Sequence[Person],
+        clothes: Sequence[np.ndarray | None], expected: Sequence[Track | None],
+    ) -> None:
+        """
+        Change what matches are worth (tracks, persons) by where people were looked for.
+
+        A pose without a torso may be anybody's: it continues the track it was looked for as, or
+        none; one whose clothes are not seen, no dressed one that was seen in a place of its own.
+        Somebody of about its size nearby continues a track in whatever pose, if it has no id, which
+        could be handed over, or was seen a moment ago in such clothes.
+        """
+        at_home = np.array([t.clothes is not None and t in expected for t in self.tracks], bool)
+        for p, track in enumerate(expected):
+            is_it = np.array([t is track for t in self.tracks], bool)
+            if np.count_nonzero(persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE) < 2:
+                worth[~is_it, p] = 0.0
+            elif clothes[p] is None:
+                worth[~is_it & at_home, p] = 0.0
+            if track and (not track.id or track.wore(clothes[p], stamp)) and _is_nearby(
+                    track.person.box, persons[p].box):
+                worth[is_it, p] = np.maximum(worth[is_it, p], _PLACE)
 
     def _other_clothes(self, clothes: Sequence[np.ndarray | None]) -> np.ndarray:
         """Return how much less than usual clothes (tracks, persons) are alike, where both known."""
