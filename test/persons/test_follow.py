@@ -159,18 +159,19 @@ def test_a_pose_that_nobody_is_sure_of_is_not_told() -> None:
     assert all(names == ['p1'] for names in play(follower, range(90, 99)))
 
 
-def test_some_joints_of_something_else_do_not_lead_astray() -> None:
-    """A look that is not sure and sees two joints on a lamp post leaves the track where it was."""
+def test_a_look_that_is_not_sure_and_sees_little_does_not_lead_astray() -> None:
+    """Two joints are no body: the track stays as large as it was."""
     someone, = grid(1)
     keypoints = someone.keypoints.copy()
     keypoints[:, 2] = 0.1
-    keypoints[5:7] = (*someone.box[:2], 0.9)
+    keypoints[5:7, 2] = 0.9
+    glimpse = replace(person(keypoints[5:7]), keypoints=keypoints, score=0.25)
     stage = Stage(someone)
     networks = StagedNetworks(stage, Schedule(3, 3, 1))
     tracker = PoseTracker()
     follower = Follower(networks, tracker)
     play(follower, range(30))
-    networks.look = lambda *_: person(keypoints, score=0.25)  # type: ignore[method-assign]
+    networks.look = lambda *_: glimpse  # type: ignore[method-assign]
     play(follower, range(30, 36))
     track, = tracker.tracks
     assert np.array_equal(track.person.box, someone.box)
@@ -404,6 +405,20 @@ def test_who_jumps_is_known_by_the_clothes(share: float, after: float, name: str
     stamp = SECOND + 9 * SECOND // 30 + round(after * SECOND)
     tracker.assign(stamp, [jumper], [wear(share)], {track}, expected=[track])
     assert [p.id for p in tracker.seen(stamp)] == [name] * bool(name)
+
+
+def test_who_stretches_out_an_arm_goes_nowhere() -> None:
+    """A velocity of the box would carry the person away by half of the arm."""
+    tracker, standing = PoseTracker(), pose(0.0)
+    reaching = standing.copy()
+    reaching[[8, 10], 0] -= (60.0, 120.0)  # right elbow and wrist
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [person(standing)])
+    tracker.assign(SECOND + 10 * SECOND // 30, [person(reaching)])
+    track, = tracker.tracks
+    of_box = (person(reaching).box - person(standing).box)[::2].mean()
+    assert abs(track.moved[0]) < abs(of_box) / 4
+    assert abs(track.velocity[0]) < 30 * abs(of_box) / 4 * 0.2
 
 
 def test_who_stands_where_somebody_in_other_clothes_stood_is_another_person() -> None:
