@@ -20,10 +20,9 @@ from sensor_msgs.msg import Image
 from act_ros.msg import KeypointArray
 from act_ros.ros.fastdds import PROFILE_VARIABLES, image_transport_variables
 
-# Arguments: reliability, first number, width, height. Frames have numbers for stamps: 40 to become
-# known, 24 that count, then the last one again and again.
+# Arguments: reliability, first number, width, height. Frames have numbers for stamps.
 CAMERA = """
-import sys, time
+import itertools, sys, time
 import rclpy
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
@@ -36,13 +35,14 @@ msg = Image(height=height, width=width, encoding='bgr8', step=3 * width)
 msg.data.frombytes(bytes(3 * width * height))
 while publisher.get_subscription_count() == 0:
     time.sleep(0.01)
-number = first
-while True:
+for number in itertools.count(first):
     msg.header.stamp.sec = number
     publisher.publish(msg)
-    number = min(number + 1, first + 64)
     time.sleep(0.04)
 """
+# VGA loses parts of images without the profile, which only a reliable camera sends again.
+SIZES = {'RELIABLE': ('640', '480'), 'BEST_EFFORT': ('160', '120')}
+IN_A_ROW = {'RELIABLE': 50, 'BEST_EFFORT': 1}
 # Prints the number of every frame that it hears.
 LISTENER = """
 import rclpy
@@ -80,13 +80,21 @@ def process(domain: int, code: str, *arguments: str) -> Iterator[subprocess.Pope
         made.communicate()
 
 
-def heard(listener: subprocess.Popen[str], first: int) -> list[int]:
-    """Return the numbers of a camera's frames, up to its last."""
+def heard(listener: subprocess.Popen[str], first: int, in_a_row: int) -> list[int]:
+    """
+    Return the numbers of a camera's frames, up to so many in a row without a gap.
+
+    How long it takes until a camera is known, and what is lost before, is the middleware's affair
+    and the machine's.
+    """
     assert listener.stdout
     numbers = list[int]()
-    while first + 64 not in numbers:
-        numbers.append(int(listener.stdout.readline()))
-    return [number for number in numbers if number >= first]
+    while len(numbers) < in_a_row or numbers[-1] - numbers[-in_a_row] >= in_a_row:
+        number = int(listener.stdout.readline())
+        assert number < first + 1000, f'never {in_a_row} frames in a row: {numbers}'
+        if number >= first:
+            numbers.append(number)
+    return numbers
 
 
 def test_a_reliable_camera_is_heard_in_full_and_any_other_at_all(domain: int) -> None:
@@ -95,19 +103,15 @@ def test_a_reliable_camera_is_heard_in_full_and_any_other_at_all(domain: int) ->
 
     They are killed: to the others it looks for a while as if they were still there.
     """
-    vga = ('640', '480')
     with process(domain, LISTENER) as listener:
         for first, reliability in enumerate(('RELIABLE', 'BEST_EFFORT', 'RELIABLE'), start=1):
-            with process(domain, CAMERA, reliability, str(1000 * first), *vga):
-                numbers = heard(listener, 1000 * first)
-            if reliability == 'RELIABLE':
-                assert numbers[-25:] == list(range(1000 * first + 40, 1000 * first + 65))
-            assert len(numbers) == len(set(numbers)), 'heard twice'
-    for reliability in ('RELIABLE', 'BEST_EFFORT'):
-        with process(domain, CAMERA, reliability, '9000', *vga), \
+            with process(domain, CAMERA, reliability, str(10_000 * first), *SIZES[reliability]):
+                numbers = heard(listener, 10_000 * first, IN_A_ROW[reliability])
+            assert numbers == sorted(set(numbers)), 'heard twice, or late'
+    for reliability, count in IN_A_ROW.items():
+        with process(domain, CAMERA, reliability, '90000', *SIZES[reliability]), \
                 process(domain, LISTENER) as listener:
-            numbers = heard(listener, 9000)
-            assert reliability == 'BEST_EFFORT' or numbers[-25:] == list(range(9040, 9065))
+            heard(listener, 90_000, count)
 
 
 def test_transports_that_are_set_up_already_are_left_alone() -> None:
