@@ -149,6 +149,8 @@ class TrainConfig(Recipe):
     balance: float = 0.5
     emphasis: dict[str, float] = field(default_factory=dict)
     """How many times more often a class is drawn than ``balance`` would: what people do all day."""
+    prior: dict[str, float] = field(default_factory=dict)
+    """How many times more often than in training a label is met: the exported network's answers."""
     validate_every: int = 10
     keep: str = 'last'
     start_from: str = ''
@@ -184,6 +186,8 @@ class TrainConfig(Recipe):
         yield set(self.by_legs) <= set(self.labels), 'by_legs must give labels'
         yield not self.by_legs or self.normalisation == SEEN, f'by_legs needs features as {SEEN}'
         yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
+        yield set(self.prior) <= set(self.labels), 'prior must give labels'
+        yield min(self.prior.values(), default=1) > 0, 'prior must be positive'
         yield 0 <= self.pose_smoothing <= 1, 'pose_smoothing must lie in [0, 1] s'
         yield self.folds >= 2, 'folds must be at least 2'
         yield 0 < self.people <= 1, 'people must lie in (0, 1]'

@@ -174,14 +174,16 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
     views = {name: everybody[name].select(~everybody[name].is_stranger) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
     of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
-    robot = RobotMix.of([everybody[name] for name in ROBOT_VIEWS])
+    met = np.array([config.prior.get(label, 1.0) for label in config.labels])
+    robot = RobotMix.of([everybody[name] for name in ROBOT_VIEWS], met)
     temperature = fit_confidence(*robot)
     answers = {name: held.clips(temperature) for name, held in views.items()}
     threshold = threshold_of(robot, temperature)
     results: dict = {
         'temperature': temperature, 'unknown_threshold': threshold,
-        'short_threshold': threshold_of(RobotMix.of([everybody[SHORT]]), temperature)
-        if SHORT in everybody else 0.0, 'views': {},
+        'short_threshold': threshold_of(
+            RobotMix.of([everybody[SHORT]], met), temperature) if SHORT in everybody else 0.0,
+        'views': {},
         'robot_ece': robot.calibration_error(temperature),
         'strangers': of_strangers(everybody['turned'], temperature, threshold),
         'clips': int(known['own'].sum()), 'unknown_clips': int((~known['own']).sum()),
@@ -238,13 +240,14 @@ class RobotMix(NamedTuple):
     """(M,) how often each is met; their sum is 1."""
 
     @classmethod
-    def of(cls, held: Sequence[HeldBack]) -> RobotMix:
-        """Take the windows of all views alike."""
+    def of(cls, held: Sequence[HeldBack], met: np.ndarray) -> RobotMix:
+        """Take the windows of all views alike, those of a class as often as ``met`` (C,) says."""
         label = np.concatenate([view.label[view.clip] for view in held])
         cell = 2 * (label == UNKNOWN) + np.concatenate([v.is_stranger[v.clip] for v in held])
-        share = np.bincount(cell, minlength=4)
+        often = np.append(met, 1.0)[label]  # the last is `UNKNOWN`
+        share = np.bincount(cell, often, minlength=4)
         return cls(np.concatenate([view.log_mean for view in held]), label,
-                   1 / share[cell] / np.count_nonzero(share))
+                   often / share[cell] / np.count_nonzero(share))
 
     def calibration_error(self, temperature: float) -> float:
         """Return the mean gap between confidence and the chance of being right."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keras
@@ -47,11 +47,13 @@ class Network:
     pose_smoothing: float = 0.0
     mirrored: bool = False
     by_legs: tuple[str, ...] = ()
+    prior: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def served(self) -> keras.Model:
         """What is exported: see `as_served`."""
-        return as_served(self.model, self.layout, self.labels, self.mirrored, self.by_legs)
+        return as_served(self.model, self.layout, self.labels, self.mirrored, self.by_legs,
+                         self.prior)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """
@@ -68,7 +70,7 @@ class Network:
 
 def as_served(
     model: keras.Model, layout: str, labels: Sequence[str], mirrored: bool = False,
-    by_legs: Sequence[str] = (),
+    by_legs: Sequence[str] = (), prior: Mapping[str, float] | None = None,
 ) -> keras.Model:
     """
     Return what is exported of a network: the network, or what asks it more than once.
@@ -82,12 +84,14 @@ def as_served(
         hold a telephone, and then is none of the sources' people. The network is asked of the
         mirror image with the arms unseen, too; the greater of both answers counts for these
         classes, and the others share the rest. Of features as in `SEEN`.
+    :param prior: how many times more often than in training labels are met.
     """
-    if not mirrored and not by_legs:
+    if not mirrored and not by_legs and not prior:
         return model
     joints = get_layout(layout).joints
     channels, classes = model.input_shape[-1] // len(joints), model.output_shape[-1]
     index, sign = mirror(layout, channels)
+    outputs = [*labels, *[''] * (classes - len(labels))]
     features = keras.Input(model.input_shape[1:], name='features')
     image = ops.take(features, index, axis=-1) * sign
     asked = [features, *[image] * mirrored]
@@ -97,11 +101,14 @@ def as_served(
     answers = ops.reshape(answers, (len(asked), -1, classes))
     answer = (answers[0] + answers[1]) / 2 if mirrored else answers[0]
     if by_legs:
-        told = np.isin([*labels, *[''] * (classes - len(labels))], by_legs).astype(np.float32)
+        told = np.isin(outputs, by_legs).astype(np.float32)
         legs = ops.maximum(answer, answers[-1]) * told
         rest = answer * (1 - told)
         left = ops.maximum(1 - ops.sum(legs, axis=-1, keepdims=True), 0)
         answer = legs + rest * left / ops.maximum(ops.sum(rest, axis=-1, keepdims=True), 1e-9)
+    if prior:
+        answer = answer * np.array([prior.get(label, 1.0) for label in outputs], np.float32)
+        answer = answer / ops.sum(answer, axis=-1, keepdims=True)
     return keras.Model(features, ops.log(ops.maximum(answer, 1e-9)), name=SERVED)
 
 
@@ -130,7 +137,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate, config.normalisation,
-                          config.pose_smoothing, config.mirrored, config.by_legs)
+                          config.pose_smoothing, config.mirrored, config.by_legs, config.prior)
     elif path.name.endswith(WEIGHTS):
         weights = path
         try:
@@ -144,7 +151,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
         network = Network(model, kind, bundle.labels, background, bundle.layout,
                           bundle.num_frames, bundle.frame_rate, bundle.normalisation,
                           bundle.pose_smoothing, bool(settings.get('mirrored', False)),
-                          tuple(settings.get('by_legs', ())))
+                          tuple(settings.get('by_legs', ())), dict(settings.get('prior', {})))
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')

@@ -139,7 +139,7 @@ def make_trainer(
     return Trainer(config, people, network, [config.seed, number], teach,
                    config.old_layers if people.old else 1.0,
                    partial(as_served, layout=LAYOUT, labels=config.labels,
-                           mirrored=config.mirrored, by_legs=config.by_legs))
+                           mirrored=config.mirrored, by_legs=config.by_legs, prior=config.prior))
 
 
 def hold_apart(trainer: Trainer[People]) -> None:

@@ -32,7 +32,7 @@ class WindowOptions(Options):
     """Options of the windows that are classified."""
 
     max_gap: float = option(
-        0.5, 'Longest gap in seconds within a window; a person unseen for longer starts a new '
+        0.6, 'Longest gap in seconds within a window; a person unseen for longer starts a new '
         'one. Also how far back in time a message may lie and still be merely late.',
         low=0.05, high=10.0)
     min_score: float = option(

@@ -12,9 +12,10 @@ from act_ros.core.action import Action, Status
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.recordings.labels import Label
 
-# A track that begins this soon after, and this near (in heights of the box) to where a labelled
-# person was last seen, is that person under another id.
-_REUNION_SECONDS = 2.0
+# A track that begins this soon after, or before, and this near (in heights of the box) to where a
+# labelled person was last in sight, is that person under another id. Before, since whoever is not
+# seen any more stays in sight for `window.max_gap`.
+_REUNION_SECONDS, _BEFORE_SECONDS = 2.0, 1.0
 _REUNION_HEIGHTS = 0.75
 # Heights a second: who runs makes two. What moves further has become somebody else's track.
 _FASTEST = 3.0
@@ -144,16 +145,17 @@ class Truth:
 
     def _find(self, who: str, visible: Mapping[str, Action], taken: set[str]) -> Action | None:
         """Return the action of an id that has lately come to where somebody was."""
-        person, limit = self._people[who], _REUNION_SECONDS * NANOSECONDS
+        person = self._people[who]
         if person.box is None:
             return None
+        first = person.last - _BEFORE_SECONDS * NANOSECONDS
+        last = person.last + _REUNION_SECONDS * NANOSECONDS
         for name, action in visible.items():
             is_labelled_later = self._owners.get(name, who) not in (who, *self._people)
             if name == person.id or name in taken or is_labelled_later:
                 continue
             since = self._tracks[name].since
-            if person.last - limit / 4 <= since <= person.last + limit \
-                    and _is_near(person.box, action.box):
+            if first <= since <= last and _is_near(person.box, action.box):
                 return action
         return None
 

@@ -29,7 +29,7 @@ def test_from_first_sight_to_forgotten(recognizer: ActionRecognizer) -> None:
             assert answer == []
             continue
         [action] = answer
-        if stamp - last_seen > SECOND // 2:
+        if stamp - last_seen > 0.6 * SECOND:
             assert action.status is Status.LOST
             assert action.duration == pytest.approx((stamp - last_seen) / SECOND)
         elif i < 9:

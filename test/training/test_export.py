@@ -105,6 +105,17 @@ def test_legs_alone_tell_who_walks(mirrored: bool) -> None:
     np.testing.assert_allclose(wanted.sum(axis=-1), 1, atol=1e-6)
 
 
+def test_what_is_met_more_often_is_likelier() -> None:
+    """Twice as often: twice the odds against the others, the background among them."""
+    network = member(0)
+    plain = softmax(network(FEATURES).numpy())
+    served = as_served(network, 'mpose13_coco', 'abc', prior={'b': 2.0})
+    (logits,) = run(export.convert([served]), FEATURES)
+    wanted = plain[:, 1] * 2 / (plain[:, 1] * 2 + plain[:, [0, 2, 3]].sum(-1))
+    np.testing.assert_allclose(np.exp(logits[:, 1]), wanted, atol=1e-5)
+    np.testing.assert_allclose(np.exp(logits).sum(axis=-1), 1, atol=1e-5)
+
+
 @pytest.fixture(scope='module')
 def with_onnx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
     """Return a bundle with an ONNX file beside it, and its two small networks."""

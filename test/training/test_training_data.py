@@ -322,6 +322,14 @@ def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
     held = evaluate.load_held_back(tmp_path, config, 'own')
     assert held.is_stranger.sum() == strange.sum() and {*held.source[held.is_stranger]} == {'b'}
     assert len(held.label) == len(sequences) + strange.sum()
+    # Strangers count as much as the others, and who waves twice as much as who is still.
+    mix = evaluate.RobotMix.of([held], np.array([1.0, 2.0]))
+    assert mix.weight.sum() == pytest.approx(1)
+    for is_stranger in (False, True):
+        theirs = held.is_stranger[held.clip] == is_stranger
+        assert mix.weight[theirs].sum() == pytest.approx(0.5)
+        still, wave = ({*mix.weight[theirs & (mix.label == label)]} for label in (0, 1))
+        assert len(still) == 1 and wave == {2 * weight for weight in still}
 
 
 def test_a_part_of_the_people_is_of_every_source(tmp_path: Path) -> None:
@@ -468,6 +476,9 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\nemphasis: {fly: 2}\n')
     with pytest.raises(ValueError, match='emphasis must give labels'):
+        load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\nprior: {walk: 0}\n')
+    with pytest.raises(ValueError, match='prior must be positive'):
         load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\nby_legs: [walk]\n')
     with pytest.raises(ValueError, match='by_legs needs features as seen-v1'):
