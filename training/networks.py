@@ -73,7 +73,7 @@ def as_served(
     by_legs: Sequence[str] = (), prior: Mapping[str, float] | None = None,
 ) -> keras.Model:
     """
-    Return what is exported of a network: the network, or what asks it more than once.
+    Return what is exported: the network, or what asks it more than once or weighs its answers.
 
     The outputs are then logarithms of probabilities.
 

@@ -128,7 +128,7 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
         info = bag.topics[topic]
         trace = Trace(engine.names, bag.start, bag.duration,
                       min(bag.duration / max(info.num_messages - 1, 1), 0.5))
-        truth, gallery = Truth(labels), Gallery()
+        truth, gallery = Truth(labels, job.settings.window.max_gap), Gallery()
 
         output = stack.enter_context(replacing_in(job.output, last='summary.json'))
         file = stack.enter_context(open(output / 'results.jsonl', 'w', encoding='utf-8'))

@@ -12,13 +12,14 @@ from act_ros.core.action import Action, Status
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.recordings.labels import Label
 
-# A track that begins this soon after, or before, and this near (in heights of the box) to where a
-# labelled person was last in sight, is that person under another id. Before, since whoever is not
-# seen any more stays in sight for `window.max_gap`.
-_REUNION_SECONDS, _BEFORE_SECONDS = 2.0, 1.0
+# A track that begins this soon after, and this near (in heights of the box) to where a labelled
+# person was last seen, is that person under another id.
+_REUNION_SECONDS = 2.0
 _REUNION_HEIGHTS = 0.75
 # Heights a second: who runs makes two. What moves further has become somebody else's track.
 _FASTEST = 3.0
+# Seconds by which the times of a recording and its stamps may differ from frame to frame.
+_JITTER = 0.1
 
 
 @dataclass(eq=False)
@@ -48,11 +49,13 @@ class Truth:
     A label without a person holds for everybody in view. One with a person holds for who has that
     id when it begins. Where that id ends, or leaps to another place, and another one begins or
     leaps to where the person was, the person is followed under that id, and ``switches`` counts
-    one. So it does where labels of the same actor name another id than before. ``seen`` are the
-    frames in which each track was in sight.
+    one. So it does where labels of the same actor name another id than before. ``max_gap`` are the
+    seconds for which whoever is not seen any more is still in sight: that of the window. ``seen``
+    are the frames in which each track was in sight.
     """
 
     labels: Sequence[Label]
+    max_gap: float
     switches: int = 0
     seen: Counter[str] = field(default_factory=Counter)
 
@@ -148,7 +151,7 @@ class Truth:
         person = self._people[who]
         if person.box is None:
             return None
-        first = person.last - _BEFORE_SECONDS * NANOSECONDS
+        first = person.last - (self.max_gap + _JITTER) * NANOSECONDS
         last = person.last + _REUNION_SECONDS * NANOSECONDS
         for name, action in visible.items():
             is_labelled_later = self._owners.get(name, who) not in (who, *self._people)

@@ -29,7 +29,7 @@ def test_from_first_sight_to_forgotten(recognizer: ActionRecognizer) -> None:
             assert answer == []
             continue
         [action] = answer
-        if stamp - last_seen > 0.6 * SECOND:
+        if stamp - last_seen > WindowOptions().max_gap * SECOND:
             assert action.status is Status.LOST
             assert action.duration == pytest.approx((stamp - last_seen) / SECOND)
         elif i < 9:
@@ -47,6 +47,16 @@ def test_from_first_sight_to_forgotten(recognizer: ActionRecognizer) -> None:
     assert answers[-1] == []
     durations = [a[0].duration for a in answers[40:60]]
     np.testing.assert_allclose(np.diff(durations), 1 / 30, atol=1e-6)
+
+
+def test_one_image_missed_at_three_and_a_half_a_second_is_no_gap(
+    recognizer: ActionRecognizer,
+) -> None:
+    frames = film(lambda t: [someone(t)], rate=3.5, seconds=6.0)
+    frames = [(stamp, [] if i % 4 == 3 else persons)
+              for i, (stamp, persons) in enumerate(frames)]
+    for action, in play(recognizer, frames)[8:]:
+        assert action.status not in (Status.BUFFERING, Status.LOST) and action.frames == 30
 
 
 @pytest.mark.parametrize('rate', [5.0, 12.0, 30.0, 60.0, 200.0])

@@ -48,7 +48,7 @@ def run(tmp_path: Path, settings: Settings) -> Any:
             path = tmp_path / 'labels.csv'
             path.write_text('start,end,label,person\n' + labels)
             labels = path
-        evaluate(Job(bag, tmp_path / 'out', labels, settings=settings, **more))
+        evaluate(Job(bag, tmp_path / 'out', labels, **{'settings': settings, **more}))
         summary: dict[str, Any] = json.loads((tmp_path / 'out' / 'summary.json').read_text())
         return summary
 

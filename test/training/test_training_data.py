@@ -477,6 +477,9 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
     path.write_text('name: x\nfiles: [a.npz]\nemphasis: {fly: 2}\n')
     with pytest.raises(ValueError, match='emphasis must give labels'):
         load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\nprior: {fly: 2}\n')
+    with pytest.raises(ValueError, match='prior must give labels'):
+        load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\nprior: {walk: 0}\n')
     with pytest.raises(ValueError, match='prior must be positive'):
         load_config(path)
