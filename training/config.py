@@ -120,7 +120,9 @@ class TrainConfig(Recipe):
     mirrored: bool = False
     """Answer with the mean of what the network says of a window and of its mirror image."""
     by_legs: tuple[str, ...] = ()
-    """Labels that legs alone tell, whatever the arms do: see `training.networks.as_served`."""
+    """Labels that legs alone tell, whatever the arms do: see `training.networks.Serving`."""
+    needs_legs: tuple[str, ...] = ()
+    """Labels that nobody can tell who sees neither knees nor feet."""
     folds: int = 4
     members: tuple[int, ...] = ()
     """The fold that each network holds back; by default every fold has one."""
@@ -184,7 +186,11 @@ class TrainConfig(Recipe):
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
         yield set(self.emphasis) <= set(self.labels), 'emphasis must give labels'
         yield set(self.by_legs) <= set(self.labels), 'by_legs must give labels'
-        yield not self.by_legs or self.normalisation == SEEN, f'by_legs needs features as {SEEN}'
+        yield set(self.needs_legs) <= set(self.labels), 'needs_legs must give labels'
+        for name in ('by_legs', 'needs_legs'):
+            yield (not getattr(self, name) or self.normalisation == SEEN,
+                   f'{name} needs features as {SEEN}')
+        yield self.background or not self.needs_legs, 'needs_legs needs a background'
         yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
         yield set(self.prior) <= set(self.labels), 'prior must give labels'
         yield min(self.prior.values(), default=1) > 0, 'prior must be positive'

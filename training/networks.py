@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,10 +27,40 @@ WEIGHTS = '.weights.h5'
 
 SERVED = 'served'
 
-_ARMS = [f'{side}_{part}' for part in ('elbow', 'wrist') for side in 'lr']
+_ARMS, _LEGS = ([f'{side}_{part}' for part in parts for side in 'lr']
+                for parts in (('elbow', 'wrist'), ('knee', 'ankle')))
 
 MPOSE_RATE = 30.0
 """Frames a second of MPOSE2021's clips."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """
+    How the exported network is asked, and what is made of its answers.
+
+    The fields are settings of `training.config.TrainConfig`, and of the bundles made by it.
+    """
+
+    mirrored: bool = False
+    """A network learns that the mirror image of an action is the same action, but never fully:
+    answer with the mean for a window and its mirror image. Where the two differ neither is sure."""
+    by_legs: tuple[str, ...] = ()
+    """Labels that legs alone tell, whatever the arms do: who walks may carry a bag or hold a
+    telephone, and then is none of the sources' people. The network is asked of the mirror image
+    with the arms unseen, too; the greater of both answers counts for these classes, and the others
+    share the rest. Of features as in `SEEN`."""
+    needs_legs: tuple[str, ...] = ()
+    """Labels that nobody can tell who sees neither knees nor feet: who is cut off at the hips may
+    sit or stand. What then falls on them goes to the background. Of features as in `SEEN`."""
+    prior: Mapping[str, float] = field(default_factory=dict)
+    """How many times more often than in training labels are met."""
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Serving:
+        """Take the settings of a training, among which there are others."""
+        return cls(bool(settings.get('mirrored', False)), tuple(settings.get('by_legs', ())),
+                   tuple(settings.get('needs_legs', ())), dict(settings.get('prior', {})))
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,15 +76,12 @@ class Network:
     frame_rate: float
     normalisation: str
     pose_smoothing: float = 0.0
-    mirrored: bool = False
-    by_legs: tuple[str, ...] = ()
-    prior: Mapping[str, float] = field(default_factory=dict)
+    serving: Serving = field(default_factory=Serving)
 
     @property
     def served(self) -> keras.Model:
         """What is exported: see `as_served`."""
-        return as_served(self.model, self.layout, self.labels, self.mirrored, self.by_legs,
-                         self.prior)
+        return as_served(self.model, self.layout, self.labels, self.serving)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """
@@ -69,25 +97,16 @@ class Network:
 
 
 def as_served(
-    model: keras.Model, layout: str, labels: Sequence[str], mirrored: bool = False,
-    by_legs: Sequence[str] = (), prior: Mapping[str, float] | None = None,
+    model: keras.Model, layout: str, labels: Sequence[str], serving: Serving,
 ) -> keras.Model:
     """
     Return what is exported: the network, or what asks it more than once or weighs its answers.
 
     The outputs are then logarithms of probabilities.
-
-    :param mirrored: a network learns that the mirror image of an action is the same action, but
-        never fully: answer with the mean for a window and its mirror image. Where the two differ
-        neither is sure.
-    :param by_legs: labels that legs alone tell, whatever the arms do: who walks may carry a bag or
-        hold a telephone, and then is none of the sources' people. The network is asked of the
-        mirror image with the arms unseen, too; the greater of both answers counts for these
-        classes, and the others share the rest. Of features as in `SEEN`.
-    :param prior: how many times more often than in training labels are met.
     """
-    if not mirrored and not by_legs and not prior:
+    if serving == Serving():
         return model
+    mirrored, by_legs = serving.mirrored, serving.by_legs
     joints = get_layout(layout).joints
     channels, classes = model.input_shape[-1] // len(joints), model.output_shape[-1]
     index, sign = mirror(layout, channels)
@@ -96,7 +115,7 @@ def as_served(
     image = ops.take(features, index, axis=-1) * sign
     asked = [features, *[image] * mirrored]
     if by_legs:
-        asked.append(image * np.repeat(~np.isin(joints, _ARMS), channels).astype(np.float32))
+        asked.append(image * (1 - _features_of(_ARMS, joints, channels)))
     answers = ops.softmax(ops.cast(model(ops.concatenate(asked, axis=0)), 'float32'))
     answers = ops.reshape(answers, (len(asked), -1, classes))
     answer = (answers[0] + answers[1]) / 2 if mirrored else answers[0]
@@ -106,10 +125,23 @@ def as_served(
         rest = answer * (1 - told)
         left = ops.maximum(1 - ops.sum(legs, axis=-1, keepdims=True), 0)
         answer = legs + rest * left / ops.maximum(ops.sum(rest, axis=-1, keepdims=True), 1e-9)
-    if prior:
-        answer = answer * np.array([prior.get(label, 1.0) for label in outputs], np.float32)
+    if serving.needs_legs:
+        shown = ops.max(ops.abs(features * _features_of(_LEGS, joints, channels)),
+                        axis=(1, 2))[:, None]
+        unfounded = answer * np.isin(outputs, serving.needs_legs).astype(np.float32)
+        unfounded = unfounded * ops.cast(ops.equal(shown, 0), 'float32')
+        background = (np.arange(classes) == len(labels)).astype(np.float32)
+        answer = answer - unfounded + ops.sum(unfounded, axis=-1, keepdims=True) * background
+    if serving.prior:
+        answer = answer * np.array(
+            [serving.prior.get(label, 1.0) for label in outputs], np.float32)
         answer = answer / ops.sum(answer, axis=-1, keepdims=True)
     return keras.Model(features, ops.log(ops.maximum(answer, 1e-9)), name=SERVED)
+
+
+def _features_of(parts: Sequence[str], joints: Sequence[str], channels: int) -> np.ndarray:
+    """Return 1 for each feature (F,) of one of the parts, and 0 for the others."""
+    return np.repeat(np.isin(joints, parts), channels).astype(np.float32)
 
 
 def save_weights(model: keras.Model, bundle: Path) -> Path:
@@ -137,7 +169,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate, config.normalisation,
-                          config.pose_smoothing, config.mirrored, config.by_legs, config.prior)
+                          config.pose_smoothing, Serving.of(vars(config)))
     elif path.name.endswith(WEIGHTS):
         weights = path
         try:
@@ -150,8 +182,7 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                       len(bundle.labels) + background)
         network = Network(model, kind, bundle.labels, background, bundle.layout,
                           bundle.num_frames, bundle.frame_rate, bundle.normalisation,
-                          bundle.pose_smoothing, bool(settings.get('mirrored', False)),
-                          tuple(settings.get('by_legs', ())), dict(settings.get('prior', {})))
+                          bundle.pose_smoothing, Serving.of(settings))
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')

@@ -40,7 +40,7 @@ from training.finetuning import (
 )
 from training.metrics import share_background
 from training.models import build
-from training.networks import WEIGHTS, as_served
+from training.networks import WEIGHTS, Serving, as_served
 from training.step import Batch
 from training.trainer import (
     OnEpoch,
@@ -139,7 +139,7 @@ def make_trainer(
     return Trainer(config, people, network, [config.seed, number], teach,
                    config.old_layers if people.old else 1.0,
                    partial(as_served, layout=LAYOUT, labels=config.labels,
-                           mirrored=config.mirrored, by_legs=config.by_legs, prior=config.prior))
+                           serving=Serving.of(vars(config))))
 
 
 def hold_apart(trainer: Trainer[People]) -> None:

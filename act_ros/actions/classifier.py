@@ -23,9 +23,10 @@ from act_ros.core.resources import find_model
 from act_ros.core.skeletons import get_layout
 from act_ros.tflite.runtime import ModelError, load_interpreter
 
-TOO_LITTLE_SEEN, NOT_SURE, NOT_ALLOWED = (
-    'too little of the body seen', 'no action sure enough', 'action not among the labels allowed')
-CAUSES = (TOO_LITTLE_SEEN, NOT_SURE, NOT_ALLOWED)
+TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED = (
+    'too little of the body seen', 'pose not sure enough', 'no action sure enough',
+    'action not among the labels allowed')
+CAUSES = (TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED)
 """Why an answer is UNKNOWN."""
 
 
@@ -246,13 +247,13 @@ class ActionFilter:
         self.status, self.label_id, self.since = Status.BUFFERING, -1, stamp
 
     def decide(
-        self, stamp: int, probabilities: np.ndarray, frames: int, is_enough: bool = True,
+        self, stamp: int, probabilities: np.ndarray, frames: int, lack: str = '',
     ) -> None:
         """
         Take a window's probabilities (C,), seen at ``stamp`` nanoseconds.
 
         :param frames: length of the window.
-        :param is_enough: whether enough is seen of the person to tell an action at all.
+        :param lack: why no action can be told at all, whatever the probabilities; one of `CAUSES`.
         """
         if self.probabilities is None:
             self.probabilities = probabilities.copy()
@@ -263,8 +264,8 @@ class ActionFilter:
             self.probabilities = self.probabilities + share * (probabilities - self.probabilities)
         self._stamp = stamp
         threshold = self._threshold(frames)
-        label_id = self._choose(self.probabilities, threshold) if is_enough else -1
-        self.cause = '' if label_id >= 0 else TOO_LITTLE_SEEN if not is_enough else (
+        label_id = -1 if lack else self._choose(self.probabilities, threshold)
+        self.cause = '' if label_id >= 0 else lack or (
             NOT_ALLOWED if self.probabilities.max() >= threshold else NOT_SURE)
         status = Status.UNKNOWN if label_id < 0 else Status.RECOGNIZED
         if (status, label_id) != (self.status, self.label_id):

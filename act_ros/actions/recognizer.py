@@ -17,7 +17,13 @@ from math import isfinite
 
 import numpy as np
 
-from act_ros.actions.classifier import ActClassifier, ActionFilter, DecisionOptions
+from act_ros.actions.classifier import (
+    POSE_NOT_SURE,
+    TOO_LITTLE_SEEN,
+    ActClassifier,
+    ActionFilter,
+    DecisionOptions,
+)
 from act_ros.actions.features import MIN_SEEN, extract_features, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
@@ -42,6 +48,11 @@ class WindowOptions(Options):
         MIN_SEEN, "Share of the model's joints that must be seen in a window for an action to be "
         'told; where less is seen the answer is UNKNOWN.',
         low=0.0, high=1.0)
+    min_pose_score: float = option(
+        0.4, 'Mean score of the keypoints seen in a window below which no action is told, but '
+        'UNKNOWN: poses of which the pose network is not sure itself may be those of things, or '
+        'of somebody half hidden. Of other pose networks than MoveNet another value may be right; '
+        '0 turns it off.', low=0.0, high=1.0)
     forget_after: float = option(
         2.0, 'Seconds a person who is out of sight is still reported, as LOST from max_gap on.',
         low=0.0, high=60.0)
@@ -339,7 +350,7 @@ class ActionRecognizer:
                                        self._window.min_score, bundle.pose_smoothing)
             probabilities, attention, seen = self.classifier.predict(keypoints, self._layout)
             assert seen is not None
-            is_enough = seen.sum(axis=-1) / seen.shape[-1] >= self._window.min_seen
+            lacks = self._lacks(keypoints[..., 2], seen)
             if self._alike:
                 first, *others = self._alike
                 probabilities[:, first] += probabilities[:, others].sum(axis=-1)
@@ -349,9 +360,24 @@ class ActionRecognizer:
                     self._count('answer of the model that is no number')
                     continue
                 subject.show_window(frames)
-                subject.filter.decide(stamp, probabilities[i], frames, bool(is_enough[i]))
+                subject.filter.decide(stamp, probabilities[i], frames, lacks[i])
                 if attention is not None:
                     subject.attention = attention[i]
+
+    def _lacks(self, scores: np.ndarray, seen: np.ndarray) -> list[str]:
+        """
+        Return why windows allow no answer: for each one of `classifier.CAUSES`, or ''.
+
+        :param scores: of the keypoints, (N, T, K).
+        :param seen: (N, J) which of the model's joints are seen.
+        """
+        options = self._window
+        is_seen = scores >= options.min_score
+        count = is_seen.sum(axis=(1, 2))
+        is_sure = (scores * is_seen).sum(axis=(1, 2)) >= options.min_pose_score * count
+        is_enough = seen.sum(axis=-1) >= options.min_seen * seen.shape[-1]
+        return ['' if enough and sure else POSE_NOT_SURE if enough else TOO_LITTLE_SEEN
+                for enough, sure in zip(is_enough.tolist(), is_sure.tolist(), strict=True)]
 
     def _report(self, name: str, subject: _Subject, stamp: int) -> Action:
         decision, gap = subject.filter, (stamp - subject.seen) / NANOSECONDS

@@ -91,11 +91,11 @@ def test_noise_around_the_threshold_does_not_flicker() -> None:
 def test_an_unknown_has_its_cause() -> None:
     decision = make(0.6, (True, False, True))
     causes = []
-    for probabilities, is_enough in (
-            ((0.9, 0.1, 0), True), ((0.1, 0.9, 0), True), ((0.4, 0.3, 0.3), True),
-            ((0.9, 0.1, 0), False)):
+    for probabilities, lack in (
+            ((0.9, 0.1, 0), ''), ((0.1, 0.9, 0), ''), ((0.4, 0.3, 0.3), ''),
+            ((0.9, 0.1, 0), TOO_LITTLE_SEEN)):
         decision.reset(0)
-        decision.decide(FRAME, np.array(probabilities, np.float32), FRAMES, is_enough)
+        decision.decide(FRAME, np.array(probabilities, np.float32), FRAMES, lack)
         causes.append(decision.cause)
     assert causes == ['', NOT_ALLOWED, NOT_SURE, TOO_LITTLE_SEEN]
     decision.reset(0)

@@ -11,7 +11,13 @@ from synthetic import LABELS, SECOND, bundle_of, tiny_model
 from test_recognizer import film, play, someone
 
 from act_ros.actions.bundle import save_bundle
-from act_ros.actions.classifier import NOT_SURE, TOO_LITTLE_SEEN, ActClassifier, DecisionOptions
+from act_ros.actions.classifier import (
+    NOT_SURE,
+    POSE_NOT_SURE,
+    TOO_LITTLE_SEEN,
+    ActClassifier,
+    DecisionOptions,
+)
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
 
@@ -44,6 +50,33 @@ def test_of_whom_too_little_is_seen_nothing_is_told(classifier: ActClassifier) -
     assert early == {Status.BUFFERING, Status.UNKNOWN}
     assert TOO_LITTLE_SEEN in causes <= {TOO_LITTLE_SEEN, NOT_SURE}
     assert told[-1][1] is Status.RECOGNIZED and not recognizer.unknown
+
+
+@pytest.mark.parametrize(('score', 'options', 'is_told'), [
+    (0.39, WindowOptions(), False), (0.41, WindowOptions(), True),
+    (0.39, WindowOptions(min_pose_score=0.0), True),
+    (0.6, WindowOptions(min_pose_score=0.7), False)])
+def test_of_a_pose_that_is_not_sure_nothing_is_told(
+    classifier: ActClassifier, score: float, options: WindowOptions, is_told: bool,
+) -> None:
+    """A dog, a post or a shelf has joints, too, and a network sees them sitting."""
+    recognizer = ActionRecognizer(classifier, options)
+    ones = np.append(np.ones(2, np.float32), np.float32(score))
+    frames = film(lambda t: [
+        dataclasses.replace(p, keypoints=p.keypoints * ones) for p in [someone(t)]], 30.0, 2.0)
+    action = play(recognizer, frames)[-1][0]
+    assert (action.status is Status.RECOGNIZED) is is_told
+    assert recognizer.unknown == ({} if is_told else {POSE_NOT_SURE: 1})
+
+
+def test_joints_that_are_not_seen_do_not_make_a_pose_less_sure(classifier: ActClassifier) -> None:
+    """Whose legs are out of the picture is no ghost."""
+    recognizer = ActionRecognizer(classifier)
+    legs = np.where(np.arange(17) > 12, 0.1, 0.5)[:, None] ** np.array((0, 0, 1))
+    frames = film(lambda t: [
+        dataclasses.replace(p, keypoints=p.keypoints * legs) for p in [someone(t)]], 30.0, 2.0)
+    play(recognizer, frames)
+    assert POSE_NOT_SURE not in recognizer.unknown
 
 
 def test_a_short_window_needs_to_be_surer(tmp_path: Path) -> None:

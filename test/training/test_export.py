@@ -28,7 +28,7 @@ from training.config import TrainConfig, read_run  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import ActSize, build_act  # noqa: E402
-from training.networks import as_served, load_network  # noqa: E402
+from training.networks import Serving, as_served, load_network  # noqa: E402
 
 FEATURES = np.random.default_rng(0).normal(0, 0.5, (20, 12, 52)).astype(np.float32)
 CONFIG = TrainConfig(name='tiny', files=('a.npz',), labels=('one', 'two', 'three'), num_frames=12,
@@ -73,7 +73,7 @@ def test_an_ensemble_averages_probabilities_shares_the_background_and_shows_atte
 
 def test_a_mirrored_person_does_the_same() -> None:
     network, (index, sign) = member(0), mirror('mpose13_coco')
-    model = as_served(network, 'mpose13_coco', 'abc', mirrored=True)
+    model = as_served(network, 'mpose13_coco', 'abc', Serving(mirrored=True))
     logits, attention = run(export.convert([model], attention=True, background=True), FEATURES)
     (mirrored,) = run(export.convert([model], background=True), FEATURES[..., index] * sign)
     np.testing.assert_allclose(mirrored, logits, atol=1e-4)
@@ -89,7 +89,7 @@ def test_a_mirrored_person_does_the_same() -> None:
 def test_legs_alone_tell_who_walks(mirrored: bool) -> None:
     """Class 1 gets the greater of two answers, of which one is blind for arms; the rest shrinks."""
     network, (index, sign) = member(0), mirror('mpose13_coco')
-    served = as_served(network, 'mpose13_coco', 'abc', mirrored, by_legs='b')
+    served = as_served(network, 'mpose13_coco', 'abc', Serving(mirrored, by_legs=('b',)))
     (logits,) = run(export.convert([served]), FEATURES)
     image = FEATURES[..., index] * sign
     armless = image.reshape(20, 12, 13, 4).copy()
@@ -105,11 +105,28 @@ def test_legs_alone_tell_who_walks(mirrored: bool) -> None:
     np.testing.assert_allclose(wanted.sum(axis=-1), 1, atol=1e-6)
 
 
+def test_of_whom_no_legs_are_seen_nobody_knows_whether_they_sit() -> None:
+    """What falls on class 1 goes to the background where knees and feet are unseen throughout."""
+    network, joints = member(0), get_layout('mpose13_coco').joints
+    legs = [joints.index(f'{side}_{part}') for part in ('knee', 'ankle') for side in 'lr']
+    features = FEATURES.reshape(20, 12, 13, 4).copy()
+    features[:8, :, legs] = 0  # of the others, one foot is seen in one frame at least
+    features[8:, 1:, legs] = features[8:, :1, legs[:-1]] = 0
+    features = features.reshape(FEATURES.shape)
+    served = as_served(network, 'mpose13_coco', 'abc', Serving(needs_legs=('b',)))
+    (logits,) = run(export.convert([served]), features)
+    wanted = softmax(network(features).numpy())
+    assert (wanted[:8, 1] > 1e-3).all()
+    wanted[:8, 3] += wanted[:8, 1]
+    wanted[:8, 1] = 0
+    np.testing.assert_allclose(np.exp(logits), wanted, atol=1e-5)
+
+
 def test_what_is_met_more_often_is_likelier() -> None:
     """Twice as often: twice the odds against the others, the background among them."""
     network = member(0)
     plain = softmax(network(FEATURES).numpy())
-    served = as_served(network, 'mpose13_coco', 'abc', prior={'b': 2.0})
+    served = as_served(network, 'mpose13_coco', 'abc', Serving(prior={'b': 2.0}))
     (logits,) = run(export.convert([served]), FEATURES)
     wanted = plain[:, 1] * 2 / (plain[:, 1] * 2 + plain[:, [0, 2, 3]].sum(-1))
     np.testing.assert_allclose(np.exp(logits[:, 1]), wanted, atol=1e-5)

@@ -486,6 +486,13 @@ def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
     path.write_text('name: x\nfiles: [a.npz]\nby_legs: [walk]\n')
     with pytest.raises(ValueError, match='by_legs needs features as seen-v1'):
         load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\nneeds_legs: [fly]\n')
+    with pytest.raises(ValueError, match='needs_legs must give labels; needs_legs needs features'):
+        load_config(path)
+    path.write_text('name: x\nfiles: [a.npz]\nneeds_legs: [walk]\nnormalisation: seen-v1\n'
+                    'background: false\n')
+    with pytest.raises(ValueError, match='needs_legs needs a background'):
+        load_config(path)
     path.write_text('name: x\nfiles: [a.npz]\naugmentation: {pitch: [0, 5]}\n')
     assert load_config(path).augmentation.pitch == (0, 5)
 
