@@ -173,7 +173,9 @@ class PoseTracker:
             is_sure = (likeness >= _SURE) & (other < _ANOTHER)
             other[is_sure & (self._alone() & here)[:, None]] = 0.0
         worth = self._worth(likeness, other)
+        waiting = np.zeros(len(persons), bool)
         if expected:
+            waiting = self._keep_waiting(worth, expected, sought)
             self._weigh_places(worth, stamp, persons, clothes, expected)
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
@@ -200,7 +202,7 @@ class PoseTracker:
         # A newcomer that fails on probation was a ghost.
         self.tracks = [t for t in self.tracks if t.id or not t.is_missed]
         taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
-        for p in (free & strong).nonzero()[0].tolist():
+        for p in (free & strong & ~waiting).nonzero()[0].tolist():
             if (_pose_likeness([persons[p]], taken) < _DUPLICATE).all():
                 track = owners[p] = Track(stamp, persons[p], hits[p] if hits else 1)
                 self.tracks.append(track)
@@ -233,6 +235,24 @@ class PoseTracker:
         """
         is_possible = likeness - other >= self.options.min_similarity
         return np.where(is_possible, 1 + likeness - _CLOTHES * other, 0.0)
+
+    def _keep_waiting(
+        self, worth: np.ndarray, expected: Sequence[Track | None],
+        sought: Collection[Track] | None,
+    ) -> np.ndarray:
+        """
+        Leave those whose turn it was not where they were seen last; tell which poses may be theirs.
+
+        Their own look is due soon and sees them better than one that was aimed at somebody else
+        known. Such a pose (persons,) is that somebody's or nobody's, and nobody new.
+        """
+        waits = np.array([sought is not None and t not in sought and not t.is_missed
+                          for t in self.tracks], bool)
+        aimed = np.array([bool(track and track.id) for track in expected], bool)
+        theirs = (worth[waits] > 0).any(axis=0) & aimed
+        for p in theirs.nonzero()[0].tolist():
+            worth[[track is not expected[p] for track in self.tracks], p] = 0.0
+        return theirs
 
     def _weigh_places(
         self, worth: np.ndarray, stamp: int, persons: Sequence[Person],
@@ -278,8 +298,8 @@ class PoseTracker:
                 track.doubled = track.doubled + 1 if i in double else 0
         self.tracks = [t for t in self.tracks if t.id or not t.doubled]
         doubled = [t for t in self.tracks if t.doubled >= _MAX_DOUBLED]
-        if len(doubled) > 1:  # who is there is told by the clothes, else by who came first
-            stays = max(reversed(doubled), key=lambda t: t.fit)
+        if len(doubled) > 1:  # who is there is told by the clothes, but not by those learned there
+            stays = max(doubled, key=lambda t: (t.was_alone, t.fit))
             self.tracks = [t for t in self.tracks if t is stays or t not in doubled]
             stays.doubled = 0
 

@@ -444,6 +444,56 @@ def test_who_is_seen_where_looked_for_is_not_taken_for_a_neighbour() -> None:
     assert owners[1] is track and owners[0] is not track
 
 
+@pytest.mark.parametrize('is_missed', [False, True])
+def test_a_look_at_somebody_else_moves_nobody_whose_turn_it_was_not(is_missed: bool) -> None:
+    """Nor is it somebody new; where the own look has failed, it leads back."""
+    tracker = PoseTracker()
+    both = [person(pose(0.0, x=x)) for x in (320.0, 460.0)]
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, both)
+    first, second = tracker.tracks
+    stamp = SECOND + 10 * SECOND // 30
+    if is_missed:
+        tracker.assign(stamp, [], sought={first}, expected=[])
+    found = person(pose(0.2, 'wave', x=355.0))  # too far off to be a double
+    owners = tracker.assign(stamp + SECOND // 30, [found], sought={second}, expected=[second])
+    assert owners == [first if is_missed else None]
+    assert tracker.tracks == [first, second] and second.is_missed
+    assert (first.person is found) is is_missed
+
+
+def test_a_pose_of_somebody_whose_turn_it_was_not_makes_no_second_id() -> None:
+    """Looked for as p2, seen where p1 is: nor does it continue somebody new who is missed."""
+    tracker = PoseTracker()
+    both = [person(pose(0.0, x=x)) for x in (320.0, 460.0)]
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, both)
+    first, second = tracker.tracks
+    stamp = SECOND + 10 * SECOND // 30
+    somebody = person(pose(0.0, x=375.0))
+    tracker.assign(stamp, [somebody], sought=set(), expected=[None], hits=[2])
+    newcomer = tracker.tracks[-1]
+    assert not newcomer.id
+    found = person(pose(0.1, x=350.0))
+    owners = tracker.assign(stamp + SECOND // 30, [found], sought={second, newcomer},
+                            expected=[second])
+    assert owners == [None] and tracker.tracks == [first, second]
+
+
+def test_who_came_first_stays_though_the_other_has_learned_the_same_clothes() -> None:
+    """Two tracks on one person: of course the second fits, it knows nothing but that person."""
+    tracker = PoseTracker()
+    body, beside = person(pose(0.0, x=320.0)), person(pose(0.0, x=350.0))
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [body], [wear(1.0)])
+    for i in range(10, 20):
+        tracker.assign(SECOND + i * SECOND // 30, [body, beside], [wear(1.0), wear(0.94)])
+    assert [(t.id, t.was_alone) for t in tracker.tracks] == [('p1', True), ('p2', False)]
+    for i in range(20, 30):
+        tracker.assign(SECOND + i * SECOND // 30, [body, body], [wear(0.95), wear(0.95)])
+    assert [t.id for t in tracker.tracks] == ['p1']
+
+
 def test_clothes_are_alike_in_another_light_and_not_seen_without_a_torso() -> None:
     body, image = person(pose(0.0, x=320.0, y=150.0)), np.full(SIZE, 90, np.uint8)
     image[:, :] = (200, 80, 40)
