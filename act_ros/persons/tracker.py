@@ -298,8 +298,9 @@ class PoseTracker:
                 track.doubled = track.doubled + 1 if i in double else 0
         self.tracks = [t for t in self.tracks if t.id or not t.doubled]
         doubled = [t for t in self.tracks if t.doubled >= _MAX_DOUBLED]
-        if len(doubled) > 1:  # who is there is told by the clothes, but not by those learned there
-            stays = max(doubled, key=lambda t: (t.was_alone, t.fit))
+        if len(doubled) > 1:  # who is there is told by the clothes, best by those learned elsewhere
+            stays = max(doubled, key=lambda t: (
+                t.was_alone and t.fit >= t.usual - _SAME_CLOTHES, t.fit))
             self.tracks = [t for t in self.tracks if t is stays or t not in doubled]
             stays.doubled = 0
 
