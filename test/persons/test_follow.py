@@ -444,15 +444,20 @@ def test_who_is_seen_where_looked_for_is_not_taken_for_a_neighbour() -> None:
     assert owners[1] is track and owners[0] is not track
 
 
+def two_people() -> tuple[PoseTracker, int]:
+    """Return a tracker that has seen two people ten times, and the next stamp."""
+    tracker = PoseTracker()
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30,
+                       [person(pose(0.0, x=x)) for x in (320.0, 460.0)])
+    return tracker, SECOND + 10 * SECOND // 30
+
+
 @pytest.mark.parametrize('is_missed', [False, True])
 def test_a_look_at_somebody_else_moves_nobody_whose_turn_it_was_not(is_missed: bool) -> None:
     """Nor is it somebody new; where the own look has failed, it leads back."""
-    tracker = PoseTracker()
-    both = [person(pose(0.0, x=x)) for x in (320.0, 460.0)]
-    for i in range(10):
-        tracker.assign(SECOND + i * SECOND // 30, both)
+    tracker, stamp = two_people()
     first, second = tracker.tracks
-    stamp = SECOND + 10 * SECOND // 30
     if is_missed:
         tracker.assign(stamp, [], sought={first}, expected=[])
     found = person(pose(0.2, 'wave', x=355.0))  # too far off to be a double
@@ -464,12 +469,8 @@ def test_a_look_at_somebody_else_moves_nobody_whose_turn_it_was_not(is_missed: b
 
 def test_a_pose_of_somebody_whose_turn_it_was_not_makes_no_second_id() -> None:
     """Looked for as p2, seen where p1 is: nor does it continue somebody new who is missed."""
-    tracker = PoseTracker()
-    both = [person(pose(0.0, x=x)) for x in (320.0, 460.0)]
-    for i in range(10):
-        tracker.assign(SECOND + i * SECOND // 30, both)
+    tracker, stamp = two_people()
     first, second = tracker.tracks
-    stamp = SECOND + 10 * SECOND // 30
     somebody = person(pose(0.0, x=375.0))
     tracker.assign(stamp, [somebody], sought=set(), expected=[None], hits=[2])
     newcomer = tracker.tracks[-1]
