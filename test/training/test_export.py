@@ -112,10 +112,10 @@ def test_of_whom_no_legs_are_seen_nobody_knows_whether_they_sit() -> None:
     features = FEATURES.reshape(20, 12, 13, 4).copy()
     features[:8, :, legs] = 0  # of the others, one foot is seen in one frame at least
     features[8:, 1:, legs] = features[8:, :1, legs[:-1]] = 0
-    features = features.reshape(FEATURES.shape)
+    asked = features.reshape(FEATURES.shape)
     served = as_served(network, 'mpose13_coco', 'abc', Serving(needs_legs=('b',)))
-    (logits,) = run(export.convert([served]), features)
-    wanted = softmax(network(features).numpy())
+    (logits,) = run(export.convert([served]), asked)
+    wanted = softmax(network(asked).numpy())
     assert (wanted[:8, 1] > 1e-3).all()
     wanted[:8, 3] += wanted[:8, 1]
     wanted[:8, 1] = 0
