@@ -72,7 +72,7 @@ def test_of_a_pose_that_is_not_sure_nothing_is_told(
 def test_joints_that_are_not_seen_do_not_make_a_pose_less_sure(classifier: ActClassifier) -> None:
     """Whose legs are out of the picture is no ghost."""
     recognizer = ActionRecognizer(classifier)
-    legs = np.where(np.arange(17) > 12, 0.1, 0.5)[:, None] ** np.array((0, 0, 1))
+    legs = np.where(np.arange(17) > 12, 0.1, 0.45)[:, None] ** np.array((0, 0, 1))
     frames = film(lambda t: [
         dataclasses.replace(p, keypoints=p.keypoints * legs) for p in [someone(t)]], 30.0, 2.0)
     play(recognizer, frames)
