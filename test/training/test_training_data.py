@@ -466,35 +466,27 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     np.testing.assert_array_equal(metrics.share_background(logits, 4), logits)
 
 
-def test_a_wrong_configuration_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(('settings', 'problem'), [
+    ('epoch: 3', 'run.yaml.*unknown settings epoch'),
+    ('folds: 2\nmembers: [2]', 'members must be folds'),
+    ('emphasis: {fly: 2}', 'emphasis must give labels'),
+    ('prior: {fly: 2}', 'prior must give labels'),
+    ('prior: {walk: 0}', 'prior must be positive'),
+    ('by_legs: [walk]', 'by_legs needs features as seen-v1'),
+    ('needs_legs: [fly]', 'needs_legs must give labels; needs_legs needs features as seen-v1'),
+    ('needs_legs: [walk]\nnormalisation: seen-v1\nbackground: false',
+     'needs_legs needs a background')])
+def test_a_wrong_configuration_is_refused(tmp_path: Path, settings: str, problem: str) -> None:
     path = tmp_path / 'run.yaml'
-    path.write_text('name: x\nfiles: [a.npz]\nepoch: 3\n')
-    with pytest.raises(ValueError, match='run.yaml.*unknown settings epoch'):
+    path.write_text(f'name: x\nfiles: [a.npz]\n{settings}\n')
+    with pytest.raises(ValueError, match=problem):
         load_config(path)
-    path.write_text('name: x\nfiles: [a.npz]\nfolds: 2\nmembers: [2]\n')
-    with pytest.raises(ValueError, match='members must be folds'):
-        load_config(path)
-    path.write_text('name: x\nfiles: [a.npz]\nemphasis: {fly: 2}\n')
-    with pytest.raises(ValueError, match='emphasis must give labels'):
-        load_config(path)
-    path.write_text('name: x\nfiles: [a.npz]\nprior: {fly: 2}\n')
-    with pytest.raises(ValueError, match='prior must give labels'):
-        load_config(path)
-    path.write_text('name: x\nfiles: [a.npz]\nprior: {walk: 0}\n')
-    with pytest.raises(ValueError, match='prior must be positive'):
-        load_config(path)
-    path.write_text('name: x\nfiles: [a.npz]\nby_legs: [walk]\n')
-    with pytest.raises(ValueError, match='by_legs needs features as seen-v1'):
-        load_config(path)
-    path.write_text('name: x\nfiles: [a.npz]\nneeds_legs: [fly]\n')
-    with pytest.raises(ValueError, match='needs_legs must give labels; needs_legs needs features'):
-        load_config(path)
-    path.write_text('name: x\nfiles: [a.npz]\nneeds_legs: [walk]\nnormalisation: seen-v1\n'
-                    'background: false\n')
-    with pytest.raises(ValueError, match='needs_legs needs a background'):
-        load_config(path)
+
+
+def test_a_configuration_may_change_one_setting_of_a_part(tmp_path: Path) -> None:
+    path = tmp_path / 'run.yaml'
     path.write_text('name: x\nfiles: [a.npz]\naugmentation: {pitch: [0, 5]}\n')
-    assert load_config(path).augmentation.pitch == (0, 5)
+    assert load_config(path).augmentation == Augmentation(pitch=(0.0, 5.0))
 
 
 def test_a_configuration_survives_its_json(tmp_path: Path) -> None:
