@@ -173,9 +173,9 @@ class PoseTracker:
             is_sure = (likeness >= _SURE) & (other < _ANOTHER)
             other[is_sure & (self._alone() & here)[:, None]] = 0.0
         worth = self._worth(likeness, other)
-        waiting = np.zeros(len(persons), bool)
+        theirs = np.zeros(len(persons), bool)  # of those whose turn it was not
         if expected:
-            waiting = self._keep_waiting(worth, expected, sought)
+            theirs = self._keep_waiting(worth, expected, sought)
             self._weigh_places(worth, stamp, persons, clothes, expected)
         strong = np.array([p.score >= options.new_score for p in persons], bool)
         confirmed = np.array([bool(t.id) for t in self.tracks], bool)
@@ -202,7 +202,7 @@ class PoseTracker:
         # A newcomer that fails on probation was a ghost.
         self.tracks = [t for t in self.tracks if t.id or not t.is_missed]
         taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
-        for p in (free & strong & ~waiting).nonzero()[0].tolist():
+        for p in (free & strong & ~theirs).nonzero()[0].tolist():
             if (_pose_likeness([persons[p]], taken) < _DUPLICATE).all():
                 track = owners[p] = Track(stamp, persons[p], hits[p] if hits else 1)
                 self.tracks.append(track)
