@@ -9,6 +9,7 @@ on what `ActionFilter` makes of a person's probabilities: smoothed, thresholded,
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from act_ros.actions.bundle import Bundle, BundleError, load_bundle
 from act_ros.actions.features import SEEN, extract_features, seen_features, seen_joints
 from act_ros.core.action import Status
 from act_ros.core.options import Options, option
+from act_ros.core.person import SEEN_SCORE
 from act_ros.core.resources import find_model
 from act_ros.core.skeletons import get_layout
 from act_ros.tflite.runtime import ModelError, load_interpreter
@@ -46,9 +48,17 @@ class ActOptions(Options):
         fixed=True)
 
     def allowed(self, bundle: Bundle) -> tuple[str, ...]:
-        """Return the labels of a bundle that may be answered; none stands for all."""
+        """
+        Return the labels of a bundle that may be answered; none stands for all.
+
+        :raises ValueError: the bundle trusts none of its labels.
+        """
         allowed = tuple(label for label in self.labels if label)
-        return bundle.trusted_labels if allowed == ('trusted',) else allowed
+        if allowed == ('trusted',):
+            if not bundle.trusted_labels:
+                raise ValueError(f'labels: model {bundle.name!r} trusts none of its labels')
+            return bundle.trusted_labels
+        return allowed
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,25 @@ class DecisionOptions(Options):
     alike: tuple[str, ...] = option(
         ('',), 'Labels that are answered as one, by the name of the first, such as run and jog; '
         'their probabilities are added. An empty list (or one empty string): none.')
+
+    def alike_of(self, bundle: Bundle) -> list[int]:
+        """Return which labels of a bundle are answered as one; ValueError where it lacks one."""
+        return indices_of('alike', [label for label in self.alike if label], bundle)
+
+
+def indices_of(what: str, labels: Iterable[str], bundle: Bundle) -> list[int]:
+    """
+    Return the places of labels in a bundle's outputs, each once.
+
+    :param what: the setting that names them.
+    :raises ValueError: the bundle lacks one.
+    """
+    labels = dict.fromkeys(labels)
+    if unknown := sorted(labels.keys() - set(bundle.labels)):
+        raise ValueError(
+            f'{what}: {", ".join(unknown)} not among the labels of model {bundle.name!r}: '
+            f'{", ".join(bundle.labels)}')
+    return [bundle.labels.index(label) for label in labels]
 
 
 # Of joints below the neck, in torso lengths.
@@ -136,8 +165,14 @@ class ActClassifier:
         """
         return self.predict(keypoints, layout).probabilities
 
-    def predict(self, keypoints: np.ndarray, layout: str) -> Prediction:
-        """Like `classify`, with what is seen, and the attention where the bundle has it."""
+    def predict(
+        self, keypoints: np.ndarray, layout: str, min_score: float = SEEN_SCORE,
+    ) -> Prediction:
+        """
+        Like `classify`, with what is seen, and the attention where the bundle has it.
+
+        :param min_score: from which score on a joint is seen.
+        """
         keypoints = np.asarray(keypoints)
         if keypoints.ndim != 4:
             raise ValueError(f'keypoints must be (N, T, K, 3), not {keypoints.shape}')
@@ -147,10 +182,10 @@ class ActClassifier:
                 f'windows have {frames} frames, model {bundle.name!r} takes '
                 f'{bundle.min_frames} to {bundle.num_frames}')
         if bundle.normalisation == SEEN:
-            features, seen = seen_features(keypoints, layout, bundle.layout)
+            features, seen = seen_features(keypoints, layout, bundle.layout, min_score)
         else:
             features = extract_features(keypoints, layout, bundle.layout, bundle.normalisation)
-            seen = seen_joints(keypoints, layout, bundle.layout)
+            seen = seen_joints(keypoints, layout, bundle.layout, min_score)
         if len(features) == 0:  # TFLite runs no empty batch
             attention = np.zeros((0, frames), np.float32) if bundle.attention else None
             return Prediction(np.zeros((0, len(self.labels)), np.float32), attention, seen)

@@ -140,18 +140,20 @@ def extract_features(
 
 def seen_features(
     keypoints: np.ndarray, layout: str, output_layout: str | None = None,
+    min_score: float = SEEN_SCORE,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Return the features of `SEEN`, and what `seen_joints` does; arguments as `extract_features`.
 
+    :param min_score: from which score on a joint is seen: other pose networks have other scores.
     :raises ValueError: as `extract_features`.
     """
     keypoints = _checked(keypoints, layout)
     if not isfinite(keypoints.sum()):  # quicker than without the scores, which may be infinite
         _refuse_infinite(keypoints[..., :2])
     joints = _output_joints(layout, output_layout)
-    poses = reduce_joints(keypoints, layout, joints)
-    seen = _seen(poses)
+    poses = reduce_joints(keypoints, layout, joints, min_score)
+    seen = _seen(poses, min_score)
     return _of_seen(poses, seen, joints), seen
 
 
@@ -178,17 +180,20 @@ def _refuse_infinite(points: np.ndarray) -> None:
 
 def seen_joints(
     keypoints: np.ndarray, layout: str, output_layout: str | None = None,
+    min_score: float = SEEN_SCORE,
 ) -> np.ndarray:
     """
     Tell which of a model's joints (..., J) bool are seen in windows (..., T, K, 3) of ``layout``.
 
-    ``output_layout`` as for `extract_features`. Seen is what is seen in half of the frames.
+    The other arguments as for `seen_features`. Seen is what is seen in half of the frames.
     """
-    poses = reduce_joints(keypoints, layout, _output_joints(layout, output_layout))
-    return _seen(poses)
+    poses = reduce_joints(keypoints, layout, _output_joints(layout, output_layout), min_score)
+    return _seen(poses, min_score)
 
 
-def reduce_joints(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:
+def reduce_joints(
+    keypoints: np.ndarray, layout: str, joints: tuple[str, ...], min_score: float = SEEN_SCORE,
+) -> np.ndarray:
     """
     Return the named joints (..., J, 3) of poses (..., K, 2 or 3) in ``layout``: x, y, score.
 
@@ -201,7 +206,7 @@ def reduce_joints(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -
     poses: np.ndarray = keypoints.take(first, axis=-2)
     for joint, indices in means:
         parts = keypoints.take(indices, axis=-2)
-        weight = (parts[..., 2] >= SEEN_SCORE) + parts.dtype.type(1e-6)
+        weight = (parts[..., 2] >= min_score) + parts.dtype.type(1e-6)
         total = np.einsum('...kc,...k->...c', parts[..., :2], weight)
         poses[..., joint, :2] = total / weight.sum(axis=-1)[..., None]
         poses[..., joint, 2] = parts[..., 2].max(axis=-1)
@@ -250,9 +255,9 @@ def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndar
         'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip', 'head')]), bits, ends.astype(kind)
 
 
-def _seen(poses: np.ndarray) -> np.ndarray:
+def _seen(poses: np.ndarray, min_score: float) -> np.ndarray:
     """Tell which joints (..., J) are seen in windows of poses (..., T, J, 3)."""
-    seen: np.ndarray = (poses[..., 2] >= SEEN_SCORE).sum(
+    seen: np.ndarray = (poses[..., 2] >= min_score).sum(
         axis=-2) >= _SEEN_SHARE * poses.shape[-3]
     return seen
 

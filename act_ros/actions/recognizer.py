@@ -23,6 +23,7 @@ from act_ros.actions.classifier import (
     ActClassifier,
     ActionFilter,
     DecisionOptions,
+    indices_of,
 )
 from act_ros.actions.features import MIN_SEEN, extract_features, resample
 from act_ros.core.action import Action, Status
@@ -348,7 +349,8 @@ class ActionRecognizer:
         for frames, subjects in batches.items():
             keypoints = sample_windows([s.window for s in subjects], frames, bundle.frame_rate,
                                        self._window.min_score, bundle.pose_smoothing)
-            probabilities, attention, seen = self.classifier.predict(keypoints, self._layout)
+            probabilities, attention, seen = self.classifier.predict(
+                keypoints, self._layout, self._window.min_score)
             assert seen is not None
             lacks = self._lacks(keypoints[..., 2], seen)
             if self._alike:
@@ -414,12 +416,8 @@ class ActionRecognizer:
         """
         bundle, window, decision = (
             classifier.bundle, window or WindowOptions(), decision or DecisionOptions())
-        alike = [label for label in decision.alike if label]
-        for what, asked in (('', labels), ('alike: ', alike)):
-            if unknown := sorted(set(asked) - set(classifier.labels)):
-                raise ValueError(
-                    f'{what}labels {", ".join(unknown)} are not among those of model '
-                    f'{bundle.name!r}: {", ".join(classifier.labels)}')
+        alike = decision.alike_of(bundle)
+        indices_of('labels', labels, bundle)
         if self._layout:
             _joints_of(self._layout, classifier)
         answers = [(label, not labels or label in labels) for label in classifier.labels]
@@ -428,7 +426,7 @@ class ActionRecognizer:
             self._window, self._decision, self._answers, self.classifier.bundle)
         self.classifier, self._window, self._decision = classifier, window, decision
         self._answers, self._allowed = answers, np.array([allowed for _, allowed in answers])
-        self._alike = [classifier.labels.index(label) for label in alike]
+        self._alike = alike
         self._order.tolerance = window.max_gap
         for subject in self._subjects.values():
             if is_changed:  # shows in the next frame

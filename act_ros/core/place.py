@@ -88,14 +88,18 @@ class Camera:
         return cls(focal, focal, width / 2, height / 2)
 
     @classmethod
-    def of_matrix(cls, k: np.ndarray, scale: float = 1.0) -> Camera | None:
+    def of_info(cls, info: Any, width: int = 0) -> Camera | None:
         """
-        Return that of an intrinsic matrix (9,) as in sensor_msgs/CameraInfo, or None.
+        Return that of a sensor_msgs/CameraInfo, whose matrix is of the whole sensor.
 
-        :param scale: width of the image over the width that the camera was calibrated at.
+        :param width: of the images, pixels, where they were scaled since; 0: as the camera sends
+            them, which may be a region of the sensor, binned.
         :returns: None for a camera that is not calibrated (its focal lengths are 0).
         """
-        fx, fy, cx, cy = (float(k[i]) * scale for i in (0, 4, 2, 5))
+        region = info.roi.width or info.width
+        scale = (width or image_size_of(info)[0]) / region if region else 1.0
+        fx, fy, cx, cy = (float(value) * scale for value in (
+            info.k[0], info.k[4], info.k[2] - info.roi.x_offset, info.k[5] - info.roi.y_offset))
         is_calibrated = fx > 0 and fy > 0 and math.isfinite(fx + fy + cx + cy)
         return cls(fx, fy, cx, cy) if is_calibrated else None
 
@@ -107,6 +111,12 @@ class Camera:
         """Return pixels (..., 2) as points (..., 3) in metres, ``distance`` before the camera."""
         plane = self.rays(pixels) * distance
         return np.concatenate((plane, np.full((*plane.shape[:-1], 1), distance)), axis=-1)
+
+
+def image_size_of(info: Any) -> tuple[int, int]:
+    """Return width and height in pixels of the images of a sensor_msgs/CameraInfo; 0: unknown."""
+    return ((info.roi.width or info.width) // max(info.binning_x, 1),
+            (info.roi.height or info.height) // max(info.binning_y, 1))
 
 
 class DepthError(ValueError):

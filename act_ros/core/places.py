@@ -18,6 +18,7 @@ from act_ros.core.place import (
     Place,
     PlaceKind,
     depth_pixels,
+    image_size_of,
     locate,
 )
 from act_ros.core.stamps import NANOSECONDS
@@ -62,8 +63,8 @@ class Places:
     @property
     def image_size(self) -> tuple[int, int] | None:
         """Width and height of the camera's images in pixels, once they are known."""
-        info = self.info
-        return (info.width, info.height) if info and info.width and info.height else None
+        size = image_size_of(self.info) if self.info else (0, 0)
+        return size if all(size) else None
 
     def add_depth(self, stamp: int, image: Any) -> None:
         """Take a depth image, of which ``load`` makes a sensor_msgs/Image if it is needed."""
@@ -76,8 +77,7 @@ class Places:
             self._drops['depth without camera_info'] += has_depth
             return
         size = frame.size if all(frame.size) else self.image_size or (0, 0)
-        camera = Camera.of_matrix(
-            self.info.k, size[0] / self.info.width if size[0] and self.info.width else 1.0)
+        camera = Camera.of_info(self.info, size[0])
         if camera is None:
             self._drops['camera_info without a calibration'] += 1
             return

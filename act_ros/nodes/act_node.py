@@ -22,6 +22,7 @@ from act_ros.ros.actions import ActionModel, PoseInput
 from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.managed import ManagedNode, Work
 from act_ros.ros.options import StartOptions
+from act_ros.ros.parameters import Values
 
 OPTIONS = (
     ('', StartOptions), ('', PoseInputOptions), ('', StampOptions), ('', ActOptions),
@@ -38,6 +39,10 @@ class ActWork(Work):
         self._model = ActionModel(node)
         output = self._model.output(health, node.parameters(MountOptions).rotation)
         self._poses = PoseInput(node, output)
+
+    def check(self, values: Values) -> None:
+        """Refuse what the model does not know."""
+        self._model.check(values)
 
     def reconfigure(self) -> None:
         """Take over the node's parameters."""

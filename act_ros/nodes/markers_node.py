@@ -84,8 +84,7 @@ class MarkersNode(Node):
     def _plane(self, frame: Frame) -> Camera:
         """Return the camera's own plane if its calibration is known, else an assumed one."""
         width, height = frame.size
-        scale = width / self._camera.width if self._camera.width else 1.0
-        return Camera.of_matrix(self._camera.k, scale) or Camera.of_view(
+        return Camera.of_info(self._camera, width) or Camera.of_view(
             width, height, self._settings(MarkerOptions).field_of_view)
 
     def _newest(self, frame: Frame) -> dict[str, Action]:

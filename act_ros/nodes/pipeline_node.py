@@ -33,6 +33,7 @@ from act_ros.ros.options import (
     StartOptions,
     VideoOptions,
 )
+from act_ros.ros.parameters import Values
 from act_ros.ros.persons import PersonOutput, load_estimator
 
 OPTIONS = (
@@ -109,6 +110,10 @@ class PipelineWork(Work):
         """Close the video; raises what ended it, if that was an error."""
         if self._video:
             self._video.close()
+
+    def check(self, values: Values) -> None:
+        """Refuse what the model does not know."""
+        self._model.check(values)
 
     def reconfigure(self) -> None:
         """Take over the node's parameters."""

@@ -27,6 +27,7 @@ from act_ros.msg import ActionArray, ActionLabels, KeypointArray
 from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
+from act_ros.ros.parameters import Values
 from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, steady_timer, topic_of
 from act_ros.srv import LoadBundle
 
@@ -52,6 +53,10 @@ class ActionModel:
         made = ActionOutput(self._node, self.classifier, health, rotation, camera)
         self._outputs.append(made)
         return made
+
+    def check(self, values: Values) -> None:
+        """Raise ValueError where parameters name labels that the model does not have."""
+        values[DecisionOptions].alike_of(self.classifier.bundle)
 
     def reconfigure(self) -> None:
         """Take over the node's parameters."""
@@ -131,7 +136,7 @@ class PlaceInput(Places):
     def _take_info(self, message: CameraInfo) -> None:
         self.info = message
         self._health.facts['camera_info'] = f'{message.width}x{message.height}' + (
-            '' if Camera.of_matrix(message.k) else ', not calibrated')
+            '' if Camera.of_info(message) else ', not calibrated')
 
     def _take_depth(self, data: bytes) -> None:
         try:

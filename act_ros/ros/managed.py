@@ -27,7 +27,7 @@ from act_ros.core.text import ERROR_LENGTH, printable, printable_traceback
 from act_ros.ros.bond import Bond
 from act_ros.ros.health import THROTTLE, Health, HealthOptions, Level, Report, guarded
 from act_ros.ros.options import StartOptions
-from act_ros.ros.parameters import Groups, Parameters
+from act_ros.ros.parameters import Groups, Parameters, Values
 from act_ros.ros.topics import LEVEL, steady_timer
 
 SUCCESS, FAILURE, ERROR = (
@@ -56,6 +56,9 @@ class Work:
     def stop(self) -> None:
         """End; no message comes in any more."""
 
+    def check(self, values: Values) -> None:
+        """Raise ValueError where changed parameters do not suit it: `reconfigure` must not fail."""
+
     def reconfigure(self) -> None:
         """Take over the node's parameters, some of which have changed."""
 
@@ -77,7 +80,9 @@ class ManagedNode(LifecycleNode):
         self._gate, self._is_starting = Gate(), False
         self._make_work, self._work = make_work, Work()
         # Models and topics may be changed, but not under the work that uses them.
-        self.parameters = Parameters(self, groups, self._reconfigure, is_managed=True)
+        self.parameters = Parameters(
+            self, groups, self._reconfigure, check=lambda values: self._work.check(values),
+            is_managed=True)
         self.lock = threading.RLock()
         self._failure = ''
         self._diagnostics = Diagnostics(self, self._reports)

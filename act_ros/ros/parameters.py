@@ -21,6 +21,8 @@ from act_ros.core.text import printable
 T = TypeVar('T', bound=Options)
 Groups = Sequence[tuple[str, type[Options]]]
 """The parameters of a node: option classes, each with what is put before its names."""
+Values = dict[type[Options], Any]
+"""Of each option class an instance: the values of a node's parameters."""
 
 
 def names_of(groups: Groups) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
@@ -39,16 +41,18 @@ class Parameters:
     and a name given at the start that looks like a slip of a parameter's is told.
 
     :param changed: called after every change.
+    :param check: raises ValueError where the values of a set of changes, by their classes, do not
+        suit what the node works with; they are refused then.
     :raises rclpy.exceptions.InvalidParameterValueException: a value of the wrong type or range.
     :raises ValueError: a value the option class refuses; names the parameter.
     """
 
     def __init__(
         self, node: Node, groups: Groups, changed: Callable[[], None] = lambda: None, *,
-        is_managed: bool = False,
+        check: Callable[[Values], None] = lambda _: None, is_managed: bool = False,
     ) -> None:
         self.is_locked = False
-        self._node, self._groups, self._changed = node, groups, changed
+        self._node, self._groups, self._changed, self._suits = node, groups, changed, check
         self._fixed = {name: bool(item.metadata['fixed']) for name, item in names_of(groups)}
         self._floats = {name for name, item in names_of(groups) if isinstance(item.default, float)}
         given = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
@@ -67,7 +71,8 @@ class Parameters:
 
     def __call__(self, kind: type[T]) -> T:
         """Return the values of an option class."""
-        return self._options[kind]  # type: ignore[return-value]
+        options: T = self._options[kind]
+        return options
 
     def set_fixed(self, name: str, value: Any) -> None:
         """Set a fixed parameter to what is in use now."""
@@ -77,9 +82,9 @@ class Parameters:
         finally:
             self.is_locked = True
 
-    def _made(self, changes: dict[str, Any]) -> dict[type[Options], Options]:
+    def _made(self, changes: dict[str, Any]) -> Values:
         """Return all options with some values changed."""
-        made: dict[type[Options], Options] = {}
+        made: Values = {}
         for prefix, kind in self._groups:
             values: dict[str, Any] = {}
             for name, item in names_of([(prefix, kind)]):
@@ -104,7 +109,7 @@ class Parameters:
                 if self.is_locked and self._fixed.get(name):
                     raise ValueError(f'parameter {name} can be changed only while the node is '
                                      'unconfigured: deactivate it and clean it up first')
-            self._made(changes)
+            self._suits(self._made(changes))
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from synthetic import LABELS, bundle_of, motion_weights, pose, tiny_model
 
 from act_ros.actions.bundle import save_bundle
-from act_ros.actions.classifier import ActClassifier
+from act_ros.actions.classifier import ActClassifier, ActOptions
 from act_ros.actions.features import MOTION, MPOSE, SEEN, extract_features
 from act_ros.core.skeletons import get_layout
 
@@ -165,3 +165,13 @@ def test_nothing_but_numbers(classifier: ActClassifier, value: float) -> None:
 def test_bad_thread_count(tiny_bundle: Path) -> None:
     with pytest.raises(ValueError, match='num_threads must be at least 1'):
         ActClassifier(tiny_bundle, num_threads=0)
+
+
+def test_trusted_labels_of_a_model_that_trusts_none_are_not_all_of_them() -> None:
+    """Somebody who asked for few answers must not get every one."""
+    some = bundle_of(trusted_labels=(LABELS[0],))
+    assert ActOptions(labels=('trusted',)).allowed(some) == (LABELS[0],)
+    assert ActOptions(labels=('', LABELS[1])).allowed(some) == (LABELS[1],)
+    assert ActOptions().allowed(some) == ()
+    with pytest.raises(ValueError, match='trusts none of its labels'):
+        ActOptions(labels=('trusted',)).allowed(bundle_of(trusted_labels=()))

@@ -107,7 +107,7 @@ def test_a_model_that_does_not_fit_is_refused_and_changes_nothing(
     frames = film(lambda t: [reduced(someone(t))])
     recognizer = ActionRecognizer(classifier, labels=['walk'])
     answers = play(recognizer, frames[:40], 'mpose13_coco')
-    with pytest.raises(ValueError, match='labels walk are not among those of model'):
+    with pytest.raises(ValueError, match='labels: walk not among the labels of model'):
         recognizer.reconfigure(other, labels=['walk'])
     with pytest.raises(ValueError, match='joint'):
         recognizer.reconfigure(blind, labels=['walk'])

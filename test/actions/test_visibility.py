@@ -69,6 +69,20 @@ def test_of_a_pose_that_is_not_sure_nothing_is_told(
     assert recognizer.unknown == ({} if is_told else {POSE_NOT_SURE: 1})
 
 
+@pytest.mark.parametrize(('min_score', 'is_told'), [(0.05, True), (0.2, False)])
+def test_what_counts_as_seen_is_the_pose_networks_own(
+    classifier: ActClassifier, min_score: float, is_told: bool,
+) -> None:
+    """A network whose scores are low is told so; every joint of it counts then."""
+    recognizer = ActionRecognizer(
+        classifier, WindowOptions(min_score=min_score, min_pose_score=0.0))
+    low = np.array((1, 1, 0.15), np.float32)
+    frames = film(lambda t: [
+        dataclasses.replace(p, keypoints=p.keypoints * low) for p in [someone(t)]], 30.0, 2.0)
+    answers = play(recognizer, frames)[-1]
+    assert [a.status is Status.RECOGNIZED for a in answers] == [True] * is_told
+
+
 def test_joints_that_are_not_seen_do_not_make_a_pose_less_sure(classifier: ActClassifier) -> None:
     """Whose legs are out of the picture is no ghost."""
     recognizer = ActionRecognizer(classifier)
@@ -104,5 +118,8 @@ def test_labels_that_are_alike_are_answered_as_one(classifier: ActClassifier) ->
     np.testing.assert_allclose(
         together.probabilities[walk], apart.probabilities[[walk, wave]].sum(), atol=1e-5)
     assert together.probabilities[wave] == 0
-    with pytest.raises(ValueError, match='alike: labels hop are not among those of model'):
+    twice = ActionRecognizer(classifier, decision=DecisionOptions(alike=('walk', 'wave', 'walk')))
+    np.testing.assert_array_equal(
+        play(twice, frames)[-1][0].probabilities, together.probabilities)
+    with pytest.raises(ValueError, match='alike: hop not among the labels of model'):
         ActionRecognizer(classifier, decision=DecisionOptions(alike=('hop', 'wave')))

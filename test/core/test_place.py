@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from act_ros.core.person import Person
-from act_ros.core.place import NOWHERE, Camera, DepthError, PlaceKind, depth_pixels, locate
+from act_ros.core.place import (
+    NOWHERE,
+    Camera,
+    DepthError,
+    PlaceKind,
+    depth_pixels,
+    image_size_of,
+    locate,
+)
 from act_ros.core.skeletons import LAYOUTS
 
 SIZE = (640, 480)
@@ -166,11 +174,37 @@ def test_depth_images_that_are_none(change: dict[str, Any], text: str) -> None:
         depth_pixels(made)
 
 
+def info(k: np.ndarray, **values: Any) -> Any:
+    """Return a camera's calibration, of a sensor of 640x480 pixels."""
+    region = {'x_offset': 0, 'y_offset': 0, 'width': 0, 'height': 0}
+    roi = SimpleNamespace(**{key: values.pop(key, none) for key, none in region.items()})
+    return SimpleNamespace(**{
+        'k': k, 'width': 640, 'height': 480, 'binning_x': 0, 'binning_y': 0, **values, 'roi': roi})
+
+
+@pytest.mark.parametrize(('sent', 'size', 'camera'), [
+    ({}, (640, 480), Camera(500, 510, 320, 240)),
+    ({'binning_x': 2, 'binning_y': 2}, (320, 240), Camera(250, 255, 160, 120)),
+    ({'x_offset': 240, 'y_offset': 40, 'width': 320, 'height': 400}, (320, 400),
+     Camera(500, 510, 80, 200)),
+    ({'x_offset': 240, 'y_offset': 40, 'width': 320, 'height': 400, 'binning_x': 2,
+      'binning_y': 2}, (160, 200), Camera(250, 255, 40, 100)),
+])
+def test_a_camera_that_sends_part_of_its_sensor_sees_in_the_same_directions(
+    sent: dict[str, int], size: tuple[int, int], camera: Camera,
+) -> None:
+    """The matrix of a CameraInfo is of the whole sensor, whatever region of it is sent."""
+    made = info(np.array([500, 0, 320, 0, 510, 240, 0, 0, 1.0]), **sent)
+    assert image_size_of(made) == size
+    assert Camera.of_info(made) == Camera.of_info(made, size[0]) == camera
+    half = Camera.of_info(made, size[0] // 2)  # scaled on the way
+    assert half == Camera(*(value / 2 for value in (camera.fx, camera.fy, camera.cx, camera.cy)))
+
+
 def test_a_camera_that_is_not_calibrated_is_none() -> None:
     """Zeros and NaN."""
-    assert Camera.of_matrix(np.zeros(9)) is None
-    assert Camera.of_matrix(np.full(9, np.nan)) is None
-    assert Camera.of_matrix(np.eye(3).ravel(), 2.0) == Camera(2.0, 2.0, 0.0, 0.0)
+    assert Camera.of_info(info(np.zeros(9))) is None
+    assert Camera.of_info(info(np.full(9, np.nan))) is None
     # The image's edges lie at the field of view's.
     corners = Camera.of_view(640, 480, 90.0).points(
         np.array([[0, 0], [320, 240], [640, 480]]), 2.0)

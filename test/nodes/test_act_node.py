@@ -156,7 +156,7 @@ def test_parameters_describe_themselves(robot: Robot) -> None:
     ({'bundle': 'no_such_bundle'}, "no model 'no_such_bundle'"),
     ({'bundle': '{corrupt}'}, 'does not belong to'),
     ({'bundle': '{lonely}'}, 'does not exist'),
-    ({'labels': "['walk', 'fly']"}, 'labels fly are not among those of model'),
+    ({'labels': "['walk', 'fly']"}, 'labels: fly not among the labels of model'),
     ({'decision.threshold': 1.5}, 'decision.threshold'),
     ({'--params-file': 'act_node: {ros__parameters: [1, 2]}'}, "Couldn't parse params file"),
 ])

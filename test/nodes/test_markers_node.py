@@ -154,8 +154,9 @@ def test_image_plane() -> None:
     plane = Camera.of_view(640, 480, 90.0)
     corners = plane.points(np.array([[0, 0], [320, 240], [640, 480]]), 2.0)
     assert np.allclose(corners, np.array([[-2, -1.5, 2], [0, 0, 2], [2, 1.5, 2]]))
-    assert Camera.of_matrix(np.zeros(9)) is None
-    assert Camera.of_matrix(np.array([500, 0, 320, 0, 510, 240, 0, 0, 1]), 0.5) == Camera(
+    assert Camera.of_info(CameraInfo(width=640, height=480)) is None
+    matrix = [500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0]
+    assert Camera.of_info(CameraInfo(width=640, height=480, k=matrix), 320) == Camera(
         250, 255, 160, 120)
     assert np.isfinite(Camera.of_view(0, 0, 60.0).points(np.ones((3, 2)), 1.0)).all()
 

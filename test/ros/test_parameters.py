@@ -131,6 +131,8 @@ def test_an_integer_is_a_float_where_one_is_meant(tmp_path: Path) -> None:
     ({'decision__smoothing': 1.0, 'bundle': 'act_mu'}, 'bundle can be changed only while the node '
                                                        'is unconfigured'),
     ({'decision__smoothing': 1.0, 'no_such': 1}, 'undeclared'),
+    ({'decision__smoothing': 1.0, 'decision__alike': ['walk', 'wlak']},
+     'alike: wlak not among the labels of model'),
 ])
 def test_one_bad_value_refuses_the_whole_set(
     walk: Walk, values: dict[str, Any], reason: str,
