@@ -8,6 +8,7 @@ from this module outwards, in ``<checkout>/models`` or ``<prefix>/share/act_ros/
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,21 +22,24 @@ def find_model(name_or_path: str | Path) -> Path:
     Find a model file.
 
     :param name_or_path: a bare name (``movenet_lightning``, with or without suffix) in the models
-        folder, or the path of a file, which is returned as it is.
+        folder, or the path of a file, which is returned as it is. The models folder comes first: a
+        file of such a name where the program was started is that file only as ``./name``.
     :raises FileNotFoundError: no such model; the message lists those that are available.
     """
     text = str(name_or_path)
     if not text:
         raise FileNotFoundError('the name of the model is empty')
     path = Path(text).expanduser()
-    if path.is_file() and (path.suffix in (_SUFFIX, _OTHER) or len(path.parts) > 1):
+    if len(path.parts) > 1 or os.sep in text:
+        if not path.is_file():
+            raise FileNotFoundError(f'model {printable(path)} does not exist')
         return path
-    if len(path.parts) > 1 or path.is_absolute():
-        raise FileNotFoundError(f'model {printable(path)} does not exist')
     file_name = text if text.endswith((_SUFFIX, _OTHER)) else text + _SUFFIX
     for folder in _folders('models'):
         if (folder / file_name).is_file():
             return folder / file_name
+    if path.is_file() and path.suffix in (_SUFFIX, _OTHER):
+        return path
     available = sorted(
         {file.stem for folder in _folders('models') for file in folder.glob(f'*{_SUFFIX}')}
     )

@@ -172,16 +172,21 @@ class RateLimit:
 
     def __init__(self, rate: float = 0.0) -> None:
         self.rate = rate
-        self._due = 0
+        self._due, self._last = 0, -1
 
     def allows(self, stamp: int) -> bool:
-        """Whether the frame of ``stamp`` (nanoseconds) is within the rate."""
+        """
+        Whether the frame of ``stamp`` (nanoseconds) is within the rate.
+
+        One that is no newer than the one before is none of too many: `StampOrder` says what it is.
+        """
         if not self.rate:
             return True
+        is_newer, self._last = stamp > self._last, stamp
         period = round(NANOSECONDS / self.rate)
         # A quarter of a period of grace: jitter must not cost a whole frame.
         if self._due - 2 * period < stamp < self._due - period // 4:
-            return False
+            return not is_newer
         is_steady = abs(stamp - self._due) < period  # else frames came late, or time jumped
         self._due = (self._due if is_steady else stamp) + period
         return True

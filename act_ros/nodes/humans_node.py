@@ -57,22 +57,17 @@ class HumansNode(Node):
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
         for person in frame_of_keypoints(msg).persons:
-            if not is_topic_part(person.id):
-                self.get_logger().error(
-                    f'id {printable(person.id)!r} cannot be part of a topic name: letters, digits '
-                    'and _ only',
-                    throttle_duration_sec=THROTTLE)
-                continue
             try:
+                name = topic_part_of(person.id)
                 skeleton = skeleton_msg(self._hri, msg.header, person, msg.layout, size)
             except ValueError as error:
                 self.get_logger().error(
                     printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
                 continue
-            body = self._body(person.id, stamp)
+            body = self._body(name, stamp)
             body.skeleton.publish(skeleton)
             body.roi.publish(roi_msg(self._hri, msg.header, person, size))
-            told.append(person.id)
+            told.append(name)
         self._forget(stamp)
         self._tracked.publish(self._hri.IdsList(header=msg.header, ids=told))
 
@@ -97,6 +92,20 @@ class HumansNode(Node):
                 del self._bodies[name]
 
 
+def topic_part_of(name: str) -> str:
+    """
+    Return what an id is called in the names of topics, which begin with a letter.
+
+    The numbers that yolo_ros gives get one.
+
+    :raises ValueError: the id has other characters than topics may have.
+    """
+    part = f'p{name}' if name[:1].isdigit() else name
+    if not is_topic_part(part):
+        raise ValueError(f'id {name!r} cannot be part of a topic name: letters, digits and _ only')
+    return part
+
+
 def skeleton_msg(
     hri: Any, header: Header, person: Person, layout: str, size: tuple[int, int],
 ) -> Any:
@@ -105,13 +114,17 @@ def skeleton_msg(
 
     A joint that is not seen, or outside the image, has confidence 0.
 
-    :raises ValueError: a layout that lacks a joint of REP-155, or keypoints not of the layout.
+    :raises ValueError: a layout that lacks a joint of REP-155, keypoints not of the layout, or
+        images of an unknown size.
     """
+    if not all(size):
+        raise ValueError('the size of the images is not known: keypoints without image_width and '
+                         'image_height cannot be told as shares of it')
     sources = joint_sources(layout, JOINTS)
     if len(person.keypoints) <= max(map(max, sources)):
         raise ValueError(f'{person.id}: {len(person.keypoints)} keypoints are too few for {layout}')
     points = np.stack([_mean(person.keypoints[list(source)]) for source in sources])
-    points[:, :2] /= np.maximum(size, 1)
+    points[:, :2] /= size
     is_inside = np.all((points >= 0) & (points <= 1), axis=1, keepdims=True)  # False for NaN
     points = np.where(is_inside, points, 0.0)
     skeleton = [hri.NormalizedPointOfInterest2D() for _ in JOINTS]

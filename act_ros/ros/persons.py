@@ -73,10 +73,10 @@ class PersonOutput:
         except ModelError as error:
             self._health.drop('unusable answer of the pose network', error)
             return False
-        self._health.add_people(
-            self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
         if persons is None:
             return False
+        self._health.add_people(
+            self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
         if self._mark:
             persons = [replace(person, id=person.id + self._mark) for person in persons]
         frame.persons, frame.layout = persons, self._finder.layout

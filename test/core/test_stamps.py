@@ -89,3 +89,9 @@ def test_a_limited_rate_knows_pauses_and_jumps() -> None:
     answers = [limit.allows(round(second * SECOND)) for second in (
         100, 100.5, 101, 150, 150.1, 150.9, 20, 20.2, 21)]
     assert answers == [True, False, True, True, False, True, True, False, True]
+
+
+def test_a_limited_rate_leaves_stamps_that_stand_still_to_their_judge() -> None:
+    """A camera without stamps must be told so, not pass for one that is too fast."""
+    limit = RateLimit(10.0)
+    assert [limit.allows(0) for _ in range(4)] == [True] * 4

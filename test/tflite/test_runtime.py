@@ -198,6 +198,12 @@ def test_model_is_found_by_name_file_name_and_path(
     monkeypatch.chdir(tmp_path)  # the folder of the user does not matter
     assert find_model('movenet_lightning') == find_model('movenet_lightning.tflite') == MODEL
     assert find_model(MODEL) == MODEL
+    mine = tmp_path / MODEL.name
+    mine.write_bytes(b'')
+    assert find_model(MODEL.name) == MODEL
+    assert find_model(f'./{MODEL.name}').samefile(mine)
+    (tmp_path / 'mine.tflite').write_bytes(b'')
+    assert find_model('mine.tflite').samefile(tmp_path / 'mine.tflite')
 
 
 def test_resource_that_is_absent_is_named() -> None:
