@@ -100,6 +100,10 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
         'r_hip', 'l_knee', 'r_knee', 'l_ankle', 'r_ankle')),
 )}
 
+TORSO = tuple(LAYOUTS['coco17'].joints.index(name) for name in (
+    'l_shoulder', 'r_shoulder', 'l_hip', 'r_hip'))
+"""Where ``coco17`` has the shoulders and the hips."""
+
 # A joint that a layout lacks is the mean of its parts, or else the joint that stands in for it.
 _PARTS = {
     'head': ('nose', 'l_eye', 'r_eye', 'l_ear', 'r_ear'),

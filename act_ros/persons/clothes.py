@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from act_ros.core.person import Person
+from act_ros.core.skeletons import TORSO
 
-_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP = 5, 6, 11, 12  # COCO order
 _SEEN = 0.3
 # Points across and down the torso, clear of its edges.
 _ACROSS, _DOWN = np.meshgrid(np.linspace(0.15, 0.85, 12), np.linspace(0.05, 0.85, 16))
@@ -23,7 +23,7 @@ def look(image_bgr: np.ndarray, person: Person) -> np.ndarray | None:
     :param image_bgr: uint8 (H, W, 3).
     :returns: (40,) float32; the dot product of two is their Hellinger likeness times three.
     """
-    corners = person.keypoints[[_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP]]
+    corners = person.keypoints[list(TORSO)]
     if corners[:, 2].min() < _SEEN:
         return None
     top = corners[0, :2] + _ACROSS[..., None] * (corners[1, :2] - corners[0, :2])

@@ -13,20 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from act_ros.core.person import Person
+from act_ros.core.person import SEEN_SCORE, Person
+from act_ros.core.skeletons import TORSO
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.letterbox import Letterbox, Region, check_image
 from act_ros.tflite.runtime import Interpreter, ModelError, load_interpreter
 
 NUM_KEYPOINTS = 17
 _MULTIPOSE_COLUMNS = NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the person
-_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP = 5, 6, 11, 12  # COCO order
-_TORSO = (_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP)
+_L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP = TORSO
 
 LEAST_PIXELS = 60
 """Height of a person at a network's input, below which joints are guessed."""
-_VISIBLE = 0.2
-"""Keypoint score from which MoveNet's authors take a joint as seen."""
 _SURE_JOINTS = 8
 """A person of whom so many joints are surely seen is one, whatever hides the rest."""
 _TORSO_MARGIN = 1.9
@@ -192,7 +190,7 @@ def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
     :returns: a square around the hips, or None for the whole image, because the torso is not seen
         (no shoulder or no hip), the hips are outside or the person fills the image anyway.
     """
-    seen = keypoints[:, 2] > _VISIBLE
+    seen = keypoints[:, 2] >= SEEN_SCORE
     if not (seen[_L_SHOULDER] or seen[_R_SHOULDER]) or not (seen[_L_HIP] or seen[_R_HIP]):
         return None
     centre = (keypoints[_L_HIP, :2] + keypoints[_R_HIP, :2]) / 2
@@ -201,7 +199,7 @@ def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
         return None
     distances = np.abs(keypoints[:, :2] - centre).max(axis=1)
     reach = max(
-        _TORSO_MARGIN * float(distances[list(_TORSO)].max()),
+        _TORSO_MARGIN * float(distances[list(TORSO)].max()),
         _BODY_MARGIN * float(distances[seen].max()),
     )
     reach = min(reach, max(x, width - x, y, height - y))  # beyond the image is nothing to see
@@ -224,7 +222,7 @@ def person_of(keypoints: np.ndarray, image: np.ndarray) -> Person:
 def _extent(keypoints: np.ndarray) -> np.ndarray:
     """Return the corners (2, 2) x, y around the keypoints (K, 3) that are seen."""
     scores = keypoints[:, 2]
-    seen = keypoints[scores >= min(_VISIBLE, scores.max()), :2]
+    seen = keypoints[scores >= min(SEEN_SCORE, scores.max()), :2]
     return np.stack([seen.min(axis=0), seen.max(axis=0)])
 
 

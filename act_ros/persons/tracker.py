@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 
 from act_ros.core.options import Options, option
 from act_ros.core.person import SEEN_SCORE, Person
+from act_ros.core.skeletons import TORSO
 from act_ros.persons.clothes import likeness as clothes_likeness
 
 # How far a joint may be from where it is expected, as a share of the person's size (the width of a
@@ -49,7 +50,7 @@ _CLOSE = 0.1
 _SAME_CLOTHES = 0.05
 # What it is worth to be where somebody was looked for, in another pose: less than any likeness.
 _PLACE = 0.01
-_TORSO = [5, 6, 11, 12]  # shoulders and hips in COCO order
+_TORSO = list(TORSO)
 
 
 @dataclass(frozen=True)
@@ -191,9 +192,9 @@ class PoseTracker:
         for p, owner in enumerate(owners):
             if owner is not None:
                 owner.update(stamp, persons[p])
-                seen = clothes[p]
-                if seen is not None and owner.clothes is not None:
-                    owner.fit = clothes_likeness(owner.clothes, seen)
+                worn = clothes[p]
+                if worn is not None and owner.clothes is not None:
+                    owner.fit = clothes_likeness(owner.clothes, worn)
 
         taken = [t.person for t in owners if t]
         for track, is_free in zip(self.tracks, free_tracks, strict=True):
@@ -214,9 +215,9 @@ class PoseTracker:
         self._drop_doubles(stamp)
         self.tracks.sort(key=lambda track: int(track.id[1:]) if track.id else self._count + 1)
         alone = dict(zip(self.tracks, self._alone().tolist(), strict=True))
-        for owner, seen in zip(owners, clothes, strict=True):
-            if owner in alone and seen is not None:
-                owner.learn(seen, alone[owner])
+        for owner, worn in zip(owners, clothes, strict=True):
+            if owner in alone and worn is not None:
+                owner.learn(worn, alone[owner])
         return owners
 
     def match(self, stamp: int, persons: Sequence[Person]) -> list[Track | None]:
@@ -281,9 +282,9 @@ class PoseTracker:
         """Return how much less than usual clothes (tracks, persons) are alike, where both known."""
         other = np.zeros((len(self.tracks), len(clothes)))
         for t, track in enumerate(self.tracks):
-            for p, seen in enumerate(clothes):
-                if seen is not None and track.clothes is not None:
-                    other[t, p] = max(track.usual - clothes_likeness(track.clothes, seen), 0.0)
+            for p, worn in enumerate(clothes):
+                if worn is not None and track.clothes is not None:
+                    other[t, p] = max(track.usual - clothes_likeness(track.clothes, worn), 0.0)
         return other
 
     def _drop_doubles(self, stamp: int) -> None:
