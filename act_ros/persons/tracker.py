@@ -158,60 +158,24 @@ class PoseTracker:
         :param hits: how many frames each person counts as if it is somebody new, at least 1.
         :param expected: the track that each person was looked for as.
         """
-        options = self.options
-        max_age = round(options.max_age * 1e9)
-        is_gap = stamp - self._stamp > max_age
-        self._stamp = stamp
-        self.tracks = [t for t in self.tracks
-                       if stamp - t.stamp <= max_age
-                       or not (is_gap or t.is_missed or sought is None)]
+        self._forget_gone(stamp, sought is None)
         clothes = clothes or [None] * len(persons)
-        likeness = _likeness(self.tracks, persons, stamp)
-        other = self._other_clothes(clothes)
-        if other.any():
-            here = np.array([not t.is_missed or stamp - t.stamp <= _LONG_GONE
-                             for t in self.tracks])
-            is_sure = (likeness >= _SURE) & (other < _ANOTHER)
-            other[is_sure & (self._alone() & here)[:, None]] = 0.0
-        worth = self._worth(likeness, other)
+        worth = self._worth_now(stamp, persons, clothes)
         theirs = np.zeros(len(persons), bool)  # of those whose turn it was not
         if expected:
             theirs = self._keep_waiting(worth, expected, sought)
             self._weigh_places(worth, stamp, persons, clothes, expected)
-        strong = np.array([p.score >= options.new_score for p in persons], bool)
-        confirmed = np.array([bool(t.id) for t in self.tracks], bool)
-
-        # Known people choose first, among confident detections, then among the rest; what is
-        # left may continue a track that is still on probation.
-        free_tracks, free = np.ones(len(self.tracks), bool), np.ones(len(persons), bool)
-        owners: list[Track | None] = [None] * len(persons)
-        for rows, columns in ((confirmed, strong), (confirmed, ~strong), (~confirmed, strong)):
-            for t, p in self._match(worth, rows & free_tracks, columns & free):
-                owners[p] = self.tracks[t]
-                free_tracks[t] = free[p] = False
-        for p, owner in enumerate(owners):
+        strong = np.array([p.score >= self.options.new_score for p in persons], bool)
+        owners = self._deal(worth, strong)
+        for person, owner, worn in zip(persons, owners, clothes, strict=True):
             if owner is not None:
-                owner.update(stamp, persons[p])
-                worn = clothes[p]
+                owner.update(stamp, person)
                 if worn is not None and owner.clothes is not None:
                     owner.fit = clothes_likeness(owner.clothes, worn)
-
-        taken = [t.person for t in owners if t]
-        for track, is_free in zip(self.tracks, free_tracks, strict=True):
-            if is_free and (sought is None or track in sought):
-                track.is_missed = True
-        # A newcomer that fails on probation was a ghost.
-        self.tracks = [t for t in self.tracks if t.id or not t.is_missed]
-        taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
-        for p in (free & strong & ~theirs).nonzero()[0].tolist():
-            if (_pose_likeness([persons[p]], taken) < _DUPLICATE).all():
-                track = owners[p] = Track(stamp, persons[p], hits[p] if hits else 1)
-                self.tracks.append(track)
-                taken.append(persons[p])
         for track in self.tracks:
-            if not track.id and track.hits >= options.min_hits:
-                self._count += 1
-                track.id = f'p{self._count}'
+            if track not in owners and (sought is None or track in sought):
+                track.is_missed = True
+        self._begin(stamp, persons, owners, strong & ~theirs, hits)
         self._drop_doubles(stamp)
         self.tracks.sort(key=lambda track: int(track.id[1:]) if track.id else self._count + 1)
         alone = dict(zip(self.tracks, self._alone().tolist(), strict=True))
@@ -226,6 +190,64 @@ class PoseTracker:
         pairs = self._match(worth, *(np.ones(size, bool) for size in worth.shape))
         owner = {p: self.tracks[t] for t, p in pairs}
         return [owner.get(p) for p in range(len(persons))]
+
+    def _forget_gone(self, stamp: int, is_whole: bool) -> None:
+        """Forget who was not seen for long; ``is_whole``: everybody was looked for."""
+        max_age = round(self.options.max_age * 1e9)
+        is_gap = stamp - self._stamp > max_age
+        self._stamp = stamp
+        self.tracks = [t for t in self.tracks
+                       if stamp - t.stamp <= max_age
+                       or not (is_gap or t.is_missed or is_whole)]
+
+    def _worth_now(
+        self, stamp: int, persons: Sequence[Person], clothes: Sequence[np.ndarray | None],
+    ) -> np.ndarray:
+        """Return what matches (tracks, persons) are worth by pose, place and clothes."""
+        likeness = _likeness(self.tracks, persons, stamp)
+        other = self._other_clothes(clothes)
+        if other.any():
+            here = np.array([not t.is_missed or stamp - t.stamp <= _LONG_GONE
+                             for t in self.tracks])
+            is_sure = (likeness >= _SURE) & (other < _ANOTHER)
+            other[is_sure & (self._alone() & here)[:, None]] = 0.0
+        return self._worth(likeness, other)
+
+    def _deal(self, worth: np.ndarray, strong: np.ndarray) -> list[Track | None]:
+        """
+        Return the track that each person is given to, or None.
+
+        Known people choose first, among confident detections (``strong``), then among the rest;
+        what is left may continue a track that is still on probation.
+        """
+        confirmed = np.array([bool(t.id) for t in self.tracks], bool)
+        free_tracks, free = np.ones(len(self.tracks), bool), np.ones(len(strong), bool)
+        owners: list[Track | None] = [None] * len(strong)
+        for rows, columns in ((confirmed, strong), (confirmed, ~strong), (~confirmed, strong)):
+            for t, p in self._match(worth, rows & free_tracks, columns & free):
+                owners[p] = self.tracks[t]
+                free_tracks[t] = free[p] = False
+        return owners
+
+    def _begin(
+        self, stamp: int, persons: Sequence[Person], owners: list[Track | None],
+        may_be_new: np.ndarray, hits: Sequence[int] | None,
+    ) -> None:
+        """Begin tracks of those who have none, in ``owners``, and give ids after the probation."""
+        taken = [track.person for track in owners if track]
+        # A newcomer that fails on probation was a ghost.
+        self.tracks = [t for t in self.tracks if t.id or not t.is_missed]
+        taken += [t.person for t in self.tracks if t.stamp < stamp <= t.stamp + _RECENT]
+        for p in may_be_new.nonzero()[0].tolist():
+            if owners[p] is None and (
+                    _pose_likeness([persons[p]], taken) < _DUPLICATE).all():
+                track = owners[p] = Track(stamp, persons[p], hits[p] if hits else 1)
+                self.tracks.append(track)
+                taken.append(persons[p])
+        for track in self.tracks:
+            if not track.id and track.hits >= self.options.min_hits:
+                self._count += 1
+                track.id = f'p{self._count}'
 
     def _worth(self, likeness: np.ndarray, other: np.ndarray | float = 0.0) -> np.ndarray:
         """
