@@ -102,18 +102,20 @@ class Bag:
         except Exception as error:  # rosbags, sqlite and the file system each have their own
             self._stack.close()
             self._readers, self._damage = self._recover(Reader, error), error
+        self._readers.sort(key=lambda reader: reader.start_time)  # by name, 10 is before 2
         self.topics: dict[str, Topic] = {}
         for connection in (c for reader in self._readers for c in reader.connections):
             known = self.topics.get(connection.topic, Topic(connection.msgtype, 0))
             self.topics[connection.topic] = Topic(
                 known.type, known.num_messages + connection.msgcount)
-        if not any(reader.message_count for reader in self._readers):
+        filled = [reader for reader in self._readers if reader.message_count]
+        if not filled:
             self._stack.close()
             if self._damage:
                 raise self._damaged(self._damage)
             raise BagError(f'{self.path} holds no messages')
-        self.start: int = min(reader.start_time for reader in self._readers)
-        self.end: int = max(reader.end_time for reader in self._readers)
+        self.start: int = min(reader.start_time for reader in filled)
+        self.end: int = max(reader.end_time for reader in filled)
         return self
 
     def __exit__(self, *_: object) -> None:

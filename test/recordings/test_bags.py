@@ -167,6 +167,22 @@ def test_a_bag_whose_recorder_was_killed_is_read_without_its_metadata(
         assert len(list(bag.keypoints())) == 61
 
 
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_files_without_metadata_are_read_in_the_order_of_recording(
+    tmp_path: Path, storage: str,
+) -> None:
+    """By name the tenth comes before the second; the last was begun and holds nothing yet."""
+    path = tmp_path / 'rec'
+    path.mkdir()
+    times = [(i + 1) * SECOND for i in range(12)]
+    for i, messages in enumerate([*([(TOPIC, t, keypoint_array(t, []))] for t in times), []]):
+        (file,) = write_bag(tmp_path / f'rec_{i}', messages, storage).glob('rec_*')
+        file.rename(path / file.name)
+    with Bag(path) as bag:
+        assert (bag.start, bag.end) == (times[0], times[-1] + 1)
+        assert [frame.stamp for frame in bag.keypoints()] == times
+
+
 def count_until_damage(path: Path) -> int:
     """Return how many frames come before the error that tells of their number."""
     frames = []
@@ -193,7 +209,10 @@ def test_of_several_files_those_that_are_whole_are_read(tmp_path: Path) -> None:
     (path / 'metadata.yaml').unlink()
     shutil.copy(path / 'walk.mcap', path / 'walk_1.mcap')
     (path / 'walk_0.mcap').write_bytes(b'not a bag')
+    (path / 'walk_2.mcap').write_bytes(b'\x89MCAP0\r\n')  # begun, and nothing more
     assert count_until_damage(path) == 122
+    with Bag(path) as bag:
+        assert bag.duration == pytest.approx(2.0)
 
 
 def test_a_bag_that_lost_its_statistics_lost_nothing_else(tmp_path: Path) -> None:
