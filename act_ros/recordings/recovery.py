@@ -1,8 +1,9 @@
 """
 Read files of bags that were never finished, or cut off: a recorder killed, a disk full.
 
-An MCAP file lacks its index then and perhaps part of its last chunk, an SQLite file lacks pages,
-and ordinary readers refuse both. They are read from the start as far as they go.
+An MCAP file lacks its index then and perhaps part of its last chunk, which may be there as zeros,
+an SQLite file lacks pages, and ordinary readers refuse both. They are read from the start as far as
+they go.
 https://mcap.dev/spec, https://sqlite.org/fileformat2.html
 """
 
@@ -16,6 +17,8 @@ from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
+
+from act_ros.recordings.unpacking import UnpackError
 
 _MAGIC = b'\x89MCAP0\r\n'
 _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = 3, 4, 5, 6
@@ -71,29 +74,40 @@ class _Unfinished(ABC):
 
 class UnfinishedMcap(_Unfinished):
     """
-    An MCAP file.
+    An MCAP file, up to the first record or chunk that is damaged.
 
     :raises ValueError: it is none.
+    :raises UnpackError: a chunk claims more bytes than it may.
     """
 
     def _messages(self) -> Iterator[tuple[int, int, bytes]]:
-        schemas: dict[int, tuple[str, Definition]] = {}
         with open(self._path, 'rb') as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise ValueError('it does not begin as an MCAP file does')
-            for kind, data in _records(file):
-                if kind == _SCHEMA:
-                    number, schema = _read_schema(data)
-                    schemas[number] = schema
-                elif kind == _CHANNEL:
-                    number, schema_id = struct.unpack_from('<HH', data)
-                    if number not in self._channels and schema_id in schemas:
-                        topic, _ = _text(data, 4)
-                        self._channels[number] = Channel(topic, *schemas[schema_id], 0)
-                elif kind == _MESSAGE:
-                    number, _, time = struct.unpack_from('<HIQ', data)
-                    if number in self._channels:
-                        yield number, time, data[22:]
+            try:
+                yield from self._messages_of(_records(file))
+            except UnpackError:
+                raise
+            except Exception:  # rosbags and whatever unpacks each have their own
+                return
+
+    def _messages_of(
+        self, records: Iterator[tuple[int, bytes]],
+    ) -> Iterator[tuple[int, int, bytes]]:
+        schemas: dict[int, tuple[str, Definition]] = {}
+        for kind, data in records:
+            if kind == _SCHEMA:
+                number, schema = _read_schema(data)
+                schemas[number] = schema
+            elif kind == _CHANNEL:
+                number, schema_id = struct.unpack_from('<HH', data)
+                if number not in self._channels and schema_id in schemas:
+                    topic, _ = _text(data, 4)
+                    self._channels[number] = Channel(topic, *schemas[schema_id], 0)
+            elif kind == _MESSAGE:
+                number, _, time = struct.unpack_from('<HIQ', data)
+                if number in self._channels:
+                    yield number, time, data[22:]
 
 
 class UnfinishedSqlite(_Unfinished):
@@ -167,7 +181,7 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield kind and content of every whole record, those within chunks too."""
     while len(head := file.read(_RECORD.size)) == _RECORD.size:
         kind, size = _RECORD.unpack(head)
-        if size > _LARGEST:
+        if not kind or size > _LARGEST:  # as where room was taken and nothing written
             return
         data = file.read(size)
         if kind == _CHUNK:

@@ -14,11 +14,11 @@ from synthetic import SECOND, person, pose, stamps
 
 pytest.importorskip('rosbags')
 from bag_writer import TYPES, image, keypoint_array, write_bag
-from rosbags.rosbag2 import Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from act_ros.core.person import Person
-from act_ros.recordings.bags import KEYPOINTS, Bag, BagError
+from act_ros.recordings.bags import IMAGES, KEYPOINTS, Bag, BagError
 
 TOPIC = '/pose_node/keypoints'
 LATENCY = 40_000_000
@@ -225,6 +225,44 @@ def test_a_bag_that_lost_its_statistics_lost_nothing_else(tmp_path: Path) -> Non
     database.close()
     file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
     assert count_until_damage(path) > 60
+
+
+@pytest.mark.parametrize(('compression', 'is_zeros', 'count'), [
+    ('', True, 5), ('zstd', True, 4), ('', False, 4)])
+def test_what_comes_before_a_damaged_chunk_is_read(
+    tmp_path: Path, compression: str, is_zeros: bool, count: int,
+) -> None:
+    """The power failed: the end is zeros, or is not what its checksum says."""
+    rng = np.random.default_rng(0)
+    pixels = [rng.integers(0, 256, (480, 400, 3), np.uint8) for _ in range(6)]  # two to a chunk
+    writer = Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP)
+    if compression:
+        writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    with writer:
+        connection = writer.add_connection('/image', IMAGES[0], typestore=TYPES)
+        for i, picture in enumerate(pixels):
+            writer.write(connection, i, TYPES.serialize_cdr(image(i, picture), IMAGES[0]))
+    file = tmp_path / 'bag' / 'bag.mcap'
+    data, at, chunks = bytearray(file.read_bytes()), 8, []
+    while data[at] != 15:  # the end of the data
+        size = 9 + int.from_bytes(data[at + 1:at + 9], 'little')
+        if data[at] == 6:
+            chunks.append((at, at + size))
+        at += size
+    assert len(chunks) == 3
+    begin, end = chunks[-1]
+    if is_zeros:
+        begin += (end - begin) // 4
+        data[begin:] = bytes(end - begin + (1 << 20))
+    else:
+        data[begin + 33:] = b'\x01' + data[begin + 34:end]
+    file.write_bytes(data)
+    read = []
+    with Bag(tmp_path / 'bag') as bag:
+        with pytest.raises(BagError, match=f'damaged or cut off after {count} messages'):
+            for _, message in bag.images():
+                read.append(message.data)
+    np.testing.assert_array_equal(read[:4], [picture.ravel() for picture in pixels[:4]])
 
 
 def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
