@@ -23,6 +23,7 @@ import numpy as np
 
 from act_ros.actions.features import resample
 from act_ros.core.frame import Frame
+from act_ros.core.person import repaired
 from act_ros.core.rotation import ROTATIONS, turn_person
 from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable
@@ -84,10 +85,10 @@ def collect(frames: Iterator[Frame], segments: Sequence[Segment], rotation: int 
             segment.layout = frame.layout
             for person in frame.persons:
                 stamps, keypoints = segment.tracks.setdefault(person.id, ([], []))
-                if (not stamps or frame.stamp > stamps[-1]) and np.isfinite(
-                        person.keypoints).all():
+                (pose,), (seen,) = repaired(turn_person(person, rotation).keypoints[None])
+                if seen and (not stamps or frame.stamp > stamps[-1]):
                     stamps.append(frame.stamp)
-                    keypoints.append(turn_person(person, rotation).keypoints)
+                    keypoints.append(pose)
 
 
 def choose_person(segment: Segment) -> str:

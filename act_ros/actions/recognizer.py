@@ -28,7 +28,7 @@ from act_ros.actions.classifier import (
 from act_ros.actions.features import MIN_SEEN, extract_features, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
-from act_ros.core.person import SEEN_SCORE, Person
+from act_ros.core.person import SEEN_SCORE, Person, repaired
 from act_ros.core.rotation import MountOptions, turn_box, turn_person
 from act_ros.core.skeletons import get_layout
 from act_ros.core.stamps import NANOSECONDS, Order, RateLimit, StampOrder
@@ -68,8 +68,6 @@ class WindowOptions(Options):
 # Frames closer together than this share of the model's period add nothing and are merged, which
 # bounds the buffer whatever the input rate.
 _MERGE = 0.25
-# Coordinates beyond any image are as good as NaN.
-_MAX_PIXEL = 1e6
 _NOTHING = np.zeros(0, np.float32)
 
 
@@ -270,15 +268,9 @@ class ActionRecognizer:
             persons = [turn_person(person, self._rotation) for person in persons]
         if not persons:
             return
-        keypoints = np.array([person.keypoints for person in persons])
-        seen, sane = keypoints[..., 2] >= self._window.min_score, None
-        values = keypoints.ravel()
-        with np.errstate(over='ignore'):
-            is_sane = values.dot(values) < _MAX_PIXEL ** 2  # the quickest look; False for NaN
-        if not is_sane:
-            sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)
-            seen &= sane
-        usable = [i for i, count in enumerate(seen.sum(axis=-1).tolist()) if count]
+        poses, seen = repaired(
+            np.array([person.keypoints for person in persons]), self._window.min_score)
+        usable = [i for i, count in enumerate(seen.tolist()) if count]
         self._count('no keypoint seen', len(persons) - len(usable))
         surplus = len(usable) - self._window.max_persons
         if surplus > 0:
@@ -286,8 +278,7 @@ class ActionRecognizer:
             surest = np.argsort(np.nan_to_num([-persons[i].score for i in usable]), kind='stable')
             usable = [usable[k] for k in sorted(surest[:-surplus].tolist())]
         for i in usable:
-            person = persons[i]
-            pose = keypoints[i] if sane is None else _repaired(keypoints[i], sane[i])
+            person, pose = persons[i], poses[i]
             subject = self._subjects.get(person.id) or self._add(person.id)
             if not subject.window.append(stamp, pose):
                 subject.filter.reset(stamp)
@@ -446,12 +437,6 @@ def _joints_of(layout: str, classifier: ActClassifier) -> int:
     joints = len(get_layout(layout).joints)
     extract_features(np.zeros((1, joints, 2)), layout, classifier.bundle.layout)
     return joints
-
-
-def _repaired(keypoints: np.ndarray, sane: np.ndarray) -> np.ndarray:
-    """Return keypoints (K, 3) with joints that are not ``sane`` put, unseen, amid the others."""
-    middle = np.append(keypoints[sane, :2].mean(axis=0), 0.0)
-    return np.where(sane[:, None], keypoints, middle)
 
 
 def _box_around(keypoints: np.ndarray) -> np.ndarray:

@@ -157,6 +157,25 @@ def test_a_gap_cuts_a_sequence_in_two(tmp_path: Path) -> None:
         assert file['take'].tolist() == ['gap-2#0', 'gap-2#1']
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf, 1e30])
+def test_a_joint_that_is_no_number_costs_itself_alone(tmp_path: Path, value: float) -> None:
+    """As live; a pose of which nothing is seen costs its frame."""
+    messages = []
+    for i, stamp in enumerate(stamps(20, 5)):
+        who = person_at(0.5)
+        who.keypoints[9 if i % 10 else slice(None), :2] = value
+        messages.append((TOPIC, stamp, keypoint_array(stamp, [who])))
+    recorder = sequences_of(
+        tmp_path, write_bag(tmp_path / 'odd', messages), '0,5,standing,,\n')
+    recorder.save(tmp_path / 'odd.npz')
+    with np.load(tmp_path / 'odd.npz') as file:
+        (joints,) = np.split(file['joints'], file['offsets'][1:-1])
+    seen = joints[..., 2] > 0
+    assert np.isfinite(joints).all() and np.abs(joints).max() < 1000
+    assert len(joints) == 99  # from the second frame to the last but one
+    assert not seen[:, 9].any() and np.delete(seen, 9, axis=1).all()
+
+
 def test_stamps_that_are_wrong_or_missing_cost_what_they_cost_live(
     tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:
