@@ -45,9 +45,14 @@ MAX_RATE = 60.0
 
 @dataclass(eq=False)
 class Segment(Label):
-    """A label, and the poses of everybody seen meanwhile: stamps and keypoints by person id."""
+    """
+    A label, and the poses of everybody seen meanwhile: stamps and keypoints by person id.
+
+    ``has_nameless``: somebody without an id was there, whom nobody can tell from others like that.
+    """
 
     layout: str = ''
+    has_nameless: bool = False
     tracks: dict[str, tuple[list[int], list[np.ndarray]]] = field(default_factory=dict)
 
 
@@ -84,8 +89,12 @@ def collect(frames: Iterator[Frame], segments: Sequence[Segment], rotation: int 
                                f'{frame.layout!r} within one label')
             segment.layout = frame.layout
             for person in frame.persons:
+                if not person.id:
+                    segment.has_nameless = True
+                    continue
                 stamps, keypoints = segment.tracks.setdefault(person.id, ([], []))
                 (pose,), (seen,) = repaired(turn_person(person, rotation).keypoints[None])
+                # Of an id given twice the first counts, as live.
                 if seen and (not stamps or frame.stamp > stamps[-1]):
                     stamps.append(frame.stamp)
                     keypoints.append(pose)
@@ -99,6 +108,9 @@ def choose_person(segment: Segment) -> str:
     """
     seconds = {name: (stamps[-1] - stamps[0]) / NANOSECONDS
                for name, (stamps, _) in segment.tracks.items() if stamps}
+    if not seconds and segment.has_nameless:
+        raise LabelError(f'line {segment.line}: only people without an id were seen then; track '
+                         f'them first')
     seen = ', '.join(f'{name} for {time:.1f} s' for name, time in seconds.items()) or 'nobody'
     if segment.person:
         if segment.person not in seconds:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,6 +156,34 @@ def test_a_gap_cuts_a_sequence_in_two(tmp_path: Path) -> None:
     with np.load(tmp_path / 'gap.npz') as file:
         assert np.diff(file['offsets']).tolist() == [30, 55]
         assert file['take'].tolist() == ['gap-2#0', 'gap-2#1']
+
+
+def twins(stamp: int, *ids: str) -> Any:
+    """Return the keypoints of people who stand 400 pixels apart."""
+    return keypoint_array(stamp, [
+        person(pose(0, 'standing', x=200 + 400 * i), name) for i, name in enumerate(ids)])
+
+
+def test_people_without_an_id_are_no_sequence(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'twins', [
+        (TOPIC, stamp, twins(stamp, '', '', *['p1'] * (stamp > 3 * SECOND)))
+        for stamp in stamps(20, 5)])
+    for labels in ('0,1.5,standing,,\n', '0,1.5,standing,p1,\n'):
+        with pytest.raises(LabelError, match='line 2: only people without an id .* track them'):
+            sequences_of(tmp_path, bag, labels)
+    sequences_of(tmp_path, bag, '0,5,standing,,\n').save(tmp_path / 'twins.npz')
+    with np.load(tmp_path / 'twins.npz') as file:  # p1, from the third second on
+        assert np.diff(file['offsets']) / 20 == pytest.approx(3, abs=0.1)
+        assert np.ptp(file['joints'], axis=0).max() < 1
+
+
+def test_of_an_id_given_twice_in_a_frame_the_first_counts(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'twins', [
+        (TOPIC, stamp, twins(stamp, 'p1', 'p1')) for stamp in stamps(20, 5)])
+    sequences_of(tmp_path, bag, '0,5,standing,,\n').save(tmp_path / 'twins.npz')
+    with np.load(tmp_path / 'twins.npz') as file:
+        np.testing.assert_allclose(file['joints'][50], pose(0, 'standing', x=200), atol=1e-3)
+        assert np.ptp(file['joints'], axis=0).max() < 1
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, 1e30])
