@@ -212,7 +212,7 @@ class _Engine:
         self.names = classifier.labels
         self._recognizer = ActionRecognizer(
             classifier, settings.window, settings.decision, act.allowed(classifier.bundle),
-            settings.mount.rotation)
+            settings.pose_mount.rotation)
         self.description = _describe(classifier.bundle)
         self.places = BagPlaces(
             bag, topic, settings.place, stack, kind == 'images', self.drops, self._fail)
@@ -221,7 +221,7 @@ class _Engine:
             self._finder = PersonFinder(
                 create_estimator(
                     pose.model, pose.num_threads, pose.score_threshold, pose.providers),
-                settings.tracker, settings.mount.rotation)
+                settings.tracker, settings.image_mount.rotation)
             self.description |= {'pose_model': self._finder.estimator.name,
                                  'pose_sha256': pose_checksum(pose.model)}
 

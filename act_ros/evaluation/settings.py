@@ -45,13 +45,14 @@ class Settings:
     """
     Options of the pose and the action side, as `pose_node` and `act_node` take them.
 
-    ``image_stamps`` are the former's, ``pose_stamps`` the latter's. ``warnings`` tells what of a
-    parameter file did not count.
+    ``image_mount`` and ``image_stamps`` are the former's, ``pose_mount`` and ``pose_stamps`` the
+    latter's. ``warnings`` tells what of a parameter file did not count.
     """
 
     pose: PoseOptions = _options(PoseOptions, 'pose_node')
     tracker: TrackerOptions = _options(TrackerOptions, 'pose_node', 'tracker.')
-    mount: MountOptions = _options(MountOptions, 'pose_node')
+    image_mount: MountOptions = _options(MountOptions, 'pose_node')
+    pose_mount: MountOptions = _options(MountOptions, 'act_node')
     image_stamps: StampOptions = _options(StampOptions, 'pose_node')
     pose_stamps: StampOptions = _options(StampOptions, 'act_node')
     poses: PoseInputOptions = _options(PoseInputOptions, 'act_node')

@@ -9,6 +9,11 @@ import pytest
 
 pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
+from bag_writer import write_bag
+from plan import keypoints, somebody
+from synthetic import SECOND, stamps
+
+from act_ros.core.rotation import turn_person
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 
@@ -92,3 +97,22 @@ def test_parameters_change_the_answers(
     summary = evaluate(Job(plan_bag, tmp_path / 'out', labels, settings=settings)).summary
     assert summary['classes']['wave']['recall'] == 0.0
     assert summary['settings']['act']['labels'] == ['standing', 'walk']
+
+
+def test_poses_are_turned_as_by_act_node_and_images_as_by_pose_node(
+    tmp_path: Path, labels: Path, tiny_bundle: Path,
+) -> None:
+    """Of a camera on its side; each node has a rotation of its own."""
+    bag = write_bag(tmp_path / 'bag', [
+        keypoints(s, turn_person(somebody((s - SECOND) / SECOND), 270, 640, 480))
+        for s in stamps(20, 12)])
+    recalls = {}
+    for node in ('act_node', 'pose_node'):
+        path = tmp_path / f'{node}.yaml'
+        path.write_text(f'{node}: {{ros__parameters: {{rotation: 90}}}}')
+        settings = read_settings(path, str(tiny_bundle))
+        assert (settings.pose_mount.rotation, settings.image_mount.rotation) == (
+            (90, 0) if node == 'act_node' else (0, 90))
+        summary = evaluate(Job(bag, tmp_path / node, labels, settings=settings)).summary
+        recalls[node] = summary['segments']['recall']
+    assert recalls['act_node'] == 1.0 > recalls['pose_node']
