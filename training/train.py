@@ -220,14 +220,19 @@ def train(
     """
     Train members of a configuration, by default all, into a folder of its name in ``output``.
 
-    :raises ValueError: the data cannot be used, or the folder holds a run of other settings.
+    :raises ValueError: there is no such member, the data cannot be used, or the folder holds a run
+        of other settings.
     :raises CheckpointError: the disk is full; the same call goes on later.
     """
+    known = range(len(config.held_back_folds))
+    if strange := sorted(set(members or ()) - set(known)):
+        raise ValueError(f'there is no member {", ".join(map(str, strange))}: those of '
+                         f'{config.name} are 0 to {known[-1]}')
     sequences, folds = load_data(config, data)
     errors = load_errors(config, data)
     run = output / config.name
     keep_settings(run, config)
-    for number in members or range(len(config.held_back_folds)):
+    for number in members or known:
         folder = run / f'member_{number}'
         if (folder / f'member{WEIGHTS}').is_file():
             continue

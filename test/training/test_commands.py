@@ -88,6 +88,18 @@ def test_a_training_says_first_what_it_computes_on(
     assert capsys.readouterr().err.startswith('training on NVIDIA H100, NVIDIA H100\n')
 
 
+@pytest.mark.parametrize('member', [4, -1])
+def test_a_member_that_is_none_is_refused(
+    tmp_path: Path, member: int, capsys: pytest.CaptureFixture,
+) -> None:
+    (tmp_path / 'run.yaml').write_text('name: run\nfiles: [x.npz]')
+    with pytest.raises(SystemExit):
+        train.main(['--config', str(tmp_path / 'run.yaml'), '--data', str(tmp_path),
+                    '--output', str(tmp_path / 'runs'), f'--member={member}'])
+    said = f'there is no member {member}: those of run are 0 to 3'
+    assert said in capsys.readouterr().err and not (tmp_path / 'runs').exists()
+
+
 def test_log_files_get_few_lines_of_progress_however_long_it_takes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
 ) -> None:
