@@ -1,7 +1,7 @@
 """
 Make a model bundle (.tflite + .yaml) of trained members.
 
-    python -m training.export --run runs/act_mu --output models
+    python -m training.export --run runs/act_mu --data FOLDER --output models
 
 The run's final member, or else its members averaged inside one file, for any batch and any number
 of frames. The file is checked against Keras on real windows before it gets its name. With `--onnx`

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import re
-from collections.abc import Callable
+import shlex
+import sys
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from itertools import count
 from pathlib import Path
@@ -34,6 +37,19 @@ class Parsed(Exception):
     """Carries a parser out of a command."""
 
 
+def documented() -> Iterator[str]:
+    """Yield the commands of training and evaluation, with arguments, that documents give."""
+    for path in (*ROOT.glob('*.md'), *ROOT.glob('doc/*.md'), *ROOT.glob('models/*.md'),
+                 *ROOT.glob('training/**/*.py'), *ROOT.glob('act_ros/evaluation/*.py')):
+        text = path.read_text(encoding='utf-8')
+        if path.suffix == '.py':
+            text = ast.get_docstring(ast.parse(text)) or ''
+        for command in re.findall(
+                r'python -m ((?:training|act_ros\.evaluation)[\w.]* [^`#&\n]+)',
+                re.sub(r'\\\s*\n', ' ', text)):
+            yield re.sub(r'\$\w+', '0', re.sub(r'[][]', '', command)).strip()
+
+
 @pytest.mark.parametrize('module', COMMANDS)
 def test_every_option_says_what_it_does(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(parser: argparse.ArgumentParser, *_: Any) -> None:
@@ -45,6 +61,24 @@ def test_every_option_says_what_it_does(module: str, monkeypatch: pytest.MonkeyP
     parser = caught.value.args[0]
     assert parser.description
     assert not [action.option_strings for action in parser._actions if not action.help]
+
+
+@pytest.mark.parametrize('command', sorted(set(documented())))
+def test_what_documents_tell_to_type_is_taken(
+    command: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        parse(parser, *arguments)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, 'parse_args', stop)
+    monkeypatch.setattr(sys, 'argv', shlex.split(command))
+    name = sys.argv[0]
+    module = f'{name}.__main__' if name == 'act_ros.evaluation' else name
+    with pytest.raises(Parsed):
+        import_module(module).main()
 
 
 def test_a_run_says_early_how_long_it_will_take(
