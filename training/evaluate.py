@@ -5,7 +5,8 @@ Measure models on clips of people they never saw.
 
 reads what `training.train` kept of the held-back people, fits the temperature and the threshold
 for the unknown, and writes ``results.json`` and the tables of the model card. A clip is cut into
-windows at the model's rate, as a live node would see them; its answer is the class of the greatest
+full windows at the model's rate, see `training.views.clip_windows`: those of a live node, but that
+a clip shorter than a window is padded by its first pose. Its answer is the class of the greatest
 mean probability over its windows.
 """
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from act_ros.actions.features import resample
 from act_ros.core.frame import Frame
-from act_ros.core.person import repaired
+from act_ros.core.person import OUT_OF_SIGHT, repaired
 from act_ros.core.rotation import ROTATIONS, turn_person
 from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable
@@ -36,8 +36,6 @@ from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN, Take, write_sequences
 from training.progress import progress
 
-MAX_GAP = 0.5
-"""Seconds: a longer gap cuts a sequence in two, as in the live window."""
 MIN_DURATION = 0.4
 """Seconds: shorter pieces say nothing of an action."""
 MAX_RATE = 60.0
@@ -72,7 +70,7 @@ def read_persons(
         finder = PersonFinder(create_estimator(pose_model, num_threads), rotation=rotation)
         frames = (frame for frame in frames if find_persons(finder, frame))
     else:
-        order = StampOrder(MAX_GAP)
+        order = StampOrder(OUT_OF_SIGHT)
         frames = (frame for frame in frames if order.check(
             frame.stamp, arrival=frame.time).is_taken)
     return bag.topics[name].num_messages, frames
@@ -135,7 +133,9 @@ def cut(stamps: Sequence[int], keypoints: Sequence[np.ndarray]) -> list[tuple[fl
     """
     times = (np.array(stamps) - stamps[0]) / NANOSECONDS
     pieces = []
-    for part in np.split(np.arange(len(times)), np.flatnonzero(np.diff(times) > MAX_GAP) + 1):
+    # As a live window begins anew.
+    gaps = np.flatnonzero(np.diff(stamps) > OUT_OF_SIGHT * NANOSECONDS)
+    for part in np.split(np.arange(len(times)), gaps + 1):
         if len(part) < 2 or (duration := times[part[-1]] - times[part[0]]) < MIN_DURATION:
             continue
         rate = min(float(1 / np.median(np.diff(times[part]))), MAX_RATE)

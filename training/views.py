@@ -1,5 +1,5 @@
 """
-Clips as a robot would see them: the cameras of the evaluation, and windows cut as live.
+Clips as a robot would see them: the cameras of the evaluation, and full windows cut as live.
 """
 
 from __future__ import annotations
@@ -51,12 +51,14 @@ def clip_windows(
     pose_smoothing: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
-    Cut whole clips into windows as a live node would see them.
+    Cut whole clips into full windows, each as a live node would see it at that moment.
+
+    A clip shorter than a window gives one that holds its first pose. There a live node differs: it
+    answers from the few frames there are.
 
     :param stride: seconds between the ends of a clip's windows.
     :param pose_smoothing: as for `act_ros.actions.features.resample`.
-    :returns: windows (M, T, 13, 4) and the clip (M,) each is of. A clip shorter than a window
-        gives one window that holds its first pose.
+    :returns: windows (M, T, 13, 4) and the clip (M,) each is of.
     """
     span = (num_frames - 1) / frame_rate
     duration = sequences.duration

@@ -28,7 +28,7 @@ from act_ros.actions.classifier import (
 from act_ros.actions.features import MIN_SEEN, extract_features, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
-from act_ros.core.person import SEEN_SCORE, Person, repaired
+from act_ros.core.person import OUT_OF_SIGHT, SEEN_SCORE, Person, repaired
 from act_ros.core.rotation import MountOptions, turn_box, turn_person
 from act_ros.core.skeletons import get_layout
 from act_ros.core.stamps import NANOSECONDS, Order, RateLimit, StampOrder
@@ -39,8 +39,8 @@ class WindowOptions(Options):
     """Options of the windows that are classified."""
 
     max_gap: float = option(
-        0.6, 'Longest gap in seconds within a window; a person unseen for longer starts a new '
-        'one. Also how far back in time a message may lie and still be merely late.',
+        OUT_OF_SIGHT, 'Longest gap in seconds within a window; a person unseen for longer starts a '
+        'new one. Also how far back in time a message may lie and still be merely late.',
         low=0.05, high=10.0)
     min_score: float = option(
         SEEN_SCORE, 'Keypoints below this score count as not seen and are interpolated in time.',

@@ -8,6 +8,8 @@ import numpy as np
 
 SEEN_SCORE = 0.2
 """Score from which on a keypoint counts as seen, unless somebody sets another limit."""
+OUT_OF_SIGHT = 0.6
+"""Seconds for which somebody who is not seen is still there, unless somebody sets another limit."""
 # Coordinates beyond any image are as good as NaN.
 _MAX_PIXEL = 1e6
 

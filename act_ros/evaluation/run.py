@@ -126,9 +126,10 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
         _warn_of_strange_labels(labels, engine.names, warnings)
         scores = Scores(engine.names)
         info = bag.topics[topic]
+        max_gap = job.settings.window.max_gap
         trace = Trace(engine.names, bag.start, bag.duration,
-                      min(bag.duration / max(info.num_messages - 1, 1), 0.5))
-        truth, gallery = Truth(labels, job.settings.window.max_gap), Gallery()
+                      min(bag.duration / max(info.num_messages - 1, 1), 0.5), max_gap)
+        truth, gallery = Truth(labels, max_gap), Gallery()
 
         output = stack.enter_context(replacing_in(job.output, last='summary.json'))
         file = stack.enter_context(open(output / 'results.jsonl', 'w', encoding='utf-8'))

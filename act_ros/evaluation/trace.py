@@ -16,8 +16,6 @@ _COLUMNS = 1500
 _SHORTEST = 0.04  # seconds of a column of probabilities
 _MOST_PEOPLE = 40
 _BANDS = 6
-# A run ends where its person is out of sight for this many seconds.
-_GAP = 0.6
 
 
 @dataclass(eq=False)
@@ -30,26 +28,21 @@ class _Person:
     columns: dict[int, np.ndarray] = field(default_factory=dict)  # sums (C + 1), then the number
 
 
-def _extend(runs: list[list[Any]], second: float, frame: float, name: str) -> None:
-    """Lengthen the last run [start, end, name], or begin another."""
-    if runs and runs[-1][2] == name and second - runs[-1][1] < _GAP:
-        runs[-1][1] = second + frame
-        return
-    if runs and second < runs[-1][1]:
-        runs[-1][1] = second
-    runs.append([second, second + frame, name])
-
-
 class Trace:
     """
     Collects timelines.
 
     :param start: time of recording of the bag's first message, nanoseconds.
     :param duration: of the bag, seconds.
+    :param frame: seconds from one frame to the next.
+    :param max_gap: seconds out of sight that end a run.
     """
 
-    def __init__(self, names: Sequence[str], start: int, duration: float, frame: float) -> None:
+    def __init__(
+        self, names: Sequence[str], start: int, duration: float, frame: float, max_gap: float,
+    ) -> None:
         self._names, self._start, self._frame = tuple(names), start, frame
+        self._max_gap = max_gap
         self._width = max(duration / _COLUMNS, _SHORTEST)
         self._persons: dict[str, _Person] = {}
 
@@ -64,7 +57,7 @@ class Trace:
             person.frames += 1
             status = action.status
             name = action.label if status is Status.RECOGNIZED else status.name
-            _extend(person.answers, second, self._frame, name)
+            self._extend(person.answers, second, name)
             if status is not Status.LOST and len(action.probabilities) == len(self._names):
                 total = person.columns.setdefault(
                     column, np.zeros(len(self._names) + 1, np.float32))
@@ -72,7 +65,16 @@ class Trace:
         for label, about in pairs:
             name = about.person_id if about else label.person
             person = self._persons.setdefault(name, _Person())
-            _extend(person.truth, second, self._frame, label.label)
+            self._extend(person.truth, second, label.label)
+
+    def _extend(self, runs: list[list[Any]], second: float, name: str) -> None:
+        """Lengthen the last run [start, end, name], or begin another."""
+        if runs and runs[-1][2] == name and second - runs[-1][1] < self._max_gap:
+            runs[-1][1] = second + self._frame
+            return
+        if runs and second < runs[-1][1]:
+            runs[-1][1] = second
+        runs.append([second, second + self._frame, name])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the timelines for JSON: seconds from the bag's start; the people seen longest."""

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 
 from act_ros.core.action import Action, Status
+from act_ros.core.person import OUT_OF_SIGHT
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.pictures.captions import caption, is_light, label_colour
 from act_ros.pictures.drawing import BLACK, FONT, WHITE, bgr
 
 _ROWS = 5  # people, those seen last; a strip that grew with them would change the image's size
-_GAP = NANOSECONDS // 2  # nobody was answered for so long: they were away
 _MOST_WRONG = 50  # statuses that are kept of a robot that is wholly unwell
 _FRESH = 5 * NANOSECONDS  # what no node has said for so long is wrong no more, or the node is gone
 _GROUND, _UNKNOWN = '#1e1e1e', '#6e6e6e'
@@ -74,7 +74,7 @@ class History:
         for row, moments in enumerate(list(self._moments.values())[-_ROWS:]):
             ends = [*(stamp for stamp, _, _ in moments), self._now][1:]
             for (stamp, colour, _), following in zip(moments, ends, strict=True):
-                end = place(min(following, stamp + _GAP))
+                end = place(min(following, stamp + OUT_OF_SIGHT * NANOSECONDS))
                 cv2.rectangle(image, (place(stamp), row * line + 1),
                               (end, (row + 1) * line - 2), bgr(colour), -1)
             _, colour, text = moments[-1]

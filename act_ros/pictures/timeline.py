@@ -14,13 +14,13 @@ from unicodedata import east_asian_width
 import numpy as np
 
 from act_ros.core.action import Action, Status
+from act_ros.core.person import OUT_OF_SIGHT
 from act_ros.core.place import Place, PlaceKind
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.pictures.captions import distance_of, is_light, label_colour
 
 _FRAME = 1 / 30  # drawn length in seconds of a part's last frame
-_GAP = 0.5  # seconds; somebody who was not answered for longer was away
 _MOST_INCHES = 60.0
 _MOST_LABELS = 60  # in the legend
 
@@ -187,7 +187,7 @@ def _parts(moments: Sequence[Moment]) -> Iterator[list[Moment]]:
     for moment in moments[1:]:
         last = part[-1]
         if (moment.status, moment.label) != (last.status, last.label) \
-                or not 0 <= moment.time - last.time <= _GAP:
+                or not 0 <= moment.time - last.time <= OUT_OF_SIGHT:
             yield part
             part = []
         part.append(moment)

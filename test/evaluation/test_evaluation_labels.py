@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,20 @@ def test_a_new_id_is_followed_however_long_the_old_one_stands(
         keypoints(s, somebody(1.0, 'p1' if s < 3 * SECOND else 'p9')) for s in stamps(20, 6)])
     options = replace(settings, window=WindowOptions(max_gap=max_gap))
     assert run(bag, '0,6.1,standing,p1\n', settings=options)['id_switches'] == 1
+
+
+@pytest.mark.parametrize(('max_gap', 'runs'), [(0.3, 2), (1.5, 1)])
+def test_the_timeline_breaks_where_somebody_is_out_of_sight(
+    tmp_path: Path, run: Any, settings: Settings, max_gap: float, runs: int,
+) -> None:
+    """By the window's own limit; here nothing is recorded for 0.8 s."""
+    bag = write_bag(tmp_path / 'pause', [
+        keypoints(s, somebody(1.0)) for s in stamps(20, 6)
+        if not 0 < s - 4 * SECOND < 0.8 * SECOND])
+    options = replace(settings, window=WindowOptions(max_gap=max_gap))
+    run(bag, '0,6.1,standing,p1\n', settings=options)
+    (person,) = json.loads((tmp_path / 'out' / 'trace.json').read_text())['people']
+    assert len(person['truth']) == runs
 
 
 @pytest.mark.parametrize('later', ['', '0.2'])

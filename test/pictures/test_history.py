@@ -54,6 +54,15 @@ def test_who_was_away_leaves_a_gap_and_the_size_stays() -> None:
     assert share(history.strip(WIDTH, SECONDS), 'jog') == 0
 
 
+def test_who_is_out_of_sight_no_longer_than_a_window_bears_leaves_no_gap() -> None:
+    history = History()
+    play(history, 0, 2.1, doing('p1', 'walk'))
+    play(history, 2.1, 2.6)
+    play(history, 2.6, 10, doing('p1', 'walk'))
+    part = history.strip(WIDTH, SECONDS)[2:6, WIDTH // 10:WIDTH // 2]
+    assert (part == bgr(label_colour('walk'))).all()
+
+
 def test_what_is_wrong_is_written_until_it_is_well_or_nobody_says_so() -> None:
     history = History()
     sound = history.strip(WIDTH, SECONDS)

@@ -67,6 +67,13 @@ def test_time_begins_with_the_first_frame_though_nobody_is_there(tmp_path: Path)
     np.testing.assert_allclose(share, (0.4, 0.8), atol=0.02)
 
 
+def test_somebody_out_of_sight_no_longer_than_a_window_bears_has_no_gap(tmp_path: Path) -> None:
+    image = picture(tmp_path, 10, lambda t: [answer()] if not 4 < t < 4.55 else [])
+    _, begin, end = axis(image)
+    _, columns = where(image, label_colour('walk'))
+    assert set(range(begin + (end - begin) // 3, begin + (end - begin) // 2)) <= set(columns)
+
+
 def test_somebody_who_was_away_has_a_gap(tmp_path: Path) -> None:
     image = picture(tmp_path, 10, lambda t: [answer()] if not 4 <= t < 6 else [])
     _, begin, end = axis(image)

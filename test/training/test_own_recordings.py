@@ -19,7 +19,7 @@ pytest.importorskip('rosbags')
 from bag_writer import image, keypoint_array, write_bag
 
 from act_ros.actions.classifier import ActClassifier
-from act_ros.actions.recognizer import ActionRecognizer
+from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
 from act_ros.core.person import Person
 from act_ros.core.rotation import turn_image
@@ -147,15 +147,20 @@ def test_sequences_are_what_was_recorded_at_its_own_rate(tmp_path: Path) -> None
     assert loaded.label.tolist() == [-1, 0, -1]  # what the model has no class for is unknown
 
 
-def test_a_gap_cuts_a_sequence_in_two(tmp_path: Path) -> None:
+@pytest.mark.parametrize(('frames', 'lengths'), [(11, [100]), (12, [30, 58])])
+def test_a_gap_that_a_live_window_does_not_bear_cuts_a_sequence_in_two(
+    tmp_path: Path, frames: int, lengths: list[int],
+) -> None:
+    assert (frames == 11) == ((frames + 1) / 20 <= WindowOptions().max_gap)
     bag = write_bag(tmp_path / 'gap', [
-        (TOPIC, stamp, keypoint_array(stamp, [person_at(0.5)] if not 30 <= i < 45 else []))
+        (TOPIC, stamp, keypoint_array(
+            stamp, [person_at(0.5)] if not 30 <= i < 30 + frames else []))
         for i, stamp in enumerate(stamps(20, 5))])
     recorder = sequences_of(tmp_path, bag, '0,5,standing,,\n')
     recorder.save(tmp_path / 'gap.npz')
     with np.load(tmp_path / 'gap.npz') as file:
-        assert np.diff(file['offsets']).tolist() == [30, 55]
-        assert file['take'].tolist() == ['gap-2#0', 'gap-2#1']
+        assert np.diff(file['offsets']).tolist() == lengths
+        assert file['take'].tolist() == [f'gap-2#{i}' for i in range(len(lengths))]
 
 
 def twins(stamp: int, *ids: str) -> Any:
