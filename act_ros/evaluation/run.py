@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -115,78 +115,127 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
         raise ModuleNotFoundError(f'evaluation needs {" and ".join(missing)}: '
                                   'pip install rosbags scikit-learn')
     with ExitStack() as stack:
-        bag = stack.enter_context(Bag(job.bag))
-        kind, topic = choose_topic(bag, job.topic)
-        if kind != 'actions':
-            bag.stamps = job.settings.stamps_of(kind)
-        warnings = list(job.settings.warnings)
-        labels = read_labels(job.labels, bag.start, bag.end, warnings) if job.labels else []
-        images = find_images(bag)
-        engine = _Engine(bag, kind, topic, job.settings, warnings, stack)
-        _warn_of_strange_labels(labels, engine.names, warnings)
-        scores = Scores(engine.names)
-        info = bag.topics[topic]
-        max_gap = job.settings.window.max_gap
-        trace = Trace(engine.names, bag.start, bag.duration,
-                      min(bag.duration / max(info.num_messages - 1, 1), 0.5), max_gap)
-        truth, gallery = Truth(labels, max_gap), Gallery()
-
+        found = _Evaluation(job, stack.enter_context(Bag(job.bag)), stack)
         output = stack.enter_context(replacing_in(job.output, last='summary.json'))
-        file = stack.enter_context(open(output / 'results.jsonl', 'w', encoding='utf-8'))
-        rate = (info.num_messages - 1) / max(bag.duration, 1e-3)
-        video = stack.enter_context(AnnotatedVideo(
-            job.annotated, min(max(round(rate), 1), 120))) if job.annotated else None
-        frames = engine.process(read_frames(bag, kind, topic, images if video else None))
-        ages, done, watch = array('d'), 0, engine.watch
-        try:
-            for frame in tqdm(frames, printable(job.name), info.num_messages, unit=' frames',
-                              disable=not has_bar):
-                done += 1
-                if frame.actions is None:
-                    continue
-                begin = time.perf_counter()
-                ages.append((frame.time - frame.stamp) / NANOSECONDS)
-                pairs = truth.match(frame.time, frame.actions)
-                scores.add(frame.time, frame.actions, pairs)
-                trace.add(frame.time, frame.actions, pairs)
-                gallery.add(frame, pairs)
-                file.write(_result(frame, pairs, bag.start))
-                if video:
-                    video.add(frame.stamp, annotated(frame))
-                watch.lap('score and write', begin)
-        except BagError as error:
-            if not scores.frames:
-                raise
-            warnings.append(f'{error}. What could be read was evaluated: {scores.frames} frames')
-        for label in labels:  # also those during which there was no frame at all
-            scores.segment_of(label)
-        _warn_of_gaps(bag, kind, done, scores, truth, labels, engine, warnings)
-        gallery.draw(bag, images, scores)
+        video = stack.enter_context(
+            AnnotatedVideo(job.annotated, found.rate)) if job.annotated else None
+        found.take_all(output / 'results.jsonl', video, has_bar)
+        found.warn_of_gaps()
+        found.gallery.draw(found.bag, found.images, found.scores)
+        summary, timelines = found.summary(), found.trace.to_dict()
+        write_json(output / 'summary.json', summary)
+        write_json(output / 'timing.json', found.engine.watch.summary())
+        (output / 'trace.json').write_text(json.dumps(timelines) + '\n', encoding='utf-8')
+        write_report(output / 'report.html', summary, timelines, found.gallery,
+                     found.gallery.worst(found.scores))
+    return Result(found.scores, summary)
 
-        summary = rounded({
-            'bag': {'name': job.name, 'topic': topic, 'type': info.type, 'kind': kind,
+
+class _Evaluation:
+    """
+    One bag under evaluation: what is read of it, and what has been found so far.
+
+    ``rate`` is how many frames a second it has, for a video of them.
+    """
+
+    def __init__(self, job: Job, bag: Bag, stack: ExitStack) -> None:
+        self.job, self.bag = job, bag
+        self.kind, self.topic = choose_topic(bag, job.topic)
+        if self.kind != 'actions':
+            bag.stamps = job.settings.stamps_of(self.kind)
+        self.warnings = list(job.settings.warnings)
+        self.labels = (
+            read_labels(job.labels, bag.start, bag.end, self.warnings) if job.labels else [])
+        self.images = find_images(bag)
+        self.engine = _Engine(bag, self.kind, self.topic, job.settings, self.warnings, stack)
+        names = self.engine.names
+        _warn_of_strange_labels(self.labels, names, self.warnings)
+        max_gap, messages = job.settings.window.max_gap, bag.topics[self.topic].num_messages
+        self.scores, self.gallery = Scores(names), Gallery()
+        self.truth = Truth(self.labels, max_gap)
+        self.trace = Trace(names, bag.start, bag.duration,
+                           min(bag.duration / max(messages - 1, 1), 0.5), max_gap)
+        self.rate = min(max(round((messages - 1) / max(bag.duration, 1e-3)), 1), 120)
+        self._read, self._ages = 0, array('d')
+
+    def take_all(self, results: Path, video: AnnotatedVideo | None, has_bar: bool) -> None:
+        """Answer and score every frame that can be read, and write it down."""
+        frames = self.engine.process(read_frames(
+            self.bag, self.kind, self.topic, self.images if video else None))
+        info = self.bag.topics[self.topic]
+        with open(results, 'w', encoding='utf-8') as file:
+            try:
+                for frame in tqdm(frames, printable(self.job.name), info.num_messages,
+                                  unit=' frames', disable=not has_bar):
+                    self._read += 1
+                    if frame.actions is not None:
+                        self._take(frame, frame.actions, file, video)
+            except BagError as error:
+                if not self.scores.frames:
+                    raise
+                self.warnings.append(f'{error}. What could be read was evaluated: '
+                                     f'{self.scores.frames} frames')
+        for label in self.labels:  # also those during which there was no frame at all
+            self.scores.segment_of(label)
+
+    def _take(
+        self, frame: Frame, actions: list[Action], file: IO[str], video: AnnotatedVideo | None,
+    ) -> None:
+        begin = time.perf_counter()
+        self._ages.append((frame.time - frame.stamp) / NANOSECONDS)
+        pairs = self.truth.match(frame.time, actions)
+        self.scores.add(frame.time, actions, pairs)
+        self.trace.add(frame.time, actions, pairs)
+        self.gallery.add(frame, pairs)
+        file.write(_result(frame, pairs, self.bag.start))
+        if video:
+            video.add(frame.stamp, annotated(frame))
+        self.engine.watch.lap('score and write', begin)
+
+    def warn_of_gaps(self) -> None:
+        """
+        Warn about what makes the figures less than they seem.
+
+        :raises BagError: there are no figures, since nothing could be used.
+        """
+        warnings, drops, seen = self.warnings, self.engine.drops, self.truth.seen
+        warnings += self.bag.losses()
+        if dropped := sum(drops.values()):
+            causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(drops.items()))
+            warnings.append(f'{dropped} pieces of input were not used ({causes})')
+        if missing := sorted({x.person for x in self.labels if x.person} - set(seen)):
+            names = ', '.join(f'{name} ({n} frames)' for name, n in seen.most_common(20))
+            warnings.append(
+                f'labelled but never seen: {", ".join(missing)}; seen: {names or "nobody"}')
+        if self.kind == 'keypoints' and drops['person without an id']:
+            warnings.append('people without an id cannot be followed; track them first')
+        if not self.scores.frames:
+            raise BagError(f'{self.bag.path}: none of {self._read} messages could be used; '
+                           + ('; '.join(warnings) or 'the topic is empty'))
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``summary.json`` says."""
+        job, bag, engine = self.job, self.bag, self.engine
+        info = bag.topics[self.topic]
+        has_ids = any(label.person for label in self.labels)
+        summary: dict[str, Any] = rounded({
+            'bag': {'name': job.name, 'topic': self.topic, 'type': info.type, 'kind': self.kind,
                     'messages': info.num_messages, 'duration': bag.duration,
                     'sha256': bag.checksums()},
             'labels': {'name': job.labels.name, 'sha256': file_checksum(job.labels)}
             if job.labels else None,
             'places': engine.places.topics if engine.places else None,
             'model': engine.description,
-            'settings': job.settings.to_dict() if kind != 'actions' else None,
-            'warnings': warnings,
+            'settings': job.settings.to_dict() if self.kind != 'actions' else None,
+            'warnings': self.warnings,
             'dropped': dict(sorted(engine.drops.items())),
-            'people': len(truth.seen),
-            'id_switches': truth.switches if any(x.person for x in labels) else None,
-            'age_seconds': {'median': float(np.median(ages)),
-                            'p99': float(np.percentile(ages, 99))} if ages else None,
-            **scores.summary(),
+            'people': len(self.truth.seen),
+            'id_switches': self.truth.switches if has_ids else None,
+            'age_seconds': {'median': float(np.median(self._ages)),
+                            'p99': float(np.percentile(self._ages, 99))} if self._ages else None,
+            **self.scores.summary(),
         })
-        timelines = trace.to_dict()
-        write_json(output / 'summary.json', summary)
-        write_json(output / 'timing.json', watch.summary())
-        (output / 'trace.json').write_text(json.dumps(timelines) + '\n', encoding='utf-8')
-        write_report(output / 'report.html', summary, timelines, gallery,
-                     gallery.worst(scores))
-    return Result(scores, summary)
+        return summary
 
 
 class _Engine:
@@ -296,23 +345,3 @@ def _warn_of_strange_labels(
         warnings.append(
             f'the model has no label {", ".join(strange)}: the right answer to them is '
             f'{UNKNOWN_LABEL!r}. It has: {", ".join(names)}')
-
-
-def _warn_of_gaps(
-    bag: Bag, kind: str, done: int, scores: Scores, truth: Truth, labels: list[Label],
-    engine: _Engine, warnings: list[str],
-) -> None:
-    """Warn about what makes the figures less than they seem."""
-    warnings += bag.losses()
-    if dropped := sum(engine.drops.values()):
-        causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(engine.drops.items()))
-        warnings.append(f'{dropped} pieces of input were not used ({causes})')
-    missing = sorted({x.person for x in labels if x.person} - set(truth.seen))
-    if missing:
-        seen = ', '.join(f'{name} ({n} frames)' for name, n in truth.seen.most_common(20))
-        warnings.append(f'labelled but never seen: {", ".join(missing)}; seen: {seen or "nobody"}')
-    if kind == 'keypoints' and engine.drops['person without an id']:
-        warnings.append('people without an id cannot be followed; track them first')
-    if not scores.frames:
-        raise BagError(f'{bag.path}: none of {done} messages could be used; '
-                       + ('; '.join(warnings) or 'the topic is empty'))
