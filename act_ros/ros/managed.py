@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -280,26 +281,28 @@ class Entities:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._made: list[tuple[Any, Callable[[Any], bool]]] = []
+        self._made = WeakSet[Any]()  # what is destroyed sooner leaves it, and takes its callback
 
     @contextmanager
     def record(self) -> Iterator[None]:
         """Remember what is made, also where that ends in an error."""
-        before = {id(entity) for entity, _ in self._all()}
+        before = {entity for entity, _ in self._all()}
         try:
             yield
         finally:
-            self._made += [made for made in self._all() if id(made[0]) not in before]
+            self._made.update({entity for entity, _ in self._all()} - before)
 
     def destroy(self) -> None:
         """Destroy what was made, and give memory back that nothing uses any more."""
-        for entity, destroy in self._made:
+        for entity, destroy in self._all():
+            if entity not in self._made:
+                continue
             destroy(entity)
             # The executor still holds it, and so the models.
             for held in (entity, *getattr(entity, 'event_handlers', ())):
                 if isinstance(held, Subscription | Timer | EventHandler):
                     held.callback = lambda *_: None
-        self._made = []
+        self._made.clear()
         gc.collect()
         give_memory_back()
 

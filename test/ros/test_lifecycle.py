@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from std_msgs.msg import Header
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray, KeypointArray
 from act_ros.ros.images import bgr_to_image
+from act_ros.ros.managed import Entities
 from act_ros.ros.topics import to_time
 
 CLIP = ROOT / 'media' / 'demo.mp4'
@@ -222,6 +225,24 @@ def test_the_pipeline_closes_its_video_while_inactive(robot: Bench, tmp_path: Pa
         assert str(short) not in [str(file.readlink()) for file in descriptors.iterdir()
                                   if file.is_symlink()]
     assert node.process.stop() == 0
+
+
+def test_what_is_destroyed_before_the_cleanup_is_not_kept_for_it(robot: Bench) -> None:
+    """Bodies and cameras come and go for as long as a node runs."""
+    node, gone = robot.peer.node, list[weakref.ref[Any]]()
+    entities, others = Entities(node), {*node.publishers}
+    for number in range(3):
+        with entities.record():
+            node.create_publisher(Header, f'stays_{number}', 1)
+            body = node.create_subscription(Header, f'body_{number}', lambda _: None, 1)
+        gone += [weakref.ref(body), weakref.ref(body.callback)]
+        node.destroy_subscription(body)
+    del body
+    gc.collect()
+    assert not any(reference() for reference in gone)
+    assert len({*node.publishers} - others) == 3
+    entities.destroy()
+    assert {*node.publishers} == others
 
 
 ODD = """
