@@ -53,7 +53,7 @@ class Camera:
         self._node, self._health = node, health
         self._actions = model.output(health, rotation, name)
         self._persons = PersonOutput(node, estimator, health, rotation, name)
-        self._annotator = Annotator(node, name)
+        self._annotator = Annotator(node, name, node.subscribe)
         self.reconfigure()
         if not node.parameters(VideoOptions).source:
             self._input = ImageInput(node, health, self.process, name)

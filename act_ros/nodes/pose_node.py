@@ -37,7 +37,7 @@ class PoseWork(Work):
         estimator = load_estimator(node, self._health)
         self._output = PersonOutput(
             node, estimator, self._health, node.parameters(MountOptions).rotation)
-        self._annotator = Annotator(node)
+        self._annotator = Annotator(node, subscribe=node.subscribe)
         # Actions are made of these keypoints, elsewhere: they come back to be drawn.
         self._annotations = SynchronizedAnnotator(node, self._annotator, lambda: node.is_active)
         self._input = ImageInput(node, self._health, self._find)

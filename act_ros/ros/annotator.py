@@ -29,15 +29,23 @@ _MAX_AGE = 1_000_000_000  # nanoseconds for which actions stand in for those of 
 
 
 class Annotator:
-    """A topic ``~/annotated``, of one of several cameras perhaps."""
+    """
+    A topic ``~/annotated``, of one of several cameras perhaps.
 
-    def __init__(self, node: Node, camera: str = '') -> None:
+    :param subscribe: makes subscriptions, if not the node itself.
+    """
+
+    def __init__(
+        self, node: Node, camera: str = '',
+        subscribe: Callable[..., Subscription] | None = None,
+    ) -> None:
         self.options = DrawingOptions()
-        self._node = node
+        self._node, self._subscribe = node, subscribe or node.create_subscription
         self._history = History()
         self._diagnostics: Subscription | None = None
         self._publisher = node.create_publisher(
             Image, topic_of(camera, '~/annotated'), QoSProfile(depth=5))
+        steady_timer(node, _PERIOD, self._follow)
 
     @property
     def is_wanted(self) -> bool:
@@ -57,11 +65,19 @@ class Annotator:
                 printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
         if seconds := self.options.history:
-            self._diagnostics = self._diagnostics or self._node.create_subscription(
-                DiagnosticArray, '/diagnostics', self._take_diagnostics, LEVEL)
             self._history.add(frame.stamp, frame.actions or (), seconds)
             image = np.vstack((image, self._history.strip(image.shape[1], seconds)))
         self._publisher.publish(bgr_to_image(image, to_header(frame)))
+
+    def _follow(self) -> None:
+        """Listen to what is wrong while that is drawn."""
+        is_drawn = self.is_wanted and self.options.history > 0
+        if is_drawn and not self._diagnostics:
+            self._diagnostics = self._subscribe(
+                DiagnosticArray, '/diagnostics', self._take_diagnostics, LEVEL)
+        elif self._diagnostics and not is_drawn:
+            self._node.destroy_subscription(self._diagnostics)
+            self._diagnostics = None
 
     def _take_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:

@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from robot import to_actions, to_keypoints, walker
 from ros_harness import Bench, Process, bench
 from sensor_msgs.msg import Image
@@ -141,6 +143,21 @@ def test_history_and_what_is_wrong_are_below_the_image(tmp_path: Path) -> None:
         sound = DiagnosticStatus(level=DiagnosticStatus.OK, name='wheel')
         peer.insist(lambda: send(sound), lambda: bool((strip()[-len(line):] == line).all()),
                     'nothing wrong any more')
+
+        def set_history(seconds: float) -> None:
+            peer.call(SetParameters, '/annotator_node/set_parameters', SetParameters.Request(
+                parameters=[Parameter('drawing.history', value=seconds).to_parameter_msg()]))
+
+        def is_listening() -> bool:
+            return peer.node.count_subscribers('/diagnostics') > 0
+
+        set_history(0.0)
+        peer.wait(lambda: not is_listening(), 'no ear for what is not drawn')
+        set_history(5.0)
+        peer.wait(is_listening, 'an ear again')
+        peer.node.destroy_subscription(next(
+            s for s in peer.node.subscriptions if 'annotated' in s.topic_name))
+        peer.wait(lambda: not is_listening(), 'no ear when nobody looks')
         assert node.is_alive() and 'Traceback' not in node.log
 
 

@@ -25,15 +25,16 @@ Rights = dict[str, set[str]]
 
 # Every node in the configurations that together use all of its topics.
 CLOCK = {'use_sim_time': True}
+HISTORY = {'drawing.history': 5.0}
 KEYPOINTS = {'keypoints': 'pose_node/keypoints'}  # as the launch file has it
 STARTS: list[tuple[str, dict[str, Any]]] = [
-    ('pose_node', {}), ('pose_node', {'transport': 'compressed', **CLOCK}),
+    ('pose_node', HISTORY), ('pose_node', {'transport': 'compressed', **CLOCK}),
     ('act_node', {}), ('act_node', {'place.depth': True, **CLOCK}),
-    ('pipeline_node', {'place.depth': True}),
+    ('pipeline_node', {'place.depth': True, **HISTORY}),
     ('pipeline_node', {'transport': 'compressed', **CLOCK}),
     ('video_node', {'source': str(CLIP)}),
     ('video_node', {'source': str(CLIP), 'transport': 'compressed', 'pace': 'consumed', **CLOCK}),
-    ('annotator_node', {}), ('annotator_node', {'transport': 'compressed', **CLOCK}),
+    ('annotator_node', HISTORY), ('annotator_node', {'transport': 'compressed', **CLOCK}),
     ('markers_node', {}), ('markers_node', CLOCK),
 ]
 if find_spec('py_trees'):
@@ -90,7 +91,8 @@ def test_the_policy_is_what_the_nodes_do(tmp_path: Path) -> None:
         for i, (node, parameters) in enumerate(STARTS):
             places.append((node, f'/n{i}'))
             made.start(node, parameters, KEYPOINTS, raw=['-r', f'__ns:=/n{i}'])
-            if node in ('annotator_node', 'pose_node'):  # which do more while somebody looks
+            # These do more while somebody looks.
+            if node in ('annotator_node', 'pipeline_node', 'pose_node'):
                 made.peer.listen(Image, f'/n{i}/{node}/annotated')
 
         def graph() -> dict[str, Rights]:

@@ -200,6 +200,20 @@ def test_the_pose_node_looks_only_while_active(robot: Bench) -> None:
     assert pose.process.stop() == 0
 
 
+def test_cleanup_gives_back_what_was_subscribed_to_for_a_viewer(robot: Bench) -> None:
+    """`/diagnostics`, for the history: each time the node is brought up it is one subscription."""
+    pose = Managed(robot, 'pose_node', {'reliability': 'reliable', 'drawing.history': 5.0})
+    peer, drawn = robot.peer, robot.peer.listen(Image, '/pose_node/annotated')
+    images, index = peer.node.create_publisher(Image, '/image', 50), iter(range(1000))
+    for _ in range(2):
+        pose.bring_up()
+        drawn.clear()
+        peer.insist(lambda: images.publish(image(next(index))), lambda: bool(drawn), 'a picture')
+        peer.wait(lambda: peer.node.count_subscribers('/diagnostics') == 1, 'a listener')
+        assert pose.change('deactivate') and pose.change('cleanup')
+        peer.wait(lambda: not peer.node.count_subscribers('/diagnostics'), 'its end', 10.0)
+
+
 def test_the_pipeline_closes_its_video_while_inactive(robot: Bench, tmp_path: Path) -> None:
     """A video that cannot be opened fails the activation; a good one is opened by each."""
     short = tmp_path / 'short.mp4'
