@@ -59,15 +59,13 @@ class Camera:
             self._input = ImageInput(node, health, self.process, name)
 
     def play(self, frame: Frame) -> None:
-        """Take a frame of a video."""
+        """Take a frame of a video, in a thread of its own."""
         self._health.count_input()
         self.process(frame)
 
     def process(self, frame: Frame) -> None:
         """Answer an image."""
-        with self._node.lock:  # a video plays in a thread of its own
-            if not self._persons.find(frame):
-                return
+        if self._persons.find(frame):
             self._actions.publish(frame)
             self._persons.publish(frame)
             self._annotator.draw(frame)

@@ -75,8 +75,9 @@ class ActionModel:
             reason = printable(
                 error if isinstance(error, USER_ERRORS) else repr(error), ERROR_LENGTH)
             response.message = f'{self.classifier.bundle.name} stays in use: {reason}'
-            for output in self._outputs:
-                output.health.record_error(f'cannot load the bundle: {reason}')
+            with self._node.lock:
+                for output in self._outputs:
+                    output.health.record_error(f'cannot load the bundle: {reason}')
             self._node.get_logger().error(f'cannot load the bundle: {reason}')
             return response
         response.success = True

@@ -11,6 +11,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 from weakref import WeakSet
 
@@ -68,7 +69,8 @@ class ManagedNode(LifecycleNode):
     """
     A lifecycle node around some work.
 
-    ``lock`` keeps parameters and models as they are while a frame is worked on in another thread.
+    A frame may be worked on in another thread, as those of a video are. Who has ``lock`` finds
+    parameters, models and health as they are, and nobody else changes them meanwhile.
     A transition that fails is told in the log, and may be tried again. Where something unforeseen
     goes wrong, the node gives everything back and is unconfigured again.
     """
@@ -134,8 +136,18 @@ class ManagedNode(LifecycleNode):
                 event_callbacks=event_callbacks)
 
     def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
-        """Return a callback whose errors that nobody foresaw cost a frame, but not the node."""
-        return guarded(callback, self._lose_frame)
+        """
+        Return a callback that has the lock, for any thread.
+
+        Its errors that nobody foresaw cost a frame, but not the node.
+        """
+        without_errors = guarded(callback, self._lose_frame)
+
+        @wraps(callback)
+        def call(*arguments: Any) -> None:
+            with self.lock:
+                without_errors(*arguments)
+        return call
 
     def _lose_frame(self, error: Exception) -> None:
         if not self.context.ok():
@@ -218,8 +230,8 @@ class ManagedNode(LifecycleNode):
         reports = {'life cycle': Report(
             Level.ERROR if self._failure else Level.OK, self._failure or state, {'state': state})}
         if self.is_active:
-            self._tell_news()
             with self.lock:
+                self._tell_news()
                 options = self.parameters(HealthOptions)
                 reports |= {health.name: health.report(options) for health in self._work.health}
         return reports
@@ -239,12 +251,14 @@ class ManagedNode(LifecycleNode):
             self._gate.forget_messages(self)  # they came while the node was inactive
         self._work.start()
         self._bond.set_active(True)
-        for health in self._work.health:
-            health.restart()
+        with self.lock:
+            for health in self._work.health:
+                health.restart()
 
     def _stop(self) -> None:
         if self.is_active:
-            self._tell_news()
+            with self.lock:  # not while a video's thread is waited for, which may want it
+                self._tell_news()
             self._gate.is_open = False
             self._bond.set_active(False)
             self._work.stop()

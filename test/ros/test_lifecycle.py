@@ -286,6 +286,7 @@ class Odd(Work):
             raise KeyError('nor of this')
 
     def hear(self, msg):
+        assert node.lock._is_owned()
         self.heard.append(msg)
         if len(self.heard) == 1:
             raise KeyError('nor that a frame')
