@@ -19,11 +19,13 @@ from act_ros.core.text import printable
 from act_ros.persons.decoding import decode
 from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
 from act_ros.persons.video import VideoSource
-from act_ros.ros.health import MANY_LOST, THROTTLE, Health
+from act_ros.ros.health import MANY_LOST, Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions, SubscriptionOptions, VideoOptions
 from act_ros.ros.subscription import CameraSubscription
 from act_ros.ros.topics import TopicLog, topic_of
+
+_END_TIME = 6.0  # seconds that a video is given to end; that of a silent camera takes five
 
 
 def image_to_bgr(
@@ -170,6 +172,10 @@ class VideoInput:
         """Stop playing; raises what ended the video, if that was an error."""
         self._is_closed = True
         self._source.close()
-        self._thread.join(THROTTLE)
+        self._thread.join(_END_TIME)
+        if self._thread.is_alive():
+            self._node.get_logger().error(
+                f'{printable(self._source.name)} does not end: what its last frame publishes is '
+                'lost')
         if self._error:
             raise self._error

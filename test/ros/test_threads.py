@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 pytest.importorskip('rclpy')
 
-from ros_harness import ROOT, free_domain, give_back
+from ros_harness import ROOT, bench, free_domain, give_back
+
+from act_ros.core.frame import Frame
+from act_ros.ros import images
+from act_ros.ros.options import VideoOptions
 
 # Arguments: a bundle and a video. To wait for two threads to meet would take a million reports.
 WATCHED = """
@@ -69,3 +74,27 @@ def test_whoever_looks_at_the_health_has_the_lock(
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
     give_back(domain)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_video_that_does_not_end_is_told(
+    tmp_path: Path, short_clip: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Its publishers are taken away in the middle of a frame."""
+    monkeypatch.setattr(images, '_END_TIME', 0.1)
+    has_begun, may_end = Event(), Event()
+
+    def work(_: Frame) -> None:
+        has_begun.set()
+        may_end.wait()
+
+    with bench(tmp_path) as made:
+        video = images.VideoInput(made.peer.node, VideoOptions(source=str(short_clip)), work)
+        video.start()
+        assert has_begun.wait(30)
+        video.close()
+        assert 'clip.mp4 does not end' in capfd.readouterr().err
+        may_end.set()
+        monkeypatch.undo()
+        video.close()
+        assert 'does not end' not in capfd.readouterr().err
