@@ -30,6 +30,7 @@ from act_ros.ros.bond import Bond
 from act_ros.ros.health import THROTTLE, Health, HealthOptions, Level, Report, guarded
 from act_ros.ros.options import StartOptions
 from act_ros.ros.parameters import Groups, Parameters, Values
+from act_ros.ros.rclpy_private import refuse_impossible_transitions, state_of
 from act_ros.ros.topics import LEVEL, steady_timer
 
 SUCCESS, FAILURE, ERROR = (
@@ -91,18 +92,7 @@ class ManagedNode(LifecycleNode):
         self._diagnostics = Diagnostics(self, self._reports)
         self._bond = Bond(self)
         self.entities = Entities(self)
-        change_state = self._service_change_state.callback
-
-        def change_if_possible(request: Any, response: Any) -> Any:
-            """Refuse a transition that the state does not have; rclpy would end the process."""
-            try:
-                return change_state(request, response)
-            except RuntimeError as error:
-                self.get_logger().warning(f'no such transition now: {printable(error)}')
-                response.success = False
-                return response
-
-        self._service_change_state.callback = change_if_possible
+        refuse_impossible_transitions(self)
 
     def bring_up(self) -> bool:
         """Configure and activate, unless `autostart` is off; False where that failed."""
@@ -226,7 +216,7 @@ class ManagedNode(LifecycleNode):
 
     def _reports(self) -> dict[str, Report]:
         """Return what `/diagnostics` is to tell."""
-        state = self._state_machine.current_state[1]
+        state = state_of(self)
         reports = {'life cycle': Report(
             Level.ERROR if self._failure else Level.OK, self._failure or state, {'state': state})}
         if self.is_active:

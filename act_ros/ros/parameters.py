@@ -17,6 +17,7 @@ from rclpy.parameter import Parameter
 
 from act_ros.core.options import Options, slips
 from act_ros.core.text import printable
+from act_ros.ros.rclpy_private import given_parameters
 
 T = TypeVar('T', bound=Options)
 Groups = Sequence[tuple[str, type[Options]]]
@@ -55,7 +56,7 @@ class Parameters:
         self._node, self._groups, self._changed, self._suits = node, groups, changed, check
         self._fixed = {name: bool(item.metadata['fixed']) for name, item in names_of(groups)}
         self._floats = {name for name, item in names_of(groups) if isinstance(item.default, float)}
-        given = {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+        given = given_parameters(node)
         for name, item in names_of(groups):
             default: Any = list(item.default) if isinstance(item.default, tuple) else item.default
             if is_integer := name in self._floats and type(given.get(name)) is int:

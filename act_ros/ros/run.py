@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rclpy.time_source import TimeSource
 
 from act_ros.core.memory import keep_memory
 from act_ros.core.text import ERROR_LENGTH, printable
-from act_ros.ros.health import THROTTLE
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
+from act_ros.ros.rclpy_private import RCLError, ignore_impossible_clocks
 from act_ros.ros.signals import CANNOT_START, is_told, on_signal, watch
-
-RCLError = rclpy_implementation.RCLError
 
 
 def run(make_node: Callable[[], Node]) -> None:
@@ -33,7 +28,7 @@ def run(make_node: Callable[[], Node]) -> None:
     status = CANNOT_START
     keep_memory()
     executor = join()
-    _ignore_impossible_clocks()
+    ignore_impossible_clocks()
     try:
         node = make_node()
         try:
@@ -54,20 +49,6 @@ def run(make_node: Callable[[], Node]) -> None:
         sys.exit(status)
     finally:
         rclpy.try_shutdown()
-
-
-def _ignore_impossible_clocks() -> None:
-    """Pass over a /clock before 1970, at which rclpy would end the process."""
-    set_clock = TimeSource.clock_callback
-
-    def set_clock_if_possible(self: TimeSource, msg: Any) -> None:
-        if msg.clock.sec >= 0:  # whatever nanoseconds may add to it
-            set_clock(self, msg)
-        else:
-            get_logger('act_ros').warning(
-                '/clock is before 1970: ignored', throttle_duration_sec=THROTTLE)
-
-    TimeSource.clock_callback = set_clock_if_possible  # type: ignore[method-assign]
 
 
 def join() -> Executor:
