@@ -10,7 +10,6 @@ An argument that is given wins over the parameter file; one that is empty leaves
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
@@ -23,6 +22,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
 from act_ros.ros.fastdds import image_transport_variables
+from act_ros.ros.plan import Start, plan
 from act_ros.ros.signals import CANNOT_START, tied_to_us
 
 ARGUMENTS = [
@@ -98,7 +98,6 @@ ARGUMENTS = [
         'layout', default_value='', choices=['', 'two_nodes', 'single_process'],
         description='Deprecated: the former name of composition.'),
 ]
-FLAGS = ('autostart', 'loop', 'place.depth', 'use_sim_time')
 RESPAWN_DELAY = 2.0  # seconds
 
 
@@ -117,153 +116,33 @@ def nodes(context: LaunchContext) -> list[Node]:
     value['launch-prefix'] = context.launch_configurations.get('launch-prefix', '')
     if not Path(value['params_file']).is_file():
         raise FileNotFoundError(f'params_file: {value["params_file"]} does not exist')
-
-    _check_video(value['video'])
     if value['layout']:
         get_logger('act.launch').warning(
             f'the argument layout is now called composition: composition:={value["layout"]}')
         value['composition'] = value['layout']
-    _check_rotation(value['rotation'], value['cameras'].count(',') + 1)
-    both = {'autostart': value['autostart'],
-            'rotations' if ',' in value['rotation'] else 'rotation': value['rotation']}
-    pose = {**both, 'model': value['pose_model'], 'transport': value['transport'],
-            'reliability': value['reliability']}
-    act = {**both, 'bundle': value['bundle'],
-           'place.depth': 'true' if value['depth_topic'] else ''}
-    video = {'source': value['video'], 'loop': value['loop']}
-    images = ('image', value['image_topic'])
-    camera = _beside(value['image_topic'], value['depth_topic'])
-    if value['keypoints_topic'] and value['video']:
-        raise ValueError('keypoints_topic and video: give one of them')
-
-    if value['keypoints_topic']:
-        keypoints = ('keypoints', value['keypoints_topic'])
-        made = [_node('act_node', value, act, [keypoints, *camera])]
-    elif value['cameras']:
-        return _several_cameras(value, pose | act)
-    elif value['composition'] == 'single_process':
-        keypoints = ('keypoints', 'pipeline_node/keypoints')
-        made = [_node('pipeline_node', value, pose | act | video, [images, *camera],
-                      ends_all=bool(value['video']))]
-    else:
-        keypoints = ('keypoints', 'pose_node/keypoints')
-        made = _two_nodes(value, pose, act, video, keypoints)
-    if value['markers'] == 'true':
-        made.append(_node('markers_node', value, {}, [keypoints, camera[0]]))
-    if value['annotator'] == 'true':
-        made.append(_node('annotator_node', value, {
-            'transport': value['transport'], 'reliability': value['reliability']},
-            [images, keypoints]))
-    return made
+    return [_node(start, value) for start in plan(value)]
 
 
-def _beside(images: str, depth: str, name: str = '') -> list[tuple[str, str]]:
-    """Return the remappings of a camera's calibration, and of its depth images if there are any."""
-    # Where image_transport puts it: beside the image.
-    info = f'{"".join(images.rpartition("/")[:2])}camera_info'
-    start = f'{name}/' if name else ''
-    return [(f'{start}camera_info', info), *([(f'{start}depth', depth)] if depth else [])]
-
-
-def _check_video(video: str) -> None:
-    """Refuse a file that is not there; a node would say so when all others have started."""
-    if video and '://' not in video and not video.isdecimal() and not Path(video).exists():
-        raise FileNotFoundError(f'video: {video} does not exist')
-
-
-def _check_rotation(rotation: str, cameras: int) -> None:
-    """Refuse what is neither one angle, nor one for each camera."""
-    given = rotation.replace(' ', '').split(',') if rotation else ['0']
-    if not {*given} <= {'0', '90', '180', '270'} or len(given) not in (1, cameras):
-        raise ValueError(f'rotation: {rotation!r} is neither 0, 90, 180 or 270, nor one of them '
-                         f'for each of {cameras} camera(s), with commas between')
-
-
-def _several_cameras(value: dict[str, str], parameters: dict[str, str]) -> list[Node]:
-    """Return a pipeline_node for all cameras and, if wanted, what shows each in its namespace."""
-    cameras, topic = value['cameras'].replace(' ', '').split(','), value['image_topic']
-    topic = '{camera}/image' if topic == 'image' else topic
-    for reason, is_wrong in (
-            ('composition must be single_process', value['composition'] != 'single_process'),
-            ('image_topic must hold {camera}', '{camera}' not in topic),
-            ('a video is one camera: leave out either', bool(value['video']))):
-        if is_wrong:
-            raise ValueError(f'cameras: {reason}')
-    for camera in cameras:
-        if not re.fullmatch(r'[A-Za-z_][A-Za-z0-9_]*', camera):
-            raise ValueError(f'cameras: {camera!r} is no name in ROS: only letters, digits and _, '
-                             'and no digit first')
-    topics = {camera: topic.replace('{camera}', camera) for camera in cameras}
-    made = [_node('pipeline_node', value, {**parameters, 'cameras': value['cameras']}, [
-        remapping for camera, images in topics.items() for remapping in (
-            (f'{camera}/image', images),
-            *_beside(images, value['depth_topic'].replace('{camera}', camera), camera))])]
-    space = f'/{value["namespace"].strip("/")}'.rstrip('/')
-    for camera, images in topics.items():
-        beside = {**value, 'namespace': f'{space}/{camera}'}
-        images = images if images.startswith('/') else f'{space}/{images}'
-        keypoints = ('keypoints', f'{space}/pipeline_node/{camera}/keypoints')
-        if value['markers'] == 'true':
-            made.append(_node('markers_node', beside, {}, [keypoints, *_beside(images, '')]))
-        if value['annotator'] == 'true':
-            made.append(_node('annotator_node', beside, {'transport': value['transport']}, [
-                keypoints, ('image', images)]))
-    return made
-
-
-def _two_nodes(
-    value: dict[str, str], pose: dict[str, str], act: dict[str, str], video: dict[str, str],
-    keypoints: tuple[str, str],
-) -> list[Node]:
-    """Return pose_node, act_node and, if a video is given, its player."""
-    images = ('image', value['image_topic'])
-    if not value['video']:
-        player = []
-    else:
-        # Best effort loses large raw images on the way; video_node offers better than a camera.
-        pose['reliability'] = pose['reliability'] or 'reliable'
-        video['transport'] = value['transport']
-        player = [_node('video_node', value, video, [images], ends_all=True)]
-    return [
-        _node('pose_node', value, pose, [images]),
-        _node('act_node', value, act, [
-            keypoints, *_beside(value['image_topic'], value['depth_topic'])]),
-        *player,
-    ]
-
-
-def _node(
-    name: str, value: dict[str, str], parameters: dict[str, str],
-    remappings: list[tuple[str, str]], ends_all: bool = False,
-) -> Node:
-    """
-    Return a node with the parameter file and, over it, the parameters that are not empty.
-
-    Where it ``ends_all``, as a video does, all others end with it.
-    """
+def _node(start: Start, value: dict[str, str]) -> Node:
+    """Return a node with the parameter file and, over it, its own parameters."""
     def ended(event: ProcessExited, context: LaunchContext) -> list[Shutdown]:
         is_over = not is_respawned or event.returncode == CANNOT_START
         if event.returncode and is_over and not context.is_shutdown:
-            raise RuntimeError(f'{name} has failed, for the reason above')
-        return [Shutdown(reason=f'{name} has come to its end')] if ends_all else []
+            raise RuntimeError(f'{start.name} has failed, for the reason above')
+        return [Shutdown(reason=f'{start.name} has come to its end')] if start.ends_all else []
 
-    given = {
-        # Declared a string, for YAML would read the camera '0' as a number.
-        key: text == 'true' if key in FLAGS else int(text) if key == 'rotation' else
-        text.replace(' ', '').split(',') if key == 'cameras' else
-        [int(part) for part in text.split(',')] if key == 'rotations' else
-        ParameterValue(text, value_type=str)
-        for key, text in {**parameters, 'use_sim_time': value['use_sim_time']}.items() if text
-    }
+    # Declared a string, for YAML would read the camera '0' as a number.
+    given = {key: ParameterValue(item, value_type=str) if isinstance(item, str) else item
+             for key, item in start.parameters.items()}
     # `ros2 launch` leaves its nodes behind where it gets SIGTERM, or is killed.
     prefix = None if value['launch-prefix'] else ' '.join(tied_to_us())
-    is_respawned = value['respawn'] == 'true' and not ends_all
+    is_respawned = value['respawn'] == 'true' and not start.ends_all
     # A node-named section of a file wins over an unnamed one, whichever comes last. launch_ros
     # names the section of `given` only for a node with a namespace, be it the empty one.
     return Node(
-        package='act_ros', executable=name, name=name, namespace=value['namespace'],
-        exec_name=name,  # what its lines in the log begin with, whatever the prefix
-        parameters=[value['params_file'], given], remappings=remappings,
+        package='act_ros', executable=start.name, name=start.name, namespace=start.namespace,
+        exec_name=start.name,  # what its lines in the log begin with, whatever the prefix
+        parameters=[value['params_file'], given], remappings=start.remappings,
         ros_arguments=['--log-level', value['log_level']], output='screen', emulate_tty=True,
         additional_env=image_transport_variables(os.environ), respawn=is_respawned,
         respawn_delay=RESPAWN_DELAY, on_exit=ended, prefix=prefix)

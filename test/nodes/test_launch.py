@@ -102,59 +102,6 @@ def test_arguments_reach_their_nodes(act_launch: ModuleType) -> None:
     }
 
 
-def test_single_process_opens_the_video_itself(act_launch: ModuleType) -> None:
-    """One node, and no images over DDS."""
-    made = commands(act_launch, composition='single_process', video=CLIP, bundle='other')
-    assert {name: given for name, (_, given) in made.items()} == {
-        'pipeline_node': {'source': CLIP, 'bundle': 'other'}}
-
-
-def test_keypoints_take_the_place_of_images(act_launch: ModuleType) -> None:
-    """act_node alone, and markers of the same keypoints if they are wanted."""
-    made = commands(act_launch, keypoints_topic='/bag/keypoints')
-    assert list(made) == ['act_node'] and 'keypoints:=/bag/keypoints' in made['act_node'][0]
-    made = commands(act_launch, keypoints_topic='/bag/keypoints', markers='true',
-                    image_topic='/eye/image_raw', use_sim_time='true')
-    assert list(made) == ['act_node', 'markers_node']
-    words, given = made['markers_node']
-    assert 'keypoints:=/bag/keypoints' in words and 'camera_info:=/eye/camera_info' in words
-    assert given == {'use_sim_time': True}
-    with pytest.raises(ValueError, match='keypoints_topic and video'):
-        commands(act_launch, keypoints_topic='/bag/keypoints', video=CLIP)
-
-
-def test_depth_and_calibration_reach_whoever_says_where_people_are(
-    act_launch: ModuleType,
-) -> None:
-    """The calibration beside the images, the depth where it is said to be."""
-    for arguments, name in (({}, 'act_node'), ({'composition': 'single_process'}, 'pipeline_node'),
-                            ({'keypoints_topic': '/yolo/tracking'}, 'act_node')):
-        words, given = commands(act_launch, image_topic='/eye/image_raw', depth_topic='/eye/depth',
-                                **arguments)[name]
-        assert 'camera_info:=/eye/camera_info' in words and 'depth:=/eye/depth' in words
-        assert given == {'place.depth': True}
-    words, given = commands(
-        act_launch, composition='single_process', cameras='front', depth_topic='/{camera}/depth',
-        image_topic='/{camera}/image_raw')['pipeline_node']
-    assert 'front/camera_info:=/front/camera_info' in words
-    assert 'front/depth:=/front/depth' in words and given['place.depth'] is True
-
-
-@pytest.mark.parametrize(('composition', 'keypoints'), [
-    ('two_nodes', 'pose_node/keypoints'), ('single_process', 'pipeline_node/keypoints')])
-def test_viewers_take_the_keypoints_of_whoever_publishes_them(
-    act_launch: ModuleType, composition: str, keypoints: str,
-) -> None:
-    """Markers and annotated images."""
-    made = commands(act_launch, composition=composition, markers='true', annotator='true',
-                    transport='compressed')
-    words, _ = made['markers_node']
-    assert f'keypoints:={keypoints}' in words and 'camera_info:=camera_info' in words
-    words, given = made['annotator_node']
-    assert f'keypoints:={keypoints}' in words and 'image:=image' in words
-    assert given == {'transport': 'compressed'}
-
-
 def test_the_former_name_of_an_argument_works_on(act_launch: ModuleType) -> None:
     """With a warning, which tells the present one."""
     # The words hold names of temporary files, new ones each time.
@@ -163,35 +110,13 @@ def test_the_former_name_of_an_argument_works_on(act_launch: ModuleType) -> None
 
 
 def test_several_cameras_share_a_process(act_launch: ModuleType) -> None:
-    """One pipeline, the images of each, and markers in each one's namespace."""
-    made = commands(act_launch, composition='single_process', cameras='front, rear',
-                    image_topic='/{camera}_camera/image_raw', rotation='0, 180')
-    words, given = made['pipeline_node']
-    assert list(made) == ['pipeline_node']
+    """Lists arrive as such, and each camera's topics."""
+    words, given = commands(
+        act_launch, composition='single_process', cameras='front, rear', rotation='0, 180',
+        image_topic='/{camera}_camera/image_raw')['pipeline_node']
     assert given == {'cameras': ['front', 'rear'], 'rotations': [0, 180]}
     for camera in ('front', 'rear'):
         assert f'{camera}/image:=/{camera}_camera/image_raw' in words
-    made = commands(act_launch, composition='single_process', cameras='front', markers='true',
-                    annotator='true', namespace='robot')
-    for viewer, topic in (('markers_node', 'camera_info:=/robot/front/camera_info'),
-                          ('annotator_node', 'image:=/robot/front/image')):
-        words, _ = made[viewer]
-        assert 'keypoints:=/robot/pipeline_node/front/keypoints' in words and topic in words
-    for arguments, reason in (
-            ({'composition': 'two_nodes'}, 'single_process'),
-            ({'image_topic': '/cam'}, 'image_topic'), ({'video': CLIP}, 'video'),
-            ({'rotation': '0,90,180'}, 'for each of 2'), ({'rotation': '45'}, "'45' is neither")):
-        with pytest.raises(ValueError, match=reason):
-            commands(act_launch, **{
-                'composition': 'single_process', 'cameras': 'front,rear', **arguments})
-
-
-def test_topics_connect(act_launch: ModuleType) -> None:
-    """Images go where the caller says, keypoints from pose_node to act_node."""
-    made = commands(act_launch, image_topic='/camera/image_raw', video=CLIP)
-    assert 'image:=/camera/image_raw' in made['pose_node'][0]
-    assert 'image:=/camera/image_raw' in made['video_node'][0]
-    assert 'keypoints:=pose_node/keypoints' in made['act_node'][0]
 
 
 def test_namespaced_arguments_win_over_the_parameter_file(act_launch: ModuleType) -> None:
@@ -208,36 +133,6 @@ def test_missing_parameter_file_is_named(act_launch: ModuleType) -> None:
     context.launch_configurations['params_file'] = '/nowhere/act.yaml'
     with pytest.raises(FileNotFoundError, match='/nowhere/act.yaml'):
         act_launch.nodes(context)
-
-
-@pytest.mark.parametrize(('arguments', 'reason'), [
-    ({'video': '/nowhere/clip.mp4'}, 'video: /nowhere/clip.mp4 does not exist'),
-    ({'video': '²'}, 'video: ² does not exist'),
-    ({'composition': 'single_process', 'cameras': 'a-b', 'image_topic': '/{camera}/image'},
-     "cameras: 'a-b' is no name"),
-])
-def test_what_no_node_could_use_is_refused_before_any_starts(
-    act_launch: ModuleType, arguments: dict[str, str], reason: str,
-) -> None:
-    """With the name of the argument."""
-    with pytest.raises((FileNotFoundError, ValueError), match=reason):
-        commands(act_launch, **arguments)
-
-
-def test_addresses_and_devices_are_no_files(act_launch: ModuleType) -> None:
-    """They are opened by the node."""
-    for video in ('rtsp://camera/stream', '0'):
-        assert commands(act_launch, video=video)['video_node'][1] == {'source': video}
-
-
-def test_rotation_and_reliability_reach_all_that_need_them(act_launch: ModuleType) -> None:
-    """The rotation that of poses and of actions; a video is heard in full unless it is said."""
-    made = commands(act_launch, rotation='90', reliability='best_effort', video='0',
-                    annotator='true')
-    assert made['pose_node'][1] == {'rotation': 90, 'reliability': 'best_effort'}
-    assert made['act_node'][1] == {'rotation': 90}
-    assert made['annotator_node'][1] == {'reliability': 'best_effort'}
-    assert commands(act_launch, video='0')['pose_node'][1] == {'reliability': 'reliable'}
 
 
 def launched_process(**arguments: str) -> subprocess.Popen[str]:
