@@ -18,7 +18,7 @@ from act_ros.core.text import printable
 from act_ros.ros.health import THROTTLE
 
 RCLError = rclpy_implementation.RCLError
-"""What rclpy raises while it is shut down, without a room for logs, or at a bad parameter file."""
+"""What rclpy raises while it is shut down, without room for a log, or at a bad parameter file."""
 
 
 def given_parameters(node: Node) -> dict[str, Any]:
