@@ -54,6 +54,15 @@ def test_no_parameter_is_declared_twice() -> None:
         assert len(names) == len(set(names))
 
 
+def test_defaults_that_documents_tell_are_those_of_the_code() -> None:
+    """Wherever one stands as "`name` (7 by default)"."""
+    defaults = {(name, item.default) for groups in reference.NODES.values()
+                for name, item in names_of(groups)}
+    told = {(name, float(value)) for path in DOCUMENTS for name, value in re.findall(
+        r'`([\w.]+)` \(([\d.]+) by default\)', path.read_text(encoding='utf-8'))}
+    assert len(told) > 1 and told <= defaults
+
+
 def fields_of(path: Path) -> list[str]:
     """Return type and name of each field and constant of a definition, in order."""
     lines = (line.partition('#')[0] for line in path.read_text(encoding='utf-8').splitlines())
