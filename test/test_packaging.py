@@ -220,23 +220,49 @@ def test_each_dependency_has_a_range() -> None:
         assert re.fullmatch(r'[\w-]+(==[\d.]+|>=[\d.]+,<[\d.]+)', item), item
 
 
+def imported(*rooms: str) -> set[str]:
+    """Return the modules that the code in these folders imports, the outermost of each."""
+    return {
+        name.partition('.')[0] for room in rooms for path in (ROOT / room).rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
+                     [node.module or ''] if isinstance(node, ast.ImportFrom) else [])}
+
+
 @pytest.mark.skipif(packaging.ros_is_sourced(), reason='the distribution names packages its way')
 def test_what_is_imported_is_declared() -> None:
     """Also where something else would bring it along."""
     found = packages_distributions()
     declared = {re.split('[<>=]', item)[0].lower() for item in (
         *packaging.ROBOT, *chain.from_iterable(packaging.EXTRAS.values()))} | {'keras'}
-    modules = {
-        name.partition('.')[0] for room in ('act_ros', 'training')
-        for path in (ROOT / room).rglob('*.py')
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
-        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else
-                     [node.module or ''] if isinstance(node, ast.ImportFrom) else [])}
+    modules = imported('act_ros', 'training')
     for module in modules - set(sys.stdlib_module_names) - {'act_ros', 'training'}:
         owners = {owner.lower() for owner in found.get(module, [])}
         # Wheels of ROS need each other; OpenCV may be another build of it.
         is_known = any(owner.startswith(('ros-', 'opencv')) for owner in owners)
         assert not owners or is_known or owners & declared, f'{module} is of {owners}'
+
+
+@pytest.mark.parametrize(('rooms', 'kinds'), [
+    (('act_ros', 'launch'), ('depend', 'exec_depend')),
+    (('benchmarks', 'test'), ('depend', 'exec_depend', 'test_depend'))])
+def test_packages_of_ros_that_are_imported_are_in_the_manifest(
+    rooms: tuple[str, ...], kinds: tuple[str, ...],
+) -> None:
+    """The same, for those who install what package.xml names."""
+    packages = pytest.importorskip('ament_index_python.packages').get_packages_with_prefixes()
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    declared = {item.text for kind in kinds for item in manifest.findall(kind)}
+    # Launch has no wheel, and launch files are for those who have it.
+    of_ros = {*packages, 'launch', 'launch_ros', 'launch_pytest'} - {'act_ros'}
+    found = imported(*rooms) & of_ros
+    assert 'rclpy' in found and found <= declared
+
+
+def test_the_robot_installs_no_messages_that_nothing_imports() -> None:
+    manifest = ElementTree.parse(ROOT / 'package.xml').getroot()
+    needed = {str(item.text) for item in manifest.findall('exec_depend')}
+    assert {name for name in needed if name.endswith('_msgs')} <= imported('act_ros')
 
 
 @pytest.mark.parametrize('file', ['docker/Dockerfile', '.github/workflows/ci.yml'])
