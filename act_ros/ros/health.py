@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import wraps
@@ -299,14 +299,16 @@ class Health:
 
 def guarded(
     callback: Callable[..., None], lose: Callable[[Exception], None],
+    lock: AbstractContextManager[Any],
 ) -> Callable[..., None]:
-    """Return a callback whose errors go to ``lose``."""
+    """Return a callback that has the lock, and whose errors go to ``lose``."""
     @wraps(callback)
     def call(*arguments: Any) -> None:
-        try:
-            callback(*arguments)
-        except Exception as error:
-            lose(error)
+        with lock:
+            try:
+                callback(*arguments)
+            except Exception as error:
+                lose(error)
     return call
 
 

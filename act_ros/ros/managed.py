@@ -11,7 +11,6 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 from weakref import WeakSet
 
@@ -131,13 +130,7 @@ class ManagedNode(LifecycleNode):
 
         Its errors that nobody foresaw cost a frame, but not the node.
         """
-        without_errors = guarded(callback, self._lose_frame)
-
-        @wraps(callback)
-        def call(*arguments: Any) -> None:
-            with self.lock:
-                without_errors(*arguments)
-        return call
+        return guarded(callback, self._lose_frame, self.lock)
 
     def _lose_frame(self, error: Exception) -> None:
         if not self.context.ok():
