@@ -28,7 +28,7 @@ from act_ros.actions.classifier import (
 from act_ros.actions.features import MIN_SEEN, extract_features, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
-from act_ros.core.person import OUT_OF_SIGHT, SEEN_SCORE, Person, repaired
+from act_ros.core.person import OUT_OF_SIGHT, Person, repaired
 from act_ros.core.rotation import MountOptions, turn_box, turn_person
 from act_ros.core.skeletons import get_layout
 from act_ros.core.stamps import NANOSECONDS, Order, RateLimit, StampOrder
@@ -43,7 +43,9 @@ class WindowOptions(Options):
         'new one. Also how far back in time a message may lie and still be merely late.',
         low=0.05, high=10.0)
     min_score: float = option(
-        SEEN_SCORE, 'Keypoints below this score count as not seen and are interpolated in time.',
+        0.275, 'Keypoints below this score count as not seen and are interpolated in time. Legs '
+        'behind a table score up to 0.3 with MoveNet, and sit or stand at its pleasure; other pose '
+        'networks may need another value.',
         low=0.0, high=1.0)
     min_seen: float = option(
         MIN_SEEN, "Share of the model's joints that must be seen in a window for an action to be "

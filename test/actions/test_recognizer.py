@@ -194,7 +194,7 @@ def test_only_labels_asked_for_are_answered(classifier: ActClassifier) -> None:
     answer = play(ActionRecognizer(classifier, labels=['wave', 'standing']), frames)[-1]
     assert [(a.status, a.label) for a in answer] == [
         (Status.UNKNOWN, ''), (Status.RECOGNIZED, 'wave')]
-    with pytest.raises(ValueError, match="labels fly, swim are not among.*'tiny': standing, walk"):
+    with pytest.raises(ValueError, match="labels: fly, swim not among.*'tiny': standing, walk"):
         ActionRecognizer(classifier, labels=['swim', 'walk', 'fly'])
 
 
