@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from act_ros.actions.features import resample
+from act_ros.actions.features import repaired, resample
 from act_ros.core.frame import Frame
-from act_ros.core.person import OUT_OF_SIGHT, repaired
+from act_ros.core.person import OUT_OF_SIGHT
 from act_ros.core.rotation import ROTATIONS, turn_person
 from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable

@@ -1,5 +1,5 @@
 """
-Poses in pixels, at any rate, become the features that AcT reads: resampling and normalisation.
+Poses in pixels, at any rate, become what AcT reads: repair, resampling and normalisation.
 
 The one way for training and serving. As ``mpose-v1`` it equals what the ``mpose`` package does
 for the released MPOSE2021 arrays (reduce, centre and scale, velocities, flatten) and is tested
@@ -41,6 +41,8 @@ CHANNELS = 4
 MIN_SEEN = 0.5
 """Share of a model's joints that must be seen in a window for an action to be told."""
 
+# Coordinates beyond any image are as good as NaN.
+_MAX_PIXEL = 1e6
 # Seconds for which a joint's place is known from when it was seen: further off it is not seen.
 _BRIDGE = 0.3
 # A Gaussian, at so many standard deviations from its middle, and its weights there.
@@ -310,6 +312,32 @@ def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
     # Head and feet: OpenPose writes 0 for what it did not find.
     group = points.take(indices, axis=0)
     return group.sum(axis=0) / np.maximum(np.count_nonzero(group, axis=0), 1)
+
+
+def repaired(keypoints: np.ndarray, min_score: float = SEEN_SCORE) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Return poses whose joints are all numbers, and how many joints of each pose are seen.
+
+    A joint that is no number, or lies far beyond any image, is not seen: it is put amid the others
+    of its pose. What is learned from and what is answered goes through here.
+
+    :param keypoints: (N, K, 3) x, y, score.
+    :param min_score: score from which on a joint counts as seen.
+    :returns: keypoints (N, K, 3) and numbers (N,). A pose of which nothing is seen is of no use,
+        and may still hold what is no number.
+    """
+    seen = keypoints[..., 2] >= min_score
+    values = keypoints.ravel()
+    with np.errstate(over='ignore'):
+        is_sane = values.dot(values) < _MAX_PIXEL ** 2  # the quickest look; False for NaN
+    if not is_sane:
+        sane = (np.abs(keypoints) < _MAX_PIXEL).all(axis=-1)
+        seen &= sane
+        keypoints = keypoints.copy()
+        for pose, is_right in zip(keypoints, sane, strict=True):
+            if is_right.any():
+                pose[~is_right] = (*pose[is_right, :2].mean(axis=0), 0.0)
+    return keypoints, seen.sum(axis=-1)
 
 
 def resample(

@@ -25,10 +25,10 @@ from act_ros.actions.classifier import (
     DecisionOptions,
     indices_of,
 )
-from act_ros.actions.features import MIN_SEEN, extract_features, resample
+from act_ros.actions.features import MIN_SEEN, extract_features, repaired, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
-from act_ros.core.person import OUT_OF_SIGHT, Person, repaired
+from act_ros.core.person import OUT_OF_SIGHT, Person
 from act_ros.core.rotation import MountOptions, turn_box, turn_person
 from act_ros.core.skeletons import get_layout
 from act_ros.core.stamps import NANOSECONDS, Order, RateLimit, StampOrder

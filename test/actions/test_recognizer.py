@@ -259,9 +259,9 @@ def test_classifies_no_more_often_than_asked(
     recognizer = ActionRecognizer(classifier, WindowOptions(max_rate=max_rate))
     predict, now = classifier.predict, 0
 
-    def noted(keypoints: np.ndarray, layout: str) -> Prediction:
+    def noted(keypoints: np.ndarray, layout: str, min_score: float) -> Prediction:
         stamps_of_invokes.append(now)
-        return predict(keypoints, layout)
+        return predict(keypoints, layout, min_score)
 
     monkeypatch.setattr(classifier, 'predict', noted)
     before: Action | None = None
