@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -38,8 +39,9 @@ class Parameters:
     The parameters of a node; ``parameters(TrackerOptions)`` are the present ones of a class.
 
     A set of changes is taken as a whole or, with the reason, refused as a whole. Fixed parameters
-    are read-only; those of a managed node only while ``is_locked``. An integer will do for a float,
-    and a name given at the start that looks like a slip of a parameter's is told.
+    are read-only; those of a managed node only while ``is_locked``. An integer will do for a float
+    or a text, and an empty list for the default of a list. A name given at the start that looks
+    like a slip of a parameter's is told.
 
     :param changed: called after every change.
     :param check: raises ValueError where the values of a set of changes, by their classes, do not
@@ -55,18 +57,20 @@ class Parameters:
         self.is_locked = False
         self._node, self._groups, self._changed, self._suits = node, groups, changed, check
         self._fixed = {name: bool(item.metadata['fixed']) for name, item in names_of(groups)}
-        self._floats = {name for name, item in names_of(groups) if isinstance(item.default, float)}
+        self._defaults = {name: list(item.default) if isinstance(item.default, tuple)
+                          else item.default for name, item in names_of(groups)}
         given = given_parameters(node)
         for name, item in names_of(groups):
-            default: Any = list(item.default) if isinstance(item.default, tuple) else item.default
-            if is_integer := name in self._floats and type(given.get(name)) is int:
-                default = float(given[name])
+            default = self._defaults[name]
+            meant = self._meant(name, given.get(name, default))
+            is_other = meant is not given.get(name)
             node.declare_parameter(
-                name, default, descriptor(item, is_managed), ignore_override=is_integer)
+                name, meant if is_other else default, descriptor(item, is_managed),
+                ignore_override=is_other)
         for slip in slips(given, self._fixed):
             node.get_logger().warning(f'there is {printable(slip)}')
         self._options = self._made({})
-        node.add_pre_set_parameters_callback(self._to_floats)
+        node.add_pre_set_parameters_callback(self._to_meant)
         node.add_on_set_parameters_callback(self._check)
         node.add_post_set_parameters_callback(self._take)
 
@@ -97,11 +101,19 @@ class Parameters:
                 raise ValueError(f'parameter {prefix + "." if prefix else ""}{error}') from error
         return made
 
-    def _to_floats(self, parameters: list[Parameter]) -> list[Parameter]:
-        """Return the parameters with a float for an integer where a float is meant."""
-        return [Parameter(given.name, value=float(given.value))
-                if given.name in self._floats and type(given.value) is int else given
-                for given in parameters]
+    def _to_meant(self, parameters: list[Parameter]) -> list[Parameter]:
+        """Return the parameters with what is meant for what will do for it."""
+        return [given if (meant := self._meant(given.name, given.value)) is given.value
+                else Parameter(given.name, value=meant) for given in parameters]
+
+    def _meant(self, name: str, value: Any) -> Any:
+        """Return the value itself, or that of the parameter's type which it stands for."""
+        default = self._defaults.get(name)
+        if type(value) is int and isinstance(default, float | str):
+            return type(default)(value)
+        if isinstance(default, list) and isinstance(value, list | array) and not value:
+            return default  # whose type ROS cannot tell from an empty list
+        return value
 
     def _check(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in parameters}

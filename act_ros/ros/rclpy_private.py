@@ -12,6 +12,7 @@ from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode
 from rclpy.logging import get_logger
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.time_source import TimeSource
 
 from act_ros.core.text import printable
@@ -22,8 +23,13 @@ RCLError = rclpy_implementation.RCLError
 
 
 def given_parameters(node: Node) -> dict[str, Any]:
-    """Return what was given at the start, by name: also what is declared nowhere, such as slips."""
-    return {name: parameter.value for name, parameter in node._parameter_overrides.items()}
+    """
+    Return what was given at the start, by name: also what is declared nowhere, such as slips.
+
+    An empty list, for which rclpy has nothing, is one.
+    """
+    return {name: [] if parameter.type_ == Parameter.Type.NOT_SET else parameter.value
+            for name, parameter in node._parameter_overrides.items()}
 
 
 def state_of(node: LifecycleNode) -> str:

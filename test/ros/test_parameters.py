@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from visualization_msgs.msg import MarkerArray
 
 from act_ros.actions.bundle import save_bundle
 from act_ros.msg import Action, ActionLabels, KeypointArray
+from act_ros.ros.signals import CANNOT_START
 from act_ros.ros.topics import LATCHED
 from act_ros.srv import LoadBundle
 from act_ros.tflite.runtime import LARGEST
@@ -122,6 +124,41 @@ def test_an_integer_is_a_float_where_one_is_meant(tmp_path: Path) -> None:
         distance, = read(made.peer, 'markers_node', 'distance')
         assert (distance, type(distance)) == (5.0, float)
         assert 'distance' in change(made.peer, 'markers_node', distance=500)
+
+
+def test_an_empty_list_is_what_is_without_one(tmp_path: Path, tiny_bundle: Path) -> None:
+    """In a parameter file, where it is nothing to rclpy, and live, where it is one of booleans."""
+    file = tmp_path / 'params.yaml'
+    file.write_text(f"""pipeline_node:
+  ros__parameters:
+    bundle: {tiny_bundle}
+    labels: []
+    providers: []
+    cameras: []
+    rotations: []
+    decision: {{alike: []}}
+""")
+    with bench(tmp_path) as made:
+        made.start('pipeline_node', raw=['--params-file', str(file)])
+        assert read(made.peer, 'pipeline_node', 'labels', 'providers', 'cameras', 'rotations',
+                    'decision.alike') == [[''], [''], [''], array('q', [-1]), ['']]
+        for kind in (Parameter.Type.BOOL_ARRAY, Parameter.Type.INTEGER_ARRAY):
+            assert change(made.peer, 'pipeline_node', decision__alike=['walk', 'wave']) == ''
+            empty = Parameter('decision.alike', kind, []).to_parameter_msg()
+            result, = made.peer.call(
+                SetParameters, '/pipeline_node/set_parameters',
+                SetParameters.Request(parameters=[empty])).results
+            assert result.successful, result.reason
+            assert read(made.peer, 'pipeline_node', 'decision.alike') == [['']]
+
+
+def test_an_integer_is_a_text_where_one_is_meant(tmp_path: Path) -> None:
+    """Such as the number of a device; no other value is."""
+    with bench(tmp_path) as made:
+        node = made.start('video_node', raw=['-p', 'source:=973'])
+        assert node.wait() == CANNOT_START and '973 cannot be opened' in node.log
+        node = made.start('video_node', raw=['-p', 'source:=1.5'])
+        assert node.wait() == CANNOT_START and 'STRING' in node.log
 
 
 @pytest.mark.parametrize(('values', 'reason'), [
