@@ -160,7 +160,8 @@ class VideoInput:
                     start = self._node.get_clock().now().nanoseconds - passed
                 self._on_frame(Frame(
                     start + passed, self._frame_id, image.shape[1::-1], image=image))
-            self._node.get_logger().info(f'{printable(self._source.name)} has ended')
+            if not self._is_closed:
+                self._node.get_logger().info(f'{printable(self._source.name)} has ended')
         except Exception as error:
             if rclpy.ok():  # else somebody shut down while a frame was being published
                 self._error = error
