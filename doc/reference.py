@@ -7,6 +7,7 @@ The reference, made from the code: parameters from the option classes, messages 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import re
@@ -176,4 +177,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+    argparse.ArgumentParser(prog='doc.reference', description=__doc__).parse_args()
     main()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from rclpy.node import Node
 
 from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsWatching
+from act_ros.ros.run import run
 from act_ros.ros.topics import steady_timer
 
 try:
@@ -80,3 +81,6 @@ class BehaviourDemoNode(Node):
 
 
 NODE = BehaviourDemoNode
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

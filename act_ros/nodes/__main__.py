@@ -6,8 +6,10 @@ Signals are looked after before a node's imports, which take a second or two.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from act_ros.ros.signals import watch
 
@@ -17,8 +19,15 @@ def main(module: str) -> None:
     watch()
     from act_ros.ros.run import run
 
-    run(import_module(f'act_ros.{module}').NODE)
+    found = import_module(f'act_ros.{module}')
+    run(found.NODE, found.__doc__)
 
 
 if __name__ == '__main__':
-    main(f'nodes.{sys.argv.pop(1)}')
+    parser = argparse.ArgumentParser(
+        prog='act_ros.nodes', description='Start a node.')
+    parser.add_argument('node', choices=sorted(
+        path.stem for path in Path(__file__).parent.glob('[a-z]*.py')))
+    node = parser.parse_args(sys.argv[1:2]).node
+    del sys.argv[0]  # the rest is for the node
+    main(f'nodes.{node}')

@@ -23,6 +23,7 @@ from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.managed import ManagedNode, Work
 from act_ros.ros.options import StartOptions
 from act_ros.ros.parameters import Values
+from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', PoseInputOptions), ('', StampOptions), ('', ActOptions),
@@ -50,3 +51,6 @@ class ActWork(Work):
 
 
 NODE = partial(ManagedNode, 'act_node', OPTIONS, ActWork)
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

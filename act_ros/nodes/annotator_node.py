@@ -21,6 +21,7 @@ from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import image_source, image_to_frame
 from act_ros.ros.options import DrawingOptions, SubscriptionOptions
 from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
 from act_ros.ros.subscription import CameraSubscription
 from act_ros.ros.topics import LEVEL, TopicLog
 
@@ -65,3 +66,6 @@ class AnnotatorNode(Node):
 
 
 NODE = AnnotatorNode
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

@@ -24,6 +24,7 @@ from act_ros.ros.bodies import BODY_LIFETIME, import_messages, is_topic_part
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.options import HumansOptions
 from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
 from act_ros.ros.topics import LATCHED, LEVEL, TopicLog
 
 OPTIONS = (('', HumansOptions),)
@@ -149,3 +150,6 @@ def roi_msg(hri: Any, header: Header, person: Person, size: tuple[int, int]) -> 
 
 
 NODE = HumansNode
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

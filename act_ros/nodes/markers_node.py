@@ -31,6 +31,7 @@ from act_ros.pictures.captions import caption, colour_of
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.options import MarkerOptions
 from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, TopicLog
 
 OPTIONS = (('', MarkerOptions),)
@@ -132,3 +133,6 @@ class MarkersNode(Node):
 
 
 NODE = MarkersNode
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

@@ -35,6 +35,7 @@ from act_ros.ros.options import (
 )
 from act_ros.ros.parameters import Values
 from act_ros.ros.persons import PersonOutput, load_estimator
+from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', CameraOptions), ('', VideoOptions), ('', StampOptions),
@@ -121,3 +122,6 @@ class PipelineWork(Work):
 
 
 NODE = partial(ManagedNode, 'pipeline_node', OPTIONS, PipelineWork)
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

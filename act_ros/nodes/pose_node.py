@@ -20,6 +20,7 @@ from act_ros.ros.images import ImageInput
 from act_ros.ros.managed import ManagedNode, Work
 from act_ros.ros.options import DrawingOptions, ImageOptions, StartOptions
 from act_ros.ros.persons import PersonOutput, load_estimator
+from act_ros.ros.run import run
 
 OPTIONS = (
     ('', StartOptions), ('', PoseOptions), ('', MountOptions), ('', StampOptions),
@@ -62,3 +63,6 @@ class PoseWork(Work):
 
 
 NODE = partial(ManagedNode, 'pose_node', OPTIONS, PoseWork)
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

@@ -22,6 +22,7 @@ from act_ros.msg import ActionArray
 from act_ros.ros.images import VideoInput, bgr_to_image, compressed_topic
 from act_ros.ros.options import PublishOptions, VideoOptions
 from act_ros.ros.parameters import Parameters
+from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, to_header
 
 OPTIONS = (('', VideoOptions), ('', PublishOptions))
@@ -95,3 +96,6 @@ class VideoNode(Node):
 
 
 NODE = VideoNode
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

@@ -22,6 +22,7 @@ from act_ros.msg import ActionArray
 from act_ros.pictures.terminal import Screen
 from act_ros.pictures.timeline import table
 from act_ros.ros.health import Recent
+from act_ros.ros.run import run
 from act_ros.ros.topics import steady_timer
 
 _TYPE = 'act_ros/msg/ActionArray'
@@ -97,3 +98,6 @@ class Watch(Node):
 
 
 NODE = Watch
+
+if __name__ == '__main__':
+    run(NODE, __doc__)

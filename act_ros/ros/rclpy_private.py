@@ -20,6 +20,8 @@ from act_ros.ros.health import THROTTLE
 
 RCLError = rclpy_implementation.RCLError
 """What rclpy raises while it is shut down, without room for a log, or at a bad parameter file."""
+UnknownROSArgsError = rclpy_implementation.UnknownROSArgsError
+"""What it raises at something behind ``--ros-args`` that ROS does not know."""
 
 
 def given_parameters(node: Node) -> dict[str, Any]:
