@@ -130,7 +130,7 @@ class ActClassifier:
         self, bundle_path: str | Path = 'act_mu', num_threads: int = 1, *,
         check_sum: bool = True,
     ) -> None:
-        path = find_model(bundle_path)
+        path = find_model(bundle_path, is_bundle=True)
         self.bundle, model = load_bundle(path, check_sum=check_sum)
         try:
             self._interpreter = load_interpreter(model, num_threads)

@@ -64,7 +64,12 @@ def checksum(model: str | Path) -> str:
     """Return the SHA-256 of a model's file; of a mode those of both its files, with a space."""
     mode = MODES.get(_present(model))
     names = (mode.find, mode.look) if mode else (model,)
-    return ' '.join(file_checksum(find_model(name)) for name in names)
+    return ' '.join(file_checksum(_find(name)) for name in names)
+
+
+def _find(model: str | Path) -> Path:
+    """Return the file of a network."""
+    return find_model(model, modes=MODES)
 
 
 def _present(model: str | Path) -> str:
@@ -98,16 +103,16 @@ def create_estimator(
         warn(f'mode {model} is no more: {name} takes its place, finds more and costs less')
     mode = MODES.get(name)
     if mode is None and not str(model).endswith('.onnx'):
-        return open_movenet(find_model(model), num_threads, score_threshold)
+        return open_movenet(_find(model), num_threads, score_threshold)
     look: PoseEstimator | SimCC
     if mode is None:
-        opened = open_onnx(find_model(model), num_threads, score_threshold, providers)
+        opened = open_onnx(_find(model), num_threads, score_threshold, providers)
         if isinstance(opened, WholeImage):
             return opened
         mode, name, look = MODES[DEFAULT_MODEL], opened.name, opened
     else:
-        look = open_movenet(find_model(mode.look), num_threads, score_threshold)
-    find = open_movenet(find_model(mode.find), num_threads, _PROPOSAL_SCORE)
+        look = open_movenet(_find(mode.look), num_threads, score_threshold)
+    find = open_movenet(_find(mode.find), num_threads, _PROPOSAL_SCORE)
     if not isinstance(find, MultiPose) or not isinstance(look, SinglePose | SimCC):
         raise ModelError(
             f'mode {name} needs a network for several people and one for a single person; '
