@@ -51,7 +51,8 @@ ARGUMENTS = [
         description='Action model: a name in the models folder, or a path.'),
     DeclareLaunchArgument(
         'pose_model', default_value='',
-        description='Pose network: a name in the models folder, or a path.'),
+        description='How people are found: a mode (fast, balanced, far), or a pose network: a '
+        'name in the models folder, or a path.'),
     DeclareLaunchArgument(
         'params_file',
         default_value=PathJoinSubstitution([FindPackageShare('act_ros'), 'config', 'act.yaml']),
@@ -63,8 +64,9 @@ ARGUMENTS = [
         description='Whether to take the time from /clock.'),
     DeclareLaunchArgument(
         'video', default_value='',
-        description='A video file, device number or /dev/videoN to play onto image_topic; '
-        'all ends when it ends. Empty: the images come from elsewhere.'),
+        description='A video file, an address such as rtsp://camera/stream, a device number or '
+        '/dev/videoN to play onto image_topic; all ends when it ends. Empty: the images come from '
+        'elsewhere.'),
     DeclareLaunchArgument(
         'loop', default_value='', choices=['', 'true', 'false'],
         description='Whether to begin the video again when it ends.'),

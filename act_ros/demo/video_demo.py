@@ -32,7 +32,7 @@ from act_ros.core.resources import find_resource
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import printable
 from act_ros.msg import ActionArray
-from act_ros.persons.models import DEFAULT_MODEL
+from act_ros.persons.models import DEFAULT_MODEL, MODES
 from act_ros.persons.video import VideoError, VideoSource
 from act_ros.pictures.terminal import Screen
 from act_ros.pictures.timeline import Timeline, table
@@ -204,7 +204,8 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument('--seconds', type=float, default=float('inf'), help='stop after this time')
     parser.add_argument('--threads', type=int, default=1, help='of the pose network')
     parser.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
-    parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='pose network: name or path')
+    parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='how people are found: a mode '
+                        f'({", ".join(MODES)}), or a pose network: a name or a path')
     options = parser.parse_args(args)
     name = options.camera or str(options.video or find_resource('media/demo.mp4'))
     try:
