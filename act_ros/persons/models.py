@@ -13,6 +13,7 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.follow import FindAndFollow, Schedule
 from act_ros.persons.movenet import MultiPose, SinglePose, open_movenet
 from act_ros.persons.onnx_networks import SimCC, WholeImage, open_onnx
+from act_ros.tflite.onnx import CPU
 from act_ros.tflite.runtime import ModelError
 
 DEFAULT_MODEL = 'balanced'
@@ -93,7 +94,8 @@ def create_estimator(
     :param providers: what runs an ONNX file, see ``PoseOptions``.
     :param warn: told of a mode that is no more; its successor is opened.
     :raises FileNotFoundError: there is no such model.
-    :raises ModelError: the file is damaged or no known network, or no runtime is installed.
+    :raises ModelError: the file is damaged or no known network, or no runtime or provider is
+        installed; or the CPU alone runs it, and other providers were asked for.
     :raises ValueError: a parameter is out of range.
     """
     if not 0.0 <= score_threshold <= 1.0:
@@ -102,16 +104,20 @@ def create_estimator(
     if name != str(model):
         warn(f'mode {model} is no more: {name} takes its place, finds more and costs less')
     mode = MODES.get(name)
-    if mode is None and not str(model).endswith('.onnx'):
-        return open_movenet(_find(model), num_threads, score_threshold)
+    file = _find(mode.look if mode else model)
     look: PoseEstimator | SimCC
-    if mode is None:
-        opened = open_onnx(_find(model), num_threads, score_threshold, providers)
+    if file.suffix == '.onnx':
+        opened = open_onnx(file, num_threads, score_threshold, providers)
         if isinstance(opened, WholeImage):
             return opened
         mode, name, look = MODES[DEFAULT_MODEL], opened.name, opened
     else:
-        look = open_movenet(_find(mode.look), num_threads, score_threshold)
+        if asked := [item for item in providers if item not in ('', *CPU)]:
+            raise ModelError(f'providers: {", ".join(asked)} may run an ONNX file, but {model} is '
+                             'none and runs on the CPU')
+        look = open_movenet(file, num_threads, score_threshold)
+        if mode is None:
+            return look
     find = open_movenet(_find(mode.find), num_threads, _PROPOSAL_SCORE)
     if not isinstance(find, MultiPose) or not isinstance(look, SinglePose | SimCC):
         raise ModelError(

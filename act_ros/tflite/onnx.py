@@ -18,6 +18,7 @@ from act_ros.core.text import PrintableError, printable
 PROVIDERS = {
     'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider',
     'tensorrt': 'TensorrtExecutionProvider', 'openvino': 'OpenVINOExecutionProvider'}
+CPU = ('cpu', PROVIDERS['cpu'])
 
 DTYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
 

@@ -216,6 +216,10 @@ def test_damaged_files_missing_providers_and_no_runtime(
         create_estimator(path, providers=PoseOptions(providers=('NoProvider', 'cpu')).providers)
     with pytest.raises(FileNotFoundError):
         create_estimator(tmp_path / 'absent.onnx')
+    for model in ('balanced', 'movenet_lightning'):
+        with pytest.raises(ModelError, match=f'cuda may run an ONNX file, but {model} is none'):
+            create_estimator(model, providers=('cuda', 'cpu'))
+        assert create_estimator(model, providers=('', 'cpu', 'CPUExecutionProvider')).name == model
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(ModelError, match='needs ONNX Runtime: pip install onnxruntime'):
         create_estimator(path)
