@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
 
 pytest.importorskip('rclpy')
 
+from act_ros.demo import video_demo
+from act_ros.persons.models import MODES
 from act_ros.ros.parameters import names_of
 from doc import reference
+from training import record
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
@@ -21,6 +25,20 @@ DOCUMENTS = sorted([*ROOT.glob('*.md'), *(ROOT / 'doc').glob('*.md')])
 INTERFACES = [*sorted((ROOT / 'msg').glob('*.msg')), *sorted((ROOT / 'srv').glob('*.srv'))]
 
 document = pytest.mark.parametrize('path', DOCUMENTS, ids=lambda path: path.name)
+
+
+@pytest.mark.parametrize('path', ['launch/act.launch.py', 'config/act.yaml'])
+def test_the_modes_are_named_where_a_pose_model_is_given(path: str) -> None:
+    """Nobody guesses them."""
+    text = ' '.join((ROOT / path).read_text(encoding='utf-8').replace("'", '').split())
+    assert f'a mode ({", ".join(MODES)})' in text
+
+
+@pytest.mark.parametrize('command', [video_demo, record])
+def test_commands_name_the_modes(command: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(['--help'])
+    assert f'a mode ({", ".join(MODES)})' in ' '.join(capsys.readouterr().out.split())
 
 
 def test_the_parameter_file_is_fresh() -> None:

@@ -29,7 +29,7 @@ from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable
 from act_ros.evaluation.source import choose_topic, find_persons, read_frames
 from act_ros.persons.finder import PersonFinder
-from act_ros.persons.models import DEFAULT_MODEL, create_estimator
+from act_ros.persons.models import DEFAULT_MODEL, MODES, create_estimator
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, LabelError, read_labels
 from training.datasets.labels import MPOSE_LABELS
@@ -233,7 +233,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--topic', help='topic of keypoints or images; needed only where a bag '
                         'has several')
     parser.add_argument('--pose-model', default=DEFAULT_MODEL,
-                        help='pose network for bags with images')
+                        help='how people are found in bags with images: a mode '
+                        f'({", ".join(MODES)}), or a pose network')
     parser.add_argument('--threads', type=int, default=1, help='threads of the pose network')
     parser.add_argument('--stamps', choices=('header', 'arrival'), default='header',
                         help='whether frames have the time of their stamps, or of recording')
