@@ -23,7 +23,7 @@ from launch_ros.substitutions import FindPackageShare
 
 from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.plan import Start, plan
-from act_ros.ros.signals import CANNOT_START, tied_to_us
+from act_ros.ros.signals import CANNOT_START, leave_to_loop, tied_to_us
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -105,7 +105,10 @@ RESPAWN_DELAY = 2.0  # seconds
 
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and the nodes that they ask for."""
-    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=nodes)])
+    return LaunchDescription([
+        *ARGUMENTS,
+        OpaqueFunction(function=lambda context: leave_to_loop(context.asyncio_loop.is_running)),
+        OpaqueFunction(function=nodes)])
 
 
 def nodes(context: LaunchContext) -> list[Node]:

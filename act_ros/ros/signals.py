@@ -56,6 +56,18 @@ def _wait(signals: set[signal.Signals]) -> None:
         _stop()
 
 
+def leave_to_loop(is_running: Callable[[], bool]) -> None:
+    """
+    Let no KeyboardInterrupt break into an event loop that looks after SIGINT itself.
+
+    Launch's does, but leaves Python's handler in place: of two signals at once, as `timeout -s INT`
+    sends them, the second tears what the loop does about the first, and it waits for ever.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, lambda number, frame: (
+            None if is_running() else signal.default_int_handler(number, frame)))
+
+
 def tied_to_us() -> list[str]:
     """
     Return words to put before a command, which then gets SIGTERM when this process is gone.

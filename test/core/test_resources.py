@@ -59,7 +59,7 @@ def test_code_without_its_files_finds_no_others(
 
 def test_an_unknown_model_lists_those_of_its_kind() -> None:
     """A name from these lists can be used in its place."""
-    with pytest.raises(FileNotFoundError, match='available: fast, balanced, far, movenet_l') as pose:
+    with pytest.raises(FileNotFoundError, match='available: fast, balanced, far, movenet') as pose:
         create_estimator('fats')
     assert 'act_mu' not in str(pose.value)
     with pytest.raises(FileNotFoundError, match='available: act_mu[.] Give'):

@@ -145,3 +145,27 @@ time.sleep(600)
     os.kill(process.pid, signal.SIGKILL)
     assert process.stdout.read() == ''
     assert process.wait(20) == -signal.SIGKILL
+
+
+def test_no_interrupt_breaks_into_a_loop_that_looks_after_sigint() -> None:
+    """Nor is Ctrl-C lost on whoever goes on after the loop."""
+    code = """
+import asyncio, os, signal
+from act_ros.ros.signals import leave_to_loop
+
+async def main():
+    leave_to_loop(asyncio.get_running_loop().is_running)
+    os.kill(os.getpid(), signal.SIGINT)
+    print('went on')
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print('interrupted')
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=ROOT, text=True, timeout=60, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    assert done.stdout.splitlines() == ['went on', 'interrupted']
