@@ -26,6 +26,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from act_ros.core.arguments import at_least, positive
 from act_ros.core.files import replacing_in
 from act_ros.core.messages import frame_of_actions
 from act_ros.core.resources import find_resource
@@ -45,6 +46,7 @@ from act_ros.ros.signals import tied_to_us
 _REDRAW = 0.1  # seconds between two tables
 _GREETING = 300_000_000  # nanoseconds between two greetings
 _PATIENCE = 3.0  # seconds without an answer after which the last has come
+_START = 30.0  # seconds that the first answer may take: the player starts, a camera wakes up
 
 
 class Watcher(Node):
@@ -54,7 +56,7 @@ class Watcher(Node):
         super().__init__('act_demo')
         self._timeline, self._video = timeline, video
         self._screen, self._drawn, self._last = Screen(), 0.0, ''
-        self.heard_at = time.monotonic()
+        self.heard_at = self.begun_at = time.monotonic()
         self._greeting = self.create_publisher(Image, 'image', 1)
         self._greeted, self._heard = 0, set[str]()
         if find_spec('py_trees'):
@@ -91,6 +93,8 @@ class Watcher(Node):
         if frame.stamp <= self._greeted:
             self._heard.add('actions')
             return
+        if not self._timeline.frames:
+            self.begun_at = self.heard_at
         actions = frame.actions or ()
         self._timeline.add(frame.stamp, actions)
         if not self._screen.is_terminal:
@@ -151,8 +155,9 @@ def _run(
         # Quoted: a device number is a string, too.
         'video_node', '-p', f'source:={json.dumps(source)}',
         '-p', f'pace:={"realtime" if is_camera else "consumed"}')
-    begin = watcher.heard_at = time.monotonic()
-    while rclpy.ok() and time.monotonic() - begin < options.seconds:
+    watcher.heard_at = time.monotonic()
+    watcher.begun_at = watcher.heard_at + _START  # until the first answer has come
+    while rclpy.ok() and time.monotonic() - watcher.begun_at < options.seconds:
         executor.spin_once(0.1)
         _check(nodes)
         is_over = nodes['video_node'].poll() is not None
@@ -201,8 +206,9 @@ def main(args: list[str] | None = None) -> None:
     source.add_argument('--video', type=Path, help='a video file (default: media/demo.mp4)')
     source.add_argument('--camera', help='a device number or /dev/videoN; Ctrl-C ends it')
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
-    parser.add_argument('--seconds', type=float, default=float('inf'), help='stop after this time')
-    parser.add_argument('--threads', type=int, default=1, help='of the pose network')
+    parser.add_argument('--seconds', type=positive, default=float('inf'),
+                        help='stop so long after the first answer')
+    parser.add_argument('--threads', type=at_least(1), default=1, help='of the pose network')
     parser.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
     parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='how people are found: a mode '
                         f'({", ".join(MODES)}), or a pose network: a name or a path')

@@ -42,6 +42,27 @@ def test_the_demo_answers_every_frame_and_says_what_a_robot_would_do(
 
 
 @pytest.mark.slow
+def test_a_short_time_begins_with_the_first_answer(tmp_path: Path) -> None:
+    """Not with the player's process, which takes longer to start than this."""
+    result = subprocess.run(
+        [sys.executable, '-m', 'act_ros.demo', '--seconds', '0.5', '--output', str(tmp_path)],
+        cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
+    assert result.returncode == 0, result.stdout
+    answers = (tmp_path / 'actions.jsonl').read_text().splitlines()
+    assert 0 < len(answers) < 200
+
+
+@pytest.mark.parametrize('seconds', ['0', '-3', 'nan'])
+def test_no_time_is_refused(seconds: str) -> None:
+    result = subprocess.run(
+        [sys.executable, '-m', 'act_ros.demo', f'--seconds={seconds}'], cwd=ROOT, text=True,
+        capture_output=True)
+    assert result.returncode == 2
+    assert f'argument --seconds: must be more than 0, not {seconds}' in result.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(('how', 'status'), [(signal.SIGHUP, 0), (signal.SIGKILL, -9)])
 def test_nobody_outlives_the_demo(
     short_clip: Path, tmp_path: Path, how: signal.Signals, status: int,
