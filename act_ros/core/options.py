@@ -59,7 +59,12 @@ def slips(given: Iterable[str], known: Collection[str]) -> Iterator[str]:
     """
     groups = {name.rpartition('.')[0] for name in known} - {''}
     for name in given:
-        near = difflib.get_close_matches(name, known, 1, _ALIKE)
+        near = nearest(name, known)
         if name not in known and (near or name.rpartition('.')[0] in groups):
             yield (f'no parameter {name}, which does not count'
-                   + (f'; did you mean {near[0]}?' if near else ''))
+                   + (f'; did you mean {near}?' if near else ''))
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return the known name that a given one may be a slip of; empty where none is like it."""
+    return next(iter(difflib.get_close_matches(name, known, 1, _ALIKE)), '')

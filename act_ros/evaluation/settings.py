@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +14,7 @@ import yaml
 from act_ros.actions.classifier import ActOptions, DecisionOptions
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.adapters import PoseInputOptions
-from act_ros.core.options import Options, slips
+from act_ros.core.options import Options, nearest, slips
 from act_ros.core.places import PlaceOptions
 from act_ros.core.rotation import MountOptions
 from act_ros.core.stamps import StampOptions
@@ -26,6 +26,9 @@ T = TypeVar('T', bound=Options)
 _KINDS: dict[type, tuple[type, ...]] = {
     bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}
 
+
+NODES = ('pose_node', 'act_node')
+"""Those whose parameters are read."""
 
 # Bytes; more than any parameter file has.
 _LARGEST = 1 << 20
@@ -86,8 +89,8 @@ def read_settings(path: Path | None = None, bundle: str | None = None) -> Settin
     """
     values: dict[str, Any] = {}
     sections = _read(path) if path else {}
-    warnings: list[str] = []
-    for node in ('pose_node', 'act_node'):
+    warnings = [*_sections_of_none(path, sections)] if path else []
+    for node in NODES:
         where = f'{path}: {node}'
         given = _parameters_of(node, sections, where, warnings)
         if bundle and node == 'act_node':
@@ -126,13 +129,34 @@ def _read(path: Path) -> dict[str, Any]:
     return sections
 
 
+def _sections_of_none(path: Path, sections: dict[str, Any]) -> Iterator[str]:
+    """Yield what to say of sections that no node reads, but that look as if one should."""
+    meant = {section: nearest(_name_of(section), NODES) for section in sections
+             if not any(_is_of(node, section) for node in NODES)}
+    for section, node in meant.items():
+        if node:
+            yield (f'{path}: the section {section} is of no node that is evaluated and does not '
+                   f'count; did you mean {node}?')
+    if len(meant) == len(sections) and not any(meant.values()):
+        yield f'{path}: nothing of it counts, for want of a section {" or ".join(NODES)}'
+
+
+def _name_of(section: str) -> str:
+    """Return the node's name, or the wildcard for it, without the namespace."""
+    return str(section).rsplit('/', 1)[-1]
+
+
+def _is_of(node: str, section: str) -> bool:
+    return fnmatchcase(node, _name_of(section))
+
+
 def _parameters_of(
     node: str, sections: dict[str, Any], where: str, warnings: list[str],
 ) -> dict[str, Any]:
     """Return a node's parameters by full name; of several sections the later one wins."""
     found: dict[str, Any] = {}
-    for pattern, section in sections.items():
-        if not fnmatchcase(node, str(pattern).rsplit('/', 1)[-1]):
+    for name, section in sections.items():
+        if not _is_of(node, name):
             continue
         if section and 'ros__parameters' not in section:
             warnings.append(f'{where}: nothing of it counts, for want of the level ros__parameters')

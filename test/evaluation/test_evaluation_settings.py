@@ -71,6 +71,14 @@ def test_a_parameter_file_that_never_ends_is_refused(tmp_path: Path) -> None:
     ('act_node: {ros__parameters: {window.max_gapp: 0.1}}', 'did you mean window.max_gap?'),
     ('act_node: {ros__parameters: {window.colour: 0.1}}', 'no parameter window.colour'),
     ('act_node: {window.max_gap: 0.1}', 'for want of the level ros__parameters'),
+    ('/robot/act_nod: {ros__parameters: {window.max_gap: 0.1}}',
+     'the section /robot/act_nod is of no node that is evaluated and does not count; '
+     'did you mean act_node?'),
+    ('pose_nodes: {ros__parameters: {x: 1}}\nact_node: {ros__parameters: {}}',
+     'the section pose_nodes is of no node'),
+    ('recogniser: {ros__parameters: {window.max_gap: 0.1}}',
+     'nothing of it counts, for want of a section pose_node or act_node'),
+    ('{}', 'nothing of it counts, for want of a section'),
 ])
 def test_parameters_that_do_not_count_are_told(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / 'act.yaml'
@@ -79,6 +87,14 @@ def test_parameters_that_do_not_count_are_told(tmp_path: Path, text: str, said: 
     warning, = settings.warnings
     assert said in warning and str(path) in warning
     assert settings == read_settings() and 'warnings' not in settings.to_dict()
+
+
+def test_sections_of_other_nodes_are_no_slips(tmp_path: Path) -> None:
+    path = tmp_path / 'act.yaml'
+    path.write_text('\n'.join(f'{node}: {{ros__parameters: {{x: 1}}}}' for node in (
+        '/**/act_node', 'annotator_node', 'humans_node', 'markers_node', 'pipeline_node',
+        'video_node')))
+    assert not read_settings(path).warnings
 
 
 def test_an_integer_may_stand_for_a_float(tmp_path: Path) -> None:
