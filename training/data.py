@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from act_ros.core.options import nearest
+from act_ros.core.text import printable
 from training.config import TrainConfig
 from training.datasets.skeletons import (
     UNKNOWN,
     DataError,
     Sequences,
     assign_folds,
+    classes_in,
     load_sequences,
 )
 from training.errors import ErrorBank
@@ -25,15 +30,18 @@ NEVER_HELD_BACK = -2
 
 def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
     """Read the files of a configuration: the sequences used, and each one's fold of people (N,)."""
-    sequences = load_sequences([folder / file for file in config.files], config.labels,
-                               config.mpose_order)
+    files = [folder / file for file in config.files]
+    sequences = load_sequences(files, config.labels, config.mpose_order)
     _relabel(sequences, config)
     ignored = (sequences.label == UNKNOWN) & np.isin(
         sequences.source_label, config.ignored_actions)
     sequences = add_postures(sequences.select(~ignored), config.labels, config.seed)
+    _check_labels(sequences, config.labels, classes_in(files))
     folds = assign_folds(sequences, config.folds, config.seed)
-    if missing := set(chain(*config.strangers)) - set(sequences.source):
-        raise DataError(f'strangers: no source is called {", ".join(sorted(missing))}')
+    for setting, named in (('strangers', chain(*config.strangers)),
+                           ('training_only', config.training_only)):
+        if missing := set(named) - set(sequences.source):
+            raise DataError(f'{setting}: no source is called {", ".join(sorted(missing))}')
     folds[np.isin(sequences.source, config.training_only)] = NEVER_HELD_BACK
     return sequences, folds
 
@@ -63,6 +71,30 @@ def load_errors(config: TrainConfig, folder: Path) -> ErrorBank | None:
     """Read the errors of a pose network that a configuration names, if it names any."""
     return (ErrorBank.load(folder / config.errors).smoothed(config.pose_smoothing)
             if config.errors else None)
+
+
+def _check_labels(sequences: Sequences, labels: Sequence[str], classes: set[str]) -> None:
+    """
+    Warn of labels without a clip, and of classes of the files that look like a label but are none.
+
+    A label may be without, on purpose. Where both come together it is a slip, and a DataError: what
+    was recorded for the label would be learned as another action.
+    """
+    absent = [label for i, label in enumerate(labels) if i not in sequences.label]
+    for name in sorted(classes - {*labels}):
+        near = nearest(name, labels)
+        if near in absent:
+            raise DataError(f'labels: the files have no clip of {near}, but of {name}; did you '
+                            f'mean {name}?')
+        if near:
+            _warn(f'the class {name} of the files is none of the labels and learned as another '
+                  f'action; did you mean {near}?')
+    if absent:
+        _warn(f'the files have no clip of {", ".join(absent)}')
+
+
+def _warn(text: str) -> None:
+    print(f'warning: {printable(text, 1000)}', file=sys.stderr)
 
 
 def _relabel(sequences: Sequences, config: TrainConfig) -> None:

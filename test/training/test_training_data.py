@@ -300,6 +300,33 @@ def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> N
         replace(config, relabelled={'a/*': 'fly'})
 
 
+def test_a_label_that_looks_like_a_class_of_the_files_is_a_slip(
+    tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    """Else the recordings of that class would be learned as other actions, without a word."""
+    write(tmp_path / 'a.npz', labels=np.array(['still', 'salute']))
+    config = TrainConfig(name='x', files=('a.npz',), labels=('still', 'salut'), folds=2)
+    with pytest.raises(DataError, match='no clip of salut, but of salute; did you mean salute?'):
+        load_data(config, tmp_path)
+    write(tmp_path / 'b.npz', labels=np.array(['still', 'salutte']))
+    sequences, _ = load_data(
+        replace(config, files=('a.npz', 'b.npz'), labels=('still', 'salute')), tmp_path)
+    assert capsys.readouterr().err == (
+        'warning: the class salutte of the files is none of the labels and learned as another '
+        'action; did you mean salute?\n')
+    assert (sequences.label[sequences.source == 'b'] != 1).all()
+
+
+def test_a_label_without_a_clip_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """It may be meant: the network that is fine-tuned may know it, or more will be recorded."""
+    write(tmp_path / 'a.npz', labels=np.array(['still', 'salute']))
+    config = TrainConfig(name='x', files=('a.npz',), labels=('still', 'salute'), folds=2)
+    load_data(config, tmp_path)
+    assert not capsys.readouterr().err
+    load_data(replace(config, labels=('still', 'salute', 'bow', 'nod')), tmp_path)
+    assert capsys.readouterr().err == 'warning: the files have no clip of bow, nod\n'
+
+
 def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
     for i, name in enumerate('ab'):
         write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
@@ -314,6 +341,8 @@ def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
     assert not none.any()
     with pytest.raises(DataError, match='strangers: no source is called c'):
         load_data(replace(config, strangers=(('c',),)), tmp_path)
+    with pytest.raises(DataError, match='training_only: no source is called c'):
+        load_data(replace(config, training_only=('c',)), tmp_path)
     for member, mine in enumerate((first, second, strange)):
         (tmp_path / f'member_{member}').mkdir()
         np.savez(tmp_path / f'member_{member}' / 'held_back.npz', own_clip=np.arange(mine.sum()),

@@ -147,6 +147,16 @@ def load_sequences(
     return concatenate(parts)
 
 
+def classes_in(paths: Iterable[str | Path]) -> set[str]:
+    """Return the names of the classes that sequence files, which can be loaded, have clips of."""
+    found: set[str] = set()
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            names = file['labels'] if 'labels' in file else MPOSE_LABELS
+            found |= {str(names[i]) for i in np.unique(file['label']) if i != UNKNOWN}
+    return found
+
+
 def _load(path: Path, labels: tuple[str, ...], mpose_order: bool) -> Sequences:
     def fail(problem: str) -> DataError:
         return DataError(f'{path}: {problem}')
