@@ -8,7 +8,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from types import UnionType
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -76,6 +77,14 @@ class Recipe:
         yield self.precision in PRECISIONS, f'precision must be one of {", ".join(PRECISIONS)}'
         yield (min(self.validate_every, self.checkpoint_every) >= 1,
                'validate_every and checkpoint_every must be positive')
+        yield self.seed >= 0, 'seed must not be negative'
+        yield from self.shares('label_smoothing', 'warmup', 'drop_at')
+        yield self.dropout is None or 0 <= self.dropout < 1, 'dropout must lie in [0, 1)'
+
+    def shares(self, *names: str) -> Iterator[tuple[object, str]]:
+        """Yield the rule that settings lie between none and all."""
+        for name in names:
+            yield 0 <= getattr(self, name) <= 1, f'{name} must lie in [0, 1]'
 
     def __post_init__(self) -> None:
         if problems := [text for met, text in self.rules() if not met]:
@@ -201,7 +210,8 @@ class TrainConfig(Recipe):
                'members must be folds, from 0 on: of the people, then of the strangers')
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
         yield self.keep == 'last' or not self.final, 'final needs keep: last'
-        yield 0 <= self.remember <= 1, 'remember must lie in [0, 1]'
+        yield from self.shares('remember', 'short_windows', 'balance')
+        yield self.frame_rate > 0, 'frame_rate must be positive'
         yield 0 < self.old_layers <= 1, 'old_layers must lie in (0, 1]'
         yield 0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'
         yield 2 <= self.min_frames <= self.num_frames, '2 <= min_frames <= num_frames must hold'
@@ -209,8 +219,11 @@ class TrainConfig(Recipe):
     @classmethod
     def parse(cls, values: dict[str, Any]) -> TrainConfig:
         """Make a configuration of plain values, as YAML and JSON have them."""
-        return super().parse({
-            **values, 'augmentation': make(Augmentation, values.get('augmentation') or {})})
+        try:
+            augmentation = make(Augmentation, values.get('augmentation') or {})
+        except ValueError as error:
+            raise ValueError(f'augmentation: {error}') from error
+        return super().parse({**values, 'augmentation': augmentation})
 
 
 def load_config(path: str | Path) -> TrainConfig:
@@ -265,9 +278,66 @@ def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
 
 
 def make(kind: type[T], values: dict[str, Any]) -> T:
-    """Return a dataclass of plain values; ValueError for a setting that it does not have."""
-    refuse_unknown(values, {f.name for f in dataclasses.fields(kind)})  # type: ignore[arg-type]
-    return kind(**{k: _as_tuple(v) for k, v in values.items()})
+    """Return a dataclass of plain values; ValueError for one of a wrong name or type."""
+    if not isinstance(values, dict):
+        raise ValueError(f'must be {_SAID[dict]}, not {values!r}')
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    refuse_unknown(values, {f.name for f in fields})
+    needed = {f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING}
+    if missing := sorted(needed - set(values)):
+        raise ValueError(f'lacks {", ".join(missing)}')
+    values = {k: _as_tuple(v) for k, v in values.items()}
+    check_types(kind, values)
+    return kind(**values)
+
+
+def check_types(kind: type, values: dict[str, Any]) -> None:
+    """
+    Check values of a dataclass's fields, with tuples for lists.
+
+    :raises ValueError: one has not the type of its field; the message names it.
+    """
+    types = get_type_hints(kind)
+    for name, value in values.items():
+        if not _fits(value, types[name]):
+            # A number in quotes, or as 1e-4, which YAML takes for text, should be seen to be one.
+            shown = f'the text {value!r}' if isinstance(value, str) else repr(value)
+            raise ValueError(f'{name} must be {_said(types[name])}, not {shown}')
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        parts = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return len(value) == len(parts) and all(map(_fits, value, parts))
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(key, parts[0]) and _fits(part, parts[1]) for key, part in value.items())
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return kind is Any or isinstance(value, (int, float) if kind is float else kind)
+
+
+_SAID = {int: 'a whole number', float: 'a number', str: 'text', bool: 'true or false',
+         dict: 'a mapping', type(None): 'null'}
+
+
+def _said(kind: Any) -> str:
+    """Return what a type is called in a configuration, such as ``a list: each a number``."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return ' or '.join(map(_said, parts))
+    if origin is tuple and parts[-1] is Ellipsis:
+        return f'a list: each {_said(parts[0])}'
+    if origin is tuple:
+        return f'a list: {", ".join(map(_said, parts))}'
+    if origin is dict and parts[1] is not Any:
+        return f'a mapping: each {_said(parts[1])}'
+    return _SAID.get(origin or kind, str(kind))
 
 
 def _as_tuple(value: Any) -> Any:

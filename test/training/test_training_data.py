@@ -504,11 +504,34 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     ('by_legs: [walk]', 'by_legs needs features as seen-v1'),
     ('needs_legs: [fly]', 'needs_legs must give labels; needs_legs needs features as seen-v1'),
     ('needs_legs: [walk]\nnormalisation: seen-v1\nbackground: false',
-     'needs_legs needs a background')])
+     'needs_legs needs a background'),
+    ('epochs: four', "run.yaml: epochs must be a whole number, not the text 'four'"),
+    ('epochs: 4.5', 'epochs must be a whole number, not 4.5'),
+    ('epochs: true', 'epochs must be a whole number, not True'),
+    ('weight_decay: 1e-4', "weight_decay must be a number, not the text '1e-4'"),
+    ('dropout: a', 'dropout must be a number or null'),
+    ('labels: walk', "labels must be a list: each text, not the text 'walk'"),
+    ('labels: [on, off]', r'labels must be a list: each text, not \(True, False\)'),
+    ('strangers: [a, b]', 'strangers must be a list: each a list: each text'),
+    ('strangers:', 'strangers must be a list: each a list: each text, not None'),
+    ('prior: {walk: much}', 'prior must be a mapping: each a number'),
+    ('augmentation: 5', 'augmentation: must be a mapping, not 5'),
+    ('augmentation: {noise: 0.1}', 'augmentation: noise must be a list: a number, a number'),
+    ('augmentation: {pitch: [0, 1, 2]}', 'augmentation: pitch must be a list: a number, a number'),
+    ('short_windows: 25', r'short_windows must lie in \[0, 1\]'),
+    ('dropout: 30', r'dropout must lie in \[0, 1\)'), ('seed: -1', 'seed must not be neg'),
+    ('frame_rate: 0', 'frame_rate must be positive')])
 def test_a_wrong_configuration_is_refused(tmp_path: Path, settings: str, problem: str) -> None:
     path = tmp_path / 'run.yaml'
     path.write_text(f'name: x\nfiles: [a.npz]\n{settings}\n')
     with pytest.raises(ValueError, match=problem):
+        load_config(path)
+
+
+def test_a_configuration_without_a_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / 'run.yaml'
+    path.write_text('files: [a.npz]')
+    with pytest.raises(ValueError, match='run.yaml: lacks name$'):
         load_config(path)
 
 

@@ -115,7 +115,10 @@ def test_the_files_settings_are_the_papers() -> None:
     ({'networks': {'act_xs': {}}}, 'networks: unknown model act_xs'),
     ({'networks': {'mlp': {'folds': 2}}}, 'networks: mlp: unknown settings folds; known: .*epochs'),
     ({'networks': {'mlp': {'epochs': 0}}}, 'networks: mlp: epochs and batch_size must'),
-    ({'epochs': 'many'}, 'run.yaml: '), ({'validation': 1.0}, 'validation must lie')])
+    ({'epochs': 'many'}, "run.yaml: epochs must be a whole number, not the text 'many'"),
+    ({'networks': {'mlp': 5}}, 'networks must be a mapping: each a mapping'),
+    ({'networks': {'mlp': {'epochs': 'few'}}}, 'networks: mlp: epochs must be a whole number'),
+    ({'validation': 1.0}, 'validation must lie')])
 def test_wrong_settings_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
     file = tmp_path / 'run.yaml'
     file.write_text(yaml.safe_dump({**SMALL, **change}))
