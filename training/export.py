@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from act_ros.actions.bundle import Bundle, save_bundle
+from act_ros.core.arguments import share
 from act_ros.core.text import printable
 from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import LAYOUT, WindowSampler
@@ -261,8 +262,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--weights', action='store_true',
                         help="also keep the first member's weights, to fine-tune from")
     parser.add_argument('--name', help='name of the bundle; default: the name of the run')
-    parser.add_argument('--trusted', type=float, default=0.7,
-                        help='least recall and precision of a trusted label')
+    parser.add_argument('--trusted', type=share, default=0.7,
+                        help='least recall and precision of a trusted label, from 0 to 1')
     parser.add_argument('--license', default='Apache-2.0; trained on data of several licences, '
                         'partly research only, see the model card',
                         help='of the weights, for the bundle to say')

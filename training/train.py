@@ -232,18 +232,17 @@ def train(
     errors = load_errors(config, data)
     run = output / config.name
     keep_settings(run, config)
-    for number in members or known:
-        folder = run / f'member_{number}'
-        if (folder / f'member{WEIGHTS}').is_file():
-            continue
+    folders = {number: run / f'member_{number}' for number in members or known}
+    todo = {number: folder for number, folder in folders.items()
+            if not (folder / f'member{WEIGHTS}').is_file()}
+    for done, (number, folder) in enumerate(todo.items()):
+        title = f'{config.name} member {number}'
+        tell = tell_duration(title, config.epochs, len(todo) - done)
         people = People(config, sequences, is_held_back(
             config, sequences, folds, config.held_back_folds[number]), errors)
         trainer = make_trainer(config, people, number)
         checkpoint = folder / 'checkpoint.npz'
-        title = f'{config.name} member {number}'
-        trainer.run(checkpoint, title, in_turn(
-            _log(folder, tensorboard),
-            tell_duration(title, config.epochs, len(config.held_back_folds))))
+        trainer.run(checkpoint, title, in_turn(_log(folder, tensorboard), tell))
         hold_apart(trainer)
         save(trainer, folder)
         checkpoint.unlink(missing_ok=True)

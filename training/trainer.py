@@ -183,16 +183,21 @@ def tensorboard_log(folder: Path) -> OnEpoch:
 
 
 def tell_duration(name: str, epochs: int, runs: int = 1) -> OnEpoch:
-    """Return what says, once an epoch is timed, how long a training and ``runs`` of them take."""
-    times: list[float] = []
+    """
+    Return what says, once an epoch is timed, how long a training and ``runs`` of them take.
+
+    Made where a training begins: what it prepares and compiles may take longer than its epochs.
+    """
+    begin, times = time.monotonic(), list[float]()
 
     def tell(epoch: int, _: dict[str, float]) -> None:
         times.append(time.monotonic())
         if len(times) == 3:  # the first epoch compiles
             each = (times[2] - times[0]) / 2
-            text = f'{name}: {each:.2g} s an epoch, about {_duration(each * epochs)} a run'
+            whole = times[2] - begin + each * (epochs - 3)
+            text = f'{name}: {each:.2g} s an epoch, about {_duration(whole)} a run'
             if runs > 1:
-                text += f', {_duration(each * epochs * runs)} for {runs} one after another'
+                text += f', {_duration(whole * runs)} for {runs} one after another'
             tqdm.write(text, file=sys.stderr)
 
     return tell

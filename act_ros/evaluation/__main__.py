@@ -18,6 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from act_ros.core.arguments import at_least, share
 from act_ros.core.text import printable
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.report import write_json
@@ -44,8 +45,8 @@ def parser() -> argparse.ArgumentParser:
                       help='ROS parameter file of pose_node and act_node, as config/act.yaml')
     made.add_argument('--export-annotated', type=Path, metavar='MP4',
                       help='also write a video with skeletons, ids and actions')
-    made.add_argument('--jobs', type=int, default=1, metavar='N', help='bags at a time')
-    made.add_argument('--min-balanced-accuracy', type=float, metavar='SHARE',
+    made.add_argument('--jobs', type=at_least(1), default=1, metavar='N', help='bags at a time')
+    made.add_argument('--min-balanced-accuracy', type=share, metavar='SHARE',
                       help='exit with 1 below it, for continuous integration')
     made.add_argument('--compare', nargs=2, type=Path, metavar=('A', 'B'),
                       help='two output folders of earlier runs, to put side by side')
@@ -69,15 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(made: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    least = options.min_balanced_accuracy
     if not options.bags:
         made.error('give at least one BAG, or --compare A B')
     if options.labels and len(options.labels) != len(options.bags):
         made.error(f'{len(options.bags)} bags, but {len(options.labels)} labels files')
-    if least is not None and not (options.labels and 0 <= least <= 1):
-        made.error('--min-balanced-accuracy is a share from 0 to 1, and needs --labels')
-    if options.jobs < 1:
-        made.error('--jobs must be 1 or more')
+    if options.min_balanced_accuracy is not None and not options.labels:
+        made.error('--min-balanced-accuracy needs --labels')
     if options.export_annotated and len(options.bags) > 1:
         made.error('--export-annotated takes one bag')
     settings = read_settings(options.params, options.bundle)
