@@ -20,11 +20,12 @@ from act_ros.actions.recognizer import (
     WindowOptions,
     sample_windows,
 )
+from act_ros.core.arguments import count_from
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.resources import find_model
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.tflite.runtime import load_interpreter, runtime_name
-from benchmarks.report import Row, parser, percentiles, save, show
+from benchmarks.report import Row, one_line, parser, percentiles, save, show
 
 
 def crowd(count: int, time_s: float, rng: np.random.Generator) -> list[Person]:
@@ -75,11 +76,12 @@ def measure(bundle: str, people: int, frames: int) -> Row:
             'overhead ms': core[0] - invoke[0], 'overhead / invoke': core[0] / invoke[0] - 1}
 
 
+@one_line
 def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
     arguments.add_argument('--bundle', default='act_mu')
-    arguments.add_argument('--frames', type=int, default=500)
+    arguments.add_argument('--frames', type=count_from(1), default=500)
     options = arguments.parse_args()
     rows = [measure(options.bundle, people, options.frames) for people in (1, 2, 8, 32)]
     show(f'Core of act_node, {options.bundle}, {runtime_name()}, one thread', rows)

@@ -42,6 +42,8 @@ from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.persons.tracker import overlap
 from act_ros.persons.video import VideoSource
+from benchmarks.report import one_line
+from training.checkpoint import read_arrays
 
 SHARES = ('right', 'rightly unknown', 'wrong', 'wrong, surer than .7', 'unknown though known',
           'buffering', 'not found', 'recognized where nobody was judged')
@@ -112,13 +114,13 @@ def found_before(
                     boxes=np.array([p.box for p in persons], np.float32).reshape(-1, 4),
                     keypoints=points.reshape(-1, 17, 3))
         return frames
-    with np.load(kept, allow_pickle=False) as file:
-        everybody = [Person(points, float(score), box, str(name)) for points, score, box, name
-                     in zip(file['keypoints'], file['scores'], file['boxes'], file['ids'],
-                            strict=True)]
-        ends = np.cumsum(file['counts'])
-        return [(float(seconds), everybody[end - count:end]) for seconds, count, end in zip(
-            file['seconds'], file['counts'], ends, strict=True)]
+    file = read_arrays(kept)
+    everybody = [Person(points, float(score), box, str(name)) for points, score, box, name
+                 in zip(file['keypoints'], file['scores'], file['boxes'], file['ids'],
+                        strict=True)]
+    ends = np.cumsum(file['counts'])
+    return [(float(seconds), everybody[end - count:end]) for seconds, count, end in zip(
+        file['seconds'], file['counts'], ends, strict=True)]
 
 
 def answer(
@@ -219,6 +221,14 @@ def row(name: str, count: Counter[str]) -> str:
             + f' | {lost:.1f} | {rate:.0f} | {tree} |')
 
 
+def _read(path: Path) -> dict[str, list[Any]]:
+    values = json.loads(path.read_text(encoding='utf-8'))
+    if not isinstance(values, dict) or not all(isinstance(x, list) for x in values.values()):
+        raise ValueError(f'{path} must map names to lists')
+    return values
+
+
+@one_line
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
@@ -231,8 +241,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS[:1],
                         help='how the clips are played')
     options = parser.parse_args(arguments)
-    truth = json.loads(options.truth.read_text(encoding='utf-8'))
-    groups = json.loads(options.groups.read_text(encoding='utf-8')) if options.groups else {}
+    truth = _read(options.truth)
+    groups = _read(options.groups) if options.groups else {}
     files = {path.stem: path for path in sorted(options.clips.iterdir())}
     if missing := sorted(set(truth) - set(files)):
         print(f'no clip in {options.clips}: {", ".join(missing)}', file=sys.stderr)

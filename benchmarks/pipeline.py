@@ -40,6 +40,7 @@ from std_msgs.msg import Header
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.action import Status
+from act_ros.core.arguments import count_from, positive
 from act_ros.core.memory import keep_memory
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import NANOSECONDS, RateLimit, to_nanoseconds
@@ -50,7 +51,7 @@ from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.topics import LEVEL, to_time
 from benchmarks.pose import images_of
-from benchmarks.report import Row, parser, percentiles, save, show
+from benchmarks.report import Row, one_line, parser, percentiles, save, show
 
 COMPOSITIONS = {'two nodes': ('act_node', 'pose_node'), 'one process': ('pipeline_node',)}
 OWN_CAMERA = 'one process, own camera'
@@ -201,6 +202,7 @@ def running(
     names: Sequence[str], options: argparse.Namespace, source: str = '',
 ) -> Iterator[tuple[list[Process], Camera]]:
     """Start nodes, each in a process of its own, and a camera that hears them; end them."""
+    ActClassifier(options.bundle)  # nodes that cannot load it would be waited for in vain
     processes = [Process(name, options.threads, options.bundle, source) for name in names]
     camera = Camera()
     try:
@@ -362,13 +364,14 @@ def set_up_ros() -> None:
     rclpy.init()
 
 
+@one_line
 def main() -> None:
     """Print the tables."""
     arguments = parser(__doc__)
-    arguments.add_argument('--rates', type=float, nargs='+', default=[5, 15, 30, 60], help='Hz')
-    arguments.add_argument('--people', type=int, nargs='+', default=[1, 3, 6])
-    arguments.add_argument('--seconds', type=float, default=8.0, help='of each measurement')
-    arguments.add_argument('--threads', type=int, default=1, help='of the pose network')
+    arguments.add_argument('--rates', type=positive, nargs='+', default=[5, 15, 30, 60], help='Hz')
+    arguments.add_argument('--people', type=count_from(1), nargs='+', default=[1, 3, 6])
+    arguments.add_argument('--seconds', type=positive, default=8.0, help='of each measurement')
+    arguments.add_argument('--threads', type=count_from(1), default=1, help='of the pose network')
     arguments.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
     options = arguments.parse_args()
     set_up_ros()

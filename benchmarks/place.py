@@ -13,10 +13,11 @@ import time
 import cv2
 import numpy as np
 
+from act_ros.core.arguments import count_from
 from act_ros.core.person import Person
 from act_ros.core.place import Camera, Place, depth_pixels, locate
 from act_ros.core.skeletons import LAYOUTS
-from benchmarks.report import Row, parser, percentiles, save, show
+from benchmarks.report import Row, one_line, parser, percentiles, save, show
 
 SIZE = (640, 480)
 CAMERA = Camera(525.0, 525.0, 320.0, 240.0)
@@ -70,10 +71,11 @@ def error(name: str, pairs: list[tuple[Place, float]]) -> Row:
             'p50 %': middle, 'p95 %': high, 'within two deviations %': 100 * float(within)}
 
 
+@one_line
 def main() -> None:
     """Print both tables."""
     arguments = parser(__doc__)
-    arguments.add_argument('--scenes', type=int, default=500)
+    arguments.add_argument('--scenes', type=count_from(1), default=500)
     options = arguments.parse_args()
     rng, errors, costs = np.random.default_rng(0), list[Row](), list[Row]()
     for posture in ('standing', 'sitting'):

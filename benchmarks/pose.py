@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from act_ros.core.arguments import count_from, positive
 from act_ros.core.resources import find_model, find_resource
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
@@ -32,7 +33,7 @@ from act_ros.persons.follow import FindAndFollow
 from act_ros.persons.models import MODES, create_estimator
 from act_ros.persons.video import VideoSource
 from act_ros.tflite.runtime import Interpreter, load_interpreter, runtime_name
-from benchmarks.report import Row, parser, percentiles, save, show
+from benchmarks.report import Row, one_line, parser, percentiles, save, show
 
 WIDTH, HEIGHT, FIELD_OF_VIEW, PERSON = 640, 480, 60.0, 1.7
 WARM_UP, SETTLED, LATELY, CALLS = 10, 15, 3, 30
@@ -225,16 +226,17 @@ def reach(model: str, man: list[np.ndarray], height: float) -> Row:
     return row
 
 
+@one_line
 def main() -> None:
     """Print the tables."""
     arguments = parser(__doc__)
     arguments.add_argument(
         'models', nargs='*', help='modes, names or paths (default: all modes)')
-    arguments.add_argument('--frames', type=int, default=110)
-    arguments.add_argument('--threads', type=int, default=1)
+    arguments.add_argument('--frames', type=count_from(1), default=110)
+    arguments.add_argument('--threads', type=count_from(1), default=1)
     arguments.add_argument(
         '--clips', type=Path, help='clips of one person, made small: how often is somebody known?')
-    arguments.add_argument('--empty', type=float, default=0.0, metavar='SECONDS',
+    arguments.add_argument('--empty', type=positive, default=0.0, metavar='SECONDS',
                            help='where nobody is, for so long: how many ids are given?')
     options = arguments.parse_args()
     models: list[str] = options.models or [*MODES, FLOOR]

@@ -6,15 +6,31 @@ import argparse
 import json
 import os
 import platform
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
 from act_ros.core.files import replacing
+from act_ros.core.text import printable
 
+P = ParamSpec('P')
 Row = dict[str, Any]
+
+
+def one_line(main: Callable[P, None]) -> Callable[P, None]:
+    """Let a command end with one line where it is given what it cannot use."""
+    @wraps(main)
+    def command(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except (KeyError, OSError, RuntimeError, ValueError) as error:
+            sys.exit(f'{Path(sys.argv[0]).name}: {printable(error, 1000)}')
+
+    return command
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

@@ -17,8 +17,9 @@ from collections.abc import Iterator
 import numpy as np
 import rclpy
 
+from act_ros.core.arguments import count_from, positive
 from benchmarks.pipeline import COMPOSITIONS, Camera, Process, running, set_up_ros, walkers
-from benchmarks.report import Row, parser, percentiles, save, show
+from benchmarks.report import Row, one_line, parser, percentiles, save, show
 
 _RATE = 30.0
 _CROWDS = range(1, 7)
@@ -80,13 +81,14 @@ def is_steady(verdict: Row) -> bool:
         and verdict['descriptors more'] <= 0 and verdict['p99 late / early'] < 1.5)
 
 
+@one_line
 def main() -> None:
     """Print the tables."""
     arguments = parser(__doc__)
-    arguments.add_argument('--minutes', type=float, default=10.0, help='after the warm-up')
+    arguments.add_argument('--minutes', type=positive, default=10.0, help='after the warm-up')
     arguments.add_argument('--warm-up', type=float, default=2.0, help='minutes')
     arguments.add_argument('--composition', choices=COMPOSITIONS, default='one process')
-    arguments.add_argument('--threads', type=int, default=1, help='of the pose network')
+    arguments.add_argument('--threads', type=count_from(1), default=1, help='of the pose network')
     arguments.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
     options = arguments.parse_args()
     set_up_ros()

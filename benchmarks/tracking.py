@@ -27,9 +27,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from act_ros.core.arguments import count_from, share
 from act_ros.core.person import Person
 from act_ros.persons.tracker import PoseTracker, overlap
-from benchmarks.report import Row, parser, save, show
+from benchmarks.report import Row, one_line, parser, save, show
+from training.checkpoint import read_arrays
 
 WIDTH, HEIGHT, SECONDS = 1280.0, 720.0, 8.0
 PIXELS_A_METRE, WALK = 170.0, 1.2
@@ -92,12 +94,14 @@ Namer = Callable[[Frame], list[Person]]
 
 def read_walks(path: Path) -> tuple[list[np.ndarray], float]:
     """Return walking people, joints (T, J, 2) in metres about the hips' middle, and their rate."""
-    data = np.load(path, allow_pickle=False)
+    data = read_arrays(path)
     joints, offsets, hips = data['joints'], data['offsets'], [7, 10]
     walks = []
     for i in np.flatnonzero(data['label'] == WALKING):
         part = joints[offsets[i]:offsets[i + 1], :, :2]
         walks.append(part - part[:, hips].mean(axis=1, keepdims=True))
+    if not walks:
+        raise ValueError(f'nobody walks in {path}')
     return walks, float(data['fps'][0])
 
 
@@ -208,13 +212,14 @@ def other(path: Path) -> Callable[[], Namer]:
     return make
 
 
+@one_line
 def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
     arguments.add_argument('sequences', type=Path,
                            help='a .npz of labelled skeleton sequences of 13 joints')
-    arguments.add_argument('--seeds', type=int, default=10)
-    arguments.add_argument('--missed', type=float, default=0.02,
+    arguments.add_argument('--seeds', type=count_from(1), default=10)
+    arguments.add_argument('--missed', type=share, default=0.02,
                            help='share of the detections that is missed though nobody is in front')
     arguments.add_argument('--beside', type=Path,
                            help='Python file with another PoseTracker to measure beside')

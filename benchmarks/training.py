@@ -27,7 +27,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from benchmarks.report import Row, parser, save, show
+from act_ros.core.arguments import count_from
+from benchmarks.report import Row, one_line, parser, save, show
 from training.models.act import SIZES, ActSize, PatchClassEmbedding
 from training.paper.mpose import MposeSplit
 from training.paper.protocol import Fold, ProtocolConfig, make_trainer
@@ -174,12 +175,14 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> tuple[list[Row],
     return rows, measure_parts(ours, rounds)
 
 
+@one_line
 def main() -> None:
     """Print the table."""
     arguments = parser(__doc__)
-    arguments.add_argument('--batch', type=int, default=512)
-    arguments.add_argument('--steps', type=int, default=4, help='batches an epoch')
-    arguments.add_argument('--rounds', type=int, default=5, help='epochs that are counted')
+    arguments.add_argument('--batch', type=count_from(1), default=512)
+    arguments.add_argument('--steps', type=count_from(1), default=4, help='batches an epoch')
+    arguments.add_argument('--rounds', type=count_from(1), default=5,
+                           help='epochs that are counted')
     options = arguments.parse_args()
     config = ProtocolConfig(batch_size=options.batch)
     ways, parts = measure(options.steps, options.rounds, config)

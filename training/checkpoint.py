@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,10 @@ from act_ros.core.files import replacing
 
 if TYPE_CHECKING:
     import keras
+
+
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy raises of an ``.npz`` file that is none, cut off or damaged."""
 
 
 class CheckpointError(RuntimeError):
@@ -40,11 +45,13 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an ``.npz`` file; CheckpointError for one that is damaged."""
+    """Read an ``.npz`` file; CheckpointError for one that is damaged, or is none."""
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except FileNotFoundError:
+        raise
+    except UNREADABLE as error:
         raise CheckpointError(f'{path} is damaged ({error}): remove it') from error
 
 

@@ -68,6 +68,8 @@ class Recipe:
 
     def rules(self) -> Iterator[tuple[object, str]]:
         """Yield whether each rule is met, and what it says."""
+        yield (self.name not in ('', '..') and Path(self.name).name == self.name,
+               'name must be that of a folder, without slashes')
         yield self.epochs >= 1 and self.batch_size >= 1, 'epochs and batch_size must be positive'
         yield self.keep in ('best', 'last'), "keep must be 'best' or 'last'"
         yield self.schedule in SCHEDULES, f'schedule must be one of {", ".join(SCHEDULES)}'
@@ -190,6 +192,10 @@ class TrainConfig(Recipe):
         """Yield whether each rule is met, and what it says."""
         yield from super().rules()
         yield self.files, 'files must name at least one sequence file'
+        yield self.labels, 'labels must name at least one action'
+        for name in ('files', 'labels'):
+            yield (len(set(getattr(self, name))) == len(getattr(self, name)),
+                   f'{name} must not name anything twice')
         yield (self.normalisation in NORMALISATIONS,
                f'normalisation must be one of {", ".join(NORMALISATIONS)}')
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'

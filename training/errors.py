@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from act_ros.actions.features import resample
+from training.checkpoint import UNREADABLE
 
 
 class ErrorBank:
@@ -35,7 +36,7 @@ class ErrorBank:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(file['offsets'], file['errors'], file['scores'], file['fps'])
-        except (KeyError, OSError, ValueError) as error:
+        except (KeyError, *UNREADABLE) as error:
             raise ValueError(f'{path} is no bank of errors ({error})') from error
 
     def smoothed(self, pose_smoothing: float) -> ErrorBank:

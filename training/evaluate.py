@@ -26,6 +26,7 @@ from act_ros.actions.features import extract_features
 from act_ros.core.files import replacing
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT
+from training.checkpoint import CheckpointError, read_arrays
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import (
@@ -135,7 +136,8 @@ class HeldBack:
 
 def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
     """
-    Collect the members' files of a run; FileNotFoundError names one that is missing.
+    Collect the members' files of a run; FileNotFoundError names one that is missing, and
+    CheckpointError one that is damaged.
 
     Where a run has a final network, single ones made like it tell what it can do; else all that
     held back the same people are averaged, as they will be in the bundle.
@@ -149,7 +151,7 @@ def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
             if not path.is_file():
                 raise FileNotFoundError(
                     f'{path} is missing: train member {member} first (python -m training.train)')
-            files.append(np.load(path, allow_pickle=False))
+            files.append(read_arrays(path))
         logits = [file[f'{view}_logits'] for file in files]
         mean = np.mean([softmax(x) for x in logits], axis=0)
         parts.append(HeldBack(
@@ -459,7 +461,7 @@ def main(arguments: list[str] | None = None) -> None:
               f'unknown below {results["unknown_threshold"]:.3f}')
         if options.card:
             write_tables(options.card, tables(results))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CheckpointError) as error:
         parser.error(printable(error, 1000))
 
 

@@ -30,11 +30,12 @@ from pathlib import Path
 import numpy as np
 
 from act_ros.actions.features import extract_features, resample
+from act_ros.core.arguments import count_from
 from act_ros.core.files import replacing
 from act_ros.core.person import SEEN_SCORE
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
-from act_ros.persons.video import VideoSource
+from act_ros.persons.video import VideoError, VideoSource
 from training.augmentation import LAYOUT
 from training.config import read_run
 from training.data import is_held_back, load_data
@@ -246,7 +247,7 @@ def main(arguments: list[str] | None = None) -> None:
     source.add_argument('--run', type=Path, help='folder of a training run')
     source.add_argument('--weights', type=Path, help='.weights.h5 file with its bundle beside it, '
                         'or fold_<i>.npz of a benchmark')
-    parser.add_argument('--member', type=int, default=0, help='which member of the run')
+    parser.add_argument('--member', type=count_from(0), default=0, help='which member of the run')
     parser.add_argument('--data', type=Path, nargs='+', required=True,
                         help='sequence files; with --run also the folder of its training data, of '
                         'which only the people it never saw are taken; otherwise a folder of '
@@ -261,8 +262,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--video', type=Path, nargs='+', default=(), help='files in which people '
                         'are found, for Figure 7 with the picture beside the skeleton')
     parser.add_argument('--mpose-order', action='store_true', help=MPOSE_ORDER)
-    parser.add_argument('--limit', type=int, default=2000, help='most windows to look at')
-    parser.add_argument('--step', type=int, default=1, help='frames dropped at a time')
+    parser.add_argument('--limit', type=count_from(1), default=2000,
+                        help='most windows to look at')
+    parser.add_argument('--step', type=count_from(1), default=1,
+                        help='frames dropped at a time')
     options = parser.parse_args(arguments)
     path: Path = options.run or options.weights
     try:
@@ -297,7 +300,7 @@ def main(arguments: list[str] | None = None) -> None:
         if options.video:
             draw_class_attention(options.output / 'video_attention.png',
                                  [watched(network, video) for video in options.video], name)
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, ValueError, IndexError, VideoError) as error:
         parser.error(printable(error, 1000))
     print(f'wrote {", ".join(sorted(p.name for p in options.output.glob("*.png")))} to '
           f'{printable(options.output)}')

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from act_ros.actions.features import repaired, resample
+from act_ros.core.arguments import count_from
 from act_ros.core.frame import Frame
 from act_ros.core.person import OUT_OF_SIGHT
 from act_ros.core.rotation import ROTATIONS, turn_person
@@ -235,7 +236,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--pose-model', default=DEFAULT_MODEL,
                         help='how people are found in bags with images: a mode '
                         f'({", ".join(MODES)}), or a pose network')
-    parser.add_argument('--threads', type=int, default=1, help='threads of the pose network')
+    parser.add_argument('--threads', type=count_from(1), default=1,
+                        help='threads of the pose network')
     parser.add_argument('--stamps', choices=('header', 'arrival'), default='header',
                         help='whether frames have the time of their stamps, or of recording')
     parser.add_argument('--rotation', type=int, choices=ROTATIONS, default=0,

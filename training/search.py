@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from act_ros.core.arguments import count_from
 from act_ros.core.files import is_running
 from act_ros.core.text import printable
 from training.cluster import ClusterError, run_jobs
@@ -86,6 +87,9 @@ def _check_space(space: Space) -> Space:
             raise ValueError(f'{name} must have choices, or low, high and perhaps step or log')
         if 'choices' in keys and not (isinstance(bounds['choices'], list) and bounds['choices']):
             raise ValueError(f'choices of {name} must be a list')
+        numbers = [x for key, x in bounds.items() if key in ('low', 'high', 'step')]
+        if not all(isinstance(x, (int, float)) for x in numbers):
+            raise ValueError(f'{name} must have numbers, not {bounds}')
         if 'low' in keys and not bounds['low'] <= bounds['high']:
             raise ValueError(f'low of {name} is above its high')
     return space
@@ -260,14 +264,15 @@ def main(arguments: list[str] | None = None) -> None:
                         help=f'the network: {", ".join(MODELS)}')
     parser.add_argument('--split', type=int, choices=SPLITS, default=1,
                         help='the split that is trained on')
-    parser.add_argument('--fold', type=int, default=0, help='the fold that is trained')
-    parser.add_argument('--trials', type=int, default=50, help='how many, those there included')
+    parser.add_argument('--fold', type=count_from(0), default=0, help='the fold that is trained')
+    parser.add_argument('--trials', type=count_from(1), default=50,
+                        help='how many, those there included')
     parser.add_argument('--name', help='of the study; default: the model and the space')
     parser.add_argument('--storage', default='sqlite:///runs/search.db',
                         help='database URL; for several machines one that all can reach')
     parser.add_argument('--pruner', choices=PRUNERS, default='hyperband',
                         help='which trials are ended early')
-    parser.add_argument('--seed', type=int, default=0, help='of the sampler')
+    parser.add_argument('--seed', type=count_from(0), default=0, help='of the sampler')
     options = parser.parse_args(arguments)
     try:
         config = load_protocol(options.config)
@@ -283,7 +288,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(describe(run_search(search, options.trials, options.data, options.ray, threads)))
     except ModuleNotFoundError as error:
         parser.error(f'{printable(error)}; the search needs Optuna: pip install optuna')
-    except (ValueError, ClusterError) as error:
+    except (OSError, ValueError, ClusterError) as error:
         parser.error(printable(error, 1000))
 
 

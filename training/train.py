@@ -21,6 +21,7 @@ import keras
 import numpy as np
 
 from act_ros.actions.features import num_features
+from act_ros.core.arguments import count_from
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
@@ -202,7 +203,7 @@ def main(arguments: list[str] | None = None) -> None:
                         help='train this member only; may be repeated')
     parser.add_argument('--tensorboard', action='store_true',
                         help='also log for TensorBoard, beside log.jsonl')
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0 = all')
+    parser.add_argument('--threads', type=count_from(0), default=0, help='CPU threads; 0 = all')
     options = parser.parse_args(arguments)
     start_afresh(options.threads)
     print(f'training on {device()}', file=sys.stderr)

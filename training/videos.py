@@ -30,13 +30,14 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from act_ros.actions.features import resample
+from act_ros.core.arguments import count_from
 from act_ros.core.files import replacing
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
-from act_ros.persons.video import VideoSource
+from act_ros.persons.video import VideoError, VideoSource
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     UNKNOWN,
@@ -99,15 +100,22 @@ def read_clips(labels: Path) -> list[Clip]:
     """
     Read the CSV.
 
-    :raises ValueError: it lacks a column, or names a video that does not exist.
+    :raises ValueError: it cannot be read, lacks a column or a cell, or names a video that does not
+        exist.
     """
-    with open(labels, encoding='utf-8', newline='') as file:
-        reader = csv.DictReader(file)
-        columns = ('file', *Clip._fields[1:])
-        if missing := set(columns) - set(reader.fieldnames or ()):
-            raise ValueError(f'{labels} lacks the columns {", ".join(sorted(missing))}')
-        clips = [Clip(labels.parent / row['file'], *(row[name] for name in columns[1:]))
-                 for row in reader]
+    columns, clips = ('file', *Clip._fields[1:]), list[Clip]()
+    try:
+        with open(labels, encoding='utf-8', newline='') as file:
+            reader = csv.DictReader(file)
+            if missing := set(columns) - set(reader.fieldnames or ()):
+                raise ValueError(f'{labels} lacks the columns {", ".join(sorted(missing))}')
+            for row in reader:
+                if None in row or None in row.values():
+                    raise ValueError(f'{labels} line {reader.line_num} has not as many cells as '
+                                     f'the first line has columns')
+                clips.append(Clip(labels.parent / row['file'], *(row[x] for x in columns[1:])))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f'cannot read the labels {labels}: {error}') from error
     for clip in clips:
         if not clip.path.is_file():
             raise ValueError(f'{labels} names {clip.path}, which does not exist')
@@ -260,6 +268,8 @@ def write_errors(video_path: Path, marks_path: Path, errors_path: Path) -> tuple
     """
     video, marks = load_sequences([video_path]), load_sequences([marks_path])
     pairs = list(pair(video, marks))
+    if not pairs:
+        raise ValueError(f'none of the clips of {marks_path} is found again in {video_path}')
     stretches = []
     group = np.array([f'{marks_path.stem}:{take}' for take in marks.take], object)
     for i, j in pairs:
@@ -290,10 +300,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, help='sequence file of --labels')
     parser.add_argument('--look', action='append', choices=[look.name for look in LOOKS],
                         help='look at the clips in this way alone; may be repeated')
-    parser.add_argument('--every', type=int, default=1, help='look at every N-th clip only')
+    parser.add_argument('--every', type=count_from(1), default=1,
+                        help='look at every N-th clip only')
     parser.add_argument('--errors', type=Path, help='file of errors of --pair')
-    parser.add_argument('--processes', type=int, default=2, help='that look at clips at once')
+    parser.add_argument('--processes', type=count_from(1), default=2,
+                        help='that look at clips at once')
     options = parser.parse_args(arguments)
+    for name in ('output', 'errors'):
+        path = getattr(options, name)
+        if path and path.suffix != '.npz':
+            parser.error(f'--{name} must end in .npz')
     try:
         if options.labels:
             if not options.output:
@@ -308,7 +324,7 @@ def main(arguments: list[str] | None = None) -> None:
         found, total = write_errors(video, marks, options.errors)
         print(f'{found} of {total} marked clips were found again; wrote '
               f'{printable(options.errors)}')
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, VideoError) as error:
         parser.error(printable(error, 1000))
 
 

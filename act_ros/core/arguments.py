@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 
-def at_least(least: int) -> Callable[[str], int]:
+def count_from(least: int) -> Callable[[str], int]:
     """Return what reads a whole number, of so many or more."""
     def number(text: str) -> int:
         value = int(text)

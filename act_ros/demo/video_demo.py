@@ -26,7 +26,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from act_ros.core.arguments import at_least, positive
+from act_ros.core.arguments import count_from, positive
 from act_ros.core.files import replacing_in
 from act_ros.core.messages import frame_of_actions
 from act_ros.core.resources import find_resource
@@ -208,7 +208,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
     parser.add_argument('--seconds', type=positive, default=float('inf'),
                         help='stop so long after the first answer')
-    parser.add_argument('--threads', type=at_least(1), default=1, help='of the pose network')
+    parser.add_argument('--threads', type=count_from(1), default=1, help='of the pose network')
     parser.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
     parser.add_argument('--pose-model', default=DEFAULT_MODEL, help='how people are found: a mode '
                         f'({", ".join(MODES)}), or a pose network: a name or a path')

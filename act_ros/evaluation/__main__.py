@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from act_ros.core.arguments import at_least, share
+from act_ros.core.arguments import count_from, share
 from act_ros.core.text import printable
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.report import write_json
@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
                       help='ROS parameter file of pose_node and act_node, as config/act.yaml')
     made.add_argument('--export-annotated', type=Path, metavar='MP4',
                       help='also write a video with skeletons, ids and actions')
-    made.add_argument('--jobs', type=at_least(1), default=1, metavar='N', help='bags at a time')
+    made.add_argument('--jobs', type=count_from(1), default=1, metavar='N', help='bags at a time')
     made.add_argument('--min-balanced-accuracy', type=share, metavar='SHARE',
                       help='exit with 1 below it, for continuous integration')
     made.add_argument('--compare', nargs=2, type=Path, metavar=('A', 'B'),

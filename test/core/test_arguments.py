@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from act_ros.core.arguments import at_least, positive, share
+from act_ros.core.arguments import count_from, positive, share
 
 
 def read(kind: Callable[[str], Any], text: str) -> Any:
@@ -19,15 +19,15 @@ def read(kind: Callable[[str], Any], text: str) -> Any:
 
 
 @pytest.mark.parametrize(('kind', 'text', 'value'), [
-    (at_least(1), '1', 1), (at_least(-1), '-1', -1), (positive, '0.5', 0.5),
+    (count_from(1), '1', 1), (count_from(-1), '-1', -1), (positive, '0.5', 0.5),
     (positive, 'inf', math.inf), (share, '0', 0.0), (share, '1', 1.0)])
 def test_a_number_is_read(kind: Callable[[str], Any], text: str, value: float) -> None:
     assert read(kind, text) == value
 
 
 @pytest.mark.parametrize(('kind', 'text', 'said'), [
-    (at_least(1), '0', 'argument --number: must be 1 or more, not 0'),
-    (at_least(1), '1.5', 'argument --number: invalid number value'),
+    (count_from(1), '0', 'argument --number: must be 1 or more, not 0'),
+    (count_from(1), '1.5', 'argument --number: invalid number value'),
     (positive, '0', 'must be more than 0, not 0'), (positive, '-3', 'not -3'),
     (positive, 'nan', 'not nan'), (positive, 'x', 'invalid positive value'),
     (share, '85', 'is a share from 0 to 1, not 85'), (share, 'nan', 'not nan')])

@@ -71,6 +71,7 @@ def test_the_spaces_hold_settings_of_the_protocol(name: str) -> None:
     ('seed: {choices: [1]}', 'unknown settings seed'),
     ('noise: 0.1', 'noise must have choices'), ('noise: {low: 0.1}', 'noise must have choices'),
     ('noise: {low: 2, high: 1}', 'low of noise is above'), ('[]', 'must be a YAML mapping'),
+    ('noise: {low: a, high: 3}', "noise must have numbers, not {'low': 'a'"),
     ('noise: {choices: 3}', 'choices of noise must be a list'), ('{', 'cannot read')])
 def test_wrong_spaces_are_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / 'space.yaml'

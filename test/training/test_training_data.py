@@ -520,7 +520,11 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     ('augmentation: {pitch: [0, 1, 2]}', 'augmentation: pitch must be a list: a number, a number'),
     ('short_windows: 25', r'short_windows must lie in \[0, 1\]'),
     ('dropout: 30', r'dropout must lie in \[0, 1\)'), ('seed: -1', 'seed must not be neg'),
-    ('frame_rate: 0', 'frame_rate must be positive')])
+    ('frame_rate: 0', 'frame_rate must be positive'),
+    ('name: ../up', 'name must be that of a folder'), ('name: ""', 'name must be that of a folder'),
+    ('labels: []', 'labels must name at least one'),
+    ('labels: [walk, walk]', 'labels must not name anything twice'),
+    ('files: [a.npz, a.npz]', 'files must not name anything twice')])
 def test_a_wrong_configuration_is_refused(tmp_path: Path, settings: str, problem: str) -> None:
     path = tmp_path / 'run.yaml'
     path.write_text(f'name: x\nfiles: [a.npz]\n{settings}\n')

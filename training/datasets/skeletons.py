@@ -22,7 +22,6 @@ The file format is a compressed ``.npz`` without pickled objects:
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -34,6 +33,7 @@ import numpy as np
 from act_ros.actions.features import reduce_joints
 from act_ros.core.files import replacing
 from act_ros.core.skeletons import get_layout
+from training.checkpoint import UNREADABLE
 from training.datasets.labels import MPOSE_LABELS
 
 JOINTS = get_layout('mpose13_coco').joints
@@ -165,8 +165,8 @@ def _load(path: Path, labels: tuple[str, ...], mpose_order: bool) -> Sequences:
         raise fail('no such file')
     try:
         with np.load(path, allow_pickle=False) as archive:
-            data = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+            data = {key: np.atleast_1d(archive[key]) for key in archive.files}
+    except UNREADABLE as error:
         raise fail(f'is not a readable .npz file ({error})') from error
     needed = ('joints', 'offsets', 'label', 'fps', 'layout', 'actor', 'take')
     if missing := [key for key in needed if key not in data]:
@@ -177,6 +177,8 @@ def _load(path: Path, labels: tuple[str, ...], mpose_order: bool) -> Sequences:
         raise fail(f'has layout {layout!r}; known: {", ".join(LAYOUTS)}')
     keypoint_layout, deep = LAYOUTS[layout]
     joints, offsets, label = data['joints'], data['offsets'], data['label']
+    if label.ndim != 1:
+        raise fail(f'label must be (n,), not {label.shape}')
     count = len(label)
     expected = len(get_layout(keypoint_layout).joints)
     if joints.ndim != 3 or joints.shape[1:] != (expected, 3):

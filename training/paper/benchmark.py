@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.core.arguments import count_from
 from act_ros.core.text import printable
 from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
@@ -108,8 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--models', nargs='+', choices=MODELS, metavar='MODEL',
                         help='instead of those of the file')
     parser.add_argument('--splits', nargs='+', type=int, choices=SPLITS, help='likewise')
-    parser.add_argument('--folds', type=int, help='likewise: the first so many')
-    parser.add_argument('--epochs', type=int, help='likewise')
+    parser.add_argument('--folds', type=count_from(1), help='likewise: the first so many')
+    parser.add_argument('--epochs', type=count_from(1), help='likewise')
     parser.add_argument('--smoke', action='store_true',
                         help='try everything out in minutes: one split, one fold, two epochs at a '
                              'constant rate; what comes of it says nothing')
@@ -132,7 +133,7 @@ def main(arguments: list[str] | None = None) -> None:
         threads = options.threads or (1 if options.ray else 0)
         run_benchmark(config, folder, options.data, options.ray, threads, options.tensorboard)
         print(write_report(folder, config))
-    except (ValueError, CheckpointError, ClusterError) as error:
+    except (OSError, ValueError, CheckpointError, ClusterError) as error:
         parser.error(printable(error, 1000))
 
 

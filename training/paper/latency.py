@@ -222,16 +222,16 @@ def main(arguments: list[str] | None = None) -> None:
         accuracies = paper_accuracies(options.extractor, options.split)
         if options.results:
             accuracies = read_accuracies(options.results, options.extractor, options.split)
-    except ValueError as error:
+        rows = measure_all(options.models, options.threads, options.warm_ups, options.runs,
+                           accuracies, PAPER_LAYOUTS[options.extractor])
+        table = f'{options.extractor}, split {options.split}. ' + as_markdown(
+            rows, options.warm_ups, options.runs)
+        with replacing_in(options.output, last='latency.csv') as folder:
+            (folder / 'latency.csv').write_text(as_csv(rows), encoding='utf-8')
+            (folder / 'latency.md').write_text(table, encoding='utf-8')
+            plot(folder / 'latency.png', rows)
+    except (OSError, ValueError) as error:
         parser.error(printable(error, 1000))
-    rows = measure_all(options.models, options.threads, options.warm_ups, options.runs, accuracies,
-                       PAPER_LAYOUTS[options.extractor])
-    table = f'{options.extractor}, split {options.split}. ' + as_markdown(
-        rows, options.warm_ups, options.runs)
-    with replacing_in(options.output, last='latency.csv') as folder:
-        (folder / 'latency.csv').write_text(as_csv(rows), encoding='utf-8')
-        (folder / 'latency.md').write_text(table, encoding='utf-8')
-        plot(folder / 'latency.png', rows)
     print(table)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from act_ros.actions.features import CHANNELS, MPOSE, SCORED, mirror
+from act_ros.core.arguments import count_from
 from act_ros.core.skeletons import get_layout
 from training.config import Recipe, check_types, read_yaml, refuse_unknown
 from training.datasets.labels import MPOSE_LABELS
@@ -83,7 +84,7 @@ def command_options(parser: argparse.ArgumentParser, what: str) -> None:
                         help='folder that holds <extractor>/<split>/; default: ~/.mpose, where the '
                              'mpose package downloads to')
     parser.add_argument('--extractor', choices=LAYOUTS, help='instead of the one of the file')
-    parser.add_argument('--threads', type=int, default=0,
+    parser.add_argument('--threads', type=count_from(0), default=0,
                         help=f'CPU threads a {what} takes; default: all, with --ray 1')
     parser.add_argument('--ray', metavar='ADDRESS',
                         help=f'train each {what} on this Ray cluster: host:port, auto or local')
