@@ -158,74 +158,24 @@ def classes_in(paths: Iterable[str | Path]) -> set[str]:
 
 
 def _load(path: Path, labels: tuple[str, ...], mpose_order: bool) -> Sequences:
-    def fail(problem: str) -> DataError:
-        return DataError(f'{path}: {problem}')
-
-    if not path.is_file():
-        raise fail('no such file')
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            data = {key: np.atleast_1d(archive[key]) for key in archive.files}
-    except UNREADABLE as error:
-        raise fail(f'is not a readable .npz file ({error})') from error
-    needed = ('joints', 'offsets', 'label', 'fps', 'layout', 'actor', 'take')
-    if missing := [key for key in needed if key not in data]:
-        raise fail(f'lacks the arrays {", ".join(missing)}')
-
-    layout = str(np.ravel(data['layout'])[0])
-    if layout not in LAYOUTS:
-        raise fail(f'has layout {layout!r}; known: {", ".join(LAYOUTS)}')
-    keypoint_layout, deep = LAYOUTS[layout]
-    joints, offsets, label = data['joints'], data['offsets'], data['label']
-    if label.ndim != 1:
-        raise fail(f'label must be (n,), not {label.shape}')
-    count = len(label)
-    expected = len(get_layout(keypoint_layout).joints)
-    if joints.ndim != 3 or joints.shape[1:] != (expected, 3):
-        raise fail(f'joints must be (frames, {expected}, 3) for {layout}, not {joints.shape}')
-    if not np.issubdtype(joints.dtype, np.floating):
-        raise fail(f'joints must be floating point, not {joints.dtype}')
-    if offsets.shape != (count + 1,) or not np.issubdtype(offsets.dtype, np.integer):
-        raise fail(f'offsets must be {count + 1} integers for {count} labels, not '
-                   f'{offsets.dtype} {offsets.shape}')
-    if offsets[0] != 0 or offsets[-1] != len(joints) or (np.diff(offsets) < 1).any():
-        raise fail('offsets must ascend from 0 to the number of frames; no sequence may be empty')
-    bad = ~np.isfinite(joints).all(axis=(1, 2))
-    if bad.any():
-        first = int(np.searchsorted(offsets, np.argmax(bad), side='right') - 1)
-        raise fail(f'sequence {first} ({data["take"][first]}) holds NaN or infinite joints')
-    if not np.issubdtype(label.dtype, np.integer):
-        raise fail(f'label must be integers, not {label.dtype}')
-    names = tuple(map(str, data['labels'])) if 'labels' in data else ()
-    if not names and (mpose_order or labels == MPOSE_LABELS or not count or label.max() < 0):
-        names = MPOSE_LABELS
-    if not names:
-        raise fail('names no classes, and those of the model are not those of MPOSE2021: add the '
-                   'array labels, or say that they are numbered as there (mpose_order: true in a '
-                   'configuration, --mpose-order of a command)')
-    if count and (label.min() < UNKNOWN or label.max() >= len(names)):
-        raise fail(f'labels must lie in [-1, {len(names) - 1}], found '
-                   f'{label.min()} to {label.max()}')
-    # UNKNOWN is -1: the last entry.
-    label = np.array([labels.index(name) if name in labels else UNKNOWN for name in names]
-                     + [UNKNOWN])[label]
-    data.setdefault('view', np.full(count, ''))
-    data.setdefault('source_label', np.full(count, ''))
-    data.setdefault('source', np.full(count, path.stem))
-    for key in ('fps', 'actor', 'take', 'view', 'source_label', 'source'):
-        if len(data[key]) != count:
-            raise fail(f'{key} has {len(data[key])} entries for {count} sequences')
-    fps = data['fps'].astype(np.float64)
-    if not (np.isfinite(fps) & (fps > 0)).all():
-        raise fail('fps must be positive')
-    takes, times = np.unique(data['take'], return_counts=True)
-    if (times > 1).any():
-        raise fail(f'take {str(takes[times > 1][0])!r} occurs more than once; the same clip twice? '
-                   f'Parts of one clip are told apart after a "#"')
-
+        data = _read(path)
+        layout = str(np.ravel(data['layout'])[0])
+        if layout not in LAYOUTS:
+            raise DataError(f'has layout {layout!r}; known: {", ".join(LAYOUTS)}')
+        keypoint_layout, deep = LAYOUTS[layout]
+        _check_joints(data, layout, len(get_layout(keypoint_layout).joints))
+        label = _numbered(data, labels, mpose_order)
+        count = len(label)
+        data = {'view': np.full(count, ''), 'source_label': np.full(count, ''),
+                'source': np.full(count, path.stem), **data}
+        fps = data['fps'].astype(np.float64)
+        _check_clips(data, fps)
+    except DataError as error:
+        raise DataError(f'{path}: {error}') from error
     return Sequences(
-        joints=_reduce(joints.astype(np.float32), keypoint_layout, deep),
-        offsets=offsets.astype(np.int64), label=label.astype(np.int64), fps=fps,
+        joints=_reduce(data['joints'].astype(np.float32), keypoint_layout, deep),
+        offsets=data['offsets'].astype(np.int64), label=label.astype(np.int64), fps=fps,
         flat=np.full(count, not deep), source=data['source'],
         source_label=data['source_label'],
         group=data['group'] if 'group' in data else _groups(
@@ -233,6 +183,79 @@ def _load(path: Path, labels: tuple[str, ...], mpose_order: bool) -> Sequences:
         take=data['take'], view=data['view'],
         # Flat joints are a pose network's, but for the 13 of sources that marked them by hand.
         is_detected=np.full(count, not deep and layout != 'mpose13_2d'))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file, if all that are needed are there."""
+    if not path.is_file():
+        raise DataError('no such file')
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {key: np.atleast_1d(archive[key]) for key in archive.files}
+    except UNREADABLE as error:
+        raise DataError(f'is not a readable .npz file ({error})') from error
+    needed = ('joints', 'offsets', 'label', 'fps', 'layout', 'actor', 'take')
+    if missing := [key for key in needed if key not in data]:
+        raise DataError(f'lacks the arrays {", ".join(missing)}')
+    return data
+
+
+def _check_joints(data: dict[str, np.ndarray], layout: str, expected: int) -> None:
+    """Check the joints, of which a layout has so many, and how they are cut into sequences."""
+    joints, offsets, label = data['joints'], data['offsets'], data['label']
+    if joints.ndim != 3 or joints.shape[1:] != (expected, 3):
+        raise DataError(f'joints must be (frames, {expected}, 3) for {layout}, not {joints.shape}')
+    if not np.issubdtype(joints.dtype, np.floating):
+        raise DataError(f'joints must be floating point, not {joints.dtype}')
+    if label.ndim != 1:
+        raise DataError(f'label must be (n,), not {label.shape}')
+    if offsets.shape != (len(label) + 1,) or not np.issubdtype(offsets.dtype, np.integer):
+        raise DataError(f'offsets must be {len(label) + 1} integers for {len(label)} labels, not '
+                        f'{offsets.dtype} {offsets.shape}')
+    if offsets[0] != 0 or offsets[-1] != len(joints) or (np.diff(offsets) < 1).any():
+        raise DataError('offsets must ascend from 0 to the number of frames; no sequence may be '
+                        'empty')
+    bad = ~np.isfinite(joints).all(axis=(1, 2))
+    if bad.any():
+        first = int(np.searchsorted(offsets, np.argmax(bad), side='right') - 1)
+        raise DataError(f'sequence {first} ({data["take"][first]}) holds NaN or infinite joints')
+
+
+def _numbered(
+    data: dict[str, np.ndarray], labels: tuple[str, ...], mpose_order: bool,
+) -> np.ndarray:
+    """Return the label (n,) of each sequence, numbered as in ``labels``."""
+    label = data['label']
+    if not np.issubdtype(label.dtype, np.integer):
+        raise DataError(f'label must be integers, not {label.dtype}')
+    names = tuple(map(str, data['labels'])) if 'labels' in data else ()
+    if not names and (mpose_order or labels == MPOSE_LABELS or not len(label) or label.max() < 0):
+        names = MPOSE_LABELS
+    if not names:
+        raise DataError(
+            'names no classes, and those of the model are not those of MPOSE2021: add the array '
+            'labels, or say that they are numbered as there (mpose_order: true in a '
+            'configuration, --mpose-order of a command)')
+    if len(label) and (label.min() < UNKNOWN or label.max() >= len(names)):
+        raise DataError(f'labels must lie in [-1, {len(names) - 1}], found '
+                        f'{label.min()} to {label.max()}')
+    # UNKNOWN is -1: the last entry.
+    return np.array([labels.index(name) if name in labels else UNKNOWN for name in names]
+                    + [UNKNOWN])[label]
+
+
+def _check_clips(data: dict[str, np.ndarray], fps: np.ndarray) -> None:
+    """Check what is said of each sequence, and that none is there twice."""
+    count = len(data['label'])
+    for key in ('fps', 'actor', 'take', 'view', 'source_label', 'source'):
+        if len(data[key]) != count:
+            raise DataError(f'{key} has {len(data[key])} entries for {count} sequences')
+    if not (np.isfinite(fps) & (fps > 0)).all():
+        raise DataError('fps must be positive')
+    takes, times = np.unique(data['take'], return_counts=True)
+    if (times > 1).any():
+        raise DataError(f'take {str(takes[times > 1][0])!r} occurs more than once; the same clip '
+                        f'twice? Parts of one clip are told apart after a "#"')
 
 
 @dataclass(eq=False)
