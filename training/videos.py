@@ -21,7 +21,7 @@ import csv
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -165,7 +165,8 @@ def record(
     jobs = [(clip, i) for i, look in enumerate(LOOKS) if not looks or look.name in looks
             for clip in clips]
     takes, origin = [], []
-    with Pool(processes) as pool:
+    # A forked child of a parent that has threads, as OpenCV makes them, may wait for ever.
+    with get_context('spawn').Pool(processes) as pool:
         found = progress(pool.imap(_watch, jobs, chunksize=4), 'clips', len(jobs), 'clip')
         for (clip, look), pieces in zip(jobs, found, strict=True):
             for i, (rate, keypoints) in enumerate(pieces):
