@@ -57,7 +57,10 @@ class Augmentation:
     flat_turn: float = 0.0
     """Flat people are narrowed as if turned by up to so many degrees."""
     head_forward: float = 0.2
-    """The face lies up to so many torso lengths before the head's centre."""
+    """
+    The head is moved by up to so many torso lengths: meant as the face before its centre, but it
+    moves backward. That stays until the next training: see the card of act_mu.
+    """
     any_yaw: float = 0.5
     """Share of cameras all around the person; the others stand near the source's own."""
     yaw: float = 25.0
@@ -329,13 +332,13 @@ def _reshape_bodies(
     neck = shoulders.mean(axis=2, keepdims=True)
     shaped[:, :, _SHOULDERS] = neck + (shoulders - neck) * draw(
         options.shoulder_width)[:, None, None, None]
-    # Forward: across the shoulders and up the spine.
+    # Backward, since y is down: see `Augmentation.head_forward`.
     across = shoulders[:, :, 0] - shoulders[:, :, 1]
     spine = shaped[:, :, _HIPS].mean(axis=2) - neck[:, :, 0]
-    forward = np.cross(across, spine)
-    forward *= np.linalg.norm(spine, axis=-1, keepdims=True) / np.maximum(
-        np.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
-    shaped[:, :, _HEAD] += forward * draw((0.0, options.head_forward))[:, None, None]
+    backward = np.cross(across, spine)
+    backward *= np.linalg.norm(spine, axis=-1, keepdims=True) / np.maximum(
+        np.linalg.norm(backward, axis=-1, keepdims=True), 1e-6)
+    shaped[:, :, _HEAD] += backward * draw((0.0, options.head_forward))[:, None, None]
     raw = rng.random(count) < options.raw_body
     shaped[raw] = points[raw]
     return shaped

@@ -307,10 +307,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--processes', type=count_from(1), default=2,
                         help='that look at clips at once')
     options = parser.parse_args(arguments)
-    for name in ('output', 'errors'):
-        path = getattr(options, name)
+    for path in (options.output, options.errors):
         if path and path.suffix != '.npz':
-            parser.error(f'--{name} must end in .npz')
+            parser.error(f'--output and --errors must end in .npz, as {printable(path)} does not')
     try:
         if options.labels:
             if not options.output:

@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ('videos --labels short.csv --output v.npz', 'short.csv line 2 has not as many cells'),
     ('videos --labels long.csv --output v.npz', 'long.csv line 2 has not as many cells'),
     ('videos --labels latin.csv --output v.npz', 'cannot read the labels latin.csv'),
-    ('videos --labels video.csv --output v.txt', '--output must end in .npz'),
+    ('videos --labels video.csv --output v.txt', 'must end in .npz, as v.txt does not'),
     ('videos --labels video.csv --output v.npz --every 0', '--every: must be 1 or more, not 0'),
     ('videos --pair empty.npz empty.npz --errors e.npz', 'empty.npz: is not a readable .npz file'),
     ('introspect --weights W --data D --output out --step 10 --video no.mp4',
