@@ -44,8 +44,8 @@ class WindowOptions(Options):
         low=0.05, high=10.0)
     min_score: float = option(
         0.275, 'Keypoints below this score count as not seen and are interpolated in time. Legs '
-        'behind a table score up to 0.3 with MoveNet, and sit or stand at its pleasure; other pose '
-        'networks may need another value.',
+        'that MoveNet guesses, behind a table say, score up to 0.3; other pose networks may need '
+        'another value.',
         low=0.0, high=1.0)
     min_seen: float = option(
         MIN_SEEN, "Share of the model's joints that must be seen in a window for an action to be "
