@@ -20,7 +20,6 @@ from act_ros.actions.bundle import Bundle, BundleError, load_bundle
 from act_ros.actions.features import SEEN, extract_features, seen_features, seen_joints
 from act_ros.core.action import Status
 from act_ros.core.options import Options, option
-from act_ros.core.person import SEEN_SCORE
 from act_ros.core.resources import find_model
 from act_ros.core.skeletons import get_layout
 from act_ros.tflite.runtime import ModelError, load_interpreter
@@ -30,6 +29,9 @@ TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED = (
     'action not among the labels allowed')
 CAUSES = (TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED)
 """Why an answer is UNKNOWN."""
+
+MIN_SCORE = 0.275
+"""Score from which on a joint counts as seen for an answer, unless somebody sets another limit."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class ActClassifier:
         return self.predict(keypoints, layout).probabilities
 
     def predict(
-        self, keypoints: np.ndarray, layout: str, min_score: float = SEEN_SCORE,
+        self, keypoints: np.ndarray, layout: str, min_score: float = MIN_SCORE,
     ) -> Prediction:
         """
         Like `classify`, with what is seen, and the attention where the bundle has it.

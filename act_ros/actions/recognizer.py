@@ -18,6 +18,7 @@ from math import isfinite
 import numpy as np
 
 from act_ros.actions.classifier import (
+    MIN_SCORE,
     POSE_NOT_SURE,
     TOO_LITTLE_SEEN,
     ActClassifier,
@@ -43,8 +44,9 @@ class WindowOptions(Options):
         'new one. Also how far back in time a message may lie and still be merely late.',
         low=0.05, high=10.0)
     min_score: float = option(
-        0.275, 'Keypoints below this score count as not seen and are interpolated in time. Legs '
-        'that MoveNet guesses, behind a table say, score up to 0.3; other pose networks may need '
+        MIN_SCORE,
+        'Keypoints below this score count as not seen and are interpolated in time. Legs that '
+        'MoveNet guesses, behind a table say, score up to 0.3; other pose networks may need '
         'another value.',
         low=0.0, high=1.0)
     min_seen: float = option(
