@@ -228,6 +228,22 @@ def _read(path: Path) -> dict[str, list[Any]]:
     return values
 
 
+def _read_truth(path: Path) -> dict[str, list[Any]]:
+    truth = _read(path)
+    for clip, moments in truth.items():
+        for i, moment in enumerate(moments):
+            try:
+                float(moment['t'])
+                for person in moment['persons']:
+                    np.array(person['box'] or [0] * 4, float).reshape(4)
+                    set(person['accepted'])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(
+                    f'{path}: moment {i} of {clip} must have t in seconds, and persons who have '
+                    f'a box of four numbers or null, and accepted labels') from error
+    return truth
+
+
 @one_line
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
@@ -241,7 +257,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--ways', nargs='+', choices=WAYS, default=WAYS[:1],
                         help='how the clips are played')
     options = parser.parse_args(arguments)
-    truth = _read(options.truth)
+    truth = _read_truth(options.truth)
     groups = _read(options.groups) if options.groups else {}
     files = {path.stem: path for path in sorted(options.clips.iterdir())}
     if missing := sorted(set(truth) - set(files)):

@@ -27,7 +27,7 @@ def one_line(main: Callable[P, None]) -> Callable[P, None]:
     def command(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             main(*args, **kwargs)
-        except (KeyError, OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             sys.exit(f'{Path(sys.argv[0]).name}: {printable(error, 1000)}')
 
     return command

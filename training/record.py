@@ -24,7 +24,7 @@ import numpy as np
 from act_ros.actions.features import repaired, resample
 from act_ros.core.arguments import count_from
 from act_ros.core.frame import Frame
-from act_ros.core.person import OUT_OF_SIGHT
+from act_ros.core.person import OUT_OF_SIGHT, SEEN_SCORE
 from act_ros.core.rotation import ROTATIONS, turn_person
 from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable
@@ -141,10 +141,17 @@ def cut(stamps: Sequence[int], keypoints: Sequence[np.ndarray]) -> list[tuple[fl
             continue
         rate = min(float(1 / np.median(np.diff(times[part]))), MAX_RATE)
         count = int(duration * rate + 1e-6) + 1
-        queries = times[part[0]] + np.arange(count)[None] / rate
+        mine, poses = times[part], np.stack([keypoints[i] for i in part])
+        queries = mine[0] + np.arange(count) / rate
         # No score is too low: what was not seen is filled in when windows are cut, as live.
-        pieces.append((rate, resample(times[part], np.stack([keypoints[i] for i in part]),
-                                      np.array([0, len(part)]), queries, -np.inf)[0]))
+        piece = resample(mine, poses, np.array([0, len(part)]), queries[None], -np.inf)[0]
+        before = np.clip(np.searchsorted(mine, queries, 'right') - 1, 0, len(part) - 2)
+        nearest = before + (2 * queries > mine[before] + mine[before + 1])
+        seen = poses[..., 2] >= SEEN_SCORE
+        # Between a place that was seen and a guess lies a guess, which would pass for seen.
+        is_mixed = seen[before] != seen[before + 1]
+        piece[is_mixed] = poses[nearest][is_mixed]
+        pieces.append((rate, piece))
     return pieces
 
 

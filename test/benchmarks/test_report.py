@@ -11,6 +11,8 @@ from benchmarks import everyday, tracking
 
 @pytest.mark.parametrize(('truth', 'said'), [
     ('{', 'Expecting property name'), ('{"clip": 3}', 'must map names to lists'),
+    ('{"clip": [{"t": 1, "persons": []}, {"t": 2}]}', 'moment 1 of clip must have t'),
+    ('{"clip": [{"t": 1, "persons": [{"box": [1, 2], "accepted": []}]}]}', 'moment 0 of clip'),
     (None, 'No such file or directory')])
 def test_what_a_benchmark_cannot_use_is_one_line(
     tmp_path: Path, truth: str | None, said: str,

@@ -21,7 +21,7 @@ from bag_writer import image, keypoint_array, write_bag
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
-from act_ros.core.person import Person
+from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.rotation import turn_image
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
@@ -29,7 +29,7 @@ from act_ros.persons.video import VideoSource
 from act_ros.recordings.labels import LabelError
 from training import record
 from training.datasets.skeletons import load_sequences
-from training.record import Recorder
+from training.record import Recorder, cut
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / 'doc' / 'training.md'
@@ -189,6 +189,21 @@ def test_of_an_id_given_twice_in_a_frame_the_first_counts(tmp_path: Path) -> Non
     with np.load(tmp_path / 'twins.npz') as file:
         np.testing.assert_allclose(file['joints'][50], pose(0, 'standing', x=200), atol=1e-3)
         assert np.ptp(file['joints'], axis=0).max() < 1
+
+
+def test_between_a_place_that_was_seen_and_a_guess_lies_nothing_that_passes_for_seen() -> None:
+    """Frames come when they like, and a wrist that is hidden is guessed to be far away."""
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.02, 0.08, 60))
+    poses = np.repeat(pose(0, 'standing', x=200)[None], 60, axis=0)
+    poses[::3, 9] = 900, 900, 0.05
+    ((rate, piece),) = cut((times * SECOND).astype(int).tolist(), list(poses))
+    assert len(piece) == pytest.approx((times[-1] - times[0]) * rate, abs=2)
+    seen = piece[:, 9, 2] >= SEEN_SCORE
+    assert 0.4 < seen.mean() < 0.9
+    np.testing.assert_allclose(piece[seen, 9, :2], poses[1:2, 9, :2].repeat(seen.sum(), 0), atol=1)
+    np.testing.assert_allclose(np.delete(piece, 9, 1), np.delete(poses[:1], 9, 1).repeat(
+        len(piece), 0), atol=1e-2)
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, 1e30])
