@@ -193,6 +193,7 @@ class TrainConfig(Recipe):
         yield from super().rules()
         yield self.files, 'files must name at least one sequence file'
         yield self.labels, 'labels must name at least one action'
+        yield 'none' not in self.labels, 'labels: none means no answer to evaluate_bag'
         for name in ('files', 'labels'):
             yield (len(set(getattr(self, name))) == len(getattr(self, name)),
                    f'{name} must not name anything twice')

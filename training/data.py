@@ -37,12 +37,13 @@ def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]
         sequences.source_label, config.ignored_actions)
     sequences = add_postures(sequences.select(~ignored), config.labels, config.seed)
     _check_labels(sequences, config.labels, classes_in(files))
-    folds = assign_folds(sequences, config.folds, config.seed)
     for setting, named in (('strangers', chain(*config.strangers)),
                            ('training_only', config.training_only)):
         if missing := set(named) - set(sequences.source):
             raise DataError(f'{setting}: no source is called {", ".join(sorted(missing))}')
-    folds[np.isin(sequences.source, config.training_only)] = NEVER_HELD_BACK
+    is_dealt = ~np.isin(sequences.source, config.training_only)
+    folds = np.full(len(sequences), NEVER_HELD_BACK)
+    folds[is_dealt] = assign_folds(sequences.select(is_dealt), config.folds, config.seed)
     return sequences, folds
 
 

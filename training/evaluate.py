@@ -318,7 +318,7 @@ def evaluate_bundle(
             pose_smoothing=classifier.bundle.pose_smoothing)
         answer = clip_mean(np.concatenate([
             classifier.classify(windows[i:i + 64][..., [0, 1, 3]], LAYOUT)
-            for i in range(0, len(windows) // 64 * 64 + 1, 64)]), clip)
+            for i in range(0, len(windows), 64)]), clip)
         confidence = answer.max(axis=-1)
         results[view] = {
             **summary(sequences.label[known], answer[known]), 'clips': int(known.sum()),

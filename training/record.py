@@ -45,14 +45,15 @@ MAX_RATE = 60.0
 @dataclass(eq=False)
 class Segment(Label):
     """
-    A label, and the poses of everybody seen meanwhile: stamps and keypoints by person id.
+    A label, and the poses of everybody seen meanwhile: by person id stamps and keypoints, a pair
+    for each time that the clock was not set back.
 
     ``has_nameless``: somebody without an id was there, whom nobody can tell from others like that.
     """
 
     layout: str = ''
     has_nameless: bool = False
-    tracks: dict[str, tuple[list[int], list[np.ndarray]]] = field(default_factory=dict)
+    tracks: dict[str, list[tuple[list[int], list[np.ndarray]]]] = field(default_factory=dict)
 
 
 def read_persons(
@@ -91,12 +92,15 @@ def collect(frames: Iterator[Frame], segments: Sequence[Segment], rotation: int 
                 if not person.id:
                     segment.has_nameless = True
                     continue
-                stamps, keypoints = segment.tracks.setdefault(person.id, ([], []))
+                parts = segment.tracks.setdefault(person.id, [])
                 (pose,), (seen,) = repaired(turn_person(person, rotation).keypoints[None])
                 # Of an id given twice the first counts, as live.
-                if seen and (not stamps or frame.stamp > stamps[-1]):
-                    stamps.append(frame.stamp)
-                    keypoints.append(pose)
+                if not seen or parts and frame.stamp == parts[-1][0][-1]:
+                    continue
+                if not parts or frame.stamp < parts[-1][0][-1]:
+                    parts.append(([], []))
+                parts[-1][0].append(frame.stamp)
+                parts[-1][1].append(pose)
 
 
 def choose_person(segment: Segment) -> str:
@@ -105,8 +109,8 @@ def choose_person(segment: Segment) -> str:
 
     :raises LabelError: nobody was seen, not the person named, or several and none named.
     """
-    seconds = {name: (stamps[-1] - stamps[0]) / NANOSECONDS
-               for name, (stamps, _) in segment.tracks.items() if stamps}
+    seconds = {name: sum(stamps[-1] - stamps[0] for stamps, _ in parts) / NANOSECONDS
+               for name, parts in segment.tracks.items() if parts}
     if not seconds and segment.has_nameless:
         raise LabelError(f'line {segment.line}: only people without an id were seen then; track '
                          f'them first')
@@ -200,7 +204,7 @@ class Recorder:
         if self.layout not in ('', layout):
             raise LabelError(f'line {segment.line}: keypoints of layout {segment.layout!r}, but '
                              f'those before are {self.layout}; one file has one layout')
-        pieces = cut(*segment.tracks[person])
+        pieces = [piece for part in segment.tracks[person] for piece in cut(*part)]
         if not pieces:
             raise LabelError(f'line {segment.line}: {person} was never seen for {MIN_DURATION} s '
                              f'without a gap')
@@ -217,7 +221,9 @@ class Recorder:
         """Write the sequence file as a whole."""
         if len({take.take for take in self._takes}) < len(self._takes):
             raise LabelError('two recordings have the same name; their names tell clips apart')
-        write_sequences(path, self._takes, self.layout, self.labels)
+        # Who is in the recordings of several files is one person in all of them.
+        write_sequences(path, self._takes, self.layout, self.labels,
+                        group=np.array([f'actor:{take.actor}' for take in self._takes]))
 
     def summary(self) -> str:
         """Return a table of what was gathered, by label."""

@@ -156,7 +156,11 @@ class Stretch(NamedTuple):
 
 
 def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str | None]]]]:
-    """Yield time, the run itself, and answer and truth by person, frame by frame."""
+    """
+    Yield time, the run itself, and answer and truth by person, frame by frame.
+
+    Who was not found has no answer; of a label without a person that is everybody, called ''.
+    """
     with open(run.path / 'results.jsonl', encoding='utf-8') as file:
         for line in file:
             record = json.loads(line)
@@ -165,11 +169,17 @@ def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str 
                 status = action['status']
                 answer = action['label'] if status == Status.RECOGNIZED.name else (
                     UNKNOWN_LABEL if status == Status.UNKNOWN.name else NONE)
-                truth = action['truth']
-                if truth is not None and truth not in run.labels:
-                    truth = UNKNOWN_LABEL
-                people[action['person_id']] = (answer, truth)
+                people[action['person_id']] = (answer, _known(action['truth'], run))
+            for missed in record.get('missed', ()):
+                if not missed['person']:  # nobody is in sight
+                    people.clear()
+                people[missed['person']] = NONE, _known(missed['truth'], run)
             yield record['time'], run, people
+
+
+def _known(truth: str | None, run: _Run) -> str | None:
+    """Return what a run's model should say: other actions than its own are unknown."""
+    return truth if truth is None or truth in run.labels else UNKNOWN_LABEL
 
 
 def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
@@ -181,12 +191,17 @@ def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
     for (time, one, left), (next_time, other, right) in pairwise(both):
         if time != next_time or one is other:  # only one of the runs has the frame
             continue
-        for person in left.keys() & right.keys():
-            (x, truth), (y, _) = left[person], right[person]
-            if truth is None:
+        for person in sorted(left.keys() | right.keys()):
+            mine, its = left.get(person, left.get('')), right.get(person, right.get(''))
+            if mine is None or its is None:
+                continue
+            # Each by its own model: what only one of them knows is unknown to the other.
+            (x, x_truth), (y, y_truth) = mine, its
+            if x_truth is None or y_truth is None:
                 counts['same answer' if x == y else 'different answer'] += 1
                 continue
-            hits = (x == truth, y == truth)
+            hits = (x == x_truth, y == y_truth)
+            truth = x_truth if y_truth == UNKNOWN_LABEL else y_truth
             counts[{(True, True): 'both right', (True, False): 'only A right',
                     (False, True): 'only B right', (False, False): 'both wrong'}[hits]] += 1
             if hits[0] == hits[1]:

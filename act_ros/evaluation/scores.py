@@ -63,10 +63,12 @@ class Scores:
     """
     Counts answers.
 
-    :param names: the model's labels, in their order.
+    :param names: the model's labels, in their order; ValueError where one means no answer.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
+        if NONE in names:
+            raise ValueError(f'the model has a label {NONE!r}, which here means no answer')
         self.classes = (*(n for n in names if n != UNKNOWN_LABEL), UNKNOWN_LABEL, NONE)
         self._index = {name: i for i, name in enumerate(self.classes)}
         self._class_of = {name: i for i, name in enumerate(names)}

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ pytest.importorskip('sklearn')
 from plan import write_plan
 
 from act_ros.evaluation.__main__ import main
+from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import Settings, read_settings
 
@@ -102,6 +104,54 @@ def test_two_runs_side_by_side(
     assert told['only_one_right'][0]['right'] == 'A'
     page = (tmp_path / 'both' / 'comparison.html').read_text()
     assert 'settings.decision.smoothing' in page and 'settings.window' not in page
+
+
+def test_each_run_is_judged_by_what_its_own_model_knows_and_finds(
+    tmp_path: Path, plan_bag: Path, labels: Path, settings: Settings,
+) -> None:
+    """To a model without a label it is unknown; who is not found is not right."""
+    evaluate(Job(plan_bag, tmp_path / 'a', labels, settings=settings))
+    truths, records = set(), [json.loads(line) for line in
+                              (tmp_path / 'a' / 'results.jsonl').read_text().splitlines()]
+    for record in records:
+        for action in record['actions']:
+            truths.add(action['truth'])
+            if action['truth']:
+                action |= {'status': 'RECOGNIZED', 'label': action['truth']}
+    lacking = sorted(truths & {'walk', 'wave'})[0]
+
+    def run(name: str, records: list[Any]) -> Path:
+        shutil.copytree(tmp_path / 'a', tmp_path / name)
+        (tmp_path / name / 'results.jsonl').write_text(
+            ''.join(json.dumps(record) + '\n' for record in records))
+        return tmp_path / name
+
+    def agreement(first: Path, second: Path) -> dict[str, int]:
+        compare(first, second, tmp_path / 'both')
+        told: dict[str, int] = json.loads(
+            (tmp_path / 'both' / 'comparison.json').read_text())['agreement']
+        return {name: told[name] for name in told if name.endswith(('right', 'wrong'))}
+
+    knows = run('knows', records)
+    unsure = run('unsure', json.loads(json.dumps(records)))
+    summary = json.loads((unsure / 'summary.json').read_text())
+    summary['model']['labels'].remove(lacking)
+    (unsure / 'summary.json').write_text(json.dumps(summary))
+    other = json.loads(json.dumps(records))
+    for record in other:
+        for action in record['actions']:
+            if action['truth'] == lacking:
+                action |= {'status': 'UNKNOWN', 'label': ''}
+    (unsure / 'results.jsonl').write_text(''.join(json.dumps(record) + '\n' for record in other))
+    assert set(agreement(knows, unsure)) == set(agreement(unsure, knows)) == {'both right'}
+
+    for record in records:
+        record['missed'] = [{'person': action['person_id'], 'truth': action['truth']}
+                            for action in record['actions'] if action['truth']]
+        record['actions'] = []
+    blind = run('blind', records)
+    assert set(agreement(knows, blind)) == {'only A right'}
+    assert set(agreement(blind, blind)) == {'both wrong'}
 
 
 @pytest.mark.parametrize(('spoil', 'said'), [

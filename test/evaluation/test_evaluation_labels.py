@@ -18,6 +18,7 @@ from synthetic import SECOND, stamps
 from act_ros.actions.recognizer import WindowOptions
 from act_ros.core.person import Person
 from act_ros.evaluation.__main__ import main
+from act_ros.evaluation.scores import Scores
 from act_ros.evaluation.settings import Settings
 
 
@@ -136,6 +137,11 @@ def test_a_label_the_model_lacks_must_be_answered_with_unknown(
     assert any('no label juggle' in w and 'standing, walk, wave' in w for w in summary['warnings'])
     assert summary['classes']['unknown']['recall'] < 0.5
     assert 'no label juggle' in (tmp_path / 'out' / 'report.html').read_text()
+
+
+def test_a_model_whose_label_means_no_answer_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a label 'none', which here means no answer"):
+        Scores(['walk', 'none'])
 
 
 def test_labels_beyond_the_bag_are_left_out_and_told(run: Any, plan_bag: Path) -> None:

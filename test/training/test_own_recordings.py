@@ -28,7 +28,7 @@ from act_ros.persons.models import create_estimator
 from act_ros.persons.video import VideoSource
 from act_ros.recordings.labels import LabelError
 from training import record
-from training.datasets.skeletons import load_sequences
+from training.datasets.skeletons import assign_folds, check_disjoint, load_sequences
 from training.record import Recorder, cut
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +161,34 @@ def test_a_gap_that_a_live_window_does_not_bear_cuts_a_sequence_in_two(
     with np.load(tmp_path / 'gap.npz') as file:
         assert np.diff(file['offsets']).tolist() == lengths
         assert file['take'].tolist() == [f'gap-2#{i}' for i in range(len(lengths))]
+
+
+def test_a_clock_that_is_set_back_begins_anew(tmp_path: Path) -> None:
+    """Nothing is lost, and nothing joined that was seconds apart."""
+    messages = []
+    for i, stamp in enumerate(stamps(30, 10)):
+        set_back = stamp - 3 * SECOND * (i >= 100)
+        who = person(pose(0, 'standing', x=100 + i), 'p1')
+        messages.append((TOPIC, stamp, keypoint_array(set_back, [who])))
+    recorder = sequences_of(
+        tmp_path, write_bag(tmp_path / 'set', messages), '0,10,walk,,\n')
+    recorder.save(tmp_path / 'set.npz')
+    with np.load(tmp_path / 'set.npz') as file:
+        pieces = np.split(file['joints'], file['offsets'][1:-1])
+    assert [len(piece) for piece in pieces] == pytest.approx([100, 198], abs=4)
+    assert max(np.abs(np.diff(piece[:, 0, 0])).max() for piece in pieces) < 4
+
+
+def test_who_is_in_two_files_is_one_person(tmp_path: Path) -> None:
+    for day in ('monday', 'tuesday'):
+        bag = write_recording(tmp_path / day, seconds=10, rate=20)
+        sequences_of(tmp_path, bag, '1,3,standing,,anna\n5,8,walk,,ben\n').save(
+            tmp_path / f'{day}.npz')
+    both = load_sequences([tmp_path / 'monday.npz', tmp_path / 'tuesday.npz'],
+                          ('standing', 'walk'))
+    assert set(both.group) == {'actor:anna', 'actor:ben'}
+    folds = assign_folds(both, 2, 0)
+    check_disjoint(both.select(folds == 0), both.select(folds == 1))
 
 
 def twins(stamp: int, *ids: str) -> Any:

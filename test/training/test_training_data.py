@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from training.augmentation import (
 )
 from training.config import TrainConfig, load_config
 from training.data import is_held_back, load_data, part_of_people
+from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     JOINTS,
     UNKNOWN,
@@ -282,6 +284,21 @@ def test_a_bundle_is_measured_on_actions_it_knows(
     assert 'no clip is of an action that' in capsys.readouterr().err
 
 
+def test_a_bundle_is_measured_on_any_number_of_windows(tmp_path: Path) -> None:
+    """It answers 64 at once."""
+    for count in (63, 64):
+        file = write(
+            tmp_path / f'{count}.npz', layout='coco17_2d', label=np.zeros(count, np.int8),
+            joints=np.random.default_rng(0).uniform(10, 60, (20 * count, 17, 3)),
+            offsets=np.arange(count + 1) * 20, fps=np.full(count, 30.0),
+            take=np.array([f't{i}' for i in range(count)]), actor=np.full(count, 'a'),
+            view=np.full(count, ''), source_label=np.full(count, 'walk'),
+            labels=np.array(['walk']))
+        measures = evaluate.evaluate_bundle(
+            ROOT / 'models/act_mu.tflite', load_sequences([file], MPOSE_LABELS))
+        assert measures['own']['clips'] == count
+
+
 def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> None:
     write(tmp_path / 'a.npz', labels=np.array(['still', 'wave']))
     take = [str(x) for x in load_sequences([tmp_path / 'a.npz']).take]
@@ -325,6 +342,20 @@ def test_a_label_without_a_clip_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert not capsys.readouterr().err
     load_data(replace(config, labels=('still', 'salute', 'bow', 'nod')), tmp_path)
     assert capsys.readouterr().err == 'warning: the files have no clip of bow, nod\n'
+
+
+def test_every_fold_has_people_though_each_file_has_one(tmp_path: Path) -> None:
+    """As who records a file for each person has them."""
+    names = ('anna', 'ben', 'carl', 'dora', 'emil', 'fay')
+    for name in names:
+        write(tmp_path / f'{name}.npz', labels=np.array(['still', 'wave']), actor=np.full(12, name))
+    for files in combinations(names, 2):
+        config = TrainConfig(name='x', files=tuple(f'{name}.npz' for name in files),
+                             labels=('still', 'wave'), folds=2)
+        _, folds = load_data(config, tmp_path)
+        assert set(folds.tolist()) == {0, 1}
+        with pytest.raises(DataError, match='2 folds need as many people, the data hold 1'):
+            load_data(replace(config, training_only=files[:1]), tmp_path)
 
 
 def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:

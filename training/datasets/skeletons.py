@@ -324,8 +324,9 @@ def assign_folds(sequences: Sequences, num_folds: int, seed: int) -> np.ndarray:
     """
     Give every sequence a fold (N,) so that no person is in two.
 
-    Each source's people are dealt out in turn, so every fold sees every source. Raises DataError
-    where there are fewer people than folds.
+    Each source's people are dealt out in turn, so every fold sees every source; where that leaves
+    a fold without people, as of sources of one person each, all are dealt out in one turn. Raises
+    DataError where there are fewer people than folds.
     """
     if num_folds < 2:
         raise ValueError(f'num_folds must be at least 2, not {num_folds}')
@@ -337,6 +338,8 @@ def assign_folds(sequences: Sequences, num_folds: int, seed: int) -> np.ndarray:
         people = np.unique(sequences.group[sequences.source == source])
         for place, person in enumerate(rng.permutation(people)):
             dealt.setdefault(str(person), (start + place) % num_folds)
+    if len(set(dealt.values())) < num_folds:
+        dealt = {person: place % num_folds for place, person in enumerate(dealt)}
     folds = np.array([dealt[str(person)] for person in sequences.group], np.int64)
     if len(dealt) < num_folds:
         raise DataError(
