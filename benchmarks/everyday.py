@@ -196,10 +196,10 @@ def _judge(count: Counter[str], action: Action, accepted: set[str]) -> None:
 def _measure(
     frames: Sequence[Frame], recognizer: ActionRecognizer, moments: Sequence[Any],
 ) -> Counter[str]:
-    """Judge a clip, and count its seconds, and its answers: actions that begin."""
+    """Judge a clip, and count its milliseconds, and its answers: actions that begin."""
     answers = answer(frames, recognizer)
     count = judge(answers, moments)
-    count['seconds'] = int(answers[-1][0])
+    count['milliseconds'] = round(1000 * answers[-1][0])
     last: dict[str, str] = {}
     for _, actions in answers:
         for action in actions:
@@ -216,7 +216,7 @@ def row(name: str, count: Counter[str]) -> str:
     lost = 100 * count['with a place, not found'] / max(count['with a place'], 1)
     acts = count['tree acts']
     tree = f'{count["tree acts rightly"]} of {acts}' if acts else '-'
-    rate = 60 * count['answers'] / max(count['seconds'], 1)
+    rate = 60_000 * count['answers'] / max(count['milliseconds'], 1)
     return (f'| {name} | {count["moments"]} | ' + ' | '.join(cells)
             + f' | {lost:.1f} | {rate:.0f} | {tree} |')
 

@@ -21,6 +21,7 @@ from benchmarks.report import Row, one_line, parser, percentiles, save, show
 
 SIZE = (640, 480)
 CAMERA = Camera(525.0, 525.0, 320.0, 240.0)
+CROWDS = (1, 3, 6)
 JOINTS = LAYOUTS['coco17'].joints
 # Of somebody of 1 m who stands and faces the camera: the feet at the origin, y down.
 BODY = {'nose': (0, -.91, -.05), 'eye': (.02, -.935, -.04), 'ear': (.045, -.93, 0),
@@ -75,7 +76,7 @@ def error(name: str, pairs: list[tuple[Place, float]]) -> Row:
 def main() -> None:
     """Print both tables."""
     arguments = parser(__doc__)
-    arguments.add_argument('--scenes', type=count_from(1), default=500)
+    arguments.add_argument('--scenes', type=count_from(max(CROWDS)), default=500)
     options = arguments.parse_args()
     rng, errors, costs = np.random.default_rng(0), list[Row](), list[Row]()
     for posture in ('standing', 'sitting'):
@@ -87,7 +88,7 @@ def main() -> None:
     message = type('Message', (), {
         'encoding': '32FC1', 'height': SIZE[1], 'width': SIZE[0], 'step': 4 * SIZE[0],
         'is_bigendian': 0, 'data': scenes[0][1].tobytes()})
-    for people in (1, 3, 6):
+    for people in CROWDS:
         for name, has_depth in (('estimated', False), ('measured', True)):
             times = []
             for _ in range(300):

@@ -15,6 +15,7 @@ of an empty room and of a curtain that moves.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from functools import cache, wraps
@@ -27,6 +28,7 @@ from tqdm import tqdm
 
 from act_ros.core.arguments import count_from, positive
 from act_ros.core.resources import find_model, find_resource
+from act_ros.core.text import printable
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.follow import FindAndFollow
@@ -91,13 +93,32 @@ def known(model: str, images: list[np.ndarray], begin: int) -> tuple[list[bool],
             float(np.median(heights)) if heights else math.nan)
 
 
-def small(model: str, clips: list[list[np.ndarray]], pixels: float) -> Row:
+def read_people(folder: Path) -> list[tuple[list[np.ndarray], float]]:
+    """
+    Return images of each clip, and how tall the person is; without clips that nobody is found in.
+
+    :raises ValueError: there is no other clip.
+    """
+    clips = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix in VIDEOS:
+            images = read_clip(path)
+            shown, height = known('balanced', images, LATELY)
+            if any(shown):
+                clips.append((images, height))
+            else:
+                print(f'{printable(path)} is left out: nobody is found in it', file=sys.stderr)
+    if not clips:
+        raise ValueError(f'{folder} has no video ({", ".join(sorted(VIDEOS))}) of somebody')
+    return clips
+
+
+def small(model: str, clips: list[tuple[list[np.ndarray], float]], pixels: float) -> Row:
     """Return in what share of clips' images somebody is known, who was made ``pixels`` tall."""
     seen: list[bool] = []
     whole = 0
-    for images in clips:
-        scale = pixels / known('balanced', images, LATELY)[1]
-        shown = known(model, [on_canvas(image, scale) for image in images], LATELY)[0]
+    for images, height in clips:
+        shown = known(model, [on_canvas(image, pixels / height) for image in images], LATELY)[0]
         seen += shown
         whole += all(shown)
     return {'model': model, 'pixels tall': pixels, 'images with the person': float(np.mean(seen)),
@@ -232,7 +253,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
         'models', nargs='*', help='modes, names or paths (default: all modes)')
-    arguments.add_argument('--frames', type=count_from(1), default=110)
+    arguments.add_argument('--frames', type=count_from(max(WARM_UP, SETTLED) + 1), default=110)
     arguments.add_argument('--threads', type=count_from(1), default=1)
     arguments.add_argument(
         '--clips', type=Path, help='clips of one person, made small: how often is somebody known?')
@@ -242,8 +263,7 @@ def main() -> None:
     models: list[str] = options.models or [*MODES, FLOOR]
     tables: dict[str, list[Row]] = {}
     if options.clips:
-        clips = [read_clip(path) for path in sorted(options.clips.iterdir())
-                 if path.suffix in VIDEOS]
+        clips = read_people(options.clips)
         tables[f'{len(clips)} clips, made small'] = [
             small(model, clips, pixels) for model in models for pixels in (156, 104)]
     if options.empty:

@@ -21,7 +21,7 @@ from act_ros.core.arguments import count_from, positive
 from benchmarks.pipeline import COMPOSITIONS, Camera, Process, running, set_up_ros, walkers
 from benchmarks.report import Row, one_line, parser, percentiles, save, show
 
-_RATE = 30.0
+_RATE, _PERIOD, _LEAST = 30.0, 30.0, 3
 _CROWDS = range(1, 7)
 # Longer than a person who is out of sight is remembered.
 _ABSENCE = 2.5
@@ -62,11 +62,17 @@ def watch(camera: Camera, processes: list[Process], minutes: float, period: floa
 
 
 def growth(rows: list[Row]) -> Row:
-    """Return what changed from the first third of the rows to the last, memory by its slope."""
-    third = max(len(rows) // 3, 1)
+    """
+    Return what changed from the first third of the rows to the last, memory by its slope.
+
+    :raises ValueError: they are too few to have thirds.
+    """
+    if len(rows) < _LEAST:
+        raise ValueError(f'{len(rows)} rows say nothing of growth: {_LEAST} or more are compared')
+    third = len(rows) // 3
     early, late = rows[:third], rows[-third:]
     minutes, memory = ([row[name] for row in rows] for name in ('minutes', 'private MB'))
-    slope = float(np.polyfit(minutes, memory, 1)[0]) if len(rows) > 1 else 0.0
+    slope = float(np.polyfit(minutes, memory, 1)[0])
     more = {name: max(row[name] for row in late) - max(row[name] for row in early)
             for name in ('threads', 'descriptors')}
     p99 = [float(np.median([row['age p99 ms'] for row in part])) for part in (early, late)]
@@ -91,15 +97,18 @@ def main() -> None:
     arguments.add_argument('--threads', type=count_from(1), default=1, help='of the pose network')
     arguments.add_argument('--bundle', default='act_mu', help='model bundle: a name or a path')
     options = arguments.parse_args()
+    if 60 * options.minutes < _LEAST * _PERIOD:
+        arguments.error(f'--minutes: must be {_LEAST * _PERIOD / 60:g} or more, for {_LEAST} rows '
+                        f'to compare, not {options.minutes:g}')
     set_up_ros()
     with running(COMPOSITIONS[options.composition], options) as (processes, camera):
         camera.wait_for_nodes()
-        watch(camera, processes, options.warm_up, 30.0)
+        watch(camera, processes, options.warm_up, _PERIOD)
         print('warm', flush=True)
-        rows = watch(camera, processes, options.minutes, 30.0)
+        rows = watch(camera, processes, options.minutes, _PERIOD)
     rclpy.shutdown()
-    verdict = growth(rows)
     show(f'{options.composition}, people coming and going, {_RATE:g} Hz', rows)
+    verdict = growth(rows)
     show('After the warm-up', [verdict])
     save(options.json, soak=rows, verdict=[verdict])
     sys.exit(not is_steady(verdict))

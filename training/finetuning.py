@@ -55,10 +55,10 @@ class OldNetwork:
         except ValueError as error:
             raise ValueError(f'start_from: {error}') from error
         have, want = (
-            (kind, x.num_frames, x.normalisation, x.pose_smoothing)
+            (kind, x.num_frames, x.frame_rate, x.normalisation, x.pose_smoothing)
             for kind, x in ((self.network.kind, self.network), (config.model, config)))
         if have != want:
-            kind = '{} for {} frames normalised as {}, smoothed by {} s'
+            kind = '{} for {} frames at {} Hz, normalised as {}, smoothed by {} s'
             raise ValueError(f'start_from: {path} is {kind.format(*have)}, the configuration wants '
                              f'{kind.format(*want)}')
         _reorder(self.network)

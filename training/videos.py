@@ -101,11 +101,11 @@ def read_clips(labels: Path) -> list[Clip]:
     Read the CSV.
 
     :raises ValueError: it cannot be read, lacks a column or a cell, or names a video that does not
-        exist.
+        exist, or two that would have one name in a sequence file.
     """
     columns, clips = ('file', *Clip._fields[1:]), list[Clip]()
     try:
-        with open(labels, encoding='utf-8', newline='') as file:
+        with open(labels, encoding='utf-8-sig', newline='') as file:
             reader = csv.DictReader(file)
             if missing := set(columns) - set(reader.fieldnames or ()):
                 raise ValueError(f'{labels} lacks the columns {", ".join(sorted(missing))}')
@@ -116,10 +116,21 @@ def read_clips(labels: Path) -> list[Clip]:
                 clips.append(Clip(labels.parent / row['file'], *(row[x] for x in columns[1:])))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f'cannot read the labels {labels}: {error}') from error
+    known: dict[str, Path] = {}
     for clip in clips:
         if not clip.path.is_file():
             raise ValueError(f'{labels} names {clip.path}, which does not exist')
+        name = _name(clip.path)
+        if name in known:
+            raise ValueError(f'{labels} names {known[name]} and {clip.path}, which would both be '
+                             f'{name}: rename one, or its folder, or name it once')
+        known[name] = clip.path
     return clips
+
+
+def _name(path: Path) -> str:
+    """Return what takes of a clip begin with."""
+    return f'{path.parent.name}/{path.stem}'
 
 
 def follow(path: Path, look: Look) -> tuple[list[int], list[np.ndarray]]:
@@ -173,8 +184,7 @@ def record(
                 number = labels.index(clip.label) if clip.label else UNKNOWN
                 takes.append(Take(
                     keypoints, rate, number, clip.source_label, '',
-                    f'{clip.path.parent.name}/{clip.path.stem}#{LOOKS[look].name} {i}',
-                    LOOKS[look].name))
+                    f'{_name(clip.path)}#{LOOKS[look].name} {i}', LOOKS[look].name))
                 origin.append(clip)
     if not takes:
         raise ValueError('nobody was found in any clip')

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -69,6 +71,14 @@ def test_people_are_matched_by_place_and_the_rest_to_those_without() -> None:
     assert count['recognized where nobody was judged'] == 1
     assert judge([], judged(0, 'kick'), judged(None, 'box')) == {
         'moments': 2, 'with a place': 1, 'not found': 2, 'with a place, not found': 1}
+
+
+def test_answers_a_minute_count_all_of_short_clips() -> None:
+    """Ten clips of 1.9 s, in each of which an action begins."""
+    recognizer = Mock(update=lambda *_: [action('walk', 0)])
+    count = sum((everyday._measure([(0.0, []), (1.9, [])], recognizer, []) for _ in range(10)),
+                Counter())
+    assert everyday.row('all', count).endswith('| 32 | - |')
 
 
 def test_who_was_found_is_kept_and_the_table_is_printed(

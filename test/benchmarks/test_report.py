@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-from benchmarks import everyday, tracking
+from benchmarks import everyday, place, pose, tracking
 
 
 @pytest.mark.parametrize(('truth', 'said'), [
@@ -31,3 +33,50 @@ def test_sequences_that_cannot_be_read_are_told(
         monkeypatch.setattr('sys.argv', ['tracking', str(tmp_path / f'{name}.npz')])
         with pytest.raises(SystemExit, match=said):
             tracking.main()
+
+
+def test_numbers_that_leave_nothing_to_measure_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    soak = pytest.importorskip('benchmarks.soak', reason='needs ROS')
+    for module, begins in ((place, 'scene'), (pose, 'read_man'), (soak, 'set_up_ros')):
+        monkeypatch.setattr(module, begins, lambda *_: pytest.fail('it has begun'))
+    for module, arguments, least in (
+            (place, '--scenes 5', '6'), (pose, '--frames 15', '16'),
+            (soak, '--minutes 1.4', '1.5')):
+        monkeypatch.setattr('sys.argv', ['benchmark', *arguments.split()])
+        with pytest.raises(SystemExit):
+            module.main()
+        assert f'{arguments.split()[0]}: must be {least} or more' in capsys.readouterr().err
+
+
+def test_a_soak_that_compares_nothing_is_not_steady() -> None:
+    soak = pytest.importorskip('benchmarks.soak', reason='needs ROS')
+    rows = [{'minutes': i, 'private MB': 100.0, 'threads': 9, 'descriptors': 9, 'age p99 ms': 50.0}
+            for i in range(3)]
+    assert soak.is_steady(soak.growth(rows))
+    for few in (1, 2):
+        with pytest.raises(ValueError, match=f'{few} rows say nothing'):
+            soak.growth(rows[:few])
+
+
+def test_clips_without_people_are_left_out(
+    tmp_path: Path, short_clip: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr('sys.argv', ['pose', 'fast', '--clips', str(tmp_path)])
+    for name in (None, 'nobody.avi'):
+        if name:
+            writer = cv2.VideoWriter(
+                str(tmp_path / name), cv2.VideoWriter.fourcc(*'MJPG'), 30.0, (320, 240))
+            for _ in range(8):
+                writer.write(np.full((240, 320, 3), 127, np.uint8))
+            writer.release()
+        with pytest.raises(SystemExit, match='has no video .* of somebody'):
+            pose.main()
+    capsys.readouterr()
+    (tmp_path / 'somebody.mp4').symlink_to(short_clip)
+    pose.main()
+    captured = capsys.readouterr()
+    assert 'nobody.avi is left out: nobody is found in it' in captured.err
+    assert '1 clips, made small' in captured.out and 'nan' not in captured.out

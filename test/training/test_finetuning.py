@@ -69,6 +69,16 @@ def test_the_new_network_begins_with_what_the_old_one_answers(config: TrainConfi
                                old.network.model(FEATURES).numpy()[:, [2, 0, 3]], atol=1e-5)
 
 
+@pytest.mark.parametrize(('setting', 'said'), [
+    ({'frame_rate': 30.0}, 'frames at 15.0 Hz, .* wants act_mu for 10 frames at 30.0 Hz'),
+    ({'pose_smoothing': 0.5}, 'wants .* smoothed by 0.5 s')])
+def test_a_network_that_reads_other_poses_is_no_start(
+    config: TrainConfig, setting: dict[str, float], said: str,
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        OldNetwork(TrainConfig(**{**asdict(config), **setting}))
+
+
 def test_slow_variables_go_part_of_their_way() -> None:
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(2)])

@@ -9,7 +9,7 @@ import pytest
 
 from training.datasets.skeletons import Take, load_sequences, write_sequences
 from training.errors import ErrorBank
-from training.videos import pair, write_errors
+from training.videos import pair, read_clips, write_errors
 
 
 def moving(seed: int, frames: int) -> np.ndarray:
@@ -68,3 +68,26 @@ def test_errors_are_those_of_the_finder_and_marks_get_the_clips_groups(
     assert 0.003 < np.abs(bank.errors).mean() < 0.06, 'as noisy as it was made, not one clip late'
     grouped = load_sequences([tmp_path / 'marks_grouped.npz'])
     assert grouped.group.tolist() == ['film 2', 'film 0', 'film 1']
+
+
+@pytest.mark.parametrize(('one', 'other'), [
+    ('a/x/clip.mp4', 'b/x/clip.mp4'), ('x/clip.avi', 'x/clip.mp4'), ('clip.mp4', 'clip.mp4')])
+def test_clips_that_would_have_one_name_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    for name in (one, other, 'y/clip.mp4'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    labels = tmp_path / 'labels.csv'
+    first = f'file,source,group,source_label,label\n{one},s,g,sit,\n'
+    labels.write_text(f'{first}y/clip.mp4,s,g,sit,\n')
+    assert len(read_clips(labels)) == 2
+    labels.write_text(f'{first}{other},s,g,sit,\n')
+    with pytest.raises(ValueError, match=f'names {tmp_path / one} and {tmp_path / other}, which'):
+        read_clips(labels)
+
+
+def test_labels_of_a_spreadsheet_are_read(tmp_path: Path) -> None:
+    (tmp_path / 'clip.mp4').touch()
+    labels = tmp_path / 'labels.csv'
+    labels.write_text('file,source,group,source_label,label\nclip.mp4,s,g,sit,sit-down\n',
+                      encoding='utf-8-sig')
+    assert [clip.label for clip in read_clips(labels)] == ['sit-down']

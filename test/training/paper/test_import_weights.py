@@ -196,7 +196,7 @@ def test_training_can_go_on_from_imported_weights(
     import_weights.import_weights([file], 'mu', 'mpose13_openpose', tmp_path,
                                   labels=('a', 'b', 'c'))
     config = TrainConfig(name='more', files=('x.npz',), labels=('c', 'salute', 'a'),
-                         start_from=str(tmp_path / 'act.weights.h5'))
+                         frame_rate=30.0, start_from=str(tmp_path / 'act.weights.h5'))
     model = build('act_mu', num_classes=config.num_outputs)
     old = OldNetwork(config)
     old.transfer(model)
