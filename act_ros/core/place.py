@@ -160,8 +160,9 @@ def locate(
     torso = _seen(points[_TORSO])
     if not len(torso):
         torso = _seen(points)
-    if not len(torso):
-        torso = _seen(person.box.reshape(2, 2).mean(axis=0, keepdims=True))
+    corners = person.box.reshape(2, 2)
+    if not len(torso) and (corners[1] > corners[0]).all():
+        torso = _seen(corners.mean(axis=0, keepdims=True))
     if not len(torso):
         return NOWHERE
     x, y = camera.rays(torso.mean(axis=0)).tolist()

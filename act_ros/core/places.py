@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.core.action import Status
 from act_ros.core.frame import Frame
 from act_ros.core.options import Options, option
 from act_ros.core.place import (
@@ -85,7 +86,8 @@ class Places:
         persons = {person.id: person for person in frame.persons}
         actions = frame.actions or ()
         for action in actions:
-            person = persons.get(action.person_id)
+            # Of somebody LOST there may be joints, but none that is seen.
+            person = persons.get(action.person_id) if action.status is not Status.LOST else None
             action.place = locate(person, frame.layout, camera, size, depth) if person else (
                 self._places.get(action.person_id, NOWHERE))
             if depth and person and action.place.kind is not PlaceKind.MEASURED:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -27,12 +28,14 @@ class PersonFinder:
 
     def __init__(
         self, estimator: PoseEstimator, tracker: TrackerOptions | None = None, rotation: int = 0,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         """
         Take what finds people (``create_estimator``), and how ids are given.
 
         :param rotation: degrees clockwise (0, 90, 180, 270) by which the images have to be turned
             for people to stand upright; what is found stays in pixels of the images as they come.
+        :param numbers: of the ids; from 1 on, but where people were found before this was made.
         :raises ValueError: on another rotation.
         """
         self.estimator = estimator
@@ -43,7 +46,7 @@ class PersonFinder:
         self.head_down: list[bool] = []
         """Whether each of them shows the hips above the shoulders: is the rotation right?"""
         self._shape: tuple[int, ...] = ()
-        self._tracker, self._order = PoseTracker(), StampOrder(0.0, self.drops)
+        self._tracker, self._order = PoseTracker(None, numbers), StampOrder(0.0, self.drops)
         self._follower = (Follower(estimator, self._tracker)
                           if isinstance(estimator, FindAndFollow) else None)
         self.reconfigure(estimator.score_threshold, tracker or TrackerOptions())

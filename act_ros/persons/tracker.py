@@ -11,8 +11,10 @@ person wears. Ids are ``p1``, ``p2``, ... and never used twice.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
+from math import inf
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -116,10 +118,13 @@ class Track:
 class PoseTracker:
     """Gives every person of a stream of frames an id that stays theirs."""
 
-    def __init__(self, options: TrackerOptions | None = None) -> None:
+    def __init__(
+        self, options: TrackerOptions | None = None, numbers: Iterator[int] | None = None,
+    ) -> None:
+        """Take options, and the numbers of the ids: those of a tracker before this one go on."""
         self.options = options or TrackerOptions()
         self.tracks: list[Track] = []
-        self._count = 0
+        self._numbers = numbers or count(1)
         self._stamp = 0
 
     def reset(self) -> None:
@@ -177,7 +182,7 @@ class PoseTracker:
                 track.is_missed = True
         self._begin(stamp, persons, owners, strong & ~theirs, hits)
         self._drop_doubles(stamp)
-        self.tracks.sort(key=lambda track: int(track.id[1:]) if track.id else self._count + 1)
+        self.tracks.sort(key=lambda track: int(track.id[1:]) if track.id else inf)
         alone = dict(zip(self.tracks, self._alone().tolist(), strict=True))
         for owner, worn in zip(owners, clothes, strict=True):
             if owner in alone and worn is not None:
@@ -246,8 +251,7 @@ class PoseTracker:
                 taken.append(persons[p])
         for track in self.tracks:
             if not track.id and track.hits >= self.options.min_hits:
-                self._count += 1
-                track.id = f'p{self._count}'
+                track.id = f'p{next(self._numbers)}'
 
     def _worth(self, likeness: np.ndarray, other: np.ndarray | float = 0.0) -> np.ndarray:
         """

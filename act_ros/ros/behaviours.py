@@ -75,12 +75,12 @@ class ActionMonitor:
     def _take(self, msg: ActionArray) -> None:
         stamp = _seconds_of(msg)
         before = self._newest or _Answers(msg, {}, (), stamp)
+        if not 0 <= stamp - _seconds_of(before.msg) <= self._max_age:
+            before = _Answers(msg, {}, (), stamp)  # nobody knows who was there meanwhile
         held = {
             action.person_id: _held(
                 before.held.get(action.person_id, ()), action.label, stamp - action.duration)
             for action in msg.actions if action.status == Action.RECOGNIZED}
-        if not 0 <= stamp - _seconds_of(before.msg) <= self._max_age:
-            before = _Answers(msg, {}, (), stamp)  # nobody knows who was there meanwhile
         # At once, for another thread may be asking.
         self._newest = _Answers(
             msg, held, _seen(before.seen, stamp, msg.actions), before.since)

@@ -87,6 +87,8 @@ class ManagedNode(LifecycleNode):
             self, groups, self._reconfigure, check=lambda values: self._work.check(values),
             is_managed=True)
         self.lock = threading.RLock()
+        self.outlasting: dict[str, Any] = {}
+        """What a cleanup leaves to the work that is made next, by name."""
         self._failure = ''
         self._diagnostics = Diagnostics(self, self._reports)
         self._bond = Bond(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from uuid import uuid4
 
 from act_ros.core.cdr import write_keypoints
@@ -42,7 +43,9 @@ class PersonOutput:
         camera: str = '',
     ) -> None:
         self._node, self._health = node, health
-        self._finder = PersonFinder(estimator, rotation=rotation)
+        self._finder = PersonFinder(
+            estimator, rotation=rotation,
+            numbers=node.outlasting.setdefault(f'{camera} ids', count(1)))
         self._limit = RateLimit()
         health.include_drops(self._finder.drops)
         health.include_drops(estimator.drops)

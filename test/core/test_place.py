@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from act_ros.core.action import Action, Status
+from act_ros.core.frame import Frame
 from act_ros.core.person import Person
 from act_ros.core.place import (
     NOWHERE,
@@ -19,6 +22,7 @@ from act_ros.core.place import (
     image_size_of,
     locate,
 )
+from act_ros.core.places import PlaceOptions, Places
 from act_ros.core.skeletons import LAYOUTS
 
 SIZE = (640, 480)
@@ -209,3 +213,24 @@ def test_a_camera_that_is_not_calibrated_is_none() -> None:
     corners = Camera.of_view(640, 480, 90.0).points(
         np.array([[0, 0], [320, 240], [640, 480]]), 2.0)
     assert np.allclose(corners, np.array([[-2, -1.5, 2], [0, 0, 2], [2, 1.5, 2]]))
+
+
+def test_of_whom_nothing_is_seen_nothing_is_known() -> None:
+    """An empty box is nowhere; somebody lost stays where they were, whatever the guess."""
+    unseen = seen(figure() + (0.4, 0.9, 3.0))
+    unseen.keypoints[:, 2] = 0.0
+    nowhere = Person(unseen.keypoints, 0.1, np.zeros(4, np.float32), 'p1')
+    assert locate(nowhere, 'coco17', CAMERA, SIZE) == NOWHERE
+    assert locate(unseen, 'coco17', CAMERA, SIZE).kind is PlaceKind.BEARING
+
+    places = Places(PlaceOptions, Counter(), pytest.fail)
+    places.info = info(np.array([525, 0, 320, 0, 525, 240, 0, 0, 1.0]))
+    told = []
+    for status, person in ((Status.RECOGNIZED, seen(figure() + (0.4, 0.9, 3.0))),
+                           (Status.LOST, nowhere), (Status.LOST, None)):
+        action = Action('p1', status, '', -1, 0.0, np.zeros(0), 0.0, 0, 0, 0, np.zeros(4),
+                        np.zeros(0))
+        places.fill(Frame(0, size=SIZE, layout='coco17', persons=[person] if person else [],
+                          actions=[action]))
+        told.append(action.place)
+    assert told[0].kind is PlaceKind.ESTIMATED and told[1:] == told[:1] * 2

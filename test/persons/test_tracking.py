@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import numpy as np
 import pytest
@@ -207,3 +208,12 @@ def test_what_comes_out_is_what_went_in_with_an_id() -> None:
 def test_the_same_input_gives_the_same_ids() -> None:
     paths = [walking(160, WALK), walking(1120, -WALK), standing_at(640)]
     assert follow(paths, 15.0, 4.0) == follow(paths, 15.0, 4.0)
+
+
+def test_ids_go_on_where_those_of_a_tracker_before_ended() -> None:
+    """Ids are never reused, though all else begins anew."""
+    numbers = count(1)
+    for expected in ('p1', 'p2'):
+        tracker = PoseTracker(TrackerOptions(min_hits=1), numbers)
+        (somebody,) = tracker.update(SECOND, [person(pose(0, 'standing', x=100))])
+        assert somebody.id == expected

@@ -154,13 +154,19 @@ class Alone:
         self.monitor = ActionMonitor(self.node)
         (self._subscription,) = (
             s for s in self.node.subscriptions if s.topic_name == '/actions')
+        self.hear = self._subscription.callback
+
+    def set_time(self, seconds: float) -> Time:
+        """Let it be a time, as /clock would; return it."""
+        stamp = to_time(START + round(seconds * SECOND))
+        clock: Any = self.node.get_clock()
+        clock.set_ros_time_override(RclpyTime.from_msg(stamp))
+        return stamp
 
     def tell(self, seconds: float, **distances: float) -> None:
         """Let who is how far away be told at a time, which is now; NaN: nobody knows how far."""
-        stamp = to_time(START + round(seconds * SECOND))
-        clock: Any = self.node.get_clock()
-        clock.set_ros_time_override(RclpyTime.from_msg(stamp))  # as /clock would
-        self._subscription.callback(ActionArray(header=Header(stamp=stamp), actions=[
+        stamp = self.set_time(seconds)
+        self.hear(ActionArray(header=Header(stamp=stamp), actions=[
             Action(person_id=id, label='run', status=Action.RECOGNIZED, distance=distance,
                    place=Action.BEARING if math.isnan(distance) else Action.ESTIMATED)
             for id, distance in distances.items()]))
@@ -185,6 +191,16 @@ def test_who_is_near(alone: Alone) -> None:
     assert monitor.doing('run', within=3.0) == ['p2'] and monitor.doing('run', within=2.0) == []
     alone.tell(0.1, p3=math.nan)
     assert monitor.nearest is None
+
+
+def test_what_was_done_before_a_gap_is_not_held(alone: Alone) -> None:
+    """Nobody knows what was done meanwhile."""
+    for seconds, label, duration in ((12.0, 'walk', 2.0), (100.0, 'run', 1.0)):
+        stamp = alone.set_time(seconds)
+        alone.hear(ActionArray(header=Header(stamp=stamp), actions=[
+            Action(person_id='p1', label=label, status=Action.RECOGNIZED, duration=duration)]))
+        assert alone.monitor.doing(('walk', 'run'), seconds=1.0) == ['p1']
+        assert alone.monitor.doing(('walk', 'run'), seconds=1.9) == ['p1'] * (seconds == 12.0)
 
 
 def test_nobody_for_some_time(alone: Alone) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,32 @@ def test_answers_only_while_active(robot: Bench, tiny_bundle: Path) -> None:
     assert act.change('shutdown') and act.state == 'finalized'
     assert act.process.stop() == 0
     assert 'Traceback' not in act.process.log
+
+
+def test_no_id_is_given_again_after_a_cleanup(robot: Bench) -> None:
+    """Who follows somebody by an id would follow somebody else."""
+    pose = Managed(robot, 'pose_node', {})
+    heard = robot.peer.listen(KeypointArray, '/pose_node/keypoints')
+    pose.bring_up()
+    images = robot.peer.publisher(Image, '/image')
+    video, ids, index = cv2.VideoCapture(str(CLIP)), [set[str](), set[str]()], count()
+
+    def publish() -> None:
+        ok, pixels = video.read()
+        if not ok:
+            video.set(cv2.CAP_PROP_POS_FRAMES, 0)
+            pixels = video.read()[1]
+        stamp = to_time(1_700_000_000_000_000_000 + next(index) * 33_333_333)
+        images.publish(bgr_to_image(pixels, Header(stamp=stamp)))
+
+    for i, found in enumerate(ids):
+        if i:
+            assert pose.change('deactivate') and pose.change('cleanup')
+            pose.bring_up()
+            heard.clear()
+        robot.peer.insist(publish, lambda: any(msg.persons for msg in heard), 'people')
+        found |= {who.id for msg in heard for who in msg.persons}
+    assert not ids[0] & ids[1]
 
 
 def test_a_failed_configure_can_be_tried_again(robot: Bench, tiny_bundle: Path) -> None:

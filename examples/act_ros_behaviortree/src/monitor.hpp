@@ -35,6 +35,11 @@ public:
   void take(const act_ros::msg::ActionArray & message)
   {
     const double stamp = seconds_of(message.header.stamp);
+    if (!(stamp >= stamp_ && stamp - stamp_ <= kBreak)) {
+      since_ = stamp;  // nobody knows who was there, and did what, meanwhile
+      seen_ = -std::numeric_limits<double>::infinity();
+      held_.clear();
+    }
     std::map<std::string, Held> held;
     for (const auto & action : message.actions) {
       if (action.status == act_ros::msg::Action::RECOGNIZED) {
@@ -45,10 +50,6 @@ public:
       }
     }
     held_ = std::move(held);
-    if (!(stamp >= stamp_ && stamp - stamp_ <= kBreak)) {
-      since_ = stamp;  // nobody knows who was there meanwhile
-      seen_ = -std::numeric_limits<double>::infinity();
-    }
     for (const auto & action : message.actions) {
       if (action.status != act_ros::msg::Action::LOST) {
         seen_ = stamp;
