@@ -9,7 +9,7 @@ on what `ActionFilter` makes of a person's probabilities: smoothed, thresholded,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -80,9 +80,18 @@ class DecisionOptions(Options):
         ('',), 'Labels that are answered as one, by the name of the first, such as run and jog; '
         'their probabilities are added. An empty list (or one empty string): none.')
 
-    def alike_of(self, bundle: Bundle) -> list[int]:
-        """Return which labels of a bundle are answered as one; ValueError where it lacks one."""
-        return indices_of('alike', [label for label in self.alike if label], bundle)
+    def alike_of(self, bundle: Bundle, allowed: Sequence[str] = ()) -> list[int]:
+        """
+        Return which labels of a bundle are answered as one.
+
+        :param allowed: labels that may be answered; none stands for all.
+        :raises ValueError: the bundle lacks one, or what may be answered could not be any more.
+        """
+        alike = [label for label in self.alike if label]
+        if alike and allowed and alike[0] not in allowed and (lost := {*alike} & {*allowed}):
+            raise ValueError(f'alike: {", ".join(sorted(lost))} would be answered as {alike[0]}, '
+                             f'which is not among the labels allowed: name an allowed one first')
+        return indices_of('alike', alike, bundle)
 
 
 def indices_of(what: str, labels: Iterable[str], bundle: Bundle) -> list[int]:

@@ -411,7 +411,7 @@ class ActionRecognizer:
         """
         bundle, window, decision = (
             classifier.bundle, window or WindowOptions(), decision or DecisionOptions())
-        alike = decision.alike_of(bundle)
+        alike = decision.alike_of(bundle, labels)
         indices_of('labels', labels, bundle)
         if self._layout:
             _joints_of(self._layout, classifier)

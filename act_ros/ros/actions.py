@@ -55,8 +55,9 @@ class ActionModel:
         return made
 
     def check(self, values: Values) -> None:
-        """Raise ValueError where parameters name labels that the model does not have."""
-        values[DecisionOptions].alike_of(self.classifier.bundle)
+        """Raise ValueError where parameters name labels that the model cannot answer."""
+        bundle = self.classifier.bundle
+        values[DecisionOptions].alike_of(bundle, values[ActOptions].allowed(bundle))
 
     def reconfigure(self) -> None:
         """Take over the node's parameters."""

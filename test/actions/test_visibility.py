@@ -121,5 +121,8 @@ def test_labels_that_are_alike_are_answered_as_one(classifier: ActClassifier) ->
     twice = ActionRecognizer(classifier, decision=DecisionOptions(alike=('walk', 'wave', 'walk')))
     np.testing.assert_array_equal(
         play(twice, frames)[-1][0].probabilities, together.probabilities)
+    with pytest.raises(ValueError, match='alike: wave would be answered as walk, which is not'):
+        ActionRecognizer(classifier, decision=DecisionOptions(alike=('walk', 'wave')),
+                         labels=['wave'])
     with pytest.raises(ValueError, match='alike: hop not among the labels of model'):
         ActionRecognizer(classifier, decision=DecisionOptions(alike=('hop', 'wave')))

