@@ -125,7 +125,8 @@ class PlaceInput(Places):
     def __init__(self, node: ManagedNode, health: Health, camera: str = '') -> None:
         super().__init__(lambda: node.parameters(PlaceOptions), health.drops, health.drop,
                          lambda data: deserialize_message(data, Image))
-        self._health = health
+        self._health, self._clock = health, node.get_clock()
+        self._is_by_arrival = node.parameters(StampOptions).stamps == 'arrival'
         health.facts['camera_info'] = 'none yet'
         node.subscribe(CameraInfo, topic_of(camera, 'camera_info'), self._take_info,
                        qos_profile_sensor_data)
@@ -142,7 +143,9 @@ class PlaceInput(Places):
 
     def _take_depth(self, data: bytes) -> None:
         try:
-            self.add_depth(read_stamp(data), data)
+            stamp = read_stamp(data)
+            # As those of the keypoints: cameras without stamps have none in either.
+            self.add_depth(self._clock.now().nanoseconds if self._is_by_arrival else stamp, data)
         except ValueError as error:
             self._health.drop('unreadable depth image', error)
 
@@ -212,6 +215,9 @@ class PoseInput:
         self._stamps = node.parameters(StampOptions).stamps
         self._clock = node.get_clock()
         kind = node.parameters(PoseInputOptions).input
+        if kind == 'rep155' and self._stamps == 'arrival':
+            raise ValueError('stamps: arrival, but ids and skeletons of input: rep155 belong '
+                             'together by their stamps')
         self._health.source = node.resolve_topic_name(
             '/humans/bodies/tracked' if kind == 'rep155' else 'keypoints')
         self._topic_log = TopicLog(

@@ -12,17 +12,24 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
 from robot import FRAME, START, Robot, frame, walker
 from ros_harness import bench
 from sensor_msgs.msg import CameraInfo, Image
 
-from act_ros.msg import Action, ActionArray
+from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.ros.topics import to_time
 
 # walker() stands in the middle of 640 x 480 pixels, neck at 320, 120, hips 100 pixels below.
 FOCAL = 600.0
+
+
+def calibration(focal: float = FOCAL, width: int = 640, height: int = 480) -> CameraInfo:
+    """Return that of a camera whose axis meets the middle of the image."""
+    return CameraInfo(width=width, height=height, k=np.array(
+        [focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1.0]))
 
 
 class Camera:
@@ -36,9 +43,7 @@ class Camera:
 
     def calibrate(self, focal: float = FOCAL, width: int = 640, height: int = 480) -> None:
         """Publish a calibration."""
-        info = CameraInfo(width=width, height=height)
-        info.k = np.array([focal, 0, width / 2, 0, focal, height / 2, 0, 0, 1.0])
-        self.info.publish(info)
+        self.info.publish(calibration(focal, width, height))
 
     def ask(self, depth: Image | None = None, later: float = 0.0) -> ActionArray:
         """Return the answer to a frame, whose depth image bears a stamp some seconds later."""
@@ -104,6 +109,28 @@ def test_places_from_nowhere_to_measured(camera: Camera) -> None:
     (gone,) = camera.robot.ask(frame(next(camera.index), [])).actions
     assert (gone.place, gone.position, gone.distance) == (last.place, last.position, last.distance)
     assert camera.robot.node.stop() == 0 and 'Traceback' not in camera.robot.node.log
+
+
+def test_cameras_without_stamps_are_measured_by_arrival(tmp_path: Path, tiny_bundle: Path) -> None:
+    with bench(tmp_path) as made:
+        process = made.start('act_node', {'bundle': str(tiny_bundle), 'place.depth': True,
+                                          'place.tolerance': 0.2, 'stamps': 'arrival'})
+        heard: list[ActionArray] = made.peer.listen(ActionArray, '/actions')
+        made.peer.wait_for_publisher('/actions')
+        info = made.peer.publisher(CameraInfo, '/camera_info', qos_profile_sensor_data)
+        depth = made.peer.publisher(Image, '/depth', qos_profile_sensor_data)
+        keypoints = made.peer.publisher(KeypointArray, '/keypoints')
+
+        def publish() -> None:
+            info.publish(calibration())
+            depth.publish(depth_image(3.5))
+            message = frame(0, [walker(0)])
+            message.header.stamp = Time()
+            keypoints.publish(message)
+
+        made.peer.insist(publish, lambda: any(
+            action.place == Action.MEASURED for msg in heard for action in msg.actions), 'a place')
+        assert process.stop() == 0
 
 
 def test_what_a_depth_camera_does_wrong(camera: Camera) -> None:
