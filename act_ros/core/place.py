@@ -97,9 +97,11 @@ class Camera:
         :returns: None for a camera that is not calibrated (its focal lengths are 0).
         """
         region = info.roi.width or info.width
-        scale = (width or image_size_of(info)[0]) / region if region else 1.0
-        fx, fy, cx, cy = (float(value) * scale for value in (
-            info.k[0], info.k[4], info.k[2] - info.roi.x_offset, info.k[5] - info.roi.y_offset))
+        across = down = (width or image_size_of(info)[0]) / region if region else 1.0
+        if region:  # what scales the images keeps their shape, binning need not
+            down *= max(info.binning_x, 1) / max(info.binning_y, 1)
+        fx, cx = (float(value) * across for value in (info.k[0], info.k[2] - info.roi.x_offset))
+        fy, cy = (float(value) * down for value in (info.k[4], info.k[5] - info.roi.y_offset))
         is_calibrated = fx > 0 and fy > 0 and math.isfinite(fx + fy + cx + cy)
         return cls(fx, fy, cx, cy) if is_calibrated else None
 

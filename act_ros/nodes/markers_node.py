@@ -65,13 +65,13 @@ class MarkersNode(Node):
         self._topic_log.messages += 1
         if not self._publisher.get_subscription_count():
             return
+        frame = frame_of_keypoints(msg)
         try:
-            edges = get_layout(msg.layout).edges
+            edges, plane = get_layout(msg.layout).edges, self._plane(frame)
         except ValueError as error:
             self.get_logger().error(printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
-        frame = frame_of_keypoints(msg)
-        plane, actions = self._plane(frame), self._newest(frame)
+        actions = self._newest(frame)
         # Each message says all there is: whoever is not in it is to disappear.
         markers = [Marker(header=msg.header, action=Marker.DELETEALL)]
         for number, person in enumerate(frame.persons):
@@ -83,10 +83,18 @@ class MarkersNode(Node):
         self._publisher.publish(MarkerArray(markers=markers))
 
     def _plane(self, frame: Frame) -> Camera:
-        """Return the camera's own plane if its calibration is known, else an assumed one."""
+        """
+        Return the camera's own plane if its calibration is known, else an assumed one.
+
+        :raises ValueError: neither that nor the size of the images is known.
+        """
         width, height = frame.size
-        return Camera.of_info(self._camera, width) or Camera.of_view(
-            width, height, self._settings(MarkerOptions).field_of_view)
+        if camera := Camera.of_info(self._camera, width):
+            return camera
+        if not all(frame.size):
+            raise ValueError('the size of the images is not known: keypoints without image_width '
+                             'and image_height are shown only with a calibrated camera_info')
+        return Camera.of_view(width, height, self._settings(MarkerOptions).field_of_view)
 
     def _newest(self, frame: Frame) -> dict[str, Action]:
         """Return the newest answers by person, unless they are of another time."""

@@ -78,7 +78,9 @@ class Bodies:
             if abs(stamp - seen) > BODY_LIFETIME:  # long out of sight, or time has jumped
                 self._node.destroy_subscription(subscription)
                 del self._subscriptions[name]
-        self._give(self._frames.add_ids(message))
+        # Of the others no skeleton can come; a frame would wait for it in vain.
+        ids = [name for name in message.ids if name in self._subscriptions]
+        self._give(self._frames.add_ids(self._messages.IdsList(header=message.header, ids=ids)))
 
     def _subscribe(self, name: str) -> Subscription:
         return self._node.subscribe(

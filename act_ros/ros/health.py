@@ -265,7 +265,7 @@ class Health:
             why = f': {why}' if why else ''
             return Level.WARN, f'no answer for {unanswered:.1f} s, though input comes{why}'
         ages = self._ages.values
-        if len(ages) and ages[-1] > options.max_age:
+        if len(ages) and abs(ages[-1]) > options.max_age:
             return Level.WARN, (f'answers are stale: {ages[-1]:.1f} s from stamp to answer; too '
                                 'slow, or stamps of another clock')
         if now - self._failed < _MEMORY:

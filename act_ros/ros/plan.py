@@ -90,8 +90,8 @@ def _pipeline(value: Mapping[str, str]) -> dict[str, str]:
 
 def _beside(images: str, depth: str, name: str = '') -> list[tuple[str, str]]:
     """Return the remappings of a camera's calibration, and of its depth images if there are any."""
-    # Where image_transport puts it: beside the image.
-    info = f'{"".join(images.rpartition("/")[:2])}camera_info'
+    # Where image_transport puts it: beside the image, of which the compressed one is a part.
+    info = f'{"".join(images.removesuffix("/compressed").rpartition("/")[:2])}camera_info'
     start = f'{name}/' if name else ''
     return [(f'{start}camera_info', info), *([(f'{start}depth', depth)] if depth else [])]
 

@@ -193,6 +193,8 @@ def info(k: np.ndarray, **values: Any) -> Any:
      Camera(500, 510, 80, 200)),
     ({'x_offset': 240, 'y_offset': 40, 'width': 320, 'height': 400, 'binning_x': 2,
       'binning_y': 2}, (160, 200), Camera(250, 255, 40, 100)),
+    ({'binning_x': 2, 'binning_y': 1}, (320, 480), Camera(250, 510, 160, 240)),
+    ({'binning_x': 0, 'binning_y': 2}, (640, 240), Camera(500, 255, 320, 120)),
 ])
 def test_a_camera_that_sends_part_of_its_sensor_sees_in_the_same_directions(
     sent: dict[str, int], size: tuple[int, int], camera: Camera,

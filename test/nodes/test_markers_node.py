@@ -149,6 +149,24 @@ def test_what_is_not_seen_is_not_shown(viewer: Viewer) -> None:
     assert viewer.node.stop() == 0
 
 
+def test_images_of_an_unknown_size_need_a_calibration(viewer: Viewer) -> None:
+    """As yolo_ros sends them without masks: pixels alone are no directions."""
+    viewer.look()
+    viewer.show(frame(0, []))  # it knows whom to show to
+    unknown = frame(1, [walker(1)])
+    unknown.image_width = unknown.image_height = 0
+    viewer.keypoints.publish(unknown)
+    viewer.peer.wait(lambda: 'size of the images is not known' in viewer.node.log, 'an error')
+    assert len(viewer.heard[-1].markers) == 1  # of nobody
+    k = [500.0, 0.0, 320.0, 0.0, 500.0, 240.0, 0.0, 0.0, 1.0]
+
+    def calibrate() -> None:
+        viewer.camera.publish(CameraInfo(width=640, height=480, k=k))
+        viewer.keypoints.publish(unknown)
+
+    viewer.peer.insist(calibrate, lambda: len(viewer.heard[-1].markers) == 4, 'markers')
+
+
 def test_image_plane() -> None:
     """The image's edges lie at the field of view's, and no calibration is said to be none."""
     plane = Camera.of_view(640, 480, 90.0)

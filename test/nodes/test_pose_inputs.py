@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections import Counter
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -18,8 +20,10 @@ import foreign
 from robot import FRAME, START, frame, walker
 from ros_harness import Bench, Peer, bench
 
+from act_ros.core.frame import Frame
 from act_ros.core.person import Person
 from act_ros.msg import Action, ActionArray, KeypointArray
+from act_ros.ros.bodies import Bodies
 from act_ros.ros.signals import CANNOT_START
 
 SIZE = (640, 480)
@@ -143,6 +147,24 @@ def greet(made: Bench, theirs: Yolo | Hri, heard: list[ActionArray]) -> None:
     made.peer.insist(show, lambda: bool(heard), 'an answer')
     made.peer.wait(lambda: any(m.header == sent[-1] for m in heard), 'the last answer')
     heard.clear()
+
+
+def test_bodies_without_a_topic_hold_up_no_frame() -> None:
+    """An id that is no part of a topic's name, and the 101st body: counted, not waited for."""
+    takers: dict[str, Any] = {}
+    node = SimpleNamespace(subscribe=lambda _, topic, take, __: takers.setdefault(topic, take))
+    messages = SimpleNamespace(IdsList=SimpleNamespace, Skeleton2D=None)
+    drops, given = Counter[str](), list[Frame]()
+    bodies = Bodies(cast('Any', node), '/humans/bodies/tracked', cast('Any', messages),
+                    lambda: SIZE, drops, given.extend)
+    header, joints = frame(0, []).header, [SimpleNamespace(x=0.5, y=0.5, c=1.0)] * 18
+    ids = ['7', *(f'b{number}' for number in range(101))]
+    bodies.take_ids(SimpleNamespace(header=header, ids=ids))
+    assert len(takers) == 100 and not given
+    for take in takers.values():
+        take(SimpleNamespace(header=header, skeleton=joints))
+    assert [len(made.persons) for made in given] == [100]
+    assert drops == {'id that cannot be part of a topic name': 1, 'too many bodies': 1}
 
 
 @pytest.mark.skipif(HAS_YOLO, reason='yolo_msgs is installed')

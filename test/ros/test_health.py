@@ -106,6 +106,8 @@ def test_stale_answers(health: Health, watch: Watch) -> None:
     assert health.report(HealthOptions(max_age=2.0)).level is Level.OK
     run(health, watch, 0.1, age=0.1)
     assert told(health).level is Level.OK
+    run(health, watch, 0.1, age=-5.0)  # a camera whose clock is ahead
+    assert told(health).level is Level.WARN and 'another clock' in told(health).message
 
 
 def test_a_warning_where_most_people_are_too_small(health: Health, watch: Watch) -> None:

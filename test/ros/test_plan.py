@@ -67,6 +67,14 @@ def test_depth_and_calibration_reach_whoever_says_where_people_are() -> None:
     assert start.parameters['place.depth'] is True
 
 
+def test_the_calibration_of_compressed_images_is_beside_the_raw_ones() -> None:
+    """Whichever of the two topics is named; the images may be named as they are published."""
+    for topic, info in (('/eye/image_raw', '/eye/camera_info'), ('image', 'camera_info')):
+        for images in (topic, f'{topic}/compressed'):
+            start = starts(**SINGLE, image_topic=images, transport='compressed')['pipeline_node']
+            assert start.remappings == [('image', images), ('camera_info', info)]
+
+
 @pytest.mark.parametrize(('composition', 'keypoints'), [
     ('two_nodes', 'pose_node/keypoints'), ('single_process', 'pipeline_node/keypoints')])
 def test_viewers_take_the_keypoints_of_whoever_publishes_them(
