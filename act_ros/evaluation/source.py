@@ -37,15 +37,21 @@ def choose_topic(
     """
     Return kind and name of the topic to read.
 
-    :param topic: the one to take; by default the only one of the first kind that the bag holds.
+    :param topic: the one to take; by default the only one of the first kind that the bag has
+        messages of.
     :param kinds: those of `KINDS` that will do, by preference.
     :raises BagError: there is none, or it is not clear which; the message lists what there is.
     """
     wanted = [(kind, types) for kind in kinds for types in KINDS[kind]]
     for kind, types in wanted:
         held = bag.topics_of(types)
-        if topic in held or topic is None and held:
-            return kind, bag.find_topic(types, topic)
+        said = [name for name in held if bag.topics[name].num_messages]
+        if topic in held or topic is None and said:
+            only = said[0] if len(said) == 1 and said[0] not in bag.depth_topics() else None
+            return kind, bag.find_topic(types, topic or only)
+    for kind, types in wanted:
+        if topic is None and bag.topics_of(types):
+            return kind, bag.find_topic(types)
     bag.find_topic([name for _, types in wanted for name in types], topic)
     raise AssertionError('find_topic has refused what is of no kind')
 

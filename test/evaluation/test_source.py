@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip('rosbags')
-from bag_writer import header, image, keypoint_array, message, write_bag
+from bag_writer import TYPES, header, image, keypoint_array, message, write_bag
+from rosbags.rosbag2 import Writer
 from synthetic import SECOND, person, pose
 
 from act_ros.evaluation.source import choose_topic, read_frames, read_images
@@ -23,6 +24,22 @@ def test_images_are_decoded(tmp_path: Path) -> None:
     assert frame.image is not None
     np.testing.assert_array_equal(frame.image, pixels)
     assert (frame.time, frame.stamp, frame.size, frame.frame_id) == (5, 3, (4, 2), 'camera')
+
+
+def test_a_topic_on_which_nothing_was_said_hides_no_other(tmp_path: Path) -> None:
+    """As pose_node's, which was recorded and did not run."""
+    path = tmp_path / 'bag'
+    with Writer(path, version=9) as writer:
+        for name, kind in (('/pose_node/keypoints', 'act_ros/msg/KeypointArray'),
+                           ('/other/image', 'sensor_msgs/msg/Image'),
+                           ('/image', 'sensor_msgs/msg/Image')):
+            connection = writer.add_connection(name, kind, typestore=TYPES)
+        said = image(1, np.zeros((2, 4, 3), np.uint8))
+        writer.write(connection, 1, TYPES.serialize_cdr(said, said.__msgtype__))
+    with Bag(path) as bag:
+        assert choose_topic(bag, None) == ('images', '/image')
+        assert choose_topic(bag, '/other/image') == ('images', '/other/image')
+        assert choose_topic(bag, None, ['keypoints']) == ('keypoints', '/pose_node/keypoints')
 
 
 def test_an_image_that_cannot_be_decoded_costs_its_frame_and_is_counted(tmp_path: Path) -> None:

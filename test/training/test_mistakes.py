@@ -40,6 +40,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ('train --config scalars.yaml --data .', 'scalars.npz: joints must be (frames, 13, 3)'),
     ('train --config empty.yaml --data . --threads=-1', '--threads: must be 0 or more, not -1'),
     ('evaluate --run run', 'run/member_0/held_back.npz is damaged'),
+    ('evaluate --bundle act_mu --files a.npz --card c.md', '--card goes with --run'),
+    ('evaluate --run x --files a.npz', '--files goes with --bundle'),
     ('evaluate --bundle act_mu --files empty.npz', 'empty.npz: is not a readable .npz file'),
     ('export --run run --data .', 'run/member_0/held_back.npz is damaged'),
     ('videos --labels none.csv --output v.npz', 'none.csv names none.mp4, which does not exist'),
