@@ -102,7 +102,7 @@ class PipelineWork(Work):
         if video.source:
             self.health[0].source = video.source
             self._video = VideoInput(
-                self._node, video, self._node.guarded(self._cameras[0].play))
+                self._node, video, self._node.guarded(self._cameras[0].play, self.health[0]))
             self._video.start()
 
     def stop(self) -> None:

@@ -129,12 +129,13 @@ class PlaceInput(Places):
         self._is_by_arrival = node.parameters(StampOptions).stamps == 'arrival'
         health.facts['camera_info'] = 'none yet'
         node.subscribe(CameraInfo, topic_of(camera, 'camera_info'), self._take_info,
-                       qos_profile_sensor_data)
+                       qos_profile_sensor_data, health=health)
         self.has_depth = node.parameters(PlaceOptions).depth
         if self.has_depth:
             node.subscribe(
                 Image, topic_of(camera, 'depth'), self._take_depth,
-                QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT), is_raw=True)
+                QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT), is_raw=True,
+                health=health)
 
     def _take_info(self, message: CameraInfo) -> None:
         self.info = message

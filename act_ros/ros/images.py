@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic_ns
 from typing import Any
 
@@ -101,7 +102,8 @@ class ImageInput:
         self._topic_log = TopicLog(
             node, topic, lambda: node.is_active, is_source=True, health=health)
         self._subscription = CameraSubscription(
-            node, (topic, kind), options, self._receive, subscribe=node.subscribe, lost=self._lost)
+            node, (topic, kind), options, self._receive,
+            subscribe=partial(node.subscribe, health=health), lost=self._lost)
         health.source = topic
 
     def _lost(self, count: int) -> None:

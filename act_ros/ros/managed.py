@@ -11,6 +11,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -113,32 +114,36 @@ class ManagedNode(LifecycleNode):
     def subscribe(
         self, kind: type, topic: str, callback: Callable[..., None], qos: Any, *,
         is_raw: bool = False, event_callbacks: SubscriptionEventCallbacks | None = None,
+        health: Health | None = None,
     ) -> Subscription:
         """
         Subscribe; only what comes while the node is active reaches the callback.
 
-        If ``is_raw``, it gets the bytes of each message.
+        If ``is_raw``, it gets the bytes of each message. ``health`` as for `guarded`.
 
         The subscription stays all the time: making them anew loses messages (rclpy issue 1147).
         """
         with self.entities.record():  # perhaps made later than all others
             return self.create_subscription(
-                kind, topic, self.guarded(callback), qos, callback_group=self._gate, raw=is_raw,
-                event_callbacks=event_callbacks)
+                kind, topic, self.guarded(callback, health), qos, callback_group=self._gate,
+                raw=is_raw, event_callbacks=event_callbacks)
 
-    def guarded(self, callback: Callable[..., None]) -> Callable[..., None]:
+    def guarded(
+        self, callback: Callable[..., None], health: Health | None = None,
+    ) -> Callable[..., None]:
         """
         Return a callback that has the lock, for any thread.
 
-        Its errors that nobody foresaw cost a frame, but not the node.
+        Its errors that nobody foresaw cost a frame, but not the node. They count at ``health``, or
+        at all there is of the work.
         """
-        return guarded(callback, self._lose_frame, self.lock)
+        return guarded(callback, partial(self._lose_frame, health), self.lock)
 
-    def _lose_frame(self, error: Exception) -> None:
+    def _lose_frame(self, health: Health | None, error: Exception) -> None:
         if not self.context.ok():
             raise error  # told to stop in the middle of it
-        for health in self._work.health:
-            health.count_error(error)
+        for one in (health,) if health else self._work.health:
+            one.count_error(error)
         self.get_logger().error(
             f'a frame is lost:\n{printable_traceback()}', throttle_duration_sec=THROTTLE)
 

@@ -302,8 +302,8 @@ tries = []
 class Odd(Work):
     def __init__(self, node):
         self.odd, self.heard = node.create_publisher(Header, 'odd', 1), []
-        self.health = [Health('odd')]
-        node.subscribe(Header, 'odd', self.hear, 1)
+        self.health = [Health('odd'), Health('another camera')]
+        node.subscribe(Header, 'odd', self.hear, 1, health=self.health[0])
         tries.append(len(tries))
         if len(tries) == 1:
             raise KeyError('nobody thought of this')
@@ -337,6 +337,7 @@ while len(work.heard) < 3 and time.monotonic() < end:
 assert len(work.heard) >= 3 and node.is_active
 values = node._reports()['odd'].values
 assert values['dropped: unforeseen error'] == '1' and 'nor that' in values['last error']
+assert 'dropped: unforeseen error' not in node._reports()['another camera'].values
 node.destroy_node()
 rclpy.shutdown()
 """
