@@ -441,13 +441,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--data', type=Path, help='folder of the sequence files: measure the '
                         'floors, majority and nearest neighbour, too')
     options = parser.parse_args(arguments)
-    for name, is_given, belongs in (('--files', options.files, options.bundle),
-                                    ('--mpose-order', options.mpose_order, options.bundle),
-                                    ('--card', options.card, options.run),
-                                    ('--data', options.data, options.run)):
-        if is_given and not belongs:
-            parser.error(f'{name} goes with {"--bundle" if options.run else "--run"}')
     try:
+        for name, is_given, belongs in (('--files', options.files, options.bundle),
+                                        ('--mpose-order', options.mpose_order, options.bundle),
+                                        ('--card', options.card, options.run),
+                                        ('--data', options.data, options.run)):
+            if is_given and not belongs:
+                raise ValueError(f'{name} goes with {"--bundle" if options.run else "--run"}')
         if options.bundle:
             labels = ActClassifier(options.bundle).labels
             found = evaluate_bundle(options.bundle, load_sequences(
