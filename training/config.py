@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type
 import yaml
 
 from act_ros.actions.features import MPOSE, NORMALISATIONS, SEEN
+from act_ros.recordings.labels import NONE
 from training.augmentation import Augmentation
 from training.checkpoint import write_whole
 from training.datasets.labels import MPOSE_LABELS
@@ -193,7 +194,7 @@ class TrainConfig(Recipe):
         yield from super().rules()
         yield self.files, 'files must name at least one sequence file'
         yield self.labels, 'labels must name at least one action'
-        yield 'none' not in self.labels, 'labels: none means no answer to evaluate_bag'
+        yield NONE not in self.labels, f'labels: {NONE} means no answer to evaluate_bag'
         for name in ('files', 'labels'):
             yield (len(set(getattr(self, name))) == len(getattr(self, name)),
                    f'{name} must not name anything twice')

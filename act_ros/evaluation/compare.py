@@ -14,9 +14,8 @@ from act_ros.core.action import Status
 from act_ros.core.files import replacing_in
 from act_ros.core.text import PrintableError
 from act_ros.evaluation.report import write_json, write_page
-from act_ros.evaluation.scores import NONE
 from act_ros.evaluation.settings import flat
-from act_ros.recordings.labels import UNKNOWN_LABEL
+from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
 
 # Moments of difference closer together than this (seconds) are one.
 _GAP = 0.5

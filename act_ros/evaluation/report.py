@@ -10,10 +10,10 @@ from typing import Any
 import jinja2
 
 from act_ros.core.files import replacing
-from act_ros.evaluation.scores import NONE, Segment
+from act_ros.evaluation.scores import Segment
 from act_ros.evaluation.thumbnails import Gallery
 from act_ros.pictures.captions import label_colour
-from act_ros.recordings.labels import UNKNOWN_LABEL
+from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
 
 Traces = Sequence[Mapping[str, Any]]
 

@@ -17,9 +17,8 @@ import numpy as np
 
 from act_ros.core.action import Action, Status
 from act_ros.core.stamps import NANOSECONDS
-from act_ros.recordings.labels import UNKNOWN_LABEL, Label
+from act_ros.recordings.labels import NONE, UNKNOWN_LABEL, Label
 
-NONE = 'none'
 BINS = 15
 """Bins of confidence, of equal width, over which calibration is measured."""
 # Two frames further apart say nothing about what was answered in between.

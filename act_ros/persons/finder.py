@@ -46,7 +46,7 @@ class PersonFinder:
         self.head_down: list[bool] = []
         """Whether each of them shows the hips above the shoulders: is the rotation right?"""
         self._shape: tuple[int, ...] = ()
-        self._tracker, self._order = PoseTracker(None, numbers), StampOrder(0.0, self.drops)
+        self._tracker, self._order = PoseTracker(numbers=numbers), StampOrder(0.0, self.drops)
         self._follower = (Follower(estimator, self._tracker)
                           if isinstance(estimator, FindAndFollow) else None)
         self.reconfigure(estimator.score_threshold, tracker or TrackerOptions())

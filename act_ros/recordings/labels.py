@@ -26,6 +26,8 @@ from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import PrintableError, printable
 
 UNKNOWN_LABEL = 'unknown'
+NONE = 'none'
+"""What an evaluation calls no answer; so no label of a model."""
 _REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')
 
 

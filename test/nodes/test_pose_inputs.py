@@ -175,3 +175,12 @@ def test_what_is_not_installed_is_named(tmp_path: Path, tiny_bundle: Path) -> No
         assert node.wait() == CANNOT_START
         assert 'input yolo needs the package yolo_msgs' in node.log
         assert 'Traceback' not in node.log
+
+
+def test_skeletons_cannot_go_by_arrival(tmp_path: Path, tiny_bundle: Path) -> None:
+    """Ids and skeletons belong together by their stamps."""
+    with bench(tmp_path) as made:
+        node = made.start('act_node', {
+            'bundle': str(tiny_bundle), 'input': 'rep155', 'stamps': 'arrival'})
+        assert node.wait() == CANNOT_START
+        assert 'stamps: arrival, but ids and skeletons' in node.log and 'Traceback' not in node.log

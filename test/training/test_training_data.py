@@ -358,6 +358,11 @@ def test_every_fold_has_people_though_each_file_has_one(tmp_path: Path) -> None:
             load_data(replace(config, training_only=files[:1]), tmp_path)
 
 
+def test_a_label_that_means_no_answer_is_refused() -> None:
+    with pytest.raises(ValueError, match='labels: none means no answer'):
+        TrainConfig(name='x', files=('a.npz',), labels=('walk', 'none'))
+
+
 def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
     for i, name in enumerate('ab'):
         write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
