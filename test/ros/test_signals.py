@@ -148,20 +148,24 @@ time.sleep(600)
 
 
 def test_no_interrupt_breaks_into_a_loop_that_looks_after_sigint() -> None:
-    """Nor is Ctrl-C lost on whoever goes on after the loop."""
+    """
+    Nor is Ctrl-C lost on whoever goes on after the loop.
+
+    Raised in this thread: one sent to the process may be taken by another, some time later.
+    """
     code = """
-import asyncio, os, signal
+import asyncio, signal
 from act_ros.ros.signals import leave_to_loop
 
 async def main():
     leave_to_loop(asyncio.get_running_loop().is_running)
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
     print('went on')
 
 loop = asyncio.new_event_loop()
 loop.run_until_complete(main())
 try:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
 except KeyboardInterrupt:
     print('interrupted')
 """
