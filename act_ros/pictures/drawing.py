@@ -40,10 +40,10 @@ def draw(
     """
     Draw skeletons and captions into ``image`` (H, W, 3) uint8 BGR, in place.
 
-    Left out are keypoints below ``min_score``, people whose keypoints are not of ``layout``, and,
-    without ``captions``, ids and actions. Of an action whose person is not given, and not lost
-    either, the box is drawn: a frame without a detection is no end. A skeleton has its person's
-    colour, a caption its label's.
+    Left out are keypoints below ``min_score`` or without a place, people whose keypoints are not of
+    ``layout``, and, without ``captions``, ids and actions. Of an action whose person is not given,
+    and not lost either, the box is drawn: a frame without a detection is no end. A skeleton has its
+    person's colour, a caption its label's.
     """
     bones = get_layout(layout)
     thick = max(1, round(min(image.shape[:2]) / 240))
@@ -54,7 +54,7 @@ def draw(
             continue
         colour = colour_of(person.id)
         points = _pixels(person.keypoints[:, :2])
-        seen = person.keypoints[:, 2] >= min_score
+        seen = np.isfinite(person.keypoints).all(axis=1) & (person.keypoints[:, 2] >= min_score)
         for a, b in bones.edges:
             if seen[a] and seen[b]:
                 cv2.line(image, points[a].tolist(), points[b].tolist(), colour, 2 * thick,

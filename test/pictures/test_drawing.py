@@ -169,6 +169,17 @@ def test_numbers_no_image_has(value: float, where: str) -> None:
     assert image.any()
 
 
+def test_a_joint_without_a_place_is_left_out() -> None:
+    """Not drawn into a corner, with bones all over the picture that lead there."""
+    image, without = black(), black()
+    odd, unseen = person(pose(0.0), 'p1'), person(pose(0.0), 'p1')
+    odd.keypoints[9, 0] = np.nan
+    unseen.keypoints[9, 2] = 0.0
+    draw(image, [odd], 'coco17')
+    draw(without, [unseen], 'coco17')
+    assert (image == without).all()
+
+
 @pytest.mark.parametrize('size', [(1, 1), (1, 300), (300, 1), (10, 10), (20, 640), (2160, 3840)])
 @pytest.mark.parametrize('x', [-5000.0, 5.0, 5000.0])
 def test_any_size_of_image(size: tuple[int, int], x: float) -> None:
