@@ -23,6 +23,7 @@ _CODECS = {
     'libvpx-vp9': {'deadline': 'realtime', 'cpu-used': '8', 'row-mt': '1', 'lag-in-frames': '0'},
 }
 _TICKS = 90_000  # a second, as MPEG counts
+_LEAST_STEP = NANOSECONDS // _TICKS + 1  # from one tick to another
 
 
 class AnnotatedVideo:
@@ -102,7 +103,7 @@ class AnnotatedVideo:
         # H.264 halves the colours' resolution, so sides are even.
         even: Any = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         time = stamp - self._offset
-        if self.frames and not self._last < time <= self._last + _LONGEST_PAUSE:
+        if self.frames and not self._last + _LEAST_STEP <= time <= self._last + _LONGEST_PAUSE:
             time = self._last + round(NANOSECONDS / self._fps)
             self._offset = stamp - time
         self._last = time

@@ -53,6 +53,15 @@ def test_stamps_that_jump_go_on_after_a_frame(tmp_path: Path) -> None:
     np.testing.assert_allclose(times_of(tmp_path / 'a.mp4'), np.arange(8) / 10, atol=1e-4)
 
 
+def test_stamps_within_one_tick_of_the_video(tmp_path: Path) -> None:
+    """They differ, but not to a player: the second goes on after a frame, and ends nothing."""
+    with AnnotatedVideo(tmp_path / 'a.mp4', 10) as video:
+        for stamp in (0, SECOND // 10, SECOND // 10 + 5, SECOND // 10 + 11_111, SECOND):
+            video.add(stamp, image(RED))
+    times = np.diff(times_of(tmp_path / 'a.mp4'))
+    assert len(times) == 4 and (times > 0.05).all()
+
+
 @pytest.mark.parametrize(('width', 'height'), [(65, 47), (1, 1), (641, 480)])
 def test_odd_sides_and_changing_ones(tmp_path: Path, width: int, height: int) -> None:
     with AnnotatedVideo(tmp_path / 'a.mp4', 10) as video:
