@@ -103,6 +103,8 @@ def _several_cameras(value: Mapping[str, str], names: tuple[str, ...]) -> list[S
     for reason, is_wrong in (
             ('composition must be single_process', value['composition'] != 'single_process'),
             ('image_topic must hold {camera}', '{camera}' not in topic),
+            ('depth_topic must hold {camera}', '{camera}' not in (
+                value['depth_topic'] or '{camera}')),
             ('a video is one camera: leave out either', bool(value['video']))):
         if is_wrong:
             raise ValueError(f'cameras: {reason}')

@@ -124,6 +124,7 @@ def test_topics_connect() -> None:
     ({**TWO, 'keypoints_topic': '/bag/keypoints'}, 'keypoints_topic and cameras'),
     ({**TWO, 'composition': 'two_nodes'}, 'single_process'),
     ({**TWO, 'image_topic': '/cam'}, 'image_topic'), ({**TWO, 'video': CLIP}, 'video'),
+    ({**TWO, 'depth_topic': '/depth'}, 'depth_topic must hold'),
     ({**TWO, 'rotation': '0,90,180'}, 'for each of 2'),
     ({**TWO, 'rotation': '45'}, "'45' is neither"),
     ({**TWO, 'cameras': 'a-b'}, "cameras: 'a-b' cannot be part of a topic name"),
