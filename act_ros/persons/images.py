@@ -149,13 +149,13 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
 
 def to_8_bits(image: np.ndarray) -> np.ndarray:
     """
-    Return an image (H, W[, 3]) of uint16 as uint8: the upper 8 of as many bits as its sensor has.
+    Return an image (H, W, C) of uint16 as uint8: the upper 8 of as many bits as its sensor has.
 
-    That are the fewest of 8, 10, 12, 14 and 16 which hold its brightest pixel: drivers do not say
-    it, and the upper byte of 10 bits would be black. It depends on this image alone, so an image
-    gives the same answer wherever in a recording the reading begins.
+    That are the fewest of 8, 10, 12, 14 and 16 which hold its brightest pixel (a fourth channel is
+    no colour): drivers do not say it, and the upper byte of 10 bits would be black. It depends on
+    this image alone, so an image gives the same answer wherever in a recording the reading begins.
     """
-    brightest = int(image.max()).bit_length()
+    brightest = int(image[..., :3].max()).bit_length()
     shift = next(bits for bits in _SENSOR_BITS if bits >= brightest) - 8
     return (image >> shift).astype(np.uint8)
 

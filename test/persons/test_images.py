@@ -90,6 +90,15 @@ def test_yuv422_in_both_orders(encoding: str, order: str, padding: int) -> None:
     np.testing.assert_allclose(image, np.clip(expected, 0, 255), atol=1.5)
 
 
+@pytest.mark.parametrize('encoding', ['bgra16', 'rgba16'])
+def test_an_opaque_image_of_fewer_bits_is_as_bright_as_one_without_alpha(encoding: str) -> None:
+    """The fourth channel is full where the sensor's 10 bits are not."""
+    colours = (DEEP_BGR if encoding == 'bgra16' else DEEP_BGR[..., ::-1]) >> 6
+    opaque = np.concatenate((colours, np.full((6, 8, 1), 0xffff)), axis=-1)
+    data = opaque.astype('<u2').tobytes()
+    np.testing.assert_array_equal(decode_raw(data, encoding, 6, 8, 64), BGR)
+
+
 @pytest.mark.parametrize(('bits', 'factor'), [(10, 4), (12, 16), (14, 64)])
 def test_mono16_of_fewer_bits_is_as_bright_as_of_16(bits: int, factor: int) -> None:
     """A 10-bit sensor's upper byte would be black."""
