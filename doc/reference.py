@@ -52,9 +52,12 @@ class Row:
 
 
 def _range(item: dataclasses.Field[Any]) -> str:
-    low, high, choices = (item.metadata[key] for key in ('low', 'high', 'choices'))
+    low, high, choices, least = (
+        item.metadata[key] for key in ('low', 'high', 'choices', 'least'))
     if choices:
         return ', '.join(map(str, choices))
+    if least is not None:
+        return f'0, or {least:g} to {high:g}'
     return '' if low is None else f'{low:g} to {high:g}'
 
 

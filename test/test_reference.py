@@ -65,6 +65,13 @@ def test_the_parameter_file_holds_every_parameter_of_every_node() -> None:
                              else item.default)
 
 
+def test_a_range_that_begins_above_zero_is_told() -> None:
+    """0 turns it off, and what is just above it is refused."""
+    assert reference.config().count('[0, or 0.01 to 1000]') == 4
+    assert '| `drawing.history` | `0.0` | 0, or 1 to 600 |' in (
+        ROOT / 'doc' / 'parameters.md').read_text(encoding='utf-8')
+
+
 def test_no_parameter_is_declared_twice() -> None:
     """Two options of a node must not share a name."""
     for node in reference.NODES:

@@ -140,6 +140,8 @@ def descriptor(item: dataclasses.Field[Any], is_managed: bool = False) -> Parame
     result = ParameterDescriptor(
         name=item.name, description=meta['doc'], read_only=meta['fixed'] and not is_managed)
     constraints = ['one of: ' + ', '.join(map(str, choices))] if choices else []
+    if meta['least'] is not None:
+        constraints.append(f'0, or at least {meta["least"]:g}')
     if meta['fixed'] and is_managed:
         constraints.append('to be changed only while the node is unconfigured')
     result.additional_constraints = '; '.join(constraints)

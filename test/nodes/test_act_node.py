@@ -144,11 +144,12 @@ def test_unknown_layout_late_stamps_and_loops(robot: Robot, start: int) -> None:
 
 def test_parameters_describe_themselves(robot: Robot) -> None:
     """`ros2 param describe` tells what a parameter does and its range."""
-    gap, bundle = robot.peer.call(
-        DescribeParameters, '/act_node/describe_parameters',
-        DescribeParameters.Request(names=['window.max_gap', 'bundle'])).descriptors
+    gap, rate, bundle = robot.peer.call(
+        DescribeParameters, '/act_node/describe_parameters', DescribeParameters.Request(
+            names=['window.max_gap', 'window.max_rate', 'bundle'])).descriptors
     assert 'gap in seconds' in gap.description
     assert gap.floating_point_range[0].to_value == 10.0
+    assert rate.additional_constraints == '0, or at least 0.01'
     assert 'Model bundle' in bundle.description
 
 
