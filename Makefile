@@ -36,7 +36,7 @@ endif
 # Leaks from programs that run in an environment with ROS wheels, and breaks those of another one.
 unexport _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-SOURCES := CMakeLists.txt package.xml setup.py \
+SOURCES := CMakeLists.txt LICENSE NOTICE package.xml setup.py \
 	$(shell find act_ros config launch media models msg srv -type f ! -name '*.pyc')
 
 # pip with its many lines in a file, shown when it fails.

@@ -118,6 +118,8 @@ def test_colcon_build_installs_the_data(workspace: Path) -> None:
         shipped = {path.name for path in (ROOT / folder).iterdir() if path.name != '__pycache__'}
         assert shipped
         assert shipped <= {path.name for path in (share / folder).iterdir()}
+    for text in ('LICENSE', 'NOTICE'):  # of the weights and the clip, too
+        assert (share / text).read_text() == (ROOT / text).read_text()
     found = run_sourced(workspace, 'python3 -c "from act_ros.core.resources import find_model; '
                         'print(find_model(\'act_mu\'))"')
     assert found.stdout.split()[-1] == str(share / 'models/act_mu.tflite')
