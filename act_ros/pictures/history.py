@@ -61,25 +61,31 @@ class History:
         (_, letter), base = cv2.getTextSize('p', FONT, scale, 1)
         line = letter + base + 4
         image = np.full(((_ROWS + 1) * line, width, 3), bgr(_GROUND), np.uint8)
+        # A caption may lie on more than one colour: each has an ink of its own.
+        ink, letters = np.full_like(image, WHITE), np.zeros(image.shape[:2], np.uint8)
         begin = self._now - seconds * NANOSECONDS
 
         def place(stamp: float) -> int:
             return round((stamp - begin) / (seconds * NANOSECONDS) * (width - 1))
 
-        def write(text: str, row: int, ground: str) -> None:
+        def write(text: str, row: int) -> None:
             x = width - cv2.getTextSize(text, FONT, scale, 1)[0][0] - 4  # at the newest
-            cv2.putText(image, text, (max(x, 4), (row + 1) * line - base - 1), FONT, scale,
-                        BLACK if is_light(ground) else WHITE, 1, cv2.LINE_AA)
+            cv2.putText(letters, text, (max(x, 4), (row + 1) * line - base - 1), FONT, scale,
+                        WHITE, 1, cv2.LINE_AA)
 
         for row, moments in enumerate(list(self._moments.values())[-_ROWS:]):
             ends = [*(stamp for stamp, _, _ in moments), self._now][1:]
             for (stamp, colour, _), following in zip(moments, ends, strict=True):
                 end = place(min(following, stamp + OUT_OF_SIGHT * NANOSECONDS))
-                cv2.rectangle(image, (place(stamp), row * line + 1),
-                              (end, (row + 1) * line - 2), bgr(colour), -1)
-            _, colour, text = moments[-1]
-            write(text, row, colour)
+                for part, paint in (
+                        (image, bgr(colour)), (ink, BLACK if is_light(colour) else WHITE)):
+                    cv2.rectangle(part, (place(stamp), row * line + 1),
+                                  (end, (row + 1) * line - 2), paint, -1)
+            write(moments[-1][2], row)
         wrong = '; '.join(f'{name}: {what}' for name, (stamp, what) in sorted(self._wrong.items())
                           if stamp > self._now - _FRESH)
-        write(wrong or f'{seconds:g} s', _ROWS, _GROUND)
+        write(wrong or f'{seconds:g} s', _ROWS)
+        at = letters > 0
+        share = letters[at][:, None] / 255
+        image[at] = np.rint(image[at] * (1 - share) + ink[at] * share)
         return image

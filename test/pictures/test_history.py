@@ -54,6 +54,20 @@ def test_who_was_away_leaves_a_gap_and_the_size_stays() -> None:
     assert share(history.strip(WIDTH, SECONDS), 'jog') == 0
 
 
+def test_captions_are_read_on_their_own_colour_and_off_it() -> None:
+    """Of who is gone the ground is dark, whatever the colour of what was done; or half of it is."""
+    history = History()
+    play(history, 0, 2, doing('p1', 'walk'))
+    play(history, 2, 9.5)
+    play(history, 9.5, 10, doing('p2', 'walk'))
+    strip = history.strip(WIDTH, SECONDS)
+    row = len(strip) // 6
+    gone, new = strip[:row, -60:], strip[row:2 * row]
+    assert gone.min(axis=-1).max() > 200, 'white on the ground'
+    assert new[:, -120:-40].min(axis=-1).max() > 200, 'white beside the bar'
+    assert new[:, -25:].max(axis=-1).min() < 50, 'black on it'
+
+
 def test_who_is_out_of_sight_no_longer_than_a_window_bears_leaves_no_gap() -> None:
     history = History()
     play(history, 0, 2.1, doing('p1', 'walk'))
