@@ -99,6 +99,9 @@ class OldNetwork:
         def teach(features: keras.KerasTensor, target: keras.KerasTensor) -> keras.KerasTensor:
             answers = ops.softmax(self.network.model(features, training=False))
             is_new = ops.take(self._is_new, ops.argmax(target, axis=-1))[:, None]
+            # Where every class is as likely, the window is of no action, and of no new one.
+            is_new *= ops.cast(ops.max(target, axis=-1, keepdims=True) > ops.min(
+                target, axis=-1, keepdims=True), 'float32')
             return target + share * (1 - is_new) * (ops.matmul(answers, self._meaning) - target)
 
         return teach

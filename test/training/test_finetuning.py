@@ -61,6 +61,21 @@ def test_old_answers_count_beside_the_labels_but_for_new_actions(
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
+def test_of_no_action_the_old_answers_count_wherever_the_new_label_stands(
+    config: TrainConfig,
+) -> None:
+    """Without a background other actions have a target in which every class is as likely."""
+    target = np.full((4, 3), 1 / 3, np.float32)
+    found = {}
+    for labels in (('c', 'new', 'a'), ('new', 'c', 'a')):
+        old = OldNetwork(replace(config, background=False, labels=labels))
+        answers = old.teacher(0.25)(FEATURES, target).numpy()
+        found[labels] = answers[:, [labels.index(label) for label in OLD.labels if label in labels]]
+        assert np.abs(answers - target).max() > 0.01
+    first, second = found.values()
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
 def test_the_new_network_begins_with_what_the_old_one_answers(config: TrainConfig) -> None:
     old = OldNetwork(config)
     model = build('act_mu', 10, num_classes=config.num_outputs)
