@@ -162,6 +162,16 @@ def test_files_of_kinetics_skeleton_follow_who_is_nearest(tmp_path: Path) -> Non
     np.testing.assert_allclose(wrist[:, 3], 0.5)
 
 
+def test_what_is_of_no_class_gets_no_name_of_one(tmp_path: Path) -> None:
+    path = tmp_path / 'own.pkl'
+    path.write_bytes(pickle.dumps([
+        annotation('none', 0) | {'label': -1}, annotation('first', 0), annotation('last', 1)]))
+    convert('pyskl', [path], tmp_path / 'out.npz', NAMES)
+    found = load_sequences([tmp_path / 'out.npz'], NAMES)
+    assert found.label.tolist() == [-1, 0, 1]
+    assert found.source_label.tolist() == ['', *NAMES]
+
+
 def test_what_cannot_be_used_says_why(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     good = tmp_path / 'S001C001P001R001A001.skeleton'
     skeleton_file(good, bodies=1)
@@ -174,6 +184,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / 'wide.pkl').write_bytes(pickle.dumps([wide]))
     (tmp_path / 'few.txt').write_text('drink\n')
     (tmp_path / 'three.pkl').write_bytes(pickle.dumps([annotation('x', 2)]))
+    (tmp_path / 'minus.pkl').write_bytes(pickle.dumps([annotation('x', 0) | {'label': -2}]))
     for arguments, message in (
             (['ntu', str(cut_off)], 'A002.skeleton is damaged or cut off'),
             (['ntu', str(tmp_path / 'x.skeleton')], 'SsssCccc'),
@@ -182,6 +193,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path, capsys: pytest.CaptureFixt
             (['pyskl', str(tmp_path / 'wide.pkl')], '5 joints of 2 numbers are neither'),
             (['pyskl', str(tmp_path / 'three.pkl'), '--names', str(tmp_path / 'few.txt')],
              'class 2 has no name'),
+            (['pyskl', str(tmp_path / 'minus.pkl')], 'class -2: classes are numbered from 0'),
             (['pyskl', str(tmp_path / 'none.pkl')], 'not an annotation file')):
         with pytest.raises(SystemExit):
             foreign.main([*arguments, '--output', str(tmp_path / 'out.npz')])

@@ -35,7 +35,7 @@ import numpy as np
 
 from act_ros.core.skeletons import get_layout
 from act_ros.core.text import printable
-from training.datasets.skeletons import DataError, Take, write_sequences
+from training.datasets.skeletons import UNKNOWN, DataError, Take, write_sequences
 
 _NTU_JOINTS = {  # of the 25, numbered from 0: those of mpose13_openpose
     'head': 3, 'r_shoulder': 8, 'r_elbow': 9, 'r_wrist': 10, 'l_shoulder': 4, 'l_elbow': 5,
@@ -262,12 +262,15 @@ def convert(
         raise DataError(f'one file has one layout, here are {", ".join(sorted(layouts))}')
     (layout,) = layouts
     told = {take.label: take.source_label for take in takes if take.source_label}
-    last = max(take.label for take in takes)
+    first, last = (extreme(take.label for take in takes) for extreme in (min, max))
+    if first < UNKNOWN:
+        raise DataError(f'class {first}: classes are numbered from 0, {UNKNOWN} is none of them')
     if names and last >= len(names):
         raise DataError(f'class {last} has no name: there are {len(names)}')
     labels = list(names) or [told.get(i, str(i)) for i in range(last + 1)]
     for take in takes:
-        take.source_label = labels[take.label]
+        if take.label != UNKNOWN:
+            take.source_label = labels[take.label]
     write_sequences(output, takes, layout, labels)
     return len(takes)
 
