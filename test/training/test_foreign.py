@@ -194,6 +194,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path, capsys: pytest.CaptureFixt
             (['pyskl', str(tmp_path / 'three.pkl'), '--names', str(tmp_path / 'few.txt')],
              'class 2 has no name'),
             (['pyskl', str(tmp_path / 'minus.pkl')], 'class -2: classes are numbered from 0'),
+            (['ntu', str(good), '--fps', '0'], '--fps: must be more than 0, not 0'),
             (['pyskl', str(tmp_path / 'none.pkl')], 'not an annotation file')):
         with pytest.raises(SystemExit):
             foreign.main([*arguments, '--output', str(tmp_path / 'out.npz')])

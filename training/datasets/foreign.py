@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.core.arguments import positive
 from act_ros.core.skeletons import get_layout
 from act_ros.core.text import printable
 from training.datasets.skeletons import UNKNOWN, DataError, Take, write_sequences
@@ -283,7 +284,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('source', type=Path, nargs='+', help='files, or folders full of them')
     parser.add_argument('--output', type=Path, required=True, help='the sequence file, .npz')
     parser.add_argument('--names', type=Path, help='text file: the name of a class in each line')
-    parser.add_argument('--fps', type=float, default=30.0, help='frames a second of the clips')
+    parser.add_argument('--fps', type=positive, default=30.0, help='frames a second of the clips')
     options = parser.parse_args(arguments)
     if options.output.suffix != '.npz':
         parser.error('--output must end in .npz')
