@@ -139,9 +139,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return file.read()
 
         model = convert(read(f'movenet-{options.network}.json'), read, options.size)
-    with replacing(output) as file:
-        file.write_bytes(model)
-    print(f'{hashlib.sha256(model).hexdigest()}  {output}')
+    try:
+        with replacing(output) as file:
+            file.write_bytes(model)
+    except OSError as error:
+        parser.error(printable(error, 1000))
+    print(f'{hashlib.sha256(model).hexdigest()}  {printable(output)}')
 
 
 if __name__ == '__main__':

@@ -150,7 +150,7 @@ def test_package_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_networks_of_a_package_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:
     network, archive = _network(), tmp_path / 'package.tgz'
     with tarfile.open(archive, 'w:gz') as package:
@@ -165,6 +165,10 @@ def test_the_networks_of_a_package_are_written(
     converter.main([str(archive), 'multipose', '--size', '32x64'])
     interpreter = load_interpreter(Path('movenet_multipose_32x64.tflite').read_bytes())
     assert interpreter.get_input_details()[0]['shape'].tolist() == [1, 32, 64, 3]
+    with pytest.raises(SystemExit):
+        converter.main([str(archive), 'multipose', '--size', '32x64', '--output',
+                        'package.tgz/movenet.tflite'])
+    assert "exists: 'package.tgz'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('text', ['192', '192x', '190x256', '0x32', 'axb', '-32x32'])
