@@ -19,13 +19,13 @@ import warnings
 import zlib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from act_ros.core.arguments import count_from
 from act_ros.core.files import is_running
 from act_ros.core.text import printable
 from training.cluster import ClusterError, run_jobs
-from training.config import read_yaml, refuse_unknown
+from training.config import check_types, read_yaml, refuse_unknown
 from training.metrics import softmax
 from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
@@ -92,6 +92,8 @@ def _check_space(space: Space) -> Space:
             raise ValueError(f'{name} must have numbers, not {bounds}')
         if 'low' in keys and not bounds['low'] <= bounds['high']:
             raise ValueError(f'low of {name} is above its high')
+        for value in bounds.get('choices', numbers):
+            check_types(ProtocolConfig, {name: tuple(value) if isinstance(value, list) else value})
     return space
 
 
@@ -103,13 +105,12 @@ def suggest(trial: optuna.Trial, search: Search) -> dict[str, Any]:
     # With one of its own it draws the same whoever runs it and when, but for what it learns from.
     trial.study.sampler = optuna.samplers.TPESampler(
         seed=zlib.crc32(f'{search.seed} {trial.number}'.encode()), multivariate=False)
-    values: dict[str, Any] = {}
+    values, types = dict[str, Any](), get_type_hints(ProtocolConfig)
     for name, bounds in search.space.items():
         if 'choices' in bounds:
             values[name] = trial.suggest_categorical(name, bounds['choices'])
             continue
-        is_whole = isinstance(bounds['low'], int) and isinstance(bounds['high'], int)
-        draw = trial.suggest_int if is_whole else trial.suggest_float
+        draw = trial.suggest_int if types[name] is int else trial.suggest_float
         values[name] = draw(name, **bounds)
     return values
 

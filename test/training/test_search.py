@@ -72,12 +72,21 @@ def test_the_spaces_hold_settings_of_the_protocol(name: str) -> None:
     ('noise: 0.1', 'noise must have choices'), ('noise: {low: 0.1}', 'noise must have choices'),
     ('noise: {low: 2, high: 1}', 'low of noise is above'), ('[]', 'must be a YAML mapping'),
     ('noise: {low: a, high: 3}', "noise must have numbers, not {'low': 'a'"),
-    ('noise: {choices: 3}', 'choices of noise must be a list'), ('{', 'cannot read')])
+    ('noise: {choices: 3}', 'choices of noise must be a list'), ('{', 'cannot read'),
+    ('epochs: {choices: [few, many]}', "epochs must be a whole number, not the text 'few'"),
+    ('epochs: {low: 1, high: 3.5}', 'epochs must be a whole number, not 3.5'),
+    ('epochs: {low: 2, high: 8, step: 1.5}', 'epochs must be a whole number, not 1.5')])
 def test_wrong_spaces_are_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / 'space.yaml'
     file.write_text(text)
     with pytest.raises(ValueError, match=message):
         load_space(file)
+
+
+def test_a_number_that_may_be_broken_is_drawn_so_between_whole_bounds() -> None:
+    study, options = optuna.create_study(), Search(CONFIG, {'noise': {'low': 0, 'high': 1}})
+    values = {search.suggest(study.ask(), options)['noise'] for _ in range(5)}
+    assert len(values) == 5 and not values & {0, 1}
 
 
 @pytest.fixture(scope='module')
