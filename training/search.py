@@ -191,7 +191,8 @@ def run_trial(data: MposeSplit, search: Search, threads: int) -> None:
 
     def objective(trial: optuna.Trial) -> float:
         trial.set_user_attr('process', _process())
-        config = replace(search.config, **suggest(trial, search))
+        # Of what the network has settings of its own for, too, the trial's count.
+        config = replace(search.config.of(search.model), **suggest(trial, search))
 
         def report(epoch: int, values: dict[str, float]) -> None:
             if 'validation_accuracy' in values:

@@ -89,6 +89,22 @@ def test_a_number_that_may_be_broken_is_drawn_so_between_whole_bounds() -> None:
     assert len(values) == 5 and not values & {0, 1}
 
 
+def test_what_is_searched_counts_for_networks_with_settings_of_their_own(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, recipes = Trainer.run, []
+
+    def noted(self: Trainer, *arguments: Any, **options: Any) -> Any:
+        recipes.append(self.recipe)
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, 'run', noted)
+    config = replace(CONFIG, networks={'mlp': {'batch_size': 16, 'epochs': 1}})
+    run_search(settings(tmp_path, config=config, space={'batch_size': {'choices': [32]}}), 1,
+               released)
+    assert [(recipe.batch_size, recipe.epochs) for recipe in recipes] == [(32, 1)]
+
+
 @pytest.fixture(scope='module')
 def whole(
     tmp_path_factory: pytest.TempPathFactory, released: Path,
