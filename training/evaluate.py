@@ -274,7 +274,9 @@ def threshold_of(robot: RobotMix, temperature: float) -> float:
     too_many = np.cumsum(is_wrong[surest]) > _WRONG
     if not too_many.any():
         return 0.0
-    return float(min(confidence[surest[np.argmax(too_many)]], 0.99))
+    refused = confidence[surest[np.argmax(too_many)]]  # which would be one too many
+    above = confidence[confidence > refused].min(initial=1.0)
+    return float(min((refused + above) / 2, 0.99))
 
 
 def rejection(held: HeldBack, temperature: float, threshold: float) -> dict[str, float | None]:

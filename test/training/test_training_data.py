@@ -516,6 +516,16 @@ def test_confidence_is_the_chance_of_being_right_among_other_actions() -> None:
     assert among_known < temperature, 'where others are never met it may be surer'
 
 
+@pytest.mark.parametrize('wrong', [0, 3, 8])
+def test_no_more_than_eleven_in_a_hundred_are_answered_wrongly(wrong: int) -> None:
+    """Nor of few windows, of which one is more than that."""
+    logits = np.outer(np.linspace(4, 1, 9), (1, 0))
+    label = np.where(np.arange(9) == wrong, 1, 0)
+    robot = evaluate.RobotMix(logits, label, np.full(9, 1 / 9))
+    is_answered = metrics.softmax(logits).max(axis=-1) >= evaluate.threshold_of(robot, 1.0)
+    assert is_answered.tolist() == (np.arange(9) < wrong).tolist()
+
+
 def test_a_few_right_answers_leave_more_doubt_than_many() -> None:
     logits = np.eye(3) * 4
     many = np.repeat(logits, 25, axis=0), np.repeat(np.arange(3), 25)
