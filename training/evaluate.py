@@ -88,10 +88,12 @@ def measure(clips: ViewedClips, logits: np.ndarray, temperature: float = 1.0) ->
     Return the measures of a model's logits (M, C) for the windows of clips.
 
     ``rejected`` is the share of unknown clips, if there are any, rejected at the threshold that
-    loses 5 % of the known ones.
+    loses 5 % of the known ones. Where no clip is known there is no measure.
     """
-    probabilities = clip_mean(softmax(logits, temperature), clips.clip)
     known = clips.label != UNKNOWN
+    if not known.any():
+        return {}
+    probabilities = clip_mean(softmax(logits, temperature), clips.clip)
     result = summary(clips.label[known], probabilities[known])
     confidence = probabilities.max(axis=-1)
     threshold = unknown_threshold(confidence[known])
@@ -340,7 +342,7 @@ def floors(sequences: Sequences, folds: np.ndarray, config: TrainConfig) -> dict
     """
     hits: dict[str, list[np.ndarray]] = {'majority': [], 'nearest_neighbour': []}
     known = sequences.label != UNKNOWN
-    for fold in sorted({*config.held_back_folds} & {*range(config.folds)}):
+    for fold in sorted({*config.held_back_folds} & {*folds[known].tolist()}):
         train = ViewedClips(sequences.select(known & (folds != fold)), 'own', config)
         test = ViewedClips(sequences.select(known & (folds == fold)), 'own', config)
         hits['majority'].append(test.label == np.bincount(train.label).argmax())

@@ -150,7 +150,7 @@ class Trainer(Generic[S]):
                                  **state_arrays(model, self.optimizer))
                 if on_epoch:
                     on_epoch(epoch, values)
-        if recipe.keep == 'best':
+        if recipe.keep == 'best' and best_score >= 0:  # or nothing was measured
             model.set_weights(best)
 
 

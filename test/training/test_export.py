@@ -25,6 +25,7 @@ from act_ros.tflite.runtime import load_interpreter  # noqa: E402
 from training import evaluate, export, train, trainer  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
 from training.config import TrainConfig, read_run  # noqa: E402
+from training.data import is_held_back, load_data  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import ActSize, build_act  # noqa: E402
@@ -241,6 +242,32 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
         assert not list((tmp_path / name).rglob('*partial*'))
     for one, other in zip(*weights.values(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize('keep', ['last', 'best'])
+def test_a_person_who_does_no_known_action_ends_no_training(
+    tmp_path: Path, people: list[str], keep: str,
+) -> None:
+    """There is nothing to measure, nor to choose weights by: the last ones are kept."""
+    with np.load(tmp_path / 'a.npz') as file:
+        arrays = {**file, 'label': np.where(file['actor'] == 's0', -1, file['label'])}
+    np.savez(tmp_path / 'a.npz', **arrays)
+    config = tmp_path / 'run.yaml'
+    config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'folds': 4, 'keep': keep,
+                                      'members': [0, 1, 2, 3], 'epochs': 1, 'model': 'mlp'}))
+    train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
+    run_folder = tmp_path / 'runs' / 'tiny'
+    folders = [folder for folder in run_folder.glob('member_*')
+               if 'own_accuracy' not in (folder / 'log.jsonl').read_text()]
+    assert len(folders) == 1
+    number = int(folders[0].name.removeprefix('member_'))
+    settings = read_run(run_folder)
+    sequences, folds = load_data(settings, tmp_path)
+    untrained = train.make_trainer(settings, train.People(
+        settings, sequences, is_held_back(settings, sequences, folds, number)), number)
+    kernel = load_network(run_folder, number).model.get_weights()[0]
+    assert np.abs(kernel - untrained.model.get_weights()[0]).max() > 1e-4
+    evaluate.main(['--run', str(run_folder), '--data', str(tmp_path)])
 
 
 def interrupted_at(call: int, function: Any, error: BaseException) -> Any:
