@@ -267,13 +267,17 @@ def tell_recalls(files: Sequence[Path]) -> None:
 
 
 def _log(folder: Path, tensorboard: bool) -> OnEpoch:
-    """Return what writes each epoch's values into the folder."""
+    """Return what writes each epoch's values into the folder, as its line of a file."""
     folder.mkdir(parents=True, exist_ok=True)
     board = tensorboard_log(folder) if tensorboard else None
 
     def log(epoch: int, values: dict[str, float]) -> None:
         row = {'epoch': epoch, **{name: round(value, 5) for name, value in values.items()}}
-        with open(folder / 'log.jsonl', 'a', encoding='utf-8') as file:
+        with open(folder / 'log.jsonl', 'a+', encoding='utf-8') as file:
+            file.seek(0)
+            for _ in range(1, epoch):
+                file.readline()
+            file.truncate(file.tell())  # what was done since the checkpoint is done again
             file.write(json.dumps(row) + '\n')
         if board:
             board(epoch, values)

@@ -144,12 +144,12 @@ class Trainer(Generic[S]):
                 history.append(values)
                 bar.set_postfix({k: f'{v:.3f}' for k, v in values.items()}, refresh=False)
                 bar.update()
+                if on_epoch:  # first: what it missed would not be done again
+                    on_epoch(epoch, values)
                 if checkpoint and (last or epoch % recipe.checkpoint_every == 0):
                     write_arrays(checkpoint, best_score=best_score, history=json.dumps(history),
                                  **{f'best_{i}': value for i, value in enumerate(best)},
                                  **state_arrays(model, self.optimizer))
-                if on_epoch:
-                    on_epoch(epoch, values)
         if recipe.keep == 'best' and best_score >= 0:  # or nothing was measured
             model.set_weights(best)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 import shutil
 import sys
@@ -242,6 +243,25 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
         assert not list((tmp_path / name).rglob('*partial*'))
     for one, other in zip(*weights.values(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_an_epoch_that_is_done_again_has_one_line_of_the_log(
+    tmp_path: Path, people: list[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is interrupted between two checkpoints has told of epochs that come again."""
+    config = tmp_path / 'run.yaml'
+    config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'members': [0], 'epochs': 3,
+                                      'model': 'mlp', 'checkpoint_every': 2}))
+    command = ['--config', str(config), '--output', str(tmp_path), *people]
+    for call in (1, 2):  # the second checkpoint is the last
+        with monkeypatch.context() as patch:
+            patch.setattr(trainer, 'write_arrays', interrupted_at(
+                call, trainer.write_arrays, KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
+                train.main(command)
+    train.main(command)
+    lines = (tmp_path / 'tiny' / 'member_0' / 'log.jsonl').read_text().splitlines()
+    assert [json.loads(line)['epoch'] for line in lines] == [1, 2, 3]
 
 
 @pytest.mark.parametrize('keep', ['last', 'best'])
