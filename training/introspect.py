@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 
 from act_ros.actions.features import extract_features, resample
 from act_ros.core.arguments import count_from
@@ -74,7 +75,8 @@ def load_act(path: Path, member: int = 0) -> Network:
 
 def class_attention(network: Network, features: np.ndarray) -> np.ndarray:
     """Return how much the class token attends to each frame of windows, (N, T), summing to 1."""
-    look = forward_with_attention(network.model, features)[1][-1].numpy()[:, :, 0, 1:].mean(axis=1)
+    last = ops.convert_to_numpy(forward_with_attention(network.model, features)[1][-1])
+    look = last[:, :, 0, 1:].mean(axis=1)
     return look / look.sum(axis=-1, keepdims=True)
 
 
@@ -225,7 +227,8 @@ def introspect(
     for place, i in enumerate([*right[:MAPS], *wrong], 1):
         layers = forward_with_attention(network.model, features[i:i + 1])[1]
         draw_attention_maps(output / f'attention_maps_{place}.png',
-                            [layer[0].numpy() for layer in layers], f'{name}: {example(i).title}')
+                            [ops.convert_to_numpy(layer[0]) for layer in layers],
+                            f'{name}: {example(i).title}')
     draw_class_attention(output / 'class_attention.png', [example(i) for i in right[:SKELETONS]],
                          name)
     start, end = frame_dropping(network, windows, step)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +258,16 @@ def test_wrong_requests_are_refused(
         introspect.main(['--run', str(run), '--data', str(tmp_path), '--output',
                          str(tmp_path / 'out'), *arguments])
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
+def test_a_network_is_looked_into_by_jax(run: Path, tmp_path: Path) -> None:
+    write_people(tmp_path)
+    subprocess.run(
+        [sys.executable, '-m', 'training.introspect', '--run', run, '--data', tmp_path,
+         '--output', tmp_path / 'out', '--step', '9'], check=True,
+        env={**os.environ, 'KERAS_BACKEND': 'jax', 'JAX_PLATFORMS': 'cpu'})
+    assert pictures(tmp_path / 'out') == set(FIGURES)
 
 
 def test_only_an_act_can_be_looked_into(run: Path, tmp_path: Path) -> None:
