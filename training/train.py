@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         train(load_config(options.config), options.data, options.output, options.member,
               options.tensorboard)
-    except (OSError, ValueError, CheckpointError) as error:
+    except (OSError, ValueError, ImportError, CheckpointError) as error:
         parser.error(printable(error, 1000))
 
 

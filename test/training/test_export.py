@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +265,21 @@ def test_an_epoch_that_is_done_again_has_one_line_of_the_log(
     train.main(command)
     lines = (tmp_path / 'tiny' / 'member_0' / 'log.jsonl').read_text().splitlines()
     assert [json.loads(line)['epoch'] for line in lines] == [1, 2, 3]
+
+
+@pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
+def test_tensorboard_without_tensorflow_is_said_in_one_line(
+    tmp_path: Path, people: list[str],
+) -> None:
+    config = tmp_path / 'run.yaml'
+    config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'model': 'mlp'}))
+    code = ('import sys\nsys.modules["tensorflow"] = None\n'
+            'from training.train import main\nmain(sys.argv[1:])')
+    done = subprocess.run(
+        [sys.executable, '-c', code, '--config', str(config), '--output', str(tmp_path), *people,
+         '--tensorboard'], capture_output=True, text=True, check=False,
+        env={**os.environ, 'KERAS_BACKEND': 'jax', 'JAX_PLATFORMS': 'cpu'})
+    assert done.returncode == 2 and 'tensorflow' in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize('keep', ['last', 'best'])
