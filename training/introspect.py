@@ -281,6 +281,8 @@ def main(arguments: list[str] | None = None) -> None:
             extractor, folder, model, _ = path.absolute().parts[-4:]
             split, fold = int(folder.removeprefix('split_')), path.stem.removeprefix('fold_')
             name = f'{model}, {extractor} split {split}, fold {fold}'
+        if len(options.data) > 1 and any(data.is_dir() for data in options.data):
+            raise ValueError('--data names one folder, or sequence files')
         if not options.data[0].is_dir():
             windows = cut_windows(load_sequences(
                 options.data, network.labels, options.mpose_order), network, options.limit)

@@ -249,6 +249,7 @@ def test_a_training_can_start_from_a_run(run: Path, tmp_path: Path) -> None:
     (['--labels', 'fly'], 'does not know the labels fly; it knows standing, walk, wave'),
     (['--member', '3'], 'member_3'),
     (['--data', 'nothing.npz'], 'nothing.npz: no such file'),
+    (['--data', '.', 'more.npz'], '--data names one folder, or sequence files'),
 ])
 def test_wrong_requests_are_refused(
     run: Path, tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture,
