@@ -172,12 +172,17 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
     The temperature makes the confidence the chance of being right, the thresholds let through what
     `threshold_of` says; both of single windows, since that is what a robot acts on, as often other
     actions as known ones, and as often of strangers.
+
+    :raises DataError: nobody held back, but for strangers, does an action that is known.
     """
     from sklearn.metrics import confusion_matrix  # slow to import
 
     everybody = {name: load_held_back(run, config, name) for name in views_of(config)}
     views = {name: everybody[name].select(~everybody[name].is_stranger) for name in VIEWS}
     known = {name: held.label != UNKNOWN for name, held in views.items()}
+    if not known['own'].any():
+        raise DataError(f'{run}: nobody held back, but for strangers, does an action that is '
+                        f'known: there is nothing to measure')
     of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
     met = np.array([config.prior.get(label, 1.0) for label in config.labels])
     robot = RobotMix.of([everybody[name] for name in ROBOT_VIEWS], met)

@@ -30,6 +30,7 @@ from training import evaluate, export, train, trainer  # noqa: E402
 from training.checkpoint import CheckpointError  # noqa: E402
 from training.config import TrainConfig, read_run  # noqa: E402
 from training.data import is_held_back, load_data  # noqa: E402
+from training.datasets.skeletons import DataError  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import ActSize, build_act  # noqa: E402
@@ -306,6 +307,9 @@ def test_a_person_who_does_no_known_action_ends_no_training(
     kernel = load_network(run_folder, number).model.get_weights()[0]
     assert np.abs(kernel - untrained.model.get_weights()[0]).max() > 1e-4
     evaluate.main(['--run', str(run_folder), '--data', str(tmp_path)])
+    shutil.copytree(folders[0], tmp_path / 'alone' / 'member_0')
+    with pytest.raises(DataError, match=r'nobody held back, .* there is nothing to measure'):
+        evaluate.evaluate_run(tmp_path / 'alone', dataclasses.replace(settings, members=(number,)))
 
 
 def interrupted_at(call: int, function: Any, error: BaseException) -> Any:
