@@ -57,10 +57,8 @@ class Augmentation:
     flat_turn: float = 0.0
     """Flat people are narrowed as if turned by up to so many degrees."""
     head_forward: float = 0.2
-    """
-    The head is moved by up to so many torso lengths: meant as the face before its centre, but it
-    moves backward. That stays until the next training: see the card of act_mu.
-    """
+    """The face, which a pose network tells, lies before the head by up to so many torso lengths;
+    behind it, of less than 0."""
     any_yaw: float = 0.5
     """Share of cameras all around the person; the others stand near the source's own."""
     yaw: float = 25.0
@@ -332,13 +330,14 @@ def _reshape_bodies(
     neck = shoulders.mean(axis=2, keepdims=True)
     shaped[:, :, _SHOULDERS] = neck + (shoulders - neck) * draw(
         options.shoulder_width)[:, None, None, None]
-    # Backward, since y is down: see `Augmentation.head_forward`.
+    # Forward: up the spine and across the shoulders, y down.
     across = shoulders[:, :, 0] - shoulders[:, :, 1]
     spine = shaped[:, :, _HIPS].mean(axis=2) - neck[:, :, 0]
-    backward = np.cross(across, spine)
-    backward *= np.linalg.norm(spine, axis=-1, keepdims=True) / np.maximum(
-        np.linalg.norm(backward, axis=-1, keepdims=True), 1e-6)
-    shaped[:, :, _HEAD] += backward * draw((0.0, options.head_forward))[:, None, None]
+    forward = np.cross(spine, across)
+    forward *= np.linalg.norm(spine, axis=-1, keepdims=True) / np.maximum(
+        np.linalg.norm(forward, axis=-1, keepdims=True), 1e-6)
+    by = options.head_forward * draw((0.0, 1.0))
+    shaped[:, :, _HEAD] += forward * by[:, None, None]
     raw = rng.random(count) < options.raw_body
     shaped[raw] = points[raw]
     return shaped

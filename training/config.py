@@ -193,7 +193,7 @@ class TrainConfig(Recipe):
         """Yield whether each rule is met, and what it says."""
         yield from super().rules()
         yield self.files, 'files must name at least one sequence file'
-        yield self.labels, 'labels must name at least one action'
+        yield len(self.labels) > 1, 'labels must name two actions or more'
         yield NONE not in self.labels, f'labels: {NONE} means no answer to evaluate_bag'
         for name in ('files', 'labels'):
             yield (len(set(getattr(self, name))) == len(getattr(self, name)),

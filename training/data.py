@@ -90,6 +90,8 @@ def _check_labels(sequences: Sequences, labels: Sequence[str], classes: set[str]
         if near:
             _warn(f'the class {name} of the files is none of the labels and learned as another '
                   f'action; did you mean {near}?')
+    if len(absent) == len(labels):
+        raise DataError(f'labels: the files have no clip of any of {", ".join(labels)}')
     if absent:
         _warn(f'the files have no clip of {", ".join(absent)}')
 

@@ -14,6 +14,9 @@ import numpy as np
 
 from act_ros.core.person import Person
 
+NO_NUMBERS = 'no numbers in an answer of the pose network'
+"""Cause of a drop."""
+
 
 class PoseEstimator(Protocol):
     """

@@ -86,7 +86,8 @@ class FindAndFollow:
         self.name, self.least_height = name, least_height
         self.schedule = schedule
         self.score_threshold = score_threshold
-        self._find, self._look, self.layout, self.drops = find, look, look.layout, look.drops
+        self._find, self._look, self.layout = find, look, look.layout
+        self.drops = find.drops = look.drops
         self.max_persons = find.max_persons
 
     def propose(self, image_bgr: np.ndarray, region: Region | None = None) -> list[Person]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.skeletons import TORSO
-from act_ros.persons.estimator import PoseEstimator
+from act_ros.persons.estimator import NO_NUMBERS, PoseEstimator
 from act_ros.persons.letterbox import Letterbox, Region, check_image
 from act_ros.tflite.runtime import Interpreter, ModelError, load_interpreter
 
@@ -107,7 +107,7 @@ class MultiPose:
     ) -> list[Person]:
         """See ``PoseEstimator.estimate``; perhaps only in a region of the image."""
         check_image(image_bgr)
-        raw = self._network.run(image_bgr, region)
+        raw = _numbers(self._network.run(image_bgr, region), self.drops)
         raw = raw[raw[:, -1] >= self.score_threshold]
         raw = raw[np.argsort(-raw[:, -1], kind='stable')]
         keypoints = self._network.keypoints(
@@ -158,8 +158,7 @@ class SinglePose:
         :param region: about a person's height wide, and overlapping the image.
         :param within: the part of it that is shown, where a neighbour's would disturb.
         """
-        return person_of(self._network.keypoints(
-            self._network.run(image_bgr, region, within)[0]), image_bgr)
+        return person_of(self._keypoints(image_bgr, region, within), image_bgr)
 
     def estimate(self, image_bgr: np.ndarray) -> list[Person]:
         """See ``PoseEstimator.estimate``; the score is the mean score of the keypoints."""
@@ -167,7 +166,7 @@ class SinglePose:
         if image_bgr.shape != self._image_shape:  # another camera or mode: the crop means nothing
             self.reset()
             self._image_shape = image_bgr.shape
-        keypoints = self._network.keypoints(self._network.run(image_bgr, self._region)[0])
+        keypoints = self._keypoints(image_bgr, self._region)
         # Also where the pose is too weak to be told: the crop is what makes a small person sure.
         self._region = follow(keypoints, image_bgr.shape[1], image_bgr.shape[0])
         score = float(keypoints[:, 2].mean())
@@ -175,9 +174,22 @@ class SinglePose:
             return []
         return [Person(keypoints, score, _boxes(_extent(keypoints)[None], image_bgr)[0])]
 
+    def _keypoints(
+        self, image_bgr: np.ndarray, region: Region | None, within: Region | None = None,
+    ) -> np.ndarray:
+        raw = self._network.run(image_bgr, region, within)[0]
+        return self._network.keypoints(_numbers(raw, self.drops))
+
     def reset(self) -> None:
         """Search the next image as a whole."""
         self._region = None
+
+
+def _numbers(raw: np.ndarray, drops: Counter[str]) -> np.ndarray:
+    """Return people or joints (N, K) of whom nothing is seen where the network gave no numbers."""
+    is_sane = np.isfinite(raw).all(axis=-1, keepdims=True)
+    drops[NO_NUMBERS] += not is_sane.all()
+    return np.where(is_sane, raw, np.float32(0))
 
 
 def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:

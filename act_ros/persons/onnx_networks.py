@@ -16,6 +16,7 @@ import numpy as np
 
 from act_ros.core.person import Person
 from act_ros.core.text import printable
+from act_ros.persons.estimator import NO_NUMBERS
 from act_ros.persons.letterbox import Letterbox, Region, check_image
 from act_ros.persons.movenet import LEAST_PIXELS, person_of
 from act_ros.tflite.onnx import DTYPES, ModelError, open_session
@@ -24,7 +25,6 @@ _LAYOUTS = {17: 'coco17', 26: 'halpe26'}
 _OPEN_SIZE = 640  # pixels, where a file leaves the size of its input open
 _OVERLAP = 0.65  # of boxes, from which on two are of one person
 _MOST = 100  # people in an image
-_NO_NUMBERS = 'no numbers in an answer of the pose network'
 # Of ImageNet, red, green, blue; RTMPose was trained with them.
 _MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 _STD = np.array((58.395, 57.12, 57.375), np.float32)
@@ -180,7 +180,7 @@ class WholeImage:
         is_meant = ~(scores < self.score_threshold)  # True for NaN
         is_sane = np.isfinite(scores) & np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(
             corners).all(axis=(1, 2))
-        self.drops[_NO_NUMBERS] += bool((is_meant & ~is_sane).any())
+        self.drops[NO_NUMBERS] += bool((is_meant & ~is_sane).any())
         rows = np.flatnonzero(is_meant & is_sane)
         height, width = image_bgr.shape[:2]
         corners = np.sort(self._network.to_source(corners[rows]), axis=1).reshape(-1, 4)
@@ -216,7 +216,7 @@ class SimCC:
     ) -> Person:
         """See ``SinglePose.look`` of `act_ros.persons.movenet`."""
         x, y = self._network.run(image_bgr, _standard, region, within)
-        self.drops[_NO_NUMBERS] += not (np.isfinite(x).all() and np.isfinite(y).all())
+        self.drops[NO_NUMBERS] += not (np.isfinite(x).all() and np.isfinite(y).all())
         points = np.stack((x.argmax(axis=1) / x.shape[1], y.argmax(axis=1) / y.shape[1]), axis=1)
         scores = np.clip(np.nan_to_num(np.minimum(x.max(axis=1), y.max(axis=1))), 0.0, 1.0)
         return person_of(np.column_stack((

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -349,6 +350,30 @@ def test_other_networks_are_refused(tiny_bundle: Path) -> None:
 def test_threshold_must_be_a_score(threshold: float) -> None:
     with pytest.raises(ValueError, match=r'score_threshold must lie in \[0, 1\]'):
         create_estimator(score_threshold=threshold)
+
+
+@pytest.mark.parametrize(('model', 'lost'), [
+    ('movenet_multipose_192x256', 1), ('movenet_lightning', 0), ('balanced', 1)])
+def test_what_is_no_number_is_not_seen_and_counted(
+    clip: list[np.ndarray], model: str, lost: int, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a damaged or badly converted network answers; the tracker would lose everybody."""
+    estimator = create_estimator(model)
+    before = estimator.estimate(clip[0])
+    part = vars(estimator).get('_find', estimator)
+    network = vars(part)['_network']
+    run = network.run
+
+    def run_badly(*arguments: Any) -> np.ndarray:
+        answer = run(*arguments)
+        answer.reshape(-1, answer.shape[-1])[0, 0] = np.nan  # the best person, or a joint
+        return answer
+
+    monkeypatch.setattr(network, 'run', run_badly)
+    found = estimator.estimate(clip[0])
+    assert len(found) == len(before) - lost
+    assert all(np.isfinite(person.keypoints).all() for person in found)
+    assert estimator.drops == {'no numbers in an answer of the pose network': 1}
 
 
 def test_another_camera_shares_the_network_and_no_memory(clip: list[np.ndarray]) -> None:

@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         Path(f'{name}.csv').write_text(f'{COLUMNS}\n{line}\n')
     Path('latin.csv').write_bytes(COLUMNS.encode() + b'\n\xff,a,b,c,d\n')
     Path('run/config.json').write_text(
-        '{"name": "x", "files": ["empty.npz"], "members": [0], "labels": ["walk"]}')
+        '{"name": "x", "files": ["empty.npz"], "members": [0], "labels": ["walk", "run"]}')
     for name in ('empty', 'scalars'):
         Path(f'{name}.yaml').write_text(f'name: x\nfiles: [{name}.npz]')
     return tmp_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from act_ros.actions.features import seen_joints
-from training.augmentation import LAYOUT, Augmentation, render
+from training.augmentation import LAYOUT, Augmentation, measure_bodies, render
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     JOINTS,
@@ -189,3 +190,19 @@ def test_sources_can_be_told_row_by_row(tmp_path: Path) -> None:
     sequences = load_sequences([path])
     assert set(sequences.source) == {'kth', 'arid'}
     assert sequences.is_detected.all()
+
+
+def test_a_face_is_put_before_the_head() -> None:
+    """Of somebody in profile, who looks to the right."""
+    x, y, z = figure().T
+    profile = np.stack((4 - z, y, x + 4), axis=-1)
+    windows = np.ones((40, 5, len(JOINTS), 4), np.float32)
+    windows[..., :3] = profile
+    bodies = np.repeat(measure_bodies(clip('standing', windows[0, ..., :3])), 40, axis=0)
+
+    def head(by: float) -> float:
+        seen = render(np.random.default_rng(0), windows, bodies, np.zeros(40, bool),
+                      replace(VIEWS['own'], head_forward=by))
+        return float(seen[..., JOINTS.index('head'), 0].mean() - seen[..., 0].mean())
+
+    assert head(0.3) > head(0.0) + 1 > head(-0.3) + 2

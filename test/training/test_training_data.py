@@ -342,6 +342,8 @@ def test_a_label_without_a_clip_is_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert not capsys.readouterr().err
     load_data(replace(config, labels=('still', 'salute', 'bow', 'nod')), tmp_path)
     assert capsys.readouterr().err == 'warning: the files have no clip of bow, nod\n'
+    with pytest.raises(DataError, match='no clip of any of bow, nod'):
+        load_data(replace(config, labels=('bow', 'nod')), tmp_path)
 
 
 def test_every_fold_has_people_though_each_file_has_one(tmp_path: Path) -> None:
@@ -568,7 +570,7 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     ('dropout: 30', r'dropout must lie in \[0, 1\)'), ('seed: -1', 'seed must not be neg'),
     ('frame_rate: 0', 'frame_rate must be positive'),
     ('name: ../up', 'name must be that of a folder'), ('name: ""', 'name must be that of a folder'),
-    ('labels: []', 'labels must name at least one'),
+    ('labels: []', 'labels must name two'), ('labels: [walk]', 'labels must name two'),
     ('labels: [walk, walk]', 'labels must not name anything twice'),
     ('files: [a.npz, a.npz]', 'files must not name anything twice')])
 def test_a_wrong_configuration_is_refused(tmp_path: Path, settings: str, problem: str) -> None:
