@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -157,10 +158,14 @@ def follow(path: Path, look: Look) -> tuple[list[int], list[np.ndarray]]:
     return longest[0], longest[1]
 
 
-def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]]:
-    """Return rate in Hz and keypoints (T, 17, 3) of each stretch in which a person was seen."""
+def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]] | str:
+    """Return rate in Hz and keypoints (T, 17, 3) of each stretch in which a person was seen, or why
+    the video cannot be read."""
     cv2.setNumThreads(1)
-    stamps, keypoints = follow(job[0].path, LOOKS[job[1]])
+    try:
+        stamps, keypoints = follow(job[0].path, LOOKS[job[1]])
+    except VideoError as error:
+        return str(error)
     return cut(stamps, keypoints) if stamps else []
 
 
@@ -170,24 +175,33 @@ def record(
     """
     Look at all clips, and write the sequences; return how many there are.
 
+    Clips that cannot be read are left out with a warning: looking at the others may take hours.
+
     :param looks: names of the ways to look at them; by default all.
+    :raises ValueError: nobody was found, or no clip can be read.
     """
     labels = list(MPOSE_LABELS) + sorted({c.label for c in clips if c.label} - set(MPOSE_LABELS))
     jobs = [(clip, i) for i, look in enumerate(LOOKS) if not looks or look.name in looks
             for clip in clips]
-    takes, origin = [], []
+    takes, origin, unread = [], [], dict[Path, str]()
     # A forked child of a parent that has threads, as OpenCV makes them, may wait for ever.
     with get_context('spawn').Pool(processes) as pool:
         found = progress(pool.imap(_watch, jobs, chunksize=4), 'clips', len(jobs), 'clip')
         for (clip, look), pieces in zip(jobs, found, strict=True):
+            if isinstance(pieces, str):
+                unread[clip.path] = pieces
+                continue
             for i, (rate, keypoints) in enumerate(pieces):
                 number = labels.index(clip.label) if clip.label else UNKNOWN
                 takes.append(Take(
                     keypoints, rate, number, clip.source_label, '',
                     f'{_name(clip.path)}#{LOOKS[look].name} {i}', LOOKS[look].name))
                 origin.append(clip)
+    told = f'{len(unread)} of {len(clips)} clips cannot be read: {"; ".join(unread.values())}'
     if not takes:
-        raise ValueError('nobody was found in any clip')
+        raise ValueError(told if unread else 'nobody was found in any clip')
+    if unread:
+        print(f'warning: {printable(told, 1000)}', file=sys.stderr)
     write_sequences(output, takes, 'coco17_2d', labels,
                     source=np.array([f'video_{clip.source}' for clip in origin]),
                     group=np.array([f'{clip.source}:{clip.group}' for clip in origin]))
@@ -334,7 +348,7 @@ def main(arguments: list[str] | None = None) -> None:
         found, total = write_errors(video, marks, options.errors)
         print(f'{found} of {total} marked clips were found again; wrote '
               f'{printable(options.errors)}')
-    except (OSError, ValueError, VideoError) as error:
+    except (OSError, ValueError) as error:
         parser.error(printable(error, 1000))
 
 

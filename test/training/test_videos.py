@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from act_ros.core.resources import find_resource
 from training.datasets.skeletons import Take, load_sequences, write_sequences
 from training.errors import ErrorBank
-from training.videos import pair, read_clips, write_errors
+from training.videos import Clip, pair, read_clips, record, write_errors
 
 
 def moving(seed: int, frames: int) -> np.ndarray:
@@ -68,6 +69,21 @@ def test_errors_are_those_of_the_finder_and_marks_get_the_clips_groups(
     assert 0.003 < np.abs(bank.errors).mean() < 0.06, 'as noisy as it was made, not one clip late'
     grouped = load_sequences([tmp_path / 'marks_grouped.npz'])
     assert grouped.group.tolist() == ['film 2', 'film 0', 'film 1']
+
+
+def test_a_video_that_cannot_be_read_ends_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """To look at the others may take hours."""
+    (tmp_path / 'broken.mp4').write_bytes(b'no video')
+    clips = [Clip(path, 'x', path.stem, 'walk', 'walk')
+             for path in (tmp_path / 'broken.mp4', find_resource('media/demo.mp4'))]
+    assert record(clips, tmp_path / 'a.npz', 1, ['small']) == len(
+        load_sequences([tmp_path / 'a.npz'])) > 0
+    assert 'warning: 1 of 2 clips cannot be read: ' in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r'1 of 1 clips cannot be read: .*broken\.mp4'):
+        record(clips[:1], tmp_path / 'b.npz', 1, ['small'])
+    assert not (tmp_path / 'b.npz').exists()
 
 
 @pytest.mark.parametrize(('one', 'other'), [
