@@ -85,8 +85,7 @@ class OldNetwork:
         """
         old_layers, new_layers = self.network.model.layers, model.layers
         for old, new in zip(old_layers[:-1], new_layers[:-1], strict=True):
-            for variable, value in zip(new.trainable_variables, old.trainable_variables,
-                                       strict=True):
+            for variable, value in zip(new.weights, old.weights, strict=True):
                 variable.assign(value)
         kernel, bias = (variable.numpy() for variable in new_layers[-1].trainable_variables)
         old_kernel, old_bias = (v.numpy() for v in old_layers[-1].trainable_variables)
@@ -146,6 +145,8 @@ class OldNetwork:
 def _reorder(network: Network) -> None:
     """Let a network of another layout read `LAYOUT`: the same joints in another order."""
     wanted, have = get_layout(LAYOUT).joints, get_layout(network.layout).joints
+    if have == wanted:
+        return
     try:
         sources = joint_sources(network.layout, wanted)
     except ValueError:
@@ -153,6 +154,8 @@ def _reorder(network: Network) -> None:
     if sorted(sources) != [(i,) for i in range(len(have))]:
         raise ValueError(f'start_from: the network reads the layout {network.layout!r}, whose '
                          f'joints are not those of {LAYOUT!r}')
+    if not network.kind.startswith('act_'):
+        raise ValueError(f'start_from: of {network.kind} the layout must be {LAYOUT!r}')
     kernel = network.model.get_layer('projection').kernel
     by_joint = kernel.numpy().reshape(len(have), kernel.shape[0] // len(have), -1)
     kernel.assign(by_joint[[i for (i,) in sources]].reshape(kernel.shape))

@@ -28,14 +28,17 @@ FEATURES = np.random.default_rng(1).normal(0, 0.5, (4, 10, 52)).astype(np.float3
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> TrainConfig:
+def config(tmp_path: Path, request: pytest.FixtureRequest) -> TrainConfig:
     """Return a training with other labels, which starts from a run of random weights."""
+    old = replace(OLD, model=getattr(request, 'param', OLD.model))
     (tmp_path / 'member_0').mkdir()
-    (tmp_path / 'config.json').write_text(json.dumps(asdict(OLD)))
+    (tmp_path / 'config.json').write_text(json.dumps(asdict(old)))
     keras.utils.set_random_seed(0)
-    build('act_mu', 10, num_classes=OLD.num_outputs).save_weights(
-        tmp_path / 'member_0' / 'member.weights.h5')
-    return replace(OLD, labels=('c', 'new', 'a'), start_from=str(tmp_path))
+    model = build(old.model, 10, num_classes=old.num_outputs)
+    rng = np.random.default_rng(0)
+    model.set_weights([x + rng.uniform(0, 0.1, x.shape) for x in model.get_weights()])
+    model.save_weights(tmp_path / 'member_0' / 'member.weights.h5')
+    return replace(old, labels=('c', 'new', 'a'), start_from=str(tmp_path))
 
 
 @pytest.mark.parametrize('background', [True, False])
@@ -76,9 +79,11 @@ def test_of_no_action_the_old_answers_count_wherever_the_new_label_stands(
     np.testing.assert_allclose(first, second, atol=1e-6)
 
 
+@pytest.mark.parametrize('config', ['act_mu', 'conv1d'], indirect=True)
 def test_the_new_network_begins_with_what_the_old_one_answers(config: TrainConfig) -> None:
+    """Also where batches are normalised by what the old one met."""
     old = OldNetwork(config)
-    model = build('act_mu', 10, num_classes=config.num_outputs)
+    model = build(config.model, 10, num_classes=config.num_outputs)
     old.transfer(model)
     np.testing.assert_allclose(model(FEATURES).numpy()[:, [0, 2, 3]],
                                old.network.model(FEATURES).numpy()[:, [2, 0, 3]], atol=1e-5)
