@@ -351,6 +351,7 @@ class ActionRecognizer:
             if self._alike:
                 first, *others = self._alike
                 probabilities[:, first] += probabilities[:, others].sum(axis=-1)
+                np.minimum(probabilities, 1.0, out=probabilities)  # more by rounding
                 probabilities[:, others] = 0.0
             for i, subject in enumerate(subjects):
                 if not isfinite(probabilities[i].sum()):

@@ -48,6 +48,7 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _SIZED = (CAMERA_INFO, IMAGES[0])  # messages that say how large images are
 _STORAGES = ('.mcap', '.db3')
+_CERTAIN = 1 + 1e-6  # a probability of 1, rounded: of labels that are alike they are added
 
 
 class BagError(PrintableError):
@@ -371,7 +372,7 @@ def _check_action(message: Any) -> None:
         raise BagError(f'an action of {message.person_id!r} has the status {message.status}, '
                        f'which no version knows')
     probabilities = np.asarray(message.probabilities)
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+    if not ((probabilities >= 0) & (probabilities <= _CERTAIN)).all():
         raise BagError(f'an action of {message.person_id!r} has probabilities outside of [0, 1]')
 
 

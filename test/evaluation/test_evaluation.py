@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,19 @@ def test_recorded_probabilities_that_are_none_end_what_can_be_read(
     summary = run(recorded_actions(tmp_path / 'out', tmp_path / 'actions'), labels)
     assert summary['frames'] == 200
     assert any("'p1' has probabilities outside of [0, 1]" in w for w in summary['warnings'])
+
+
+def test_recorded_probabilities_may_be_one_as_rounding_has_it(
+    tmp_path: Path, run: Any, plan_bag: Path, labels: Path,
+) -> None:
+    """As they were recorded of labels that are alike, which are added."""
+    run(plan_bag, labels)
+    results = tmp_path / 'out' / 'results.jsonl'
+    results.write_text(re.sub(
+        r'"probabilities": \[[^]]+\]', '"probabilities": [1.0000001, 0.0, 0.0]',
+        results.read_text()))
+    summary = run(recorded_actions(tmp_path / 'out', tmp_path / 'actions'), labels)
+    assert summary['frames'] == 241 and not summary['warnings']
 
 
 def test_images_are_looked_at_and_shown(tmp_path: Path) -> None:
