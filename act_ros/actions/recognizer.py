@@ -359,8 +359,7 @@ class ActionRecognizer:
                     continue
                 subject.show_window(frames)
                 subject.filter.decide(stamp, probabilities[i], frames, lacks[i])
-                if attention is not None:
-                    subject.attention = attention[i]
+                subject.attention = _NOTHING if attention is None else attention[i]
 
     def _lacks(self, scores: np.ndarray, seen: np.ndarray) -> list[str]:
         """
