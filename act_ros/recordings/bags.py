@@ -268,15 +268,21 @@ class Bag:
         """
         Yield every frame of a topic of act_ros/ActionArray.
 
-        :raises BagError: as `find_topic` and `messages`, or for what nobody can have answered.
+        :raises BagError: as `find_topic` and `messages`, for what nobody can have answered, or
+            where another model than the first answers.
         """
+        first: str | None = None
         for _, time, message in self.messages([self.find_topic((ACTIONS,), topic)]):
             try:
-                frame = frame_of_actions(message)
+                frame, model = frame_of_actions(message), message.model
                 for action in message.actions:
                     _check_action(action)
             except AttributeError as error:
                 raise self._damaged(error) from error
+            first = model if first is None else first
+            if model != first:
+                raise BagError(f'from {(time - self.start) / NANOSECONDS:.3f} s on model {model!r} '
+                               f'answers, no longer {first!r}; each is evaluated by itself')
             yield self._timed(frame, time)
 
     def images(self, topic: str | None = None) -> Iterator[tuple[Frame, Any]]:
