@@ -380,6 +380,11 @@ def _check_action(message: Any) -> None:
     probabilities = np.asarray(message.probabilities)
     if not ((probabilities >= 0) & (probabilities <= _CERTAIN)).all():
         raise BagError(f'an action of {message.person_id!r} has probabilities outside of [0, 1]')
+    box = message.box
+    if not np.isfinite((message.confidence, message.duration,
+                        box.x_min, box.y_min, box.x_max, box.y_max)).all():
+        raise BagError(f'an action of {message.person_id!r} has a confidence, a duration or a box '
+                       f'that is no number')
 
 
 def project_types() -> Any:

@@ -139,16 +139,21 @@ def test_recorded_actions_are_scored_as_their_keypoints_were(
     assert second['calibration']['ece'] == pytest.approx(first['calibration']['ece'], abs=1e-3)
 
 
-def test_recorded_probabilities_that_are_none_end_what_can_be_read(
-    tmp_path: Path, run: Any, plan_bag: Path, labels: Path,
+@pytest.mark.parametrize(('member', 'sick', 'said'), [
+    ('"probabilities": [', '"probabilities": [NaN, ', 'probabilities outside of [0, 1]'),
+    ('"confidence": ', '"confidence": NaN, "was": ', 'a confidence, a duration or a box'),
+    ('"duration": ', '"duration": NaN, "was": ', 'a confidence, a duration or a box'),
+    ('"box": [', '"box": [-Infinity, 0, 0, 9], "was": [', 'a confidence, a duration or a box')])
+def test_recorded_numbers_that_are_none_end_what_can_be_read(
+    tmp_path: Path, run: Any, plan_bag: Path, labels: Path, member: str, sick: str, said: str,
 ) -> None:
     run(plan_bag, labels)
     lines = (tmp_path / 'out' / 'results.jsonl').read_text().splitlines()
-    lines[200] = lines[200].replace('"probabilities": [', '"probabilities": [NaN, ')
+    lines[200] = lines[200].replace(member, sick)
     (tmp_path / 'out' / 'results.jsonl').write_text('\n'.join(lines))
     summary = run(recorded_actions(tmp_path / 'out', tmp_path / 'actions'), labels)
     assert summary['frames'] == 200
-    assert any("'p1' has probabilities outside of [0, 1]" in w for w in summary['warnings'])
+    assert any(f"'p1' has {said}" in w for w in summary['warnings'])
 
 
 def test_recorded_answers_of_another_model_are_not_scored_by_the_labels_of_the_first(
