@@ -202,3 +202,5 @@ def test_a_label_during_which_there_was_no_frame_counts_as_not_found(
     summary = run(bag, '0,3,standing,p1\n3.2,3.8,standing,p1\n')
     assert summary['segments']['count'] == 2 and summary['segments']['found'] == 0.5
     assert summary['segments']['recall'] == summary['segments']['recall_by_label']['standing'] == .5
+    run(bag, '3.2,3.8,standing,p1\n')
+    assert 'no labels that hold in any frame:' in (tmp_path / 'out' / 'report.html').read_text()
