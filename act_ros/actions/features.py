@@ -107,13 +107,13 @@ def extract_features(
     if normalisation == SCORED:
         _refuse_infinite(keypoints)
         return _with_scores(keypoints, layout, joints)
-    kind, pair = (np.float64, np.complex128) if keypoints.dtype == np.float64 else (
-        np.float32, np.complex64)
+    kind = keypoints.dtype
+    pair = np.result_type(kind, np.complex64)
     # x and y travel as one number. Joints first, (K, ..., T, 2): each is then one block of memory.
     joint_axis = keypoints.ndim - 2
     others = tuple(range(joint_axis))
-    if keypoints.dtype != kind or keypoints.strides[-1] != keypoints.itemsize:  # y after x
-        keypoints = np.ascontiguousarray(keypoints, kind)
+    if keypoints.strides[-1] != keypoints.itemsize:  # y after x
+        keypoints = np.ascontiguousarray(keypoints)
     points: np.ndarray = np.ascontiguousarray(
         keypoints[..., :2].view(pair).transpose(joint_axis, *others, joint_axis + 1)).view(kind)
     _refuse_infinite(points)
@@ -160,8 +160,10 @@ def seen_features(
 
 
 def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
-    """Return keypoints as an array; ValueError where it is none of windows of the layout."""
+    """Return keypoints as floats; ValueError where they are none of windows of the layout."""
     keypoints = np.asarray(keypoints)
+    if keypoints.dtype != np.float64:
+        keypoints = keypoints.astype(np.float32, copy=False)
     joints = len(_output_joints(layout, layout))
     if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
         raise ValueError(f'keypoints must be (..., T, K, 2 or 3), not {keypoints.shape}')
@@ -189,7 +191,8 @@ def seen_joints(
 
     The other arguments as for `seen_features`. Seen is what is seen in half of the frames.
     """
-    poses = reduce_joints(keypoints, layout, _output_joints(layout, output_layout), min_score)
+    poses = reduce_joints(
+        _checked(keypoints, layout), layout, _output_joints(layout, output_layout), min_score)
     return _seen(poses, min_score)
 
 
@@ -290,8 +293,6 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
 
 def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:
     """Return the features (..., T, 3 J) of `SCORED` for windows of poses (..., T, K, 2 or 3)."""
-    if keypoints.dtype != np.float64:
-        keypoints = keypoints.astype(np.float32)
     if keypoints.shape[-1] == 2:
         keypoints = np.concatenate((keypoints, np.ones_like(keypoints[..., :1])), axis=-1)
     points = np.moveaxis(keypoints, -2, 0)
@@ -300,7 +301,7 @@ def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) ->
     neck, mid_hip = (_mean(points, indices)[..., :2] for indices in (neck_of, mid_hip_of))
     torso = np.maximum(np.linalg.norm(neck - mid_hip, axis=-1), 1)[..., None, None]
     poses[..., :2] = (poses[..., :2] - neck[..., None, :]) / torso
-    return poses.reshape(*poses.shape[:-2], -1)
+    return poses.reshape(*poses.shape[:-2], -1).astype(keypoints.dtype, copy=False)
 
 
 def _mean(points: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:

@@ -351,6 +351,7 @@ class ActionRecognizer:
             if self._alike:
                 first, *others = self._alike
                 probabilities[:, first] += probabilities[:, others].sum(axis=-1)
+                np.minimum(probabilities, 1.0, out=probabilities)  # more by rounding
                 probabilities[:, others] = 0.0
             for i, subject in enumerate(subjects):
                 if not isfinite(probabilities[i].sum()):
@@ -358,8 +359,7 @@ class ActionRecognizer:
                     continue
                 subject.show_window(frames)
                 subject.filter.decide(stamp, probabilities[i], frames, lacks[i])
-                if attention is not None:
-                    subject.attention = attention[i]
+                subject.attention = _NOTHING if attention is None else attention[i]
 
     def _lacks(self, scores: np.ndarray, seen: np.ndarray) -> list[str]:
         """

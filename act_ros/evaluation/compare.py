@@ -14,6 +14,7 @@ from act_ros.core.action import Status
 from act_ros.core.files import replacing_in
 from act_ros.core.text import PrintableError
 from act_ros.evaluation.report import write_json, write_page
+from act_ros.evaluation.scores import right_answer
 from act_ros.evaluation.settings import flat
 from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
 
@@ -33,6 +34,7 @@ class _Run(NamedTuple):
     summary: dict[str, Any]
     trace: dict[str, Any]
     labels: set[str]
+    alike: list[str]
 
 
 def compare(first: Path, second: Path, output: Path) -> Path:
@@ -73,9 +75,11 @@ def _load(path: Path) -> _Run:
     try:
         summary = json.loads((path / name).read_text(encoding='utf-8'))
         told, labels = summary['frames'], set(summary['model']['labels'])
+        alike = list(flat(summary).get('settings.decision.alike', ()))
         float(summary['bag']['duration'])
         name = 'trace.json'
-        run = _Run(path, summary, json.loads((path / name).read_text(encoding='utf-8')), labels)
+        run = _Run(path, summary, json.loads((path / name).read_text(encoding='utf-8')),
+                   labels, alike)
         name = 'results.jsonl'
         frames = sum(1 for _ in _answers(run))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -177,8 +181,8 @@ def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str 
 
 
 def _known(truth: str | None, run: _Run) -> str | None:
-    """Return what a run's model should say: other actions than its own are unknown."""
-    return truth if truth is None or truth in run.labels else UNKNOWN_LABEL
+    """Return what a run should have answered, by the labels of its own model."""
+    return None if truth is None else right_answer(truth, run.labels, run.alike)
 
 
 def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:

@@ -151,7 +151,9 @@ class _Evaluation:
         names = self.engine.names
         _warn_of_strange_labels(self.labels, names, self.warnings)
         max_gap, messages = job.settings.window.max_gap, bag.topics[self.topic].num_messages
-        self.scores, self.gallery = Scores(names), Gallery()
+        # What was recorded does not say which labels were answered as one.
+        alike = () if self.kind == 'actions' else job.settings.decision.alike
+        self.scores, self.gallery = Scores(names, alike), Gallery()
         self.truth = Truth(self.labels, max_gap)
         self.trace = Trace(names, bag.start, bag.duration,
                            min(bag.duration / max(messages - 1, 1), 0.5), max_gap)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,18 @@ def answer_of(action: Action | None) -> str:
     if action is None or action.status in (Status.BUFFERING, Status.LOST):
         return NONE
     return action.label if action.status is Status.RECOGNIZED else UNKNOWN_LABEL
+
+
+def right_answer(label: str, names: Container[str], alike: Sequence[str] = ()) -> str:
+    """
+    Return what should be answered where ``label`` is true.
+
+    :param names: the model's labels; any other is unknown to it.
+    :param alike: labels that are answered as the first of them, as `DecisionOptions` names them.
+    """
+    together = [name for name in alike if name]
+    label = together[0] if label in together else label
+    return label if label in names else UNKNOWN_LABEL
 
 
 @dataclass(eq=False)
@@ -63,14 +75,16 @@ class Scores:
     Counts answers.
 
     :param names: the model's labels, in their order; ValueError where one means no answer.
+    :param alike: those that are answered as the first of them.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], alike: Sequence[str] = ()) -> None:
         if NONE in names:
             raise ValueError(f'the model has a label {NONE!r}, which here means no answer')
         self.classes = (*(n for n in names if n != UNKNOWN_LABEL), UNKNOWN_LABEL, NONE)
         self._index = {name: i for i, name in enumerate(self.classes)}
         self._class_of = {name: i for i, name in enumerate(names)}
+        self._alike = alike
         # Lists, not arrays: an element of an array takes ten times as long to count up.
         self._confusion = [[0] * len(self.classes) for _ in self.classes]
         self._bins = [[0.0] * 3 for _ in range(BINS)]  # samples, sum of confidence, right ones
@@ -93,10 +107,10 @@ class Scores:
             self._count_answer(time, label, about)
 
     def segment_of(self, label: Label) -> Segment:
-        """Return the account of a label; the truth of one the model does not have is unknown."""
+        """Return the account of a label."""
         if label not in self.segments:
             self.segments[label] = Segment(
-                label, label.label if label.label in self._class_of else UNKNOWN_LABEL)
+                label, right_answer(label.label, self._class_of, self._alike))
         return self.segments[label]
 
     def _count_changes(self, time: int, action: Action) -> None:

@@ -63,7 +63,7 @@ class Truth:
         self._next = 0
         self._active: list[Label] = []
         self._tracks: dict[str, _Track] = {}
-        self._people: dict[str, _Followed] = {}
+        self._people: dict[tuple[str, str], _Followed] = {}
         # Who has an id by the first label that names it.
         self._owners = {label.person: _who(label) for label in reversed(self.labels)
                         if label.person}
@@ -119,9 +119,9 @@ class Truth:
             person.id, person.last, person.box = label.person, -1, None
         person.named = label.person
 
-    def _follow(self, time: int, visible: Mapping[str, Action]) -> dict[str, Action]:
+    def _follow(self, time: int, visible: Mapping[str, Action]) -> dict[tuple[str, str], Action]:
         """Return what those who are labelled now, and in sight, do under their present ids."""
-        found: dict[str, Action] = {}
+        found: dict[tuple[str, str], Action] = {}
         wanted = {_who(label) for label in self._active if label.person}
         unsure = [who for who in sorted(wanted) if not self._is_sure(self._people[who])
                   or self._people[who].id not in visible]
@@ -146,7 +146,9 @@ class Truth:
                 person.last, person.box = time, guess.box
         return found
 
-    def _find(self, who: str, visible: Mapping[str, Action], taken: set[str]) -> Action | None:
+    def _find(
+        self, who: tuple[str, str], visible: Mapping[str, Action], taken: set[str],
+    ) -> Action | None:
         """Return the action of an id that has lately come to where somebody was."""
         person = self._people[who]
         if person.box is None:
@@ -168,8 +170,9 @@ class Truth:
         return track is not None and track.since <= person.last
 
 
-def _who(label: Label) -> str:
-    return label.actor or label.person
+def _who(label: Label) -> tuple[str, str]:
+    """Return the actor, or of nobody known the id: an actor may be called as somebody's id is."""
+    return label.actor, '' if label.actor else label.person
 
 
 def _is_near(one: np.ndarray, other: np.ndarray, heights: float = _REUNION_HEIGHTS) -> bool:

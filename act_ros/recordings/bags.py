@@ -48,6 +48,7 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _SIZED = (CAMERA_INFO, IMAGES[0])  # messages that say how large images are
 _STORAGES = ('.mcap', '.db3')
+_CERTAIN = 1 + 1e-6  # a probability of 1, rounded: of labels that are alike they are added
 
 
 class BagError(PrintableError):
@@ -267,15 +268,21 @@ class Bag:
         """
         Yield every frame of a topic of act_ros/ActionArray.
 
-        :raises BagError: as `find_topic` and `messages`, or for what nobody can have answered.
+        :raises BagError: as `find_topic` and `messages`, for what nobody can have answered, or
+            where another model than the first answers.
         """
+        first: str | None = None
         for _, time, message in self.messages([self.find_topic((ACTIONS,), topic)]):
             try:
-                frame = frame_of_actions(message)
+                frame, model = frame_of_actions(message), message.model
                 for action in message.actions:
                     _check_action(action)
             except AttributeError as error:
                 raise self._damaged(error) from error
+            first = model if first is None else first
+            if model != first:
+                raise BagError(f'from {(time - self.start) / NANOSECONDS:.3f} s on model {model!r} '
+                               f'answers, no longer {first!r}; each is evaluated by itself')
             yield self._timed(frame, time)
 
     def images(self, topic: str | None = None) -> Iterator[tuple[Frame, Any]]:
@@ -371,8 +378,13 @@ def _check_action(message: Any) -> None:
         raise BagError(f'an action of {message.person_id!r} has the status {message.status}, '
                        f'which no version knows')
     probabilities = np.asarray(message.probabilities)
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+    if not ((probabilities >= 0) & (probabilities <= _CERTAIN)).all():
         raise BagError(f'an action of {message.person_id!r} has probabilities outside of [0, 1]')
+    box = message.box
+    if not np.isfinite((message.confidence, message.duration,
+                        box.x_min, box.y_min, box.x_max, box.y_max)).all():
+        raise BagError(f'an action of {message.person_id!r} has a confidence, a duration or a box '
+                       f'that is no number')
 
 
 def project_types() -> Any:

@@ -9,7 +9,7 @@ Who does what when in a recording: the CSV file that evaluation and training rea
 where no zone is given), by the time of recording. ``label`` is one of the model's, another one,
 or ``unknown``: anything that none of the labels says. ``person`` is the track's id, needed only
 where several people are in view. ``actor`` is who it is: training keeps people apart by it, and
-the evaluation finds by it who goes by another id than before.
+the evaluation finds by it who goes by another id than before. Nobody is labelled twice at a time.
 
 Semicolons and tabs may stand for the commas, as spreadsheets write them; decimals have a point.
 """
@@ -143,15 +143,16 @@ def _columns(path: Path, names: list[str]) -> list[str]:
 
 def _refuse_overlaps(path: Path, labels: list[Label]) -> None:
     """Raise LabelError where a person is labelled twice at a time; ``labels`` are sorted."""
-    latest: dict[str | None, Label] = {}  # of those so far that ends last: by person; None: of all
+    latest: dict[str | None, Label] = {}  # of those so far that ends last; None: of all
     for label in labels:
+        own = [f'id {label.person}', *([f'actor {label.actor}'] if label.actor else [])]
         # A label without a person is about everybody.
-        for name in (label.person, '') if label.person else (None,):
+        for name in (*own, 'id ') if label.person else (None,):
             rival = latest.get(name)
             if rival is not None and label.start < rival.end:
                 raise LabelError(f'{path}: lines {rival.line} and {label.line} label the same '
                                  f'person at the same time')
-        for name in (label.person, None):
+        for name in (*own, None):
             if name not in latest or label.end > latest[name].end:
                 latest[name] = label
 

@@ -272,6 +272,19 @@ def test_any_leading_axes_and_no_score_needed(
         np.testing.assert_array_equal(features[index], extract_features(keypoints[index], 'coco17'))
 
 
+@pytest.mark.parametrize('normalisation', NORMALISATIONS)
+@pytest.mark.parametrize('kind', [np.uint16, np.int32, np.int64, np.float16, np.float32])
+def test_numbers_of_any_kind_are_taken(normalisation: str, kind: type[np.generic]) -> None:
+    keypoints = random_poses('coco17')
+    keypoints[..., 2] = 1.0
+    keypoints = keypoints.astype(kind)
+    features = extract_features(keypoints, 'coco17', normalisation=normalisation)
+    assert features.dtype == np.float32
+    np.testing.assert_array_equal(features, extract_features(
+        keypoints.astype(np.float32), 'coco17', normalisation=normalisation))
+    assert seen_joints(keypoints, 'coco17').all()
+
+
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_values_that_are_not_finite_are_refused(value: float) -> None:
     keypoints = random_poses('coco17')

@@ -79,6 +79,18 @@ def test_a_model_of_other_labels_decides_anew_from_the_same_poses(
     assert (lost.status, lost.label) == (Status.LOST, ''), 'what the other model said is void'
 
 
+def test_a_model_without_attention_tells_none(
+    classifier: ActClassifier, attention_bundle: Path,
+) -> None:
+    recognizer, frames = ActionRecognizer(ActClassifier(attention_bundle)), film(
+        lambda t: [someone(t)])
+    [before] = play(recognizer, frames[:50])[-1]
+    recognizer.reconfigure(classifier)
+    [after] = play(recognizer, frames[50:])[-1]
+    assert (len(before.attention), len(after.attention)) == (30, 0)
+    assert before.label == after.label == 'walk'
+
+
 def test_answers_that_are_no_numbers_are_passed_over(
     classifier: ActClassifier, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -121,6 +121,10 @@ def test_labels_that_are_alike_are_answered_as_one(classifier: ActClassifier) ->
     twice = ActionRecognizer(classifier, decision=DecisionOptions(alike=('walk', 'wave', 'walk')))
     np.testing.assert_array_equal(
         play(twice, frames)[-1][0].probabilities, together.probabilities)
+    crowd = film(lambda t: [someone(t * (1 + i / 90), 'walk', f'p{i}') for i in range(60)])
+    sure = play(ActionRecognizer(classifier, decision=DecisionOptions(
+        alike=LABELS, smoothing=0.0)), crowd)
+    assert max(a.confidence for actions in sure for a in actions) == 1, 'and never more'
     with pytest.raises(ValueError, match='alike: wave would be answered as walk, which is not'):
         ActionRecognizer(classifier, decision=DecisionOptions(alike=('walk', 'wave')),
                          labels=['wave'])

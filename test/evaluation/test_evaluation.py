@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,13 @@ def types_before_places() -> Any:
 
 def recorded_actions(
     folder: Path, path: Path, with_labels: bool = True, types: Any = TYPES,
+    frames_of_tiny: int = 999,
 ) -> Path:
-    """Write the actions of ``results.jsonl`` as a robot would have recorded them, at a place."""
+    """
+    Write the actions of ``results.jsonl`` as a robot would have recorded them, at a place.
+
+    After ``frames_of_tiny`` another model answers.
+    """
     time = message('builtin_interfaces/msg/Time', sec=0, nanosec=0)
     names = ['standing', 'walk', 'wave']
     messages = [('/act_node/labels', SECOND + 40_000_000, message(
@@ -106,7 +112,8 @@ def recorded_actions(
             for a in record['actions']]
         stamp = round(record['stamp'] * SECOND)
         messages.append(('/actions', round((record['time'] + 1.04) * SECOND), message(
-            'act_ros/msg/ActionArray', header=header(stamp), model='tiny', actions=actions)))
+            'act_ros/msg/ActionArray', header=header(stamp), actions=actions,
+            model='tiny' if len(messages) - with_labels < frames_of_tiny else 'other')))
     return write_bag(path, messages, types=types)
 
 
@@ -132,16 +139,45 @@ def test_recorded_actions_are_scored_as_their_keypoints_were(
     assert second['calibration']['ece'] == pytest.approx(first['calibration']['ece'], abs=1e-3)
 
 
-def test_recorded_probabilities_that_are_none_end_what_can_be_read(
-    tmp_path: Path, run: Any, plan_bag: Path, labels: Path,
+@pytest.mark.parametrize(('member', 'sick', 'said'), [
+    ('"probabilities": [', '"probabilities": [NaN, ', 'probabilities outside of [0, 1]'),
+    ('"confidence": ', '"confidence": NaN, "was": ', 'a confidence, a duration or a box'),
+    ('"duration": ', '"duration": NaN, "was": ', 'a confidence, a duration or a box'),
+    ('"box": [', '"box": [-Infinity, 0, 0, 9], "was": [', 'a confidence, a duration or a box')])
+def test_recorded_numbers_that_are_none_end_what_can_be_read(
+    tmp_path: Path, run: Any, plan_bag: Path, labels: Path, member: str, sick: str, said: str,
 ) -> None:
     run(plan_bag, labels)
     lines = (tmp_path / 'out' / 'results.jsonl').read_text().splitlines()
-    lines[200] = lines[200].replace('"probabilities": [', '"probabilities": [NaN, ')
+    lines[200] = lines[200].replace(member, sick)
     (tmp_path / 'out' / 'results.jsonl').write_text('\n'.join(lines))
     summary = run(recorded_actions(tmp_path / 'out', tmp_path / 'actions'), labels)
     assert summary['frames'] == 200
-    assert any("'p1' has probabilities outside of [0, 1]" in w for w in summary['warnings'])
+    assert any(f"'p1' has {said}" in w for w in summary['warnings'])
+
+
+def test_recorded_answers_of_another_model_are_not_scored_by_the_labels_of_the_first(
+    tmp_path: Path, run: Any, plan_bag: Path, labels: Path,
+) -> None:
+    run(plan_bag, labels)
+    summary = run(recorded_actions(
+        tmp_path / 'out', tmp_path / 'actions', frames_of_tiny=150), labels)
+    assert summary['frames'] == 150 and summary['model']['name'] == 'tiny'
+    [warning] = summary['warnings']
+    assert "from 7.500 s on model 'other' answers, no longer 'tiny'" in warning
+
+
+def test_recorded_probabilities_may_be_one_as_rounding_has_it(
+    tmp_path: Path, run: Any, plan_bag: Path, labels: Path,
+) -> None:
+    """As they were recorded of labels that are alike, which are added."""
+    run(plan_bag, labels)
+    results = tmp_path / 'out' / 'results.jsonl'
+    results.write_text(re.sub(
+        r'"probabilities": \[[^]]+\]', '"probabilities": [1.0000001, 0.0, 0.0]',
+        results.read_text()))
+    summary = run(recorded_actions(tmp_path / 'out', tmp_path / 'actions'), labels)
+    assert summary['frames'] == 241 and not summary['warnings']
 
 
 def test_images_are_looked_at_and_shown(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
 from plan import write_plan
 
+from act_ros.actions.classifier import DecisionOptions
 from act_ros.evaluation.__main__ import main
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, evaluate
@@ -152,6 +154,28 @@ def test_each_run_is_judged_by_what_its_own_model_knows_and_finds(
     blind = run('blind', records)
     assert set(agreement(knows, blind)) == {'only A right'}
     assert set(agreement(blind, blind)) == {'both wrong'}
+
+
+def test_labels_that_are_alike_are_right_by_the_first_of_them(
+    tmp_path: Path, plan_bag: Path, labels: Path, settings: Settings,
+) -> None:
+    """And the run that tells them apart is judged by each of them."""
+    alike = replace(settings, decision=DecisionOptions(alike=('walk', 'wave')))
+    apart, as_one = (evaluate(Job(plan_bag, tmp_path / name, labels, settings=given)).summary
+                     for name, given in (('apart', settings), ('as one', alike)))
+    assert set(as_one['classes']) == {'standing', 'walk'}
+    for figure in ('accuracy', 'balanced_accuracy'):
+        assert as_one[figure] >= apart[figure] > 0.8
+    assert as_one['calibration']['ece'] < 0.2
+    agreement = compared(tmp_path, 'apart', 'as one')['agreement']
+    assert agreement['both right'] > 200 and 'only A right' not in agreement
+
+
+def compared(folder: Path, a: str, b: str) -> dict[str, Any]:
+    """Return what a comparison of two runs tells."""
+    compare(folder / a, folder / b, folder / 'both')
+    told: dict[str, Any] = json.loads((folder / 'both' / 'comparison.json').read_text())
+    return told
 
 
 @pytest.mark.parametrize(('spoil', 'said'), [

@@ -121,6 +121,17 @@ def test_an_actor_followed_under_a_new_id_is_counted_once(tmp_path: Path, run: A
     assert action == action | {'person_id': 'p9', 'truth': 'standing'}
 
 
+def test_an_actor_may_be_called_as_the_id_of_somebody_else(tmp_path: Path, run: Any) -> None:
+    bag = write_bag(tmp_path / 'still', [
+        keypoints(s, somebody(1.0, 'p1', 100), somebody(1.0, 'p2', 500)) for s in stamps(20, 6)])
+    labels = tmp_path / 'actors.csv'
+    labels.write_text('start,end,label,person,actor\n0,6.1,standing,p1,p2\n2,6.1,walk,p2,\n')
+    assert run(bag, labels)['id_switches'] == 0
+    truths = [{a['person_id']: a['truth'] for a in frame['actions']}
+              for frame in frames(tmp_path / 'out')]
+    assert truths[-1] == {'p1': 'standing', 'p2': 'walk'}
+
+
 def test_somebody_labelled_under_an_id_later_is_nobody_followed(
     tmp_path: Path, run: Any,
 ) -> None:
@@ -191,3 +202,5 @@ def test_a_label_during_which_there_was_no_frame_counts_as_not_found(
     summary = run(bag, '0,3,standing,p1\n3.2,3.8,standing,p1\n')
     assert summary['segments']['count'] == 2 and summary['segments']['found'] == 0.5
     assert summary['segments']['recall'] == summary['segments']['recall_by_label']['standing'] == .5
+    run(bag, '3.2,3.8,standing,p1\n')
+    assert 'no labels that hold in any frame:' in (tmp_path / 'out' / 'report.html').read_text()

@@ -78,10 +78,15 @@ def test_escape_codes_are_shown_not_obeyed(tmp_path: Path, content: str) -> None
     ('0,9,walk,p1\n1,2,run,p2\n3,5,run,p3\n6,7,run,\n', '2 and 5'),
     ('0,9,walk,p1\n1,2,run,p2\n3,5,run,p3\n6,7,run,p1\n', '2 and 5'),
     ('0,9,walk,\n1,2,run,\n', '2 and 3'),
+    ('0,4,walk,p1,anna\n1,3,run,p2,ben\n3,5,run,p3,anna\n', '2 and 4'),
 ])
 def test_the_same_person_twice_at_a_time(tmp_path: Path, rows: str, lines: str) -> None:
     with pytest.raises(LabelError, match=f'lines {lines} label the same person'):
-        read(tmp_path, 'start,end,label,person\n' + rows)
+        read(tmp_path, 'start,end,label,person,actor\n' + rows)
+
+
+def test_an_actor_may_be_called_as_the_id_of_somebody_else(tmp_path: Path) -> None:
+    assert len(read(tmp_path, 'start,end,label,person,actor\n0,4,walk,p1,p2\n3,5,run,p2,\n')) == 2
 
 
 def test_forty_thousand_people_at_a_time_take_as_many_steps(tmp_path: Path) -> None:
