@@ -111,6 +111,7 @@ def test_an_unknown_has_its_cause() -> None:
         decision.reset(0)
         decision.decide(FRAME, np.array(probabilities, np.float32), FRAMES, lack)
         causes.append(decision.cause)
+        assert decision.label_id == (-1 if decision.cause else 0)
     assert causes == ['', NOT_ALLOWED, NOT_SURE, TOO_LITTLE_SEEN]
     decision.reset(0)
     assert decision.cause == ''
