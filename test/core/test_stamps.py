@@ -5,13 +5,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND, stamps
 
-from act_ros.core.stamps import Order, RateLimit, StampOrder
+from act_ros.core.frame import Frame
+from act_ros.core.stamps import Order, RateLimit, StampOrder, receive, to_nanoseconds
 
 
 def checked(stamps: Sequence[float], tolerance: float = 0.5) -> str:
@@ -56,6 +58,7 @@ def test_while_nobody_is_known_a_stamp_further_on_is_taken_at_once() -> None:
     (((9.0, 0.1), (9.1, 0.2), (14.1, 5.2), (99.1, 5.3), (14.3, 5.4)), 'NNNON'),  # no new pace
     (((9.0, 0.1), (9.1, 0.2), (14.1, 5.2), (24.1, 5.3), (14.3, 5.4)), 'NNNON'),
     (((9.0, 0.1), (9.1, 0.2), (3.0, 5.2), (3.1, 5.3), (3.2, 5.4)), 'NNOOJ'),  # a clock set back
+    (((9.0, 0.1), (9.1, 0.2), (9.0, 0.3)), 'NNL'),  # late, however soon it came
     (((9.0, 0.1), (9.1, 0.2), (14.1, 0.0)), 'NNO'),  # when it came is not known
 ])
 def test_a_pause_costs_nothing_where_the_arrivals_paused_as_long(
@@ -80,6 +83,19 @@ def test_stamps_that_are_taken_ascend_between_jumps(stamps: list[int], tolerance
         if arrival.is_taken:
             newest, taken = stamp, taken + (arrival is Order.NEW)
     assert drops.total() == len(stamps) - taken
+
+
+@pytest.mark.parametrize(('stamps', 'steady', 'stamp', 'time'), [
+    ('header', 0, 5, 7), ('header', 9, 5, 9), ('arrival', 0, 7, 7), ('arrival', 9, 7, 9)])
+def test_a_frame_is_of_when_its_header_says_or_of_when_it_came(
+        stamps: str, steady: int, stamp: int, time: int) -> None:
+    frame = Frame(5)
+    receive(frame, 7, stamps, steady)
+    assert (frame.stamp, frame.time) == (stamp, time)
+
+
+def test_stamps_are_whole_nanoseconds() -> None:
+    assert to_nanoseconds(SimpleNamespace(sec=17, nanosec=1)) == 17_000_000_001
 
 
 @pytest.mark.parametrize(('camera', 'rate', 'expected'), [
