@@ -48,6 +48,20 @@ def test_a_batch_equals_one_by_one(
     np.testing.assert_array_equal(together, classifier.classify(keypoints, 'coco17'))
 
 
+@pytest.mark.parametrize(('min_score', 'score'), [(0.1, 1.0), (0.3, 0.0)])
+def test_a_network_that_knows_what_is_seen_is_told_by_the_score_asked_for(
+    tmp_path: Path, min_score: float, score: float,
+) -> None:
+    """Legs that score 0.2 are seen as much as sure ones, or as little as none."""
+    classifier = ActClassifier(save_bundle(tmp_path, bundle_of(normalisation=SEEN), tiny_model()))
+    keypoints, as_good = clip('walk')[None], clip('walk')[None]
+    keypoints[..., 13:, 2], as_good[..., 13:, 2] = 0.2, score
+    told, expected = (
+        classifier.predict(poses, 'coco17', min_score) for poses in (keypoints, as_good))
+    np.testing.assert_array_equal(told.seen, expected.seen)
+    np.testing.assert_array_equal(told.probabilities, expected.probabilities)
+
+
 @pytest.mark.parametrize('normalisation', (MPOSE, MOTION, SEEN))
 def test_probabilities_are_the_softmax_of_the_network(
     tmp_path: Path, normalisation: str,

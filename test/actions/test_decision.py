@@ -60,6 +60,20 @@ def test_below_the_threshold_is_unknown() -> None:
     assert play(make(0.0), (0.34, 0.33, 0.33)) == [0]
 
 
+@pytest.mark.parametrize(('asked', 'short', 'frames', 'threshold'), [
+    (0.0, 0.8, 8, 0.8), (0.0, 0.8, 19, 0.6), (0.0, 0.8, FRAMES, 0.4),
+    (0.0, 0.0, 8, 0.4), (0.5, 0.8, 8, 0.5), (0.5, 0.8, FRAMES, 0.5)])
+def test_a_window_that_is_not_full_needs_what_lies_between_unless_it_is_asked_for(
+        asked: float, short: float, frames: int, threshold: float) -> None:
+    """The shortest window of the model has 8 frames."""
+    for probability, label in ((threshold - 0.01, -1), (threshold + 0.01, 0)):
+        decision = ActionFilter(
+            DecisionOptions(threshold=asked), model(0.4, short), np.ones(3, bool))
+        rest = (1 - probability) / 2
+        decision.decide(0, np.array((probability, rest, rest)), frames)
+        assert decision.label_id == label
+
+
 def test_a_held_label_survives_a_dip_but_not_a_fall() -> None:
     decision = make(0.6, hysteresis=0.1)
     assert play(decision, (0.7, 0.2, 0.1), (0.51, 0.4, 0.09), (0.49, 0.4, 0.11), (0.55, 0.4, 0.05),
@@ -97,6 +111,7 @@ def test_an_unknown_has_its_cause() -> None:
         decision.reset(0)
         decision.decide(FRAME, np.array(probabilities, np.float32), FRAMES, lack)
         causes.append(decision.cause)
+        assert decision.label_id == (-1 if decision.cause else 0)
     assert causes == ['', NOT_ALLOWED, NOT_SURE, TOO_LITTLE_SEEN]
     decision.reset(0)
     assert decision.cause == ''

@@ -103,6 +103,10 @@ def test_more_people_than_allowed_the_surest_stay(classifier: ActClassifier) -> 
     assert answer is not None
     assert [a.person_id for a in answer] == ['p1', 'p2']
     assert recognizer.drops == {'too many persons': 2}
+    answer = recognizer.update(2 * SECOND, people[:3], 'coco17')  # one too many
+    assert answer is not None
+    assert [a.person_id for a in answer] == ['p1', 'p2']
+    assert recognizer.drops == {'too many persons': 3}
 
 
 def test_nobody_is_an_answer_too(recognizer: ActionRecognizer) -> None:

@@ -91,6 +91,15 @@ def test_a_model_without_attention_tells_none(
     assert before.label == after.label == 'walk'
 
 
+def test_other_labels_are_allowed_for_those_already_watched(classifier: ActClassifier) -> None:
+    recognizer, frames = ActionRecognizer(classifier), film(lambda t: [someone(t)], seconds=4.0)
+    told = [play(recognizer, frames[:40])[-1][0].label]
+    for begin, labels in ((40, ['wave', 'standing']), (60, ['walk']), (80, [])):
+        recognizer.reconfigure(classifier, labels=labels)
+        told.append(play(recognizer, frames[begin:begin + 20])[-1][0].label)
+    assert told == ['walk', '', 'walk', 'walk']
+
+
 def test_answers_that_are_no_numbers_are_passed_over(
     classifier: ActClassifier, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

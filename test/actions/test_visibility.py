@@ -52,6 +52,18 @@ def test_of_whom_too_little_is_seen_nothing_is_told(classifier: ActClassifier) -
     assert told[-1][1] is Status.RECOGNIZED and not recognizer.unknown
 
 
+@pytest.mark.parametrize(('first_unseen', 'is_enough'), [(11, True), (10, False)])
+def test_half_of_the_body_is_enough(
+    classifier: ActClassifier, first_unseen: int, is_enough: bool,
+) -> None:
+    """Somebody at a table, without hips and legs, has 7 of the model's 13 joints."""
+    recognizer = ActionRecognizer(classifier)
+    scores = np.where(np.arange(17) < first_unseen, 0.9, 0.0)[:, None] ** np.array((0, 0, 1))
+    play(recognizer, film(lambda t: [dataclasses.replace(
+        p, keypoints=p.keypoints * scores) for p in [someone(t)]], 30.0, 2.0))
+    assert (TOO_LITTLE_SEEN not in recognizer.unknown) is is_enough
+
+
 @pytest.mark.parametrize(('score', 'options', 'is_told'), [
     (0.39, WindowOptions(), False), (0.41, WindowOptions(), True),
     (0.39, WindowOptions(min_pose_score=0.0), True),

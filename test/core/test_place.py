@@ -105,21 +105,49 @@ def test_an_estimate_of_what_is_cut_off_or_bent(cut: str) -> None:
     assert abs(place.position[2] - 3.05) < max(place.distance_error, 0.3)
 
 
-@pytest.mark.parametrize('encoding', ['16UC1', '32FC1'])
+@pytest.mark.parametrize('ends', [
+    ('nose', 'l_ankle'), ('nose', 'r_ankle'), ('l_hip', 'l_ankle'), ('r_hip', 'r_ankle'),
+    ('l_shoulder', 'l_hip'), ('r_shoulder', 'r_hip'), ('l_shoulder', 'r_shoulder')])
+def test_each_length_alone_tells_the_distance(ends: tuple[str, str]) -> None:
+    person = seen(figure() + (0.0, 0.8, 3.0))
+    person.keypoints[[joint not in ends for joint in LAYOUTS['coco17'].joints], 2] = 0.0
+    assert locate(person, 'coco17', CAMERA, SIZE).position[2] == pytest.approx(3.05, rel=0.06)
+
+
+@pytest.mark.parametrize(('width', 'is_nearer'), [(1.1, False), (1.3, True)])
+def test_a_surer_length_yields_only_to_one_that_is_surely_nearer(
+        width: float, is_nearer: bool) -> None:
+    """Shoulders a little broader than usual are no reason to think somebody nearer."""
+    usual, broad = figure(), figure()
+    broad[5:7, 0] *= width
+    z, z_broad = (locate(seen(points + (0.0, 0.8, 3.0)), 'coco17', CAMERA, SIZE).position[2]
+                  for points in (usual, broad))
+    assert (z_broad < z) is is_nearer
+
+
+@pytest.mark.parametrize(('encoding', 'padding'), [('16UC1', 0), ('16UC1', 6), ('32FC1', 6)])
 @pytest.mark.parametrize('size', [(640, 480), (320, 240), (1280, 960)])
-def test_a_depth_image_measures(encoding: str, size: tuple[int, int]) -> None:
+def test_a_depth_image_measures(encoding: str, padding: int, size: tuple[int, int]) -> None:
     """Whatever its units and size; the wall behind and beside the body does not count."""
     person = seen(figure() + (-0.8, 0.8, 3.0))
     image = scene(person, 2.9, size=size)
     if encoding == '16UC1':
         image = (image * 1000).astype(np.uint16)
-    pixels = depth_pixels(message(image, encoding, padding=6))
+    pixels = depth_pixels(message(image, encoding, padding))
     place = locate(person, 'coco17', CAMERA, SIZE, pixels)
     assert place.kind is PlaceKind.MEASURED
     assert place.position[2] == pytest.approx(2.9, abs=1e-3)
     assert place.position[0] / 2.9 == pytest.approx(-0.8 / 3.05, abs=0.01)
     assert place.distance == pytest.approx(math.dist((0, 0, 0), place.position))
     assert 0.01 * place.distance <= place.distance_error < 0.1
+
+
+def test_the_error_of_a_measured_distance_is_the_spread_of_its_depths() -> None:
+    """A standard deviation in metres, at any distance."""
+    for z, spread in ((2.9, 0.05), (2.9, 0.2), (8.0, 0.4)):
+        noisy = np.random.default_rng(0).normal(z, spread, SIZE[::-1])
+        place = locate(seen(figure() + (0.0, 0.8, 3.0)), 'coco17', CAMERA, SIZE, (noisy, 1.0))
+        assert place.distance_error == pytest.approx(spread, rel=0.3)
 
 
 def test_holes_and_a_body_half_hidden() -> None:
@@ -140,11 +168,15 @@ def test_what_is_hardly_seen() -> None:
     """A head alone has a bearing, and a position where there is depth; nothing seen, the box."""
     person = seen(figure() + (1.0, 0.8, 3.0))
     person.keypoints[5:, 2] = 0.0
+    person.box[::2] += 100  # means nothing while a joint is seen
     alone = locate(person, 'coco17', CAMERA, SIZE)
     assert alone.kind is PlaceKind.BEARING and math.isnan(alone.distance)
     assert alone.bearing == pytest.approx(math.atan2(1.0, 3.0), abs=0.02)
     person.keypoints[5, 2] = 1.0  # a shoulder
-    depth = (np.full(SIZE[::-1], 2.5), 1.0)
+    image = np.full(SIZE[::-1], 9.0)  # a wall, and before it what is between nose and shoulder
+    (left, top), (right, bottom) = person.keypoints[[0, 5], :2].astype(int)
+    image[top:bottom, left:right] = 2.5
+    depth = (image, 1.0)
     assert locate(person, 'coco17', CAMERA, SIZE, depth).position[2] == pytest.approx(2.5)
     person.keypoints[:] = np.nan
     assert locate(person, 'coco17', CAMERA, SIZE, depth).kind is PlaceKind.BEARING
@@ -152,6 +184,13 @@ def test_what_is_hardly_seen() -> None:
     assert locate(person, 'coco17', CAMERA, SIZE, depth) == NOWHERE
     outside = Person(seen(figure() + (40.0, 0.8, 3.0)).keypoints, 1.0, person.box)
     assert locate(outside, 'coco17', CAMERA, SIZE, depth).kind is PlaceKind.ESTIMATED
+
+
+def test_a_joint_that_is_half_a_number_is_not_seen() -> None:
+    """The other joints of the head stand for it."""
+    half, unseen = (seen(figure() + (0.0, 0.8, 3.0)) for _ in range(2))
+    half.keypoints[3, 0], unseen.keypoints[3, 2] = np.nan, 0.0
+    assert locate(half, 'coco17', CAMERA, SIZE) == locate(unseen, 'coco17', CAMERA, SIZE)
 
 
 @pytest.mark.parametrize('layout', LAYOUTS)
@@ -215,6 +254,8 @@ def test_a_camera_that_is_not_calibrated_is_none() -> None:
     corners = Camera.of_view(640, 480, 90.0).points(
         np.array([[0, 0], [320, 240], [640, 480]]), 2.0)
     assert np.allclose(corners, np.array([[-2, -1.5, 2], [0, 0, 2], [2, 1.5, 2]]))
+    edge = Camera.of_view(640, 480, 60.0).rays(np.array([640, 240]))
+    assert np.allclose(edge, (math.tan(math.radians(30.0)), 0.0))
 
 
 def test_of_whom_nothing_is_seen_nothing_is_known() -> None:

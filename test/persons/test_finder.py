@@ -130,6 +130,23 @@ def test_who_is_head_down_is_told(finder: PersonFinder, turn: int, is_head_down:
     assert ids(finder, SECOND) == ['p1'] and finder.head_down == [is_head_down]
 
 
+@pytest.mark.parametrize('joint', [5, 6, 11, 12])
+def test_of_whom_a_shoulder_or_a_hip_is_not_seen_nobody_says_head_down(
+    finder: PersonFinder, joint: int,
+) -> None:
+    keypoints = turn_person(person(pose(0.0)), 180, 640, 480).keypoints
+    keypoints[joint, 2] = 0.1
+    finder.estimator.estimate = lambda image_bgr: [person(keypoints)]  # type: ignore[method-assign]
+    assert ids(finder, SECOND) == ['p1'] and finder.head_down == [False]
+
+
+def test_heights_are_shares_of_the_image(finder: PersonFinder) -> None:
+    image, box = np.zeros((480, 640, 3), np.uint8), np.array((10, 120, 50, 360), np.float32)
+    finder.estimator.estimate = lambda image_bgr: [  # type: ignore[method-assign]
+        Person(pose(0.0), 0.9, box)]
+    assert finder.update(SECOND, image) and finder.heights == [0.5]
+
+
 @pytest.mark.parametrize('rotation', [90, 180, 270])
 def test_a_camera_on_its_side_sees_the_same_where_it_is_in_its_own_pixels(rotation: int) -> None:
     video = cv2.VideoCapture(str(find_resource('media/demo.mp4')))

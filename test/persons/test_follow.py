@@ -95,6 +95,23 @@ def test_where_images_are_few_the_next_search_does_not_wait_for_long(
     assert (np.diff(np.flatnonzero(np.diff(finds))) == every).all()
 
 
+@pytest.mark.parametrize('images', [9, 10, 11])
+def test_where_time_jumps_back_everybody_is_searched_for_at_once(images: int) -> None:
+    """A bag that begins again: whichever image of a round it was, and with new ids."""
+    stage = Stage(*grid(1))
+    networks = StagedNetworks(stage, MODES['balanced'].schedule)
+    networks.score_threshold, networks.layout = 0.2, 'coco17'
+    finder, image = PersonFinder(networks), np.zeros(SIZE, np.uint8)
+    for i in range(images):
+        finder.update(100 * SECOND + i * SECOND // 30, image)
+    finds, answers = stage.finds, [
+        finder.update(SECOND + i * SECOND // 30, image) for i in range(3)]
+    assert answers[:2] == [None, None] and answers[2] is not None
+    assert stage.finds == finds + 1
+    found = [finder.update(SECOND + i * SECOND // 30, image) for i in range(3, 12)][-1]
+    assert found is not None and [p.id for p in found] == ['p2']
+
+
 @pytest.mark.parametrize(('rate', 'looks'), [
     (30.0, {1, 3}), (15.0, {1, 3}), (7.5, {2, 6}), (5.0, {3, 9}), (1.5, {3, 9})])
 def test_where_images_are_few_each_has_room_for_more_looks(rate: float, looks: set[int]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from synthetic import SECOND, person, pose
 
 from act_ros.core.person import Person
-from act_ros.persons.tracker import PoseTracker, TrackerOptions
+from act_ros.persons.tracker import PoseTracker, TrackerOptions, is_as_big
 
 # Where somebody is at a time in seconds: the neck's x and y, and the torso's length, in pixels.
 Path = Callable[[float], tuple[float, float, float]]
@@ -175,6 +175,31 @@ def test_one_person_found_twice_has_one_id(later: int) -> None:
         assert len(tracked) == (frame >= 2)
         names |= {p.id for p in tracked}
     assert names == {'p1'}
+
+
+@pytest.mark.parametrize('every', [1, 2])
+def test_where_unseen_joints_are_guessed_does_not_matter(every: int) -> None:
+    """In every frame, or in every second one."""
+    tracker = PoseTracker(TrackerOptions(min_hits=1, min_similarity=0.8))
+    rng, names = np.random.default_rng(0), set()
+    for frame in range(30):
+        keypoints = pose(0.0)
+        box = person(keypoints).box
+        if frame % every == 0:
+            keypoints[9:] = (*rng.uniform(0, 1000, 2), 0.01)  # hands, hips and legs
+        names |= {p.id for p in tracker.update(frame * SECOND // 30, [Person(keypoints, 0.9, box)])}
+    assert names == {'p1'}
+
+
+@pytest.mark.parametrize(('size', 'is_as'), [
+    ((100, 300), True), ((280, 40), True), ((100, 580), True), ((100, 160), True),
+    ((310, 620), False), ((620, 10), False), ((100, 140), False)])
+@pytest.mark.parametrize('corner', [(0, 0), (500, -200)])
+def test_size_is_the_longer_side_wherever_somebody_is(
+        size: tuple[int, int], corner: tuple[int, int], is_as: bool) -> None:
+    before = np.array((40, 60, 140, 360), np.float32)  # 300 pixels tall
+    now = np.array((*corner, *np.add(corner, size)), np.float32)
+    assert is_as_big(before, now) is is_as_big(now, before) is is_as
 
 
 def test_weak_detections_continue_a_person_but_start_none() -> None:
