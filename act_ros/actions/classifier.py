@@ -46,7 +46,8 @@ class ActOptions(Options):
         1, 'CPU threads of the action classifier.', low=1, high=64, fixed=True)
     labels: tuple[str, ...] = option(
         ('',), 'Labels that may be answered; what falls on others counts as unknown. An empty '
-        'list (or one empty string) allows all of the model, `trusted` those it was measured on.',
+        'list (or one empty string) allows all of the model, `trusted` the `trusted_labels` of '
+        'its `.yaml`: measured on enough people, and told well enough.',
         fixed=True)
 
     def allowed(self, bundle: Bundle) -> tuple[str, ...]:
