@@ -50,7 +50,7 @@ SHARES = ('right', 'rightly unknown', 'wrong', 'wrong, surer than .7', 'unknown 
 SURE = 0.7
 OVERLAP = 0.3
 # What the tree of behaviour_demo acts on: labels, and how many seconds they must have been held.
-TREE = (({'run'}, 0.0), ({'sit-down'}, 0.2), ({'wave1', 'wave2'}, 0.2))
+TREE = (({'run', 'jog'}, 0.0), ({'sitting'}, 1.0), ({'wave1', 'wave2'}, 0.5))
 # Postures that the truth has no label for: they are none of the 20 actions.
 POSTURES = {'sitting', 'lying'}
 _ANSWERED, _RIGHTLY = 'answered ', 'rightly '

@@ -1,8 +1,10 @@
 """
 An example of a behaviour tree on ``actions``: what a robot might do about the people it sees.
 
-Stop when somebody runs; else help who sits down; else greet who waves; else wait. It says what it
-would do, once for each person. Run it beside the nodes: ``ros2 run act_ros behaviour_demo``.
+Stop when somebody runs; else help who sits; else greet who waves; else wait. It says what it would
+do, once for each person. It waits for what is told surely: a posture rather than the moment in
+which somebody takes it, running however fast. Run it beside the nodes: ``ros2 run act_ros
+behaviour_demo``.
 """
 
 from __future__ import annotations
@@ -60,9 +62,9 @@ def make_tree(monitor: ActionMonitor, say: Callable[[str], None]) -> Selector:
         return Sequence(key, memory=False, children=[doing, Say(what, key, say)])
 
     return Selector('people', memory=False, children=[
-        when(('run',), 'stop: somebody runs', 'running', 0.0),
-        when(('sit-down',), 'help: somebody sits down', 'sitting', 0.2),
-        when(('wave1', 'wave2'), 'greet: somebody waves', 'waving', 0.2),
+        when(('run', 'jog'), 'stop: somebody runs', 'running', 0.0),
+        when(('sitting',), 'help: somebody sits', 'sitting', 1.0),
+        when(('wave1', 'wave2'), 'greet: somebody waves', 'waving', 0.5),
         IsWatching(monitor, 'nothing to do'),
     ])
 

@@ -35,7 +35,7 @@ from act_ros.ros.topics import to_time
 
 SECOND = 1_000_000_000
 # What the tiny network takes for these: standing, walk, wave.
-LABELS = ('sit-down', 'run', 'wave1')
+LABELS = ('sitting', 'run', 'wave1')
 
 
 class Scene:
@@ -88,7 +88,7 @@ def test_the_monitor_reads_a_level_and_ages(scene: Scene) -> None:
     assert (runner.person_id, runner.label) == ('p1', 'run')
     for _ in range(2):  # asking changes nothing
         assert monitor.doing('run') == ['p1'] and monitor.doing('wave1') == ['p2']
-    assert monitor.doing(('run', 'wave1')) == ['p1', 'p2'] and not monitor.doing('sit-down')
+    assert monitor.doing(('run', 'wave1')) == ['p1', 'p2'] and not monitor.doing('sitting')
     assert monitor.doing('run', person='p1') and not monitor.doing('run', person='p2')
     assert monitor.doing('run', confidence=runner.confidence)
     assert not monitor.doing('run', confidence=runner.confidence + 1e-4)
@@ -283,8 +283,8 @@ def test_the_example_tree_stops_helps_and_greets(scene: Scene) -> None:
     assert said[1:] == ['stop: somebody runs (p2)']
     play(30, waver)  # the runner has left
     assert said[2:] == ['greet: somebody waves (p1)']
-    play(50, waver, sitter, until='help: somebody sits down (p3)')
-    assert said[3:] == ['help: somebody sits down (p3)']
+    play(70, waver, sitter, until='help: somebody sits (p3)')
+    assert said[3:] == ['help: somebody sits (p3)']
     play(60)
     assert [child.status.name for child in tree.children] == ['FAILURE'] * 3 + ['SUCCESS']
     assert demo.stop() == 0 and 'Traceback' not in demo.log
