@@ -2,9 +2,7 @@
 An example of a behaviour tree on ``actions``: what a robot might do about the people it sees.
 
 Stop when somebody runs; else help who sits; else greet who waves; else wait. It says what it would
-do, once for each person. It waits for what is told surely: a posture rather than the moment in
-which somebody takes it, running however fast. Run it beside the nodes: ``ros2 run act_ros
-behaviour_demo``.
+do, once for each person. Run it beside the nodes: ``ros2 run act_ros behaviour_demo``.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from collections.abc import Callable
 
 from rclpy.node import Node
 
+from act_ros.demo import TREE
 from act_ros.ros.behaviours import ActionMonitor, IsDoing, IsWatching
 from act_ros.ros.run import run
 from act_ros.ros.topics import steady_timer
@@ -57,14 +56,15 @@ class Say(py_trees.behaviour.Behaviour):
 
 def make_tree(monitor: ActionMonitor, say: Callable[[str], None]) -> Selector:
     """Return the tree; safety comes first, and every tick decides anew."""
-    def when(labels: tuple[str, ...], what: str, key: str, seconds: float) -> Sequence:
+    def when(key: str, what: str) -> Sequence:
+        labels, seconds = TREE[key]
         doing = IsDoing(monitor, labels, seconds=seconds, key=key)
         return Sequence(key, memory=False, children=[doing, Say(what, key, say)])
 
     return Selector('people', memory=False, children=[
-        when(('run', 'jog'), 'stop: somebody runs', 'running', 0.0),
-        when(('sitting',), 'help: somebody sits', 'sitting', 1.0),
-        when(('wave1', 'wave2'), 'greet: somebody waves', 'waving', 0.5),
+        when('running', 'stop: somebody runs'),
+        when('sitting', 'help: somebody sits'),
+        when('waving', 'greet: somebody waves'),
         IsWatching(monitor, 'nothing to do'),
     ])
 

@@ -61,6 +61,9 @@ def test_sureness_and_the_tree_are_counted() -> None:
     assert count['answered wave1'] == 1 and count.get('rightly wave1', 0) == 0
     assert judge([action('wave1', 0)], judged(0, 'wave1'))['tree acts rightly'] == 1
     assert 'tree acts' not in judge([action('wave1', 0, duration=0.1)], judged(0, 'wave1'))
+    for accepted, rightly in ((('unknown',), 1), (('unknown', 'standing'), 0)):
+        sits = judge([action('sitting', 0, duration=1.0)], judged(0, *accepted))
+        assert (sits['tree acts'], sits.get('tree acts rightly', 0)) == (1, rightly)
 
 
 def test_people_are_matched_by_place_and_the_rest_to_those_without() -> None:
