@@ -118,6 +118,6 @@ def test_a_bad_bundle_is_named_and_nothing_is_said_below_it(tmp_path: Path) -> N
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env={**os.environ, 'ROS_DOMAIN_ID': str(free_domain())})
     assert result.returncode == 1 and 'Traceback' not in result.stdout
-    *_, cause, end = result.stdout.splitlines()
-    assert "cannot configure: no model 'nope' in the models folder" in cause
+    *above, end = result.stdout.splitlines()
+    assert "cannot configure: no model 'nope' in the models folder" in '\n'.join(above)
     assert end == 'demo: act_node failed, see its message above'
