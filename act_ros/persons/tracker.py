@@ -314,22 +314,27 @@ class PoseTracker:
         return other
 
     def _drop_doubles(self, stamp: int) -> None:
-        """Forget the younger one of two tracks that stay in one pose: they follow one person."""
-        persons, named = [t.person for t in self.tracks], [bool(t.id) for t in self.tracks]
+        """Forget one of two tracks that stay in one pose: they follow one person."""
+        tracks = self.tracks
+        persons, named = [t.person for t in tracks], [bool(t.id) for t in tracks]
         alike = _pose_likeness(persons, persons) if len(persons) > 1 else np.zeros((1, 1))
         double = {i for i, j in zip(*(alike >= _DUPLICATE).nonzero(), strict=True)
-                  if self.tracks[j].stamp + _RECENT >= stamp
+                  if tracks[j].stamp + _RECENT >= stamp
                   and i != j and (named[j] or not named[i] and j < i)}
-        for i, track in enumerate(self.tracks):
+        for i, track in enumerate(tracks):
             if track.stamp == stamp:
                 track.doubled = track.doubled + 1 if i in double else 0
-        self.tracks = [t for t in self.tracks if t.id or not t.doubled]
-        doubled = [t for t in self.tracks if t.doubled >= _MAX_DOUBLED]
-        if len(doubled) > 1:  # who is there is told by the clothes, best by those learned elsewhere
-            stays = max(doubled, key=lambda t: (
-                t.was_alone and t.fit >= t.usual - _SAME_CLOTHES, t.fit))
-            self.tracks = [t for t in self.tracks if t is stays or t not in doubled]
-            stays.doubled = 0
+        self.tracks = [t for t in tracks if t.id or not t.doubled]
+        doubled = [i for i, t in enumerate(tracks) if t.doubled >= _MAX_DOUBLED]
+        # Who is there is told by the clothes, best by those learned elsewhere.
+        doubled.sort(key=lambda i: (
+            tracks[i].was_alone and tracks[i].fit >= tracks[i].usual - _SAME_CLOTHES,
+            tracks[i].fit), reverse=True)
+        for i in doubled:
+            others = [tracks[j] for j in doubled if j != i and alike[i, j] >= _DUPLICATE]
+            if others and tracks[i] in self.tracks:
+                self.tracks = [t for t in self.tracks if t not in others]
+                tracks[i].doubled = 0
 
     def _alone(self) -> np.ndarray:
         """Tell of each track (tracks,) whether nobody with an id is near."""

@@ -177,6 +177,18 @@ def test_one_person_found_twice_has_one_id(later: int) -> None:
     assert names == {'p1'}
 
 
+def test_two_people_found_twice_at_once_keep_one_id_each() -> None:
+    """Two couples whose poses come to lie on each other: of each couple one track stays."""
+    tracker, names = PoseTracker(), set()
+    for frame in range(80):
+        apart = max(40 - frame, 0) * 5.0
+        people = [person(pose(frame / 30, x=x)) for x in (300 - apart, 300, 900, 900 + apart)]
+        tracked = tracker.update(frame * SECOND // 30, people)
+        names |= {p.id for p in tracked}
+    assert len(names) == 4
+    assert sorted(round(float(p.keypoints[:, 0].mean()), -2) for p in tracked) == [300, 900]
+
+
 @pytest.mark.parametrize('every', [1, 2])
 def test_where_unseen_joints_are_guessed_does_not_matter(every: int) -> None:
     """In every frame, or in every second one."""
