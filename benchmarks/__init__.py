@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m benchmarks.<name> [--json FILE]`` prints a table; nothing is asserted."""
+"""Benchmarks: ``python -m benchmarks.<name>`` prints tables; ``soak`` alone judges them."""

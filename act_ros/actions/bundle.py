@@ -119,14 +119,17 @@ def load_bundle(path: Path, *, check_sum: bool = True) -> tuple[Bundle, bytes]:
         if file.stat().st_size > largest:
             raise BundleError(f'{file} has more than {largest} bytes, which none has; is it one?')
     try:
-        values = yaml.safe_load(card.read_text(encoding='utf-8'))
+        text, data = card.read_bytes(), model.read_bytes()
+    except OSError as error:
+        raise BundleError(f'{error.filename} cannot be read: {error.strerror}') from error
+    try:
+        values = yaml.safe_load(text.decode())
     # A bad date is a ValueError to PyYAML, an empty number an IndexError, and so on.
     except Exception as error:
         raise BundleError(f'{card} is not valid YAML: {error}') from error
     bundle = _parse(card, values)
     if is_onnx:
         bundle = dataclasses.replace(bundle, sha256=bundle.sha256_onnx)
-    data = model.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if check_sum and digest != bundle.sha256:
         raise BundleError(
@@ -152,7 +155,6 @@ def save_bundle(directory: Path, bundle: Bundle, model: bytes, onnx: bytes = b''
         del values['sha256_onnx']  # so that versions before it can read the bundle
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-    directory.mkdir(parents=True, exist_ok=True)
     with replacing_in(directory, last=f'{bundle.name}.yaml') as folder:
         (folder / f'{bundle.name}.tflite').write_bytes(model)
         if onnx:

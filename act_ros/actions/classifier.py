@@ -110,11 +110,6 @@ def indices_of(what: str, labels: Iterable[str], bundle: Bundle) -> list[int]:
     return [bundle.labels.index(label) for label in labels]
 
 
-# Of joints below the neck, in torso lengths.
-_HEIGHTS = {'elbow': 0.45, 'wrist': 0.85, 'hip': 1.0, 'knee': 1.7, 'ankle': 2.4, 'foot': 2.4,
-            'nose': -0.4, 'eye': -0.5, 'ear': -0.45, 'head': -0.45, 'toe': 2.6, 'heel': 2.5}
-
-
 class Prediction(NamedTuple):
     """
     Probabilities (N, C), and the class token's attention over the frames (N, T) or None.
@@ -341,6 +336,11 @@ class ActionFilter:
         if best != self.label_id and is_clear and probabilities[best] >= held + slack:
             return best
         return self.label_id if held >= threshold - slack else -1
+
+
+# How far joints lie below the neck, in torso lengths.
+_HEIGHTS = {'elbow': 0.45, 'wrist': 0.85, 'hip': 1.0, 'knee': 1.7, 'ankle': 2.4, 'foot': 2.4,
+            'nose': -0.4, 'eye': -0.5, 'ear': -0.45, 'head': -0.45, 'toe': 2.6, 'heel': 2.5}
 
 
 def _walkers(count: int, frames: int, layout: str) -> np.ndarray:

@@ -63,6 +63,9 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
             for file in files:
                 os.replace(file, folder / file.name)
         except BaseException:
+            for file in files:
+                if len(files) > 1 and not file.exists():
+                    (folder / file.name).unlink()
             for file in former.iterdir():
                 os.replace(file, folder / file.name)
             raise

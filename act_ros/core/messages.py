@@ -1,11 +1,13 @@
 """
 Messages as core types, whichever library has decoded them: rclpy live, rosbags offline.
 
-Of a message, however large, at most `MAX_PERSONS` times `MAX_KEYPOINTS` are read.
+Of a message, however large, at most `MAX_PERSONS` persons or actions are read, and at most
+`MAX_KEYPOINTS` of each person.
 """
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from act_ros.core.place import NOWHERE, Place, PlaceKind
 from act_ros.core.stamps import to_nanoseconds
 
 MAX_PERSONS, MAX_KEYPOINTS = 1000, 256
-"""What is read of a message at most: persons, and keypoints of one."""
+"""What is read of a message at most: persons or actions, and keypoints of one person."""
 
 _STATUSES = {int(status): status for status in Status}
 _PLACES = {int(kind): kind for kind in PlaceKind}
@@ -42,7 +44,7 @@ def frame_of_actions(message: Any) -> Frame:
     """Return an act_ros/ActionArray as a frame; a status of another version is UNKNOWN."""
     return Frame(
         to_nanoseconds(message.header.stamp), message.header.frame_id,
-        actions=[_action(action) for action in message.actions])
+        actions=[_action(action) for action in message.actions[:MAX_PERSONS]])
 
 
 def _action(message: Any) -> Action:
@@ -57,13 +59,19 @@ def _action(message: Any) -> Action:
 
 
 def _place(message: Any) -> Place:
-    """Return where an act_ros/Action has somebody; nowhere in a message of an older version."""
+    """
+    Return where an act_ros/Action has somebody; nowhere in a message of an older version.
+
+    What a sender claims to know, but gives no number of, is not known.
+    """
     kind = _PLACES.get(getattr(message, 'place', 0), PlaceKind.NOWHERE)
-    if kind is PlaceKind.NOWHERE:
+    if kind is PlaceKind.NOWHERE or not isfinite(message.bearing):
         return NOWHERE
-    point = message.position
-    return Place(kind, (point.x, point.y, point.z), float(message.bearing),
-                 float(message.distance), float(message.distance_error))
+    position = (message.position.x, message.position.y, message.position.z)
+    if kind is PlaceKind.BEARING or not all(map(isfinite, (*position, message.distance))):
+        return Place(PlaceKind.BEARING, bearing=float(message.bearing))
+    return Place(kind, position, float(message.bearing), float(message.distance),
+                 float(message.distance_error))
 
 
 def _box(message: Any) -> np.ndarray:

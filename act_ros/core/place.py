@@ -90,10 +90,10 @@ class Camera:
     @classmethod
     def of_info(cls, info: Any, width: int = 0) -> Camera | None:
         """
-        Return that of a sensor_msgs/CameraInfo, whose matrix is of the whole sensor.
+        Return the camera of a sensor_msgs/CameraInfo, whose matrix is that of the whole sensor.
 
-        :param width: of the images, pixels, where they were scaled since; 0: as the camera sends
-            them, which may be a region of the sensor, binned.
+        :param width: of the images in pixels, where they have been scaled since; 0: they are as the
+            camera sends them, which may be a region of the sensor, binned.
         :returns: None for a camera that is not calibrated (its focal lengths are 0).
         """
         region = info.roi.width or info.width

@@ -45,7 +45,7 @@ class Places:
     """
     What a camera tells of itself, and where its people are.
 
-    :param options: returns those of the moment.
+    :param options: returns the present options.
     :param drops: counts what cannot be used, by cause.
     :param fail: is told the cause, and why, where there is more to say than that.
     :param load: makes a message of a depth image, or raises RuntimeError.
@@ -72,7 +72,7 @@ class Places:
         self._depths.append((stamp, image))
 
     def fill(self, frame: Frame) -> None:
-        """Set the place of each action's person, by ``info``; the last known one of who is LOST."""
+        """Set the place of each action's person; who is LOST keeps the last one that was known."""
         has_depth = self._options().depth
         if not self.info:
             self._drops['depth without camera_info'] += has_depth

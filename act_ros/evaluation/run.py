@@ -1,7 +1,7 @@
 """
 One bag from beginning to end: recognize, compare with the labels, write the results.
 
-Streamed: frames pass through one after another, and memory does not grow with the bag.
+Frames pass through one after another: of each only its age and times are kept, a few bytes.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from act_ros.core.skeletons import LAYOUTS, joint_sources
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
-from act_ros.ros.bodies import BODY_LIFETIME, import_messages, is_topic_part
+from act_ros.ros.bodies import BODY_LIFETIME, MOST_BODIES, import_messages, is_topic_part
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.options import HumansOptions
 from act_ros.ros.parameters import Parameters
@@ -57,7 +57,7 @@ class HumansNode(Node):
         self._topic_log.messages += 1
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
         told = []
-        for person in frame_of_keypoints(msg).persons:
+        for person in frame_of_keypoints(msg).persons[:MOST_BODIES]:
             try:
                 name = topic_part_of(person.id)
                 skeleton = skeleton_msg(self._hri, msg.header, person, msg.layout, size)
@@ -73,7 +73,7 @@ class HumansNode(Node):
         self._tracked.publish(self._hri.IdsList(header=msg.header, ids=told))
 
     def _body(self, name: str, stamp: int) -> Body:
-        body = self._bodies.get(name)
+        body = self._bodies.pop(name, None)
         if body is None:
             topic, hri = f'{self._root}/{name}', self._hri
             # libhri subscribes to regions as latched, to skeletons as volatile.
@@ -81,13 +81,14 @@ class HumansNode(Node):
                 self.create_publisher(hri.Skeleton2D, f'{topic}/skeleton2d', LEVEL),
                 self.create_publisher(hri.NormalizedRegionOfInterest2D, f'{topic}/roi', LATCHED),
                 stamp)
-        self._bodies[name] = body._replace(seen=stamp)
+        self._bodies[name] = body._replace(seen=stamp)  # those seen last come last
         return body
 
     def _forget(self, stamp: int) -> None:
         """Take away the topics of those long out of sight, or of a time that jumped."""
-        for name, body in list(self._bodies.items()):
-            if abs(stamp - body.seen) > BODY_LIFETIME:
+        surplus = len(self._bodies) - MOST_BODIES  # where ids change, and stamps perhaps never
+        for number, (name, body) in enumerate(list(self._bodies.items())):
+            if number < surplus or abs(stamp - body.seen) > BODY_LIFETIME:
                 self.destroy_publisher(body.skeleton)
                 self.destroy_publisher(body.roi)
                 del self._bodies[name]

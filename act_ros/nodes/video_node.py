@@ -35,6 +35,8 @@ class VideoNode(Node):
 
     def __init__(self) -> None:
         super().__init__('video_node')
+        # First of all: newer versions of rclpy destroy a node, too, whose parameters were refused.
+        self._input: VideoInput | None = None
         parameters = Parameters(self, OPTIONS)
         video, self._options = parameters(VideoOptions), parameters(PublishOptions)
         if not video.source:
@@ -90,7 +92,8 @@ class VideoNode(Node):
     def destroy_node(self) -> None:
         """Stop playing, then destroy; raises what ended the video, if that was an error."""
         try:
-            self._input.close()
+            if self._input:
+                self._input.close()
         finally:
             super().destroy_node()
 

@@ -1,8 +1,8 @@
 """
 Human pose estimation: an image in, people with keypoints out.
 
-Estimators stand behind the small ``PoseEstimator`` protocol; the ones of this package run MoveNet
-on a TFLite runtime. They see single images: who is who over time is the tracker's business.
+Estimators stand behind the small ``PoseEstimator`` protocol; those of this package run MoveNet on
+a TFLite runtime, or the networks of ONNX files. Who is who over time is the tracker's business.
 """
 
 from __future__ import annotations

@@ -151,9 +151,9 @@ def to_8_bits(image: np.ndarray) -> np.ndarray:
     """
     Return an image (H, W, C) of uint16 as uint8: the upper 8 of as many bits as its sensor has.
 
-    That are the fewest of 8, 10, 12, 14 and 16 which hold its brightest pixel (a fourth channel is
-    no colour): drivers do not say it, and the upper byte of 10 bits would be black. It depends on
-    this image alone, so an image gives the same answer wherever in a recording the reading begins.
+    Drivers do not say how many, and the upper byte of 10 bits would be black. So they are the
+    fewest of 8, 10, 12, 14 and 16 that hold the brightest pixel (a fourth channel is no colour).
+    This image alone decides, so that it looks the same wherever reading a recording begins.
     """
     brightest = int(image[..., :3].max()).bit_length()
     shift = next(bits for bits in _SENSOR_BITS if bits >= brightest) - 8

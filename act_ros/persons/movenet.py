@@ -37,7 +37,10 @@ def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2)
     """
     Open a MoveNet file; the shape of its output tells which kind it is.
 
-    Parameters and errors as ``act_ros.persons.estimator.create_estimator``.
+    :param path: of a ``.tflite`` file.
+    :param num_threads: CPU threads of one inference.
+    :param score_threshold: people with a lower score are dropped, in [0, 1].
+    :raises ModelError: the file is missing, damaged or no MoveNet, or no runtime is installed.
     """
     network = _Network(path, num_threads)
     if network.output_shape[2:] == (_MULTIPOSE_COLUMNS,):
@@ -73,9 +76,16 @@ class _Network:
     def run(
         self, image_bgr: np.ndarray, region: Region | None = None, within: Region | None = None,
     ) -> np.ndarray:
-        """Return the raw output for an image (H, W, 3), or a region of it, without its batch."""
+        """
+        Return the raw output for an image (H, W, 3), or a region of it, without its batch.
+
+        :raises ModelError: it does not run.
+        """
         self._interpreter.set_tensor(self._input, self.letterbox.fill(image_bgr, region, within))
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(f'model {self.name} does not run: {error}') from error
         return self._interpreter.get_tensor(self._output)[0]
 
     def keypoints(self, raw: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ class VideoSource:
     """
     A video file, an address or a V4L2 device.
 
-    A camera or live address that stops to send is opened anew until it does again.
+    A camera or live address that stops sending is opened anew until it sends again.
 
     :param source: path of a file; an address such as ``rtsp://…`` or ``https://….m3u8``; a device
         number (``0``) or ``/dev/videoN``. ``/dev/v4l/by-id/…`` stays the same camera when it is
@@ -95,7 +95,8 @@ class VideoSource:
 
         In real time every frame comes when it is due, and frames that are past due because the
         consumer was busy are skipped. Otherwise each frame of a file comes as soon as it is asked
-        for. A camera is always in real time, the newest frame first.
+        for. A camera is always in real time; of the frames that came meanwhile only the newest is
+        yielded.
 
         :raises VideoError: when a file has no frame at all, or a camera never sends any.
         """
@@ -336,7 +337,10 @@ class _Film:
     def read(self) -> np.ndarray | None:
         """Return the next image (H, W, 3), or None where there is none."""
         frame = next(self._images, None)
-        return None if frame is None else self.picture(frame)
+        try:
+            return None if frame is None else self.picture(frame)
+        except (self._av.error.FFmpegError, ValueError):  # decoded, but no picture comes of it
+            return None
 
     def close(self) -> None:
         """Close the file or the connection."""

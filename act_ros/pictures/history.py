@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -16,36 +17,70 @@ from act_ros.pictures.captions import caption, is_light, label_colour
 from act_ros.pictures.drawing import BLACK, FONT, WHITE, bgr
 
 _ROWS = 5  # people, those seen last; a strip that grew with them would change the image's size
+_MOST_PEOPLE = 100  # that are remembered, should they be seen again
 _MOST_WRONG = 50  # statuses that are kept of a robot that is wholly unwell
 _FRESH = 5 * NANOSECONDS  # what no node has said for so long is wrong no more, or the node is gone
 _GROUND, _UNKNOWN = '#1e1e1e', '#6e6e6e'
 
 
+@dataclass(slots=True)
+class _Stretch:
+    """From ``begin`` to ``end`` (nanoseconds) somebody was in sight and had one colour."""
+
+    begin: int
+    end: int
+    colour: str
+
+
+@dataclass(slots=True)
+class _Row:
+    """What somebody did, the oldest first, and the newest caption."""
+
+    stretches: deque[_Stretch] = field(default_factory=deque)
+    caption: str = ''
+
+    def add(self, stamp: int, colour: str) -> None:
+        last = self.stretches[-1] if self.stretches else None
+        if last and last.colour == colour and stamp <= last.end + OUT_OF_SIGHT * NANOSECONDS:
+            last.end = stamp
+        else:
+            self.stretches.append(_Stretch(stamp, stamp, colour))
+
+    def forget(self, before: float) -> None:
+        while self.stretches and self.stretches[0].end < before:
+            self.stretches.popleft()
+
+
 class History:
-    """Everybody's actions of the last seconds."""
+    """
+    Everybody's actions of the last seconds.
+
+    Kept as stretches of time: to draw them takes no longer the more frames they had.
+    """
 
     def __init__(self) -> None:
         self._now = 0
-        self._moments: dict[str, deque[tuple[int, str, str]]] = {}  # stamp, colour, caption
+        self._rows: dict[str, _Row] = {}  # those seen last come last
         self._wrong: dict[str, tuple[int, str]] = {}
 
     def add(self, stamp: int, actions: Sequence[Action], seconds: float) -> None:
         """Take the actions of a frame; forget what is older than some seconds."""
         if stamp < self._now:
-            self._moments.clear()
+            self._rows.clear()
             self._wrong.clear()
         self._now = stamp
         for action in actions:
             if action.status is not Status.LOST:
                 colour = (label_colour(action.label) if action.status is Status.RECOGNIZED
                           else _UNKNOWN)
-                row = self._moments.pop(action.person_id, deque())  # the newest come last
-                self._moments[action.person_id] = row
-                row.append((stamp, colour, caption(action)))
-        for row in self._moments.values():
-            while row and row[0][0] < stamp - seconds * NANOSECONDS:
-                row.popleft()
-        self._moments = {name: row for name, row in self._moments.items() if row}
+                row = self._rows.pop(action.person_id, None) or _Row()
+                self._rows[action.person_id] = row
+                row.add(stamp, colour)
+                row.caption = caption(action)
+        for row in self._rows.values():
+            row.forget(stamp - seconds * NANOSECONDS)
+        known = [(name, row) for name, row in self._rows.items() if row.stretches]
+        self._rows = dict(known[-_MOST_PEOPLE:])
 
     def note(self, name: str, wrong: str) -> None:
         """Take what is wrong by a diagnostic status; nothing: it is well."""
@@ -73,15 +108,17 @@ class History:
             cv2.putText(letters, text, (max(x, 4), (row + 1) * line - base - 1), FONT, scale,
                         WHITE, 1, cv2.LINE_AA)
 
-        for row, moments in enumerate(list(self._moments.values())[-_ROWS:]):
-            ends = [*(stamp for stamp, _, _ in moments), self._now][1:]
-            for (stamp, colour, _), following in zip(moments, ends, strict=True):
-                end = place(min(following, stamp + OUT_OF_SIGHT * NANOSECONDS))
+        for number, row in enumerate(list(self._rows.values())[-_ROWS:]):
+            ends = [*(stretch.begin for stretch in row.stretches), self._now][1:]
+            for stretch, following in zip(row.stretches, ends, strict=True):
+                start = place(max(stretch.begin, begin))
+                end = place(min(following, stretch.end + OUT_OF_SIGHT * NANOSECONDS))
                 for part, paint in (
-                        (image, bgr(colour)), (ink, BLACK if is_light(colour) else WHITE)):
-                    cv2.rectangle(part, (place(stamp), row * line + 1),
-                                  (end, (row + 1) * line - 2), paint, -1)
-            write(moments[-1][2], row)
+                        (image, bgr(stretch.colour)),
+                        (ink, BLACK if is_light(stretch.colour) else WHITE)):
+                    cv2.rectangle(part, (start, number * line + 1),
+                                  (end, (number + 1) * line - 2), paint, -1)
+            write(row.caption, number)
         wrong = '; '.join(f'{name}: {what}' for name, (stamp, what) in sorted(self._wrong.items())
                           if stamp > self._now - _FRESH)
         write(wrong or f'{seconds:g} s', _ROWS)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 from unicodedata import east_asian_width
 
 import numpy as np
@@ -25,14 +26,29 @@ _MOST_INCHES = 60.0
 _MOST_LABELS = 60  # in the legend
 
 
-class Moment(NamedTuple):
-    """One person in one frame: seconds, and what to call it."""
+@dataclass(slots=True)
+class _Part:
+    """
+    A time in which a person is in sight and the answer stays the same.
 
-    time: float
-    person_id: str
+    ``start`` and ``end``, those of the first and the last frame, are seconds.
+    """
+
+    start: float
+    end: float
     status: Status
     label: str
-    confidence: float
+    confidence: float = 0.0  # summed over the frames
+    frames: int = 0
+
+    def is_continued_by(self, time: float, action: Action) -> bool:
+        return (action.status, action.label) == (self.status, self.label) and (
+            0 <= time - self.end <= OUT_OF_SIGHT)
+
+    def add(self, time: float, confidence: float) -> None:
+        self.end = time
+        self.confidence += confidence
+        self.frames += 1
 
 
 @cache
@@ -89,7 +105,11 @@ def _place_members(place: Place) -> str:
 
 
 class Timeline:
-    """Collects the actions of every frame; writes them down as they come."""
+    """
+    Writes the actions of every frame down as they come, and keeps what a picture of them shows.
+
+    That grows with what people do, not with the frames: a camera may run for days.
+    """
 
     def __init__(self, file: IO[str] | None = None) -> None:
         """Take an open text file for JSON lines, or None."""
@@ -97,7 +117,7 @@ class Timeline:
         self._start: int | None = None
         self._last = 0.0
         self.frames = 0
-        self.moments: list[Moment] = []
+        self._people: dict[str, list[_Part]] = {}
 
     def add(self, stamp: int, actions: Sequence[Action]) -> None:
         """Take the actions of the frame at ``stamp`` nanoseconds."""
@@ -107,8 +127,11 @@ class Timeline:
             self._file.write(frame_line(stamp, actions))
         time = (stamp - self._start) / NANOSECONDS
         self._last = max(self._last, time)
-        self.moments += [Moment(time, a.person_id, a.status, a.label, a.confidence)
-                         for a in actions]
+        for action in actions:
+            parts = self._people.setdefault(action.person_id, [])
+            if not (parts and parts[-1].is_continued_by(time, action)):
+                parts.append(_Part(time, time, action.status, action.label))
+            parts[-1].add(time, action.confidence)
 
     def plot(self, path: Path, title: str) -> None:
         """Draw a row for every person: grey where unsure, a colour for each action."""
@@ -117,17 +140,15 @@ class Timeline:
         matplotlib.use('Agg')
         from matplotlib import pyplot as plt
 
-        people: dict[str, list[Moment]] = {}
-        for moment in self.moments:
-            people.setdefault(moment.person_id, []).append(moment)
+        people = self._people
         height = min(0.7 * max(len(people), 1), _MOST_INCHES)
         with plt.rc_context({'font.family': _fonts()}):
             figure, axes = plt.subplots(figsize=(11, 1.6 + height))
             try:
                 # From the first frame to the last, also where nobody was there.
                 axes.set_xlim(0, max(self._last, _FRAME))
-                for row, moments in enumerate(people.values()):
-                    for part in _parts(moments):
+                for row, parts in enumerate(people.values()):
+                    for part in parts:
                         _draw_part(axes, row, part)
                 axes.set_yticks(range(len(people)), [_text(name, 20) for name in people])
                 axes.set_ylim(max(len(people), 1) - 0.5, -0.5)
@@ -138,7 +159,7 @@ class Timeline:
                 axes.set_title(_text(title, 90))
                 for side in ('top', 'right', 'left'):
                     axes.spines[side].set_visible(False)
-                _explain(axes, self.moments, height)
+                _explain(axes, [part for parts in people.values() for part in parts], height)
                 for text in axes.findobj(plt.Text):
                     text.set_parse_math(False)  # a dollar is a dollar
                 figure.savefig(path, dpi=120, bbox_inches='tight')
@@ -181,29 +202,15 @@ def _text(text: str, limit: int) -> str:
     return ''.join(c if ord(c) in _glyphs() else ascii(c)[1:-1] for c in printable(text, limit))
 
 
-def _parts(moments: Sequence[Moment]) -> Iterator[list[Moment]]:
-    """Yield the times in which a person's answer stays the same and they are in sight."""
-    part = [moments[0]]
-    for moment in moments[1:]:
-        last = part[-1]
-        if (moment.status, moment.label) != (last.status, last.label) \
-                or not 0 <= moment.time - last.time <= OUT_OF_SIGHT:
-            yield part
-            part = []
-        part.append(moment)
-    yield part
-
-
-def _draw_part(axes: Any, row: int, moments: Sequence[Moment]) -> None:
-    first = moments[0]
-    known = first.status is Status.RECOGNIZED
-    colour = label_colour(first.label) if known else _GREYS[first.status][1]
-    start, length = first.time, moments[-1].time - first.time + _FRAME
+def _draw_part(axes: Any, row: int, part: _Part) -> None:
+    known = part.status is Status.RECOGNIZED
+    colour = label_colour(part.label) if known else _GREYS[part.status][1]
+    start, length = part.start, part.end - part.start + _FRAME
     axes.broken_barh([(start, length)], (row - 0.36, 0.72), facecolors=[colour])
     if not known:
         return
-    mean = sum(m.confidence for m in moments) / len(moments)
-    text = axes.text(start + length / 2, row, f'{_text(first.label, 30)}\n{mean:.0%}', ha='center',
+    mean = part.confidence / part.frames
+    text = axes.text(start + length / 2, row, f'{_text(part.label, 30)}\n{mean:.0%}', ha='center',
                      va='center', fontsize=9, clip_on=True, parse_math=False,
                      color='black' if is_light(colour) else 'white')
     # Only where there is room: the legend says the rest.
@@ -212,12 +219,12 @@ def _draw_part(axes: Any, row: int, moments: Sequence[Moment]) -> None:
         text.remove()
 
 
-def _explain(axes: Any, moments: Sequence[Moment], height: float) -> None:
+def _explain(axes: Any, parts: Sequence[_Part], height: float) -> None:
     """Say below the axes what the colours mean."""
     from matplotlib.patches import Rectangle
 
-    labels = sorted({m.label for m in moments if m.status is Status.RECOGNIZED})
-    shown = {m.status for m in moments}
+    labels = sorted({part.label for part in parts if part.status is Status.RECOGNIZED})
+    shown = {part.status for part in parts}
     marks = [(_text(label, 30), label_colour(label)) for label in labels[:_MOST_LABELS]] + [
         grey for status, grey in _GREYS.items() if status in shown]
     if marks:

@@ -69,9 +69,11 @@ class ActionModel:
         before = self.classifier, self._node.parameters(ActOptions).bundle
         try:
             classifier = await self._loaded(request.bundle)
+            await self._still_offered()
             self._use(classifier, request.bundle)
             self._announce()
         except Exception as error:
+            await self._still_offered()
             self._use(*before)
             reason = printable(
                 error if isinstance(error, USER_ERRORS) else repr(error), ERROR_LENGTH)
@@ -100,9 +102,12 @@ class ActionModel:
 
         threading.Thread(target=load, daemon=True).start()
         classifier: ActClassifier = await loaded
-        while self._service not in self._node.services:
-            await Future()  # cleaned up meanwhile: an answer that cannot be sent ends the process
         return classifier
+
+    async def _still_offered(self) -> None:
+        """Go no further once the node was cleaned up: an answer in vain would end the process."""
+        while self._service not in self._node.services:
+            await Future()
 
     def _use(self, classifier: ActClassifier, bundle: str) -> None:
         with self._node.lock:

@@ -142,7 +142,8 @@ class ActionMonitor:
     @property
     def nearest(self) -> Action | None:
         """Who is in view and the nearest, whatever they do; None where no distance is known."""
-        known = [a for a in self.actions if a.status != Action.LOST and a.place >= Action.ESTIMATED]
+        known = [action for action in self.actions
+                 if action.status != Action.LOST and _distance(action, math.inf) < math.inf]
         return min(known, key=lambda action: float(action.distance), default=None)
 
     def is_nobody(self, seconds: float = 0.0, within: float = math.inf) -> bool:
@@ -167,7 +168,8 @@ def _seconds_of(msg: ActionArray) -> float:
 
 def _distance(action: Action, unknown: float) -> float:
     """Return metres from the camera, or what stands for them where nobody knows."""
-    return float(action.distance) if action.place >= Action.ESTIMATED else unknown
+    is_known = action.place >= Action.ESTIMATED and math.isfinite(action.distance)
+    return float(action.distance) if is_known else unknown
 
 
 def _seen(

@@ -19,14 +19,15 @@ from act_ros.ros.managed import ManagedNode
 from act_ros.ros.topics import LEVEL
 
 BODY_LIFETIME = 3 * NANOSECONDS
-"""For how long the topics of a body outlive it: it may come back."""
+"""Nanoseconds for which the topics of a body outlive it: it may come back."""
+MOST_BODIES = 100
+"""Bodies that have topics at a time: ids that change in every frame must not pile up."""
 
 _PACKAGES = {
     'yolo_msgs': 'build it from https://github.com/mgonzs13/yolo_ros',
     'hri_msgs': 'apt install ros-$ROS_DISTRO-hri-msgs, or build it from '
                 'https://github.com/ros4hri/hri_msgs',
 }
-_MOST_BODIES = 100  # whose topics are subscribed to at a time
 
 
 def import_messages(package: str, whose: str) -> ModuleType:
@@ -70,7 +71,7 @@ class Bodies:
             known = self._subscriptions.get(name)
             if known is None and not is_topic_part(name):
                 self._drops['id that cannot be part of a topic name'] += 1
-            elif known is None and len(self._subscriptions) >= _MOST_BODIES:
+            elif known is None and len(self._subscriptions) >= MOST_BODIES:
                 self._drops['too many bodies'] += 1
             else:
                 self._subscriptions[name] = (known[0] if known else self._subscribe(name), stamp)

@@ -88,7 +88,11 @@ def image_to_frame(msg: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -
 
 
 class ImageInput:
-    """Subscribes to images and hands on what can be decoded, the newest first."""
+    """
+    Subscribes to images and hands on those that can be decoded.
+
+    Of those that come while one is being worked on, only the newest is taken.
+    """
 
     def __init__(
         self, node: ManagedNode, health: Health, on_frame: Callable[[Frame], None],

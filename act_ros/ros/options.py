@@ -76,7 +76,7 @@ class CameraOptions(Options):
         return tuple(name for name in self.cameras if name) or ('',)
 
     def each_rotation(self, rotation: int) -> list[int]:
-        """Return that of each camera, in degrees; ``rotation`` where it has none of its own."""
+        """Return the rotation of each camera, degrees; ``rotation`` for those without their own."""
         own = self.rotations * (len(self.names) // len(self.rotations))
         return [rotation if degrees < 0 else degrees for degrees in own]
 

@@ -23,10 +23,9 @@ LEVEL = QoSProfile(depth=10)
 
 def topic_of(camera: str, name: str) -> str:
     """
-    Return the topic of one of several cameras; the topic itself where there is but one, ``''``.
+    Return the topic of one of several cameras: ``front/actions``, or ``~/front/keypoints``.
 
-    Of the camera front, ``actions`` is ``front/actions`` and ``~/keypoints``
-    ``~/front/keypoints``.
+    :param camera: its name; empty where there is but one camera, whose topic is ``name`` itself.
     """
     head, slash, tail = name.rpartition('/')
     return f'{head}{slash}{camera}/{tail}' if camera else name

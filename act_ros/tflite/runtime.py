@@ -80,6 +80,10 @@ def find_runtime() -> tuple[str, Callable[..., Interpreter]]:
         # ImportError: it is as good as absent, but the user must see why.
         except (ImportError, AttributeError, OSError) as error:
             reasons.append(f'{name}: {error}')
+    if wanted:
+        raise ModelError(
+            f'the TFLite runtime that the environment variable {RUNTIME_VARIABLE} forces cannot be '
+            f'imported; install it, or unset the variable ({reasons[0]})')
     raise ModelError(
         'no TensorFlow Lite runtime can be imported; install one with '
         f'`pip install ai-edge-litert` ({"; ".join(reasons)})'

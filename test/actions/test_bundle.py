@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import os
 import shutil
@@ -126,6 +127,22 @@ def test_a_card_that_is_not_one(bundle: Path, text: str, word: str) -> None:
 def test_a_file_too_large_is_refused_before_it_is_read(bundle: Path, suffix: str) -> None:
     os.truncate(bundle.with_suffix(suffix), 1 << 40)
     refusal(bundle, bundle.with_suffix(suffix), 'has more than')
+
+
+@pytest.mark.parametrize('suffix', ['.tflite', '.yaml'])
+def test_a_file_that_may_not_be_read(
+    bundle: Path, suffix: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is not said to be damaged."""
+    file, read = bundle.with_suffix(suffix), Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path == file:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, 'read_bytes', refuse)
+    refusal(bundle, file, 'cannot be read: Permission denied')
 
 
 def test_a_binary_card(bundle: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import signal
 import subprocess
 import sys
@@ -47,6 +48,28 @@ def test_files_are_replaced_together(tmp_path: Path) -> None:
         raise ZeroDivisionError
     assert contents(tmp_path) == {'mine': 'stays', 'a': 'two', 'z': 'two'}
     assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize('former', [{}, {'a': 'one'}, {'a': 'one', 'z': 'one'}])
+@pytest.mark.parametrize('fails', ['a', 'z'])
+def test_a_failure_leaves_nothing_new(
+    tmp_path: Path, former: dict[str, str], fails: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of the files that go together: half a model bundle would be taken for a pose network."""
+    for name, text in former.items():
+        (tmp_path / name).write_text(text)
+    replace = os.replace
+
+    def refuse(source: Path, target: Path) -> None:
+        if target == tmp_path / fails and source.parent.name != 'former':
+            raise OSError('no more')
+        replace(source, target)
+
+    monkeypatch.setattr(os, 'replace', refuse)
+    with pytest.raises(OSError, match='no more'), replacing_in(tmp_path, last='z') as folder:
+        for name in 'az':
+            (folder / name).write_text('two')
+    assert contents(tmp_path) == former
 
 
 @pytest.mark.parametrize('calls', range(1, 9))

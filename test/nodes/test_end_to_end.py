@@ -12,11 +12,13 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+import rclpy
 from ros_harness import ROOT, bench
 from sensor_msgs.msg import CompressedImage, Image
 
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
+from act_ros.nodes.video_node import VideoNode
 from act_ros.ros.images import image_to_bgr
 from act_ros.ros.signals import CANNOT_START
 
@@ -102,6 +104,18 @@ def test_what_cannot_be_played(tmp_path: Path, node: str, source: str, message: 
         process = made.start(node, {'source': source})
         assert process.wait() == CANNOT_START
         assert message in process.log and 'Traceback' not in process.log
+
+
+def test_a_video_node_that_was_refused_can_be_destroyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As newer versions of rclpy do when the context shuts down."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', '100')
+    rclpy.init(args=[])
+    try:
+        with pytest.raises(ValueError, match='source is empty') as caught:
+            VideoNode()
+        caught.traceback[-1].locals['self'].destroy_node()
+    finally:
+        rclpy.shutdown()
 
 
 def test_video_node_as_a_camera(tmp_path: Path) -> None:

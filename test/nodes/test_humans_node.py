@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +20,14 @@ from synthetic import pose
 
 from act_ros.core.person import Person
 from act_ros.msg import KeypointArray
-from act_ros.nodes.humans_node import JOINTS, roi_msg, skeleton_msg, topic_part_of
+from act_ros.nodes.humans_node import (
+    JOINTS,
+    HumansNode,
+    roi_msg,
+    skeleton_msg,
+    topic_part_of,
+)
+from act_ros.ros.bodies import MOST_BODIES
 from act_ros.ros.signals import CANNOT_START
 
 HAS_HRI = find_spec('hri_msgs') is not None
@@ -118,6 +125,27 @@ def test_ids_of_other_packages_become_parts_of_topics() -> None:
     for name in ('no-topic', '', '٣', 'a/b'):
         with pytest.raises(ValueError, match='cannot be part of a topic name'):
             topic_part_of(name)
+
+
+@pytest.mark.parametrize('step', [0, 10_000_000])
+def test_ids_that_change_do_not_pile_up(step: int) -> None:
+    """Of a source without tracking, and perhaps without stamps; who stays keeps the topics."""
+    topics: list[str] = []
+
+    def create(_: type, topic: str, qos: object) -> str:
+        topics.append(topic)
+        return topic
+
+    node = SimpleNamespace(
+        _bodies={}, _root='/humans/bodies', create_publisher=create,
+        destroy_publisher=topics.remove,
+        _hri=SimpleNamespace(Skeleton2D=Skeleton, NormalizedRegionOfInterest2D=SimpleNamespace))
+    for i in range(200):
+        for name in ('stays', f'p{i}'):
+            HumansNode._body(cast(HumansNode, node), name, i * step)
+        HumansNode._forget(cast(HumansNode, node), i * step)
+    assert len(topics) == 2 * MOST_BODIES == 2 * len(node._bodies)
+    assert topics[0] == '/humans/bodies/stays/skeleton2d' and 'p199/roi' in topics[-1]
 
 
 @pytest.mark.skipif(HAS_HRI, reason='hri_msgs is installed')

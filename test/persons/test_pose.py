@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -374,6 +375,19 @@ def test_what_is_no_number_is_not_seen_and_counted(
     assert len(found) == len(before) - lost
     assert all(np.isfinite(person.keypoints).all() for person in found)
     assert estimator.drops == {'no numbers in an answer of the pose network': 1}
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_a_network_that_does_not_run_is_named(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a `PoseEstimator` promises: nodes and evaluation leave the image out and go on."""
+    def fail() -> None:
+        raise RuntimeError('gather index out of bounds')
+
+    estimator = create_estimator(model)
+    monkeypatch.setattr(vars(estimator)['_network'], '_interpreter', SimpleNamespace(
+        set_tensor=lambda *_: None, invoke=fail))
+    with pytest.raises(ModelError, match=f'{model} does not run: gather index'):
+        estimator.estimate(np.zeros((48, 64, 3), np.uint8))
 
 
 def test_another_camera_shares_the_network_and_no_memory(clip: list[np.ndarray]) -> None:

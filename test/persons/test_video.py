@@ -300,6 +300,24 @@ def test_a_live_address_that_breaks_off_is_taken_up_again(tmp_path: Path) -> Non
     assert not told, 'it was never silent for long'
 
 
+def test_a_live_frame_of_which_no_picture_comes_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that reads goes on; it had ended, and the camera was waited for ever after."""
+    write(tmp_path / 'clip.mp4', [i / 25 for i in range(5)])
+    film = module._Film(str(tmp_path / 'clip.mp4'), 'clip')
+
+    def fail(frame: object) -> np.ndarray:
+        raise ValueError('this conversion is not supported')
+
+    assert film.read() is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(film, 'picture', fail)
+        assert film.read() is None
+    assert film.read() is not None
+    film.close()
+
+
 class FakeCamera:
     """What OpenCV does with a camera, by a script: images, failures, and a device that is gone."""
 

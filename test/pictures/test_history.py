@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+import pytest
 
 from act_ros.core.action import Action, Status
 from act_ros.core.stamps import NANOSECONDS
@@ -75,6 +77,24 @@ def test_who_is_out_of_sight_no_longer_than_a_window_bears_leaves_no_gap() -> No
     play(history, 2.6, 10, doing('p1', 'walk'))
     part = history.strip(WIDTH, SECONDS)[2:6, WIDTH // 10:WIDTH // 2]
     assert (part == bgr(label_colour('walk'))).all()
+
+
+def test_a_long_history_is_drawn_as_fast_as_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the time of a frame, however many frames it is of."""
+    history, drawn = History(), list[object]()
+    play(history, 0, SECONDS, *(doing(f'p{i}', 'walk') for i in range(5)))
+    monkeypatch.setattr(cv2, 'rectangle', lambda *arguments: drawn.append(arguments))
+    history.strip(WIDTH, SECONDS)
+    assert len(drawn) == 2 * 5  # its colour, and that of its letters, for each
+
+
+def test_ids_that_change_do_not_pile_up() -> None:
+    """Of a source without tracking; who stays in sight keeps the past."""
+    history = History()
+    for i in range(1000):
+        history.add(i * NANOSECONDS // 200, [doing(f'q{i}', 'jog'), doing('p', 'walk')], SECONDS)
+    assert len(history._rows) == 100
+    assert share(history.strip(WIDTH, SECONDS), 'walk') > 0.05
 
 
 def test_what_is_wrong_is_written_until_it_is_well_or_nobody_says_so() -> None:

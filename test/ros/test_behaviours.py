@@ -193,6 +193,18 @@ def test_who_is_near(alone: Alone) -> None:
     assert monitor.nearest is None
 
 
+@pytest.mark.parametrize('distance', [math.nan, math.inf])
+def test_a_distance_that_is_no_number_is_not_known(alone: Alone, distance: float) -> None:
+    """Of whatever sender: somebody is there, perhaps near, and the robot's own node goes on."""
+    alone.hear(ActionArray(header=Header(stamp=alone.set_time(0.0)), actions=[
+        Action(person_id='p1', label='run', status=Action.RECOGNIZED, distance=distance,
+               place=Action.MEASURED)]))
+    monitor = alone.monitor
+    assert not monitor.is_nobody() and not monitor.is_nobody(within=1.0)
+    assert monitor.doing('run') == ['p1'] and monitor.doing('run', within=100.0) == []
+    assert monitor.nearest is None
+
+
 def test_what_was_done_before_a_gap_is_not_held(alone: Alone) -> None:
     """Nobody knows what was done meanwhile."""
     for seconds, label, duration in ((12.0, 'walk', 2.0), (100.0, 'run', 1.0)):

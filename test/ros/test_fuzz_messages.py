@@ -32,6 +32,7 @@ from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.pictures.captions import caption, colour_of
 from act_ros.pictures.drawing import draw
+from act_ros.pictures.timeline import table
 
 _INTEGER = re.compile(r'(u?)int(\d+)')
 _FLOATS = st.sampled_from(
@@ -182,17 +183,31 @@ def test_what_rclpy_reads_is_read_alike(content: bytes) -> None:
 @given(msg=messages(ActionArray), size=st.tuples(st.integers(1, 40), st.integers(1, 40)))
 @effort(1.0)
 def test_any_actions_are_drawn(msg: ActionArray, size: tuple[int, int]) -> None:
-    """pose_node draws what comes on `actions`, markers_node shows it."""
+    """pose_node draws what comes on `actions`, markers_node shows it, watch tells it."""
     image = np.zeros((*size, 3), np.uint8)
     actions = frame_of_actions(msg).actions or ()
     persons = [walker(0, action.person_id) for action in actions]
     draw(image, persons, 'coco17', actions)
     for action in actions:
         assert isinstance(caption(action), str) and len(colour_of(action.person_id)) == 3
+    assert table(actions).startswith('person')
+
+
+@pytest.mark.parametrize('number', [float('nan'), float('inf')])
+def test_a_place_that_is_no_number_is_not_known(number: float) -> None:
+    """Whatever its sender calls it; what is a number of it stays known."""
+    known = {'place': Action.MEASURED, 'bearing': 0.5, 'distance': 2.0, 'distance_error': 0.1}
+    kinds = []
+    for odd in ({}, {'distance': number}, {'bearing': number}):
+        (action,) = frame_of_actions(ActionArray(actions=[Action(**known | odd)])).actions or ()
+        kinds.append(action.place.kind.name)
+    assert kinds == ['MEASURED', 'BEARING', 'NOWHERE']
 
 
 def test_a_flood_is_not_looked_at() -> None:
-    """Of too many persons and keypoints only so many reach the core."""
+    """Of too many persons, keypoints and actions only so many reach the core."""
+    many = ActionArray(actions=[Action(person_id='p1')] * 1500)
+    assert len(frame_of_actions(many).actions or ()) == MAX_PERSONS
     msg = frame(0, [walker(0)])
     msg.persons[0].keypoints = list(msg.persons[0].keypoints) * 50
     msg.persons = list(msg.persons) * 1500

@@ -33,6 +33,8 @@ from act_ros.msg import ActionArray, KeypointArray
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.managed import Entities
 from act_ros.ros.topics import to_time
+from act_ros.srv import LoadBundle
+from act_ros.tflite.runtime import LARGEST
 
 CLIP = ROOT / 'media' / 'demo.mp4'
 
@@ -266,6 +268,30 @@ def test_the_pipeline_closes_its_video_while_inactive(robot: Bench, tmp_path: Pa
         assert str(short) not in [str(file.readlink()) for file in descriptors.iterdir()
                                   if file.is_symlink()]
     assert node.process.stop() == 0
+
+
+def test_a_cleanup_while_a_bad_bundle_is_loaded(
+    robot: Bench, tmp_path: Path, tiny_bundle: Path,
+) -> None:
+    """There is nobody left to answer; the node goes on."""
+    huge = tmp_path / 'huge.tflite'  # takes its time, and is refused in the end
+    huge.with_suffix('.yaml').write_text(tiny_bundle.with_suffix('.yaml').read_text())
+    huge.touch()
+    os.truncate(huge, LARGEST)
+    act, peer = Managed(robot, 'act_node', {'bundle': str(tiny_bundle)}), robot.peer
+    assert act.change('configure')
+    client = peer.node.create_client(LoadBundle, '/act_node/load_bundle')
+    peer.wait(client.service_is_ready, 'the service')
+    threads = Path(f'/proc/{act.process.popen.pid}/task')
+    before = len(list(threads.iterdir()))
+    future = client.call_async(LoadBundle.Request(bundle=str(huge)))
+    peer.wait(lambda: len(list(threads.iterdir())) > before, 'the load')
+    assert act.change('cleanup')
+    peer.wait(lambda: len(list(threads.iterdir())) <= before, 'the end of the load')
+    assert act.state == 'unconfigured' and not future.done()
+    assert act.set('bundle', str(tiny_bundle)) == '', 'nothing is locked'
+    assert act.change('configure') and act.process.stop() == 0
+    assert 'Traceback' not in act.process.log
 
 
 def test_what_is_destroyed_before_the_cleanup_is_not_kept_for_it(robot: Bench) -> None:

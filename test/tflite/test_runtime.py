@@ -101,7 +101,7 @@ def test_without_any_runtime_the_message_says_what_to_install(
 def test_forced_runtime_that_is_absent_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _block(monkeypatch, 'tflite_runtime')
     monkeypatch.setenv(runtime.RUNTIME_VARIABLE, 'tflite_runtime')
-    with pytest.raises(ModelError, match='tflite_runtime'):
+    with pytest.raises(ModelError, match=r'ACT_ROS_RUNTIME forces .* unset .*tflite_runtime: '):
         load_interpreter(MODEL)
 
 
