@@ -172,7 +172,7 @@ class RateLimit:
 
     def __init__(self, rate: float = 0.0) -> None:
         self.rate = rate
-        self._due, self._last = 0, -1
+        self._due = self._last = 0
 
     def allows(self, stamp: int) -> bool:
         """

@@ -233,8 +233,6 @@ class Follower:
             place.evidence = proposal.score
             if place.refuted or not place.track:  # where it went astray the proposal leads back
                 place.aim(proposal.box)
-                if place.track:
-                    place.again = 0
             else:  # what the proposal shows of the person, and the pose does not
                 place.aim(_union(proposal.box, place.track.person.box))
         self._places = [p for p in self._places

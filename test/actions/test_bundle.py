@@ -224,6 +224,14 @@ def test_a_model_that_is_not_what_the_card_says(
     refusal(path, path, word)
 
 
+@pytest.mark.parametrize('changes', [
+    {'min_frames': 2, 'num_frames': 2}, {'num_frames': 1000}, {'frame_rate': 1.0},
+    {'frame_rate': 240.0}, {'pose_smoothing': 1.0}, {'temperature': 0.01},
+    {'temperature': 100.0}, {'unknown_threshold': 0.0}, {'trusted_labels': LABELS}])
+def test_what_just_fits_is_taken(changes: dict[str, Any]) -> None:
+    bundle_of(**changes)
+
+
 def test_a_bundle_cannot_be_described_wrongly_either() -> None:
     with pytest.raises(ValueError, match='frame_rate must lie.*members must be'):
         Bundle('x', ('a', 'b'), 'coco17', 30, 10, -1.0, 1.0, 0.5, members=0)

@@ -195,6 +195,19 @@ def test_resample_keeps_more_channels_and_uneven_queries() -> None:
     np.testing.assert_allclose(sampled[..., 0, 0], [[0.0, 2.5, 20.0], [50.0, 55.0, 60.0]])
 
 
+def test_what_comes_after_a_window_changes_nothing_in_it() -> None:
+    """A clip of training goes on, which no robot has seen yet; and the clip stays as it was."""
+    times, queries = np.arange(90) / 30, np.arange(30)[None] / 30
+    clip = np.stack([pose(t) for t in times])
+    clip[10:14, 9, 2] = 0.05
+    other = clip.copy()
+    other[30:, :, :2] += 500
+    before, whole = other.copy(), np.array([0, 90])
+    np.testing.assert_array_equal(resample(times, other, whole, queries, 0.2, 0.06),
+                                  resample(times, clip, whole, queries, 0.2, 0.06))
+    np.testing.assert_array_equal(other, before)
+
+
 @pytest.mark.parametrize('first', [0, 1, 2**62])
 def test_stamps_keep_their_nanoseconds(first: int) -> None:
     window = window_of([first, first + 100_000_001], np.stack([pose(0.0), pose(1.0)]))

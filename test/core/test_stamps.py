@@ -46,6 +46,9 @@ def test_while_nobody_is_known_a_stamp_further_on_is_taken_at_once() -> None:
     arrivals = [order.check(round(stamp * SECOND), is_idle=True) for stamp in (
         9.0, 9.1, 99.0, 99.1, 9.2, 99.2, 9.3, 9.4, 9.5, 9.6)]
     assert [a.name[0] for a in arrivals] == [*'NNNNONIIJN']
+    order = StampOrder(0.5)  # what was doubted before is doubted anew
+    assert [order.check(round(stamp * SECOND), is_idle=stamp == 99.0).name[0] for stamp in (
+        9.0, 9.1, 3.0, 99.0, 3.1, 3.2, 3.3)] == [*'NNONOOJ']
     order = StampOrder(0.5)  # of the first two either may be wrong, whoever is known
     arrivals = [order.check(round(stamp * SECOND), is_idle=True) for stamp in (9.0, 99.0, 9.1, 9.2)]
     assert [a.name[0] for a in arrivals] == [*'NNJN']
@@ -60,6 +63,7 @@ def test_while_nobody_is_known_a_stamp_further_on_is_taken_at_once() -> None:
     (((9.0, 0.1), (9.1, 0.2), (3.0, 5.2), (3.1, 5.3), (3.2, 5.4)), 'NNOOJ'),  # a clock set back
     (((9.0, 0.1), (9.1, 0.2), (9.0, 0.3)), 'NNL'),  # late, however soon it came
     (((9.0, 0.1), (9.1, 0.2), (14.1, 0.0)), 'NNO'),  # when it came is not known
+    (((9.0, 0.0), (9.1, 0.0), (14.1, 5.0)), 'NNO'),
 ])
 def test_a_pause_costs_nothing_where_the_arrivals_paused_as_long(
         pairs: Sequence[tuple[float, float]], expected: str) -> None:

@@ -444,8 +444,10 @@ def test_who_stands_where_somebody_in_other_clothes_stood_is_another_person() ->
     for i in range(10):
         tracker.assign(SECOND + i * SECOND // 30, [person(pose(0.0, x=320.0))], [wear(1.0)])
     stamp = SECOND + 10 * SECOND // 30
+    track, = tracker.tracks
     tracker.assign(stamp, [person(pose(0.0, x=332.0))], [wear(0.1)])
     assert not tracker.seen(stamp)
+    assert tracker.tracks == [track], 'at first it may be a ghost of who was just seen there'
 
 
 def test_who_is_seen_where_looked_for_is_not_taken_for_a_neighbour() -> None:
@@ -496,6 +498,75 @@ def test_a_pose_of_somebody_whose_turn_it_was_not_makes_no_second_id() -> None:
     owners = tracker.assign(stamp + SECOND // 30, [found], sought={second, newcomer},
                             expected=[second])
     assert owners == [None] and tracker.tracks == [first, second]
+
+
+def test_who_waits_for_a_look_longer_than_one_may_be_unseen_keeps_the_id() -> None:
+    """Also who was missed before, and seen again since; not so where the images paused."""
+    tracker, stamp = two_people()
+    first, second = tracker.tracks
+    here, there = (person(pose(0.0, x=x)) for x in (320.0, 460.0))
+    tracker.assign(stamp, [there], sought={first, second}, expected=[second])
+    tracker.assign(stamp + SECOND // 30, [here], sought={first}, expected=[first])
+    for i in range(2, 62):
+        tracker.assign(stamp + i * SECOND // 30, [there], sought={second}, expected=[second])
+    assert tracker.tracks == [first, second]
+    tracker.assign(stamp + 62 * SECOND // 30, [here], sought={first}, expected=[first])
+    assert [p.id for p in tracker.seen(stamp + 62 * SECOND // 30)] == ['p1']
+    tracker.assign(stamp + 4 * SECOND, [], sought=set(), expected=[])
+    assert not tracker.tracks
+
+
+def test_who_is_surely_seen_is_known_first_and_all_come_in_the_order_of_ids() -> None:
+    tracker = PoseTracker()
+    unsure, sure = (person(pose(0.0, x=x)) for x in (150.0, 450.0))
+    for i in range(3):
+        tracker.assign(SECOND + i * SECOND // 30, [unsure, sure], hits=[1, 3])
+    seen = tracker.seen(SECOND + 2 * SECOND // 30)
+    assert [(p.id, p.keypoints is sure.keypoints) for p in seen] == [('p1', True), ('p2', False)]
+
+
+@pytest.mark.parametrize(('away', 'is_dress'), [(0.1, False), (0.5, True)])
+def test_who_was_long_out_of_sight_is_known_by_the_clothes(away: float, is_dress: bool) -> None:
+    """One stands where somebody stood, one beside in the same clothes; light changes in between."""
+    tracker = PoseTracker()
+    body, beside = (person(pose(0.0, x=x)) for x in (320.0, 340.0))
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [body], [wear(1.0)])
+    track, = tracker.tracks
+    stamp = SECOND + 9 * SECOND // 30 + round(away * SECOND)
+    tracker.assign(stamp - SECOND // 30, [])
+    owners = tracker.assign(stamp, [body, beside], [wear(0.45), wear(1.0)])
+    assert owners.index(track) == is_dress
+
+
+def test_clothes_are_learned_in_changing_light_and_not_from_a_neighbour() -> None:
+    tracker, body, neighbour = PoseTracker(), person(pose(0.0, x=320.0)), person(pose(0.0, x=365.0))
+    for i in range(60):
+        share = 1 - 0.005 * i
+        tracker.assign(i * SECOND // 30, [body], [wear(share)])
+    track, = tracker.tracks
+    assert track.wore(wear(share), 2 * SECOND) and not track.wore(wear(1.0), 2 * SECOND)
+    for i in range(60, 120):
+        tracker.assign(i * SECOND // 30, [body, neighbour], [wear(0.2), wear(0.1)])
+    assert track.stamp == 119 * SECOND // 30
+    assert track.wore(wear(share), 4 * SECOND) and not track.wore(wear(0.2), 4 * SECOND)
+
+
+@pytest.mark.parametrize(('share', 'stays'), [(0.1, 'p2'), (1.0, 'p1'), (None, 'p1')])
+def test_of_two_in_one_pose_stays_who_wears_such_clothes(share: float | None, stays: str) -> None:
+    """One left behind the other's back: who is still there is told by the clothes."""
+    tracker = PoseTracker()
+    left, right = (person(pose(0.0, x=x)) for x in (250.0, 360.0))
+    worn = [None, None] if share is None else [wear(1.0), wear(0.1)]
+    for i in range(10):
+        tracker.assign(SECOND + i * SECOND // 30, [left, right], worn)
+    seen = None if share is None else wear(share)
+    for i in range(10, 40):
+        step = min(5.0 * (i - 9), 55.0)
+        a, b = (person(pose(0.0, x=x)) for x in (250 + step, 360 - step))
+        together = step == 55.0
+        tracker.assign(SECOND + i * SECOND // 30, [a, b], [seen, seen] if together else worn)
+    assert [t.id for t in tracker.tracks] == [stays]
 
 
 def test_who_came_first_stays_though_the_other_has_learned_the_same_clothes() -> None:

@@ -189,6 +189,26 @@ def test_two_people_found_twice_at_once_keep_one_id_each() -> None:
     assert sorted(round(float(p.keypoints[:, 0].mean()), -2) for p in tracked) == [300, 900]
 
 
+def test_who_is_found_twice_at_first_sight_has_one_id() -> None:
+    tracker, keypoints = PoseTracker(TrackerOptions(min_hits=1)), pose(0.0)
+    people = [person(keypoints), person(keypoints + np.array((3, 3, 0), np.float32), score=0.6)]
+    for frame in range(10):
+        tracked = tracker.update(frame * SECOND // 30, people)
+        assert [(p.id, p.score) for p in tracked] == [('p1', 0.9)]
+
+
+@pytest.mark.parametrize('score', [0.9, 0.2])
+def test_one_detection_continues_one_person(score: float) -> None:
+    """The one who is known, though somebody new was seen as near; a weak one, too."""
+    tracker = PoseTracker()
+    for frame in range(4):
+        people = [person(pose(0.0, x=x)) for x in ((320, 370) if frame == 3 else (320,))]
+        tracker.update(frame * SECOND // 30, people)
+    found = person(pose(0.0, x=345), score=score)
+    assert [p.id for p in tracker.update(4 * SECOND // 30, [found])] == ['p1']
+    assert len(tracker.tracks) == 1
+
+
 @pytest.mark.parametrize('every', [1, 2])
 def test_where_unseen_joints_are_guessed_does_not_matter(every: int) -> None:
     """In every frame, or in every second one."""
