@@ -18,6 +18,7 @@ from act_ros.actions.features import (
     extract_features,
     mirror,
     num_features,
+    repaired,
     seen_features,
     seen_joints,
 )
@@ -318,3 +319,19 @@ def test_features_that_a_layout_cannot_give_are_refused() -> None:
 def test_a_person_all_in_one_point_stays_finite(layout: str) -> None:
     assert np.isfinite(extract_features(np.zeros((30, len(get_layout(layout).joints), 2)),
                                         layout)).all()
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -1e9])
+@pytest.mark.parametrize('column', range(3))
+def test_a_joint_of_which_one_value_is_none_is_not_seen(value: float, column: int) -> None:
+    poses = random_poses('coco17', (2,)).astype(np.float32)
+    poses[..., 2] = 0.9
+    poses[1, 4, column] = value
+    before = poses.copy()
+    whole, seen = repaired(poses)
+    np.testing.assert_array_equal(poses, before)  # the caller's stay as they are
+    assert seen.tolist() == [17, 16]
+    others = np.delete(poses[1], 4, axis=0)
+    np.testing.assert_array_equal(np.delete(whole[1], 4, axis=0), others)
+    np.testing.assert_allclose(whole[1, 4], (*others[:, :2].mean(axis=0), 0.0), rtol=1e-5)
+    np.testing.assert_array_equal(whole[0], poses[0])
