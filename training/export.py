@@ -118,6 +118,9 @@ def _serving(
     """Return the function to convert, with the weights as constants, and what it takes."""
     if not members:
         raise ValueError('there is no model to export')
+    if keras.backend.backend() != 'tensorflow':
+        raise ExportError('only networks on TensorFlow are exported, Keras runs on '
+                          f'{keras.backend.backend()}: unset KERAS_BACKEND')
     weights = [[v.numpy() for v in model.variables] for model in members]
 
     def serve(features: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -325,6 +325,12 @@ def interrupted_at(call: int, function: Any, error: BaseException) -> Any:
     return wrapper
 
 
+def test_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.backend, 'backend', lambda: 'jax')
+    with pytest.raises(export.ExportError, match='Keras runs on jax: unset KERAS_BACKEND'):
+        export.convert([member(0)])
+
+
 def test_wrong_requests_are_refused() -> None:
     with pytest.raises(ValueError, match='float16'):
         export.convert([member(0)], 'int4')
