@@ -2,7 +2,8 @@
 The reference, made from the code: parameters from the option classes, messages from their files.
 
 ``python -m doc.reference`` writes ``config/act.yaml`` and, between their markers, the tables of
-``doc/parameters.md``, ``doc/messages.md`` and the README; a test fails when they are stale.
+``doc/parameters.md``, ``doc/messages.md``, ``doc/training.md`` and the README; a test fails when
+they are stale.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from act_ros.nodes import (
     act_node,
@@ -154,10 +157,17 @@ def action() -> str:
     return message(ROOT / 'msg' / 'Action.msg').partition('\n\n| ')[2].join(('| ', ''))
 
 
+def trusted() -> str:
+    """Return the labels of the model that ships that did well on enough people, for the guide."""
+    card = yaml.safe_load((ROOT / 'models' / 'act_mu.yaml').read_text(encoding='utf-8'))
+    return '\n'.join(textwrap.wrap(', '.join(card['trusted_labels']) + '.', 98))
+
+
 TABLES = {
     ('doc/parameters.md', 'parameters'): parameters,
     ('doc/messages.md', 'messages'): messages,
     ('README.md', 'action'): action,
+    ('doc/training.md', 'trusted'): trusted,
 }
 """What is made, by file and by the name of the markers around it."""
 

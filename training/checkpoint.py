@@ -44,11 +44,28 @@ def write_arrays(path: Path, **arrays: Any) -> None:
     write_whole(path, lambda temporary: np.savez(temporary, **arrays))
 
 
+class _Arrays(dict[str, np.ndarray]):
+    """The arrays of a file; CheckpointError for one that it lacks."""
+
+    def __init__(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
+        super().__init__(arrays)
+        self._path = path
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise CheckpointError(f'{self._path} lacks {name}, so is of another version or none of '
+                              f'ours: remove it')
+
+
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an ``.npz`` file; CheckpointError for one that is damaged, or is none."""
+    """
+    Read an ``.npz`` file.
+
+    :raises CheckpointError: it is damaged, or is none; also when an array is asked for later that
+        is not in it.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+            return _Arrays(path, {name: file[name] for name in file.files})
     except FileNotFoundError:
         raise
     except UNREADABLE as error:
@@ -71,6 +88,6 @@ def restore_state(
         names = [name for name in arrays if name.startswith(f'{prefix}_')]
         values = [arrays[f'{prefix}_{i}'] for i in range(len(names))]
         if [value.shape for value in values] != [tuple(v.shape) for v in variables]:
-            raise CheckpointError('the checkpoint is of another network: remove it')
+            raise CheckpointError('it is of another network')
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

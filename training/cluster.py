@@ -29,7 +29,8 @@ def run_jobs(
         ``local`` to start one here. None computes here, in order. Each entry of ``data`` and our
         own packages are sent to the cluster once; its machines need the ``training`` extra only.
     :param cpus: CPUs a job takes on the cluster.
-    :raises ClusterError: without Ray or its cluster; what a job raises is raised here.
+    :raises ClusterError: without Ray or its cluster, or where a worker dies; what a job raises is
+        raised here.
     """
     if address is None:
         for name, job in jobs.items():
@@ -69,5 +70,9 @@ def run_jobs(
                     yield name, ray.get(reference)
                 except ray.exceptions.RayTaskError as error:
                     raise error.as_instanceof_cause() from None
+                except ray.exceptions.RayError as error:
+                    raise ClusterError(f'a machine of the Ray cluster has lost a job, as it does '
+                                       f'when memory runs out ({error}); run the same command '
+                                       f'again') from error
     finally:
         ray.shutdown()

@@ -11,11 +11,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import yaml
 
-from act_ros.actions.features import MPOSE, NORMALISATIONS, SEEN
-from act_ros.recordings.labels import NONE
-from training.augmentation import Augmentation
+from act_ros.actions.bundle import Bundle
+from act_ros.actions.features import MPOSE, SEEN
+from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
+from training.augmentation import LAYOUT, Augmentation
 from training.checkpoint import write_whole
 from training.datasets.labels import MPOSE_LABELS
 
@@ -82,6 +84,10 @@ class Recipe:
                'validate_every and checkpoint_every must be positive')
         yield self.seed >= 0, 'seed must not be negative'
         yield from self.shares('label_smoothing', 'warmup', 'drop_at')
+        for name in ('peak_rate', 'constant_rate', 'final_rate'):
+            yield 0 <= getattr(self, name) < np.inf, f'{name} must be finite, and not negative'
+        yield 0 <= self.weight_decay < 1, 'weight_decay must lie in [0, 1)'
+        yield self.schedule_width >= 1, 'schedule_width must be positive'
         yield self.dropout is None or 0 <= self.dropout < 1, 'dropout must lie in [0, 1)'
 
     def shares(self, *names: str) -> Iterator[tuple[object, str]]:
@@ -96,7 +102,7 @@ class Recipe:
     @classmethod
     def parse(cls: type[R], values: dict[str, Any]) -> R:
         """Make a configuration of plain values, as YAML and JSON have them."""
-        values = dict(values)
+        values = dict(_mapping(values))
         for old in set(values) & set(cls.RENAMED):
             warnings.warn(f'the setting {old!r} is called {cls.RENAMED[old]!r} now', FutureWarning,
                           stacklevel=2)
@@ -189,17 +195,32 @@ class TrainConfig(Recipe):
         """Outputs of the network: the labels, and the background where it is learned."""
         return len(self.labels) + self.background
 
+    def bundle(self, **others: Any) -> Bundle:
+        """
+        Return what a bundle says of this run's networks.
+
+        :param others: further fields of `Bundle`, or others than a run gives it.
+        :raises ValueError: no bundle is like this.
+        """
+        return Bundle(**{
+            'name': self.name, 'labels': self.labels, 'layout': LAYOUT,
+            'num_frames': self.num_frames, 'min_frames': self.min_frames,
+            'frame_rate': self.frame_rate, 'normalisation': self.normalisation,
+            'pose_smoothing': self.pose_smoothing,
+            'temperature': 1.0, 'unknown_threshold': 0.0, **others})
+
     def rules(self) -> Iterator[tuple[object, str]]:
         """Yield whether each rule is met, and what it says."""
         yield from super().rules()
         yield self.files, 'files must name at least one sequence file'
-        yield len(self.labels) > 1, 'labels must name two actions or more'
+        try:
+            self.bundle()
+        except ValueError as error:  # now, not after days of training
+            yield False, str(error)
+        yield (UNKNOWN_LABEL not in self.labels,
+               f'labels: {UNKNOWN_LABEL} is what recordings call anything that is none of them')
         yield NONE not in self.labels, f'labels: {NONE} means no answer to evaluate_bag'
-        for name in ('files', 'labels'):
-            yield (len(set(getattr(self, name))) == len(getattr(self, name)),
-                   f'{name} must not name anything twice')
-        yield (self.normalisation in NORMALISATIONS,
-               f'normalisation must be one of {", ".join(NORMALISATIONS)}')
+        yield len({*self.files}) == len(self.files), 'files must not name anything twice'
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
         yield set(self.emphasis) <= set(self.labels), 'emphasis must give labels'
         yield set(self.by_legs) <= set(self.labels), 'by_legs must give labels'
@@ -208,10 +229,9 @@ class TrainConfig(Recipe):
             yield (not getattr(self, name) or self.normalisation == SEEN,
                    f'{name} needs features as {SEEN}')
         yield self.background or not self.needs_legs, 'needs_legs needs a background'
-        yield min(self.emphasis.values(), default=1) > 0, 'emphasis must be positive'
+        yield all(0 < x < np.inf for x in self.emphasis.values()), 'emphasis must be positive'
         yield set(self.prior) <= set(self.labels), 'prior must give labels'
-        yield min(self.prior.values(), default=1) > 0, 'prior must be positive'
-        yield 0 <= self.pose_smoothing <= 1, 'pose_smoothing must lie in [0, 1] s'
+        yield all(0 < x < np.inf for x in self.prior.values()), 'prior must be positive'
         yield self.folds >= 2, 'folds must be at least 2'
         yield 0 < self.people <= 1, 'people must lie in (0, 1]'
         yield (set(self.members) <= set(range(self.folds + len(self.strangers))),
@@ -219,14 +239,13 @@ class TrainConfig(Recipe):
         yield self.windows_per_epoch >= self.batch_size, 'an epoch must have at least one batch'
         yield self.keep == 'last' or not self.final, 'final needs keep: last'
         yield from self.shares('remember', 'short_windows', 'balance')
-        yield self.frame_rate > 0, 'frame_rate must be positive'
         yield 0 < self.old_layers <= 1, 'old_layers must lie in (0, 1]'
         yield 0 <= self.unknown_share < 1, 'unknown_share must lie in [0, 1)'
-        yield 2 <= self.min_frames <= self.num_frames, '2 <= min_frames <= num_frames must hold'
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> TrainConfig:
         """Make a configuration of plain values, as YAML and JSON have them."""
+        _mapping(values)
         try:
             augmentation = make(Augmentation, values.get('augmentation') or {})
         except ValueError as error:
@@ -287,16 +306,20 @@ def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
 
 def make(kind: type[T], values: dict[str, Any]) -> T:
     """Return a dataclass of plain values; ValueError for one of a wrong name or type."""
-    if not isinstance(values, dict):
-        raise ValueError(f'must be {_SAID[dict]}, not {values!r}')
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    refuse_unknown(values, {f.name for f in fields})
+    refuse_unknown(_mapping(values), {f.name for f in fields})
     needed = {f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING}
     if missing := sorted(needed - set(values)):
         raise ValueError(f'lacks {", ".join(missing)}')
     values = {k: _as_tuple(v) for k, v in values.items()}
     check_types(kind, values)
     return kind(**values)
+
+
+def _mapping(values: Any) -> dict[str, Any]:
+    if not isinstance(values, dict):
+        raise ValueError(f'must be {_SAID[dict]}, not {values!r}')
+    return values
 
 
 def check_types(kind: type, values: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from act_ros.core.files import replacing
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays
+from training.command import goes_with, one_line_errors
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import (
@@ -396,14 +397,15 @@ def tables(results: dict) -> str:
         '|---|---|' + '---|' * len(names)]
     for source, first in results['views'][names[0]]['sources'].items():
         cells = (results['views'][n]['sources'][source] for n in names)
-        lines.append(f'| {source} | {first["clips"]} | ' + ' | '.join(
+        lines.append(f'| {printable(source)} | {first["clips"]} | ' + ' | '.join(
             f'{percent(c["accuracy"])} / {percent(c["balanced_accuracy"])} / '
             f'{percent(c["macro_f1"])}' for c in cells) + ' |')
     if results.get('strangers'):
         lines += ['', '| source as a stranger | clips | accuracy | ECE | unknown rejected | '
                   'known lost |', '|---|---|---|---|---|---|']
-        lines += [f'| {name} | {of["clips"]} | {percent(of["accuracy"])} | {of["ece"]:.3f} | '
-                  f'{percent(of["unknown_rejected"])} | {percent(of["known_lost"])} |'
+        lines += [f'| {printable(name)} | {of["clips"]} | {percent(of["accuracy"])} | '
+                  f'{of["ece"]:.3f} | {percent(of["unknown_rejected"])} | '
+                  f'{percent(of["known_lost"])} |'
                   for name, of in results['strangers'].items()]
         mean = np.mean([of['accuracy'] for of in results['strangers'].values()])
         lines.append(f'| mean | | {percent(mean)} | | | |')
@@ -431,9 +433,10 @@ def tables(results: dict) -> str:
 def write_tables(card: Path, text: str) -> None:
     """Put the tables between the markers of a model card."""
     content = card.read_text(encoding='utf-8')
-    if BEGIN not in content or END not in content:
+    head, begin, rest = content.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
         raise ValueError(f'{card} has no lines {BEGIN} and {END} to put the tables between')
-    head, tail = content.split(BEGIN)[0], content.split(END)[1]
     with replacing(card) as file:
         file.write_text(f'{head}{BEGIN}\n{text}\n{END}{tail}', encoding='utf-8')
 
@@ -450,13 +453,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--data', type=Path, help='folder of the sequence files: measure the '
                         'floors, majority and nearest neighbour, too')
     options = parser.parse_args(arguments)
-    try:
-        for name, is_given, belongs in (('--files', options.files, options.bundle),
-                                        ('--mpose-order', options.mpose_order, options.bundle),
-                                        ('--card', options.card, options.run),
-                                        ('--data', options.data, options.run)):
-            if is_given and not belongs:
-                raise ValueError(f'{name} goes with {"--bundle" if options.run else "--run"}')
+    goes_with(parser, options, 'bundle', 'files', 'mpose_order')
+    goes_with(parser, options, 'run', 'card', 'data')
+    with one_line_errors(parser, OSError, ValueError, CheckpointError):
         if options.bundle:
             labels = ActClassifier(options.bundle).labels
             found = evaluate_bundle(options.bundle, load_sequences(
@@ -476,8 +475,6 @@ def main(arguments: list[str] | None = None) -> None:
               f'unknown below {results["unknown_threshold"]:.3f}')
         if options.card:
             write_tables(options.card, tables(results))
-    except (OSError, ValueError, CheckpointError) as error:
-        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

@@ -25,9 +25,10 @@ from act_ros.actions.bundle import Bundle, save_bundle
 from act_ros.core.arguments import share
 from act_ros.core.text import printable
 from act_ros.tflite.runtime import load_interpreter
-from training.augmentation import LAYOUT, WindowSampler
+from training.augmentation import WindowSampler
 from training.checkpoint import CheckpointError
-from training.config import TrainConfig, read_run
+from training.command import one_line_errors
+from training.config import read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN
 from training.evaluate import evaluate_run
@@ -117,6 +118,9 @@ def _serving(
     """Return the function to convert, with the weights as constants, and what it takes."""
     if not members:
         raise ValueError('there is no model to export')
+    if keras.backend.backend() != 'tensorflow':
+        raise ExportError('only networks on TensorFlow are exported, Keras runs on '
+                          f'{keras.backend.backend()}: unset KERAS_BACKEND')
     weights = [[v.numpy() for v in model.variables] for model in members]
 
     def serve(features: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -198,16 +202,6 @@ def balanced_accuracies(
         summary(label, softmax(logits))['balanced_accuracy'])
 
 
-def describe(config: TrainConfig, **fields: Any) -> Bundle:
-    """Return what a bundle says of a run's networks; ``fields`` are others of `Bundle`."""
-    return Bundle(**{
-        'name': config.name, 'labels': config.labels, 'layout': LAYOUT,
-        'num_frames': config.num_frames, 'min_frames': config.min_frames,
-        'frame_rate': config.frame_rate, 'normalisation': config.normalisation,
-        'pose_smoothing': config.pose_smoothing,
-        'temperature': 1.0, 'unknown_threshold': 0.0, **fields})
-
-
 def export_bundle(
     members: Sequence[keras.Model], bundle: Bundle, directory: Path, features: np.ndarray,
     quantisation: str = 'float32', background: bool = False, label: np.ndarray | None = None,
@@ -227,6 +221,9 @@ def export_bundle(
     features = features.astype(np.float32)
     if members[0].input_shape[-1] != bundle.num_features:
         raise ExportError(f'the model does not read the features of {bundle.layout}')
+    if members[0].input_shape[1] is not None:
+        raise ExportError(f'the model reads windows of {members[0].input_shape[1]} frames only: '
+                          f'bundles take windows of any length, which only an AcT does')
     model = convert(members, quantisation, bundle.attention, background)
     worst = check(model, members, features, quantisation)
     print(f'{quantisation}: {len(model) / 1e6:.2f} MB, largest difference of a probability from '
@@ -268,7 +265,7 @@ def main(arguments: list[str] | None = None) -> None:
                         'partly research only, see the model card',
                         help='of the weights, for the bundle to say')
     options = parser.parse_args(arguments)
-    try:
+    with one_line_errors(parser, OSError, ValueError, CheckpointError, ExportError):
         config = read_run(options.run)
         results = evaluate_run(options.run, config)
         members = range(len(config.held_back_folds))
@@ -277,8 +274,8 @@ def main(arguments: list[str] | None = None) -> None:
         sequences, _ = load_data(config, options.data)
         features, label = WindowSampler(sequences, config).draw(
             np.random.default_rng(config.seed), 1024)
-        bundle = describe(
-            config, name=options.name or config.name, attention=options.attention,
+        bundle = config.bundle(
+            name=config.name if options.name is None else options.name, attention=options.attention,
             temperature=results['temperature'], license=options.license,
             unknown_threshold=results['unknown_threshold'],
             short_threshold=results['short_threshold'],
@@ -292,8 +289,6 @@ def main(arguments: list[str] | None = None) -> None:
             options.quantisation, config.background, label, options.onnx)
         if options.weights:
             save_weights(networks[0].model, path)
-    except (OSError, ValueError, CheckpointError, ExportError) as error:
-        parser.error(printable(error, 1000))
     print(f'wrote {printable(path)} and {printable(path.with_suffix(".yaml"))}')
 
 

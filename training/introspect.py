@@ -38,6 +38,7 @@ from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.persons.video import VideoError, VideoSource
 from training.augmentation import LAYOUT
+from training.command import goes_with, one_line_errors
 from training.config import read_run
 from training.data import is_held_back, load_data
 from training.datasets.skeletons import MPOSE_ORDER, UNKNOWN, Sequences, load_sequences
@@ -270,8 +271,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--step', type=count_from(1), default=1,
                         help='frames dropped at a time')
     options = parser.parse_args(arguments)
+    goes_with(parser, options, 'run', 'member')
     path: Path = options.run or options.weights
-    try:
+    with one_line_errors(parser, OSError, ValueError, IndexError, VideoError):
         network = load_act(path, options.member)
         if unknown := sorted(set(options.labels) - set(network.labels)):
             raise ValueError(f'the network does not know the labels {", ".join(unknown)}; it knows '
@@ -283,6 +285,11 @@ def main(arguments: list[str] | None = None) -> None:
             name = f'{model}, {extractor} split {split}, fold {fold}'
         if len(options.data) > 1 and any(data.is_dir() for data in options.data):
             raise ValueError('--data names one folder, or sequence files')
+        released = bool(options.weights) and options.data[0].is_dir()
+        if (options.extractor or options.split) and not released:
+            raise ValueError('--extractor and --split go with --weights and a folder of MPOSE2021')
+        if options.mpose_order and options.data[0].is_dir():
+            raise ValueError('--mpose-order goes with sequence files')
         if not options.data[0].is_dir():
             windows = cut_windows(load_sequences(
                 options.data, network.labels, options.mpose_order), network, options.limit)
@@ -305,9 +312,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.video:
             draw_class_attention(options.output / 'video_attention.png',
                                  [watched(network, video) for video in options.video], name)
-    except (OSError, ValueError, IndexError, VideoError) as error:
-        parser.error(printable(error, 1000))
-    print(f'wrote {", ".join(sorted(p.name for p in options.output.glob("*.png")))} to '
+    pictures = ', '.join(sorted(path.name for path in options.output.glob('*.png')))
+    print(f'wrote {printable(pictures, 1000)} to '
           f'{printable(options.output)}')
 
 

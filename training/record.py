@@ -33,6 +33,7 @@ from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, MODES, create_estimator
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, LabelError, read_labels
+from training.command import one_line_errors
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN, Take, write_sequences
 from training.progress import progress
@@ -260,12 +261,10 @@ def main(arguments: list[str] | None = None) -> None:
     if options.output.suffix != '.npz':
         parser.error('--output must end in .npz')
     recorder = Recorder(options.stamps, options.rotation)
-    try:
+    with one_line_errors(parser, OSError, ValueError, ImportError):
         for bag, labels in options.recording:
             recorder.add(bag, labels, options.topic, options.pose_model, options.threads)
         recorder.save(options.output)
-    except (OSError, ValueError, ImportError) as error:
-        parser.error(printable(error, 1000))
     print(recorder.summary())
     new = recorder.labels[len(MPOSE_LABELS):]
     print(f'wrote {len(recorder)} sequences to {printable(options.output)}'

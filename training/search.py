@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from act_ros.core.arguments import count_from
 from act_ros.core.files import is_running
-from act_ros.core.text import printable
 from training.cluster import ClusterError, run_jobs
+from training.command import one_line_errors
 from training.config import check_types, read_yaml, refuse_unknown
 from training.metrics import softmax
 from training.models import MODELS, normalisation_of
@@ -38,7 +38,7 @@ from training.paper.protocol import (
     run_fold,
 )
 from training.progress import progress
-from training.trainer import start_afresh
+from training.trainer import DivergedError, start_afresh
 
 if TYPE_CHECKING:
     import optuna
@@ -119,11 +119,14 @@ def open_study(search: Search) -> optuna.Study:
     """
     Open the study of a search, making it if it is new.
 
-    :raises ValueError: when a study of that name has other settings, or the storage is out of
-        reach.
+    :raises ValueError: when Optuna is missing, a study of that name has other settings, or the
+        storage is out of reach.
     """
-    import optuna
-    from sqlalchemy.exc import SQLAlchemyError
+    try:
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+    except ModuleNotFoundError as error:
+        raise ValueError(f'{error}; the search needs Optuna: pip install optuna') from error
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = {'hyperband': optuna.pruners.HyperbandPruner,
@@ -200,9 +203,12 @@ def run_trial(data: MposeSplit, search: Search, threads: int) -> None:
                 if trial.should_prune():
                     raise optuna.TrialPruned(f'at epoch {epoch}')
 
-        result = run_fold(make_trainer(config, data, search.model, search.fold),
-                          title=f'trial {trial.number}' if sys.stderr.isatty() else None,
-                          on_epoch=report)
+        try:
+            result = run_fold(make_trainer(config, data, search.model, search.fold),
+                              title=f'trial {trial.number}' if sys.stderr.isatty() else None,
+                              on_epoch=report)
+        except DivergedError as error:  # such settings are found out to be bad, and no more
+            raise optuna.TrialPruned(str(error)) from error
         return scores(result['validation_label'], softmax(result['validation_logits']))[1]
 
     study.optimize(objective, n_trials=1)
@@ -276,7 +282,7 @@ def main(arguments: list[str] | None = None) -> None:
                         help='which trials are ended early')
     parser.add_argument('--seed', type=count_from(0), default=0, help='of the sampler')
     options = parser.parse_args(arguments)
-    try:
+    with one_line_errors(parser, OSError, ValueError, ClusterError):
         config = load_protocol(options.config)
         config = replace(config, extractor=options.extractor or config.extractor)
         storage = options.storage
@@ -288,10 +294,6 @@ def main(arguments: list[str] | None = None) -> None:
             options.seed)
         threads = options.threads or (1 if options.ray else 0)
         print(describe(run_search(search, options.trials, options.data, options.ray, threads)))
-    except ModuleNotFoundError as error:
-        parser.error(f'{printable(error)}; the search needs Optuna: pip install optuna')
-    except (OSError, ValueError, ClusterError) as error:
-        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

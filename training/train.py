@@ -22,18 +22,19 @@ import numpy as np
 
 from act_ros.actions.features import num_features
 from act_ros.core.arguments import count_from
-from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
+from training.command import one_line_errors
 from training.config import TrainConfig, keep_settings, load_config
 from training.data import is_held_back, load_data, load_errors, part_of_people
-from training.datasets.skeletons import UNKNOWN, Sequences, check_disjoint
+from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint
 from training.errors import ErrorBank
 from training.evaluate import ViewedClips, measure, views_of
 from training.finetuning import (
     FALL,
     LEARNED,
     OldNetwork,
+    Recalls,
     as_table,
     fallen,
     together,
@@ -74,6 +75,9 @@ class People:
         self.config, self.errors = config, errors
         self.train = part_of_people(sequences.select(~held_back), config.people, config.seed)
         self.held_back = sequences.select(held_back)
+        if not len(self.train):
+            raise DataError('everybody is held back, so that nobody is left to learn from: name '
+                            'files of other sources, or fewer strangers')
         check_disjoint(self.train, self.held_back)
         self.steps = config.windows_per_epoch // config.batch_size
         self.old = OldNetwork(config) if config.start_from else None
@@ -127,11 +131,18 @@ def make_batch(
 def make_trainer(
     config: TrainConfig, people: People, number: int,
 ) -> Trainer[People]:
-    """Return what trains the ``number``-th network of a run."""
+    """
+    Return what trains the ``number``-th network of a run.
+
+    :raises ValueError: the network is not known, or takes no short windows.
+    """
     def network() -> keras.Model:
         options: dict[str, Any] = {} if config.dropout is None else {'dropout': config.dropout}
         model = build(config.model, config.num_frames, num_features(LAYOUT, config.normalisation),
                       config.num_outputs, **options)
+        if config.short_windows and model.input_shape[1] is not None:
+            raise ValueError(f'{config.model} takes no windows shorter than {config.num_frames} '
+                             f'frames: short_windows must be 0')
         if people.old:
             people.old.transfer(model)
         return model
@@ -207,11 +218,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     start_afresh(options.threads)
     print(f'training on {device()}', file=sys.stderr)
-    try:
+    with one_line_errors(parser, OSError, ValueError, ImportError, CheckpointError):
         train(load_config(options.config), options.data, options.output, options.member,
               options.tensorboard)
-    except (OSError, ValueError, ImportError, CheckpointError) as error:
-        parser.error(printable(error, 1000))
 
 
 def train(
@@ -251,9 +260,20 @@ def train(
         tell_recalls(sorted(run.glob(f'member_*/{RECALLS}')))
 
 
+def read_recalls(file: Path) -> Recalls:
+    """Read what `save` wrote; CheckpointError where it is damaged."""
+    try:
+        recalls: Recalls = json.loads(file.read_text(encoding='utf-8'))
+        as_table(recalls)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f'{file} is damaged ({error!r}): remove the folder {file.parent} and '
+                              f'train this member again') from error
+    return recalls
+
+
 def tell_recalls(files: Sequence[Path]) -> None:
     """Print how well labels were known before and after fine-tuning; warn of those that fell."""
-    recalls = together(json.loads(file.read_text(encoding='utf-8')) for file in files)
+    recalls = together(map(read_recalls, files))
     if recalls:
         print(as_table(recalls))
     if names := fallen(recalls):

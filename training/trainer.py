@@ -20,7 +20,13 @@ from keras import ops
 from tqdm import tqdm
 
 from act_ros.core.memory import keep_memory
-from training.checkpoint import read_arrays, restore_state, state_arrays, write_arrays
+from training.checkpoint import (
+    CheckpointError,
+    read_arrays,
+    restore_state,
+    state_arrays,
+    write_arrays,
+)
 from training.config import Recipe
 from training.progress import progress
 from training.schedule import learning_rate
@@ -30,6 +36,14 @@ Predict = Callable[[np.ndarray], np.ndarray]
 """From features (N, T, F) to logits (N, C)."""
 OnEpoch = Callable[[int, dict[str, float]], object]
 """Told the epoch, from 1, and what was measured in it; what it raises ends the training."""
+
+
+class DivergedError(ValueError):
+    """A training whose loss or answers are no numbers any more."""
+
+    def __init__(self) -> None:
+        super().__init__('the training has diverged, its loss is no number any more: lower the '
+                         'learning rate (peak_rate) and train again')
 
 
 class Source(Protocol):
@@ -105,10 +119,17 @@ class Trainer(Generic[S]):
         return float(np.mean([ops.convert_to_numpy(loss) for loss in losses]))
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return logits (N, C) of features (N, T, F); batches of one size are compiled once."""
+        """
+        Return logits (N, C) of features (N, T, F); batches of one size are compiled once.
+
+        :raises DivergedError: some are no numbers.
+        """
         size, count = self.recipe.batch_size, len(features)
         filled = np.resize(features, (-(-count // size) * size, *features.shape[1:]))
-        return self.served.predict(filled, size, verbose=0)[:count].astype(np.float32)
+        logits = self.served.predict(filled, size, verbose=0)[:count].astype(np.float32)
+        if not np.isfinite(logits).all():
+            raise DivergedError
+        return logits
 
     def run(
         self, checkpoint: Path | None = None, title: str | None = None,
@@ -122,19 +143,27 @@ class Trainer(Generic[S]):
         :param checkpoint: file of the training's state; removed by the caller when the result is
             safe.
         :param title: text before the progress bar; None shows no bar.
+        :raises CheckpointError: the checkpoint is damaged, or of another network.
+        :raises DivergedError: the loss is no number any more.
         """
         recipe, model, history = self.recipe, self.model, self.history
         best, best_score = model.get_weights(), -1.0
         if checkpoint and checkpoint.is_file():
             arrays = read_arrays(checkpoint)
-            restore_state(arrays, model, self.optimizer)
-            best = [arrays[f'best_{i}'] for i in range(len(best))]
-            best_score = float(arrays['best_score'])
-            history[:] = json.loads(str(arrays['history']))
+            try:
+                restore_state(arrays, model, self.optimizer)
+                best = [arrays[f'best_{i}'] for i in range(len(best))]
+                best_score = float(arrays['best_score'])
+                history[:] = json.loads(str(arrays['history']))
+            except (CheckpointError, ValueError) as error:
+                raise CheckpointError(f'{checkpoint} cannot be taken up again ({error}): remove '
+                                      f'it') from error
         bar = progress((), title, recipe.epochs, 'epoch', len(history))
         with bar, closing(self.batches(len(history))) as batches:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
                 values = {'loss': self.train_epoch(batches)}
+                if not np.isfinite(values['loss']):
+                    raise DivergedError
                 last = epoch == recipe.epochs
                 if last or epoch % recipe.validate_every == 0:
                     values |= self.source.validate(self.logits)

@@ -21,10 +21,13 @@ import csv
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from signal import SIG_IGN, SIGINT, signal
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -39,6 +42,7 @@ from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.persons.video import VideoError, VideoSource
+from training.command import goes_with, one_line_errors
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     UNKNOWN,
@@ -49,6 +53,9 @@ from training.datasets.skeletons import (
 )
 from training.progress import progress
 from training.record import cut
+
+Job = TypeVar('Job')
+Found = TypeVar('Found')
 
 # Most frames that the finder sees somebody late, and how far two clocks of a clip may differ.
 _LATE, _STRETCH = 8, 1.25
@@ -169,6 +176,23 @@ def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]] | str:
     return cut(stamps, keypoints) if stamps else []
 
 
+def _in_processes(
+    function: Callable[[Job], Found], jobs: Sequence[Job], processes: int,
+) -> Iterator[Found]:
+    """Yield what a function makes of each job, in order; ChildProcessError if a process dies."""
+    # A forked child of a parent that has threads, as OpenCV makes them, may wait for ever. Ctrl-C
+    # reaches all processes, and one that ends is enough.
+    pool = ProcessPoolExecutor(processes, get_context('spawn'), signal,
+                               (SIGINT, SIG_IGN))
+    try:
+        yield from pool.map(function, jobs)
+    except BrokenProcessPool as error:
+        raise ChildProcessError('a process that looks at clips has died, as it does when memory '
+                                'runs out; try --processes 1') from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def record(
     clips: Sequence[Clip], output: Path, processes: int, looks: Sequence[str] = (),
 ) -> int:
@@ -179,24 +203,23 @@ def record(
 
     :param looks: names of the ways to look at them; by default all.
     :raises ValueError: nobody was found, or no clip can be read.
+    :raises ChildProcessError: a process has died.
     """
     labels = list(MPOSE_LABELS) + sorted({c.label for c in clips if c.label} - set(MPOSE_LABELS))
     jobs = [(clip, i) for i, look in enumerate(LOOKS) if not looks or look.name in looks
             for clip in clips]
     takes, origin, unread = [], [], dict[Path, str]()
-    # A forked child of a parent that has threads, as OpenCV makes them, may wait for ever.
-    with get_context('spawn').Pool(processes) as pool:
-        found = progress(pool.imap(_watch, jobs, chunksize=4), 'clips', len(jobs), 'clip')
-        for (clip, look), pieces in zip(jobs, found, strict=True):
-            if isinstance(pieces, str):
-                unread[clip.path] = pieces
-                continue
-            for i, (rate, keypoints) in enumerate(pieces):
-                number = labels.index(clip.label) if clip.label else UNKNOWN
-                takes.append(Take(
-                    keypoints, rate, number, clip.source_label, '',
-                    f'{_name(clip.path)}#{LOOKS[look].name} {i}', LOOKS[look].name))
-                origin.append(clip)
+    for (clip, look), pieces in zip(jobs, progress(
+            _in_processes(_watch, jobs, processes), 'clips', len(jobs), 'clip'), strict=True):
+        if isinstance(pieces, str):
+            unread[clip.path] = pieces
+            continue
+        for i, (rate, keypoints) in enumerate(pieces):
+            number = labels.index(clip.label) if clip.label else UNKNOWN
+            takes.append(Take(
+                keypoints, rate, number, clip.source_label, '',
+                f'{_name(clip.path)}#{LOOKS[look].name} {i}', LOOKS[look].name))
+            origin.append(clip)
     told = f'{len(unread)} of {len(clips)} clips cannot be read: {"; ".join(unread.values())}'
     if not takes:
         raise ValueError(told if unread else 'nobody was found in any clip')
@@ -331,10 +354,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--processes', type=count_from(1), default=2,
                         help='that look at clips at once')
     options = parser.parse_args(arguments)
+    goes_with(parser, options, 'labels', 'output', 'look', 'every', 'processes')
+    goes_with(parser, options, 'pair', 'errors')
     for path in (options.output, options.errors):
         if path and path.suffix != '.npz':
             parser.error(f'--output and --errors must end in .npz, as {printable(path)} does not')
-    try:
+    with one_line_errors(parser, OSError, ValueError):
         if options.labels:
             if not options.output:
                 parser.error('--labels needs --output')
@@ -348,8 +373,6 @@ def main(arguments: list[str] | None = None) -> None:
         found, total = write_errors(video, marks, options.errors)
         print(f'{found} of {total} marked clips were found again; wrote '
               f'{printable(options.errors)}')
-    except (OSError, ValueError) as error:
-        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

@@ -180,6 +180,14 @@ def test_recalls_before_and_after(config: TrainConfig) -> None:
                                    **({} if name == 'new' else {'before': clips})}
 
 
+@pytest.mark.parametrize('content', [
+    '', '[]', '{"walk": 1}', '{"walk": {}}', '{"walk": {"clips": 0, "after": 0}}'])
+def test_damaged_recalls_are_told_of_by_the_file(tmp_path: Path, content: str) -> None:
+    (tmp_path / train.RECALLS).write_text(content)
+    with pytest.raises(train.CheckpointError, match=r'recalls\.json is damaged .* train this'):
+        train.tell_recalls([tmp_path / train.RECALLS])
+
+
 def test_members_are_joined_and_labels_that_fall_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture,
 ) -> None:

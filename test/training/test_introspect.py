@@ -27,7 +27,7 @@ from act_ros.actions.features import extract_features  # noqa: E402
 from act_ros.core.resources import find_resource  # noqa: E402
 from training import figures, introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
-from training.export import describe, export_bundle  # noqa: E402
+from training.export import export_bundle  # noqa: E402
 from training.models import build  # noqa: E402
 from training.models.act import forward_with_attention  # noqa: E402
 from training.networks import Network, load_network, save_weights  # noqa: E402
@@ -70,7 +70,7 @@ def bundle(run: Path) -> Path:
     model = build('act_mu', CONFIG.num_frames, num_classes=CONFIG.num_outputs)
     model.load_weights(run / 'member_0' / 'member.weights.h5')
     features = np.random.default_rng(0).normal(0, 0.5, (8, 10, 52))
-    bundle = describe(CONFIG, attention=True, pose_smoothing=0.05,
+    bundle = CONFIG.bundle(attention=True, pose_smoothing=0.05,
                       training={'config': json.loads(json.dumps(asdict(CONFIG)))})
     path = export_bundle([model], bundle, run, features, background=CONFIG.background)
     save_weights(model, path)

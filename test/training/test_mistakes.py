@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +19,8 @@ COLUMNS = 'file,source,group,source_label,label'
 @pytest.fixture()
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder of files that are not what they seem to be; it is the current one."""
+    from test_training_data import write
+
     monkeypatch.chdir(tmp_path)
     for name in ('empty.npz', 'run/member_0/held_back.npz', 'empty.mp4', 'empty.csv'):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -30,6 +33,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path('latin.csv').write_bytes(COLUMNS.encode() + b'\n\xff,a,b,c,d\n')
     Path('run/config.json').write_text(
         '{"name": "x", "files": ["empty.npz"], "members": [0], "labels": ["walk", "run"]}')
+    for name in ('other', 'list'):
+        shutil.copytree('run', name)
+    np.savez('other/member_0/held_back.npz', something=1)
+    Path('list/config.json').write_text('[]')
+    write(tmp_path / 'people.npz', labels=np.array(['walk', 'run']))
+    people = 'files: [people.npz]\nlabels: [walk, run]\nfolds: 2\n'
+    Path('mlp.yaml').write_text(f'name: mlp\nmodel: mlp\n{people}')
+    Path('everybody.yaml').write_text(
+        f'name: everybody\nstrangers: [[people]]\nmembers: [2]\n{people}')
     for name in ('empty', 'scalars'):
         Path(f'{name}.yaml').write_text(f'name: x\nfiles: [{name}.npz]')
     return tmp_path
@@ -56,6 +68,23 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
      'no.mp4 does not exist'),
     ('introspect --weights W --data D --output out --limit 0', '--limit: must be 1 or more'),
     ('record --recording a a.csv --output o.npz --threads 0', '--threads: must be 1 or more'),
+    ('introspect --weights W --data D --output out --member 1', '--member goes with --run'),
+    ('introspect --weights W --data D --output out --split 2',
+     '--extractor and --split go with --weights and a folder of MPOSE2021'),
+    ('introspect --weights W --data . --output out --mpose-order',
+     '--mpose-order goes with sequence files'),
+    ('videos --pair a.npz b.npz --errors e.npz --every 2', '--every goes with --labels'),
+    ('videos --pair a.npz b.npz --errors e.npz --output v.npz', '--output goes with --labels'),
+    ('videos --pair a.npz b.npz --errors e.npz --look small', '--look goes with --labels'),
+    ('videos --labels video.csv --output v.npz --errors e.npz', '--errors goes with --pair'),
+    ('paper.import_weights --folds f.npz --output . --size mu', '--size goes with --h5'),
+    ('paper.import_weights --folds f.npz --output . --layout coco17', '--layout goes with --h5'),
+    ('paper.import_weights --folds f.npz --output . --frame-rate 15',
+     '--frame-rate goes with --h5'),
+    ('evaluate --run other', 'other/member_0/held_back.npz lacks own_logits'),
+    ('evaluate --run list', 'list is not the folder of a training run (must be a mapping'),
+    ('train --config mlp.yaml --data .', 'mlp takes no windows shorter than 30 frames'),
+    ('train --config everybody.yaml --data .', 'everybody is held back'),
     ('search --trials 0', '--trials: must be 1 or more'),
     ('paper.latency --output empty.csv --models mlp --runs 1 --warm-ups 0 --threads 1',
      "File exists: 'empty.csv'"),

@@ -218,6 +218,14 @@ def test_trials_that_lag_behind_are_pruned(
     assert '1 trials complete, 1 pruned' in search.describe(study)
 
 
+def test_settings_that_diverge_are_pruned_and_do_not_end_the_search(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Trainer, 'train_epoch', lambda *_: float('nan'))
+    study = run_search(settings(tmp_path), 2, released)
+    assert [trial.state.name for trial in study.trials] == ['PRUNED', 'PRUNED']
+
+
 def test_other_settings_and_unreachable_storage_are_refused(
     tmp_path: Path, released: Path,
 ) -> None:

@@ -568,10 +568,19 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     ('augmentation: {pitch: [0, 1, 2]}', 'augmentation: pitch must be a list: a number, a number'),
     ('short_windows: 25', r'short_windows must lie in \[0, 1\]'),
     ('dropout: 30', r'dropout must lie in \[0, 1\)'), ('seed: -1', 'seed must not be neg'),
-    ('frame_rate: 0', 'frame_rate must be positive'),
+    ('frame_rate: 0', 'frame_rate must lie'),
     ('name: ../up', 'name must be that of a folder'), ('name: ""', 'name must be that of a folder'),
-    ('labels: []', 'labels must name two'), ('labels: [walk]', 'labels must name two'),
-    ('labels: [walk, walk]', 'labels must not name anything twice'),
+    ('labels: []', 'labels must be two'), ('labels: [walk]', 'labels must be two'),
+    ('labels: [walk, walk]', 'labels must differ'),
+    ('labels: [walk, unknown]', 'unknown is what recordings call anything'),
+    ('labels: [walk, "\\e[31mred"]', 'labels must be printable'),
+    ('frame_rate: .inf', 'frame_rate must lie'), ('num_frames: 2000', 'num_frames <= 1000'),
+    ('peak_rate: -1.0', 'peak_rate must be finite, and not negative'),
+    ('peak_rate: .nan', 'peak_rate must be finite, and not negative'),
+    ('final_rate: -1.0', 'final_rate must be finite'),
+    ('weight_decay: -1.0', 'weight_decay must lie in'),
+    ('schedule_width: 0', 'schedule_width must be positive'),
+    ('emphasis: {walk: .inf}', 'emphasis must be positive'),
     ('files: [a.npz, a.npz]', 'files must not name anything twice')])
 def test_a_wrong_configuration_is_refused(tmp_path: Path, settings: str, problem: str) -> None:
     path = tmp_path / 'run.yaml'

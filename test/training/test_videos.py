@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from act_ros.core.resources import find_resource
+from training import videos
 from training.datasets.skeletons import Take, load_sequences, write_sequences
 from training.errors import ErrorBank
 from training.videos import Clip, pair, read_clips, record, write_errors
+
+
+def abort(job: object) -> None:
+    """Die as a process does that the system ends."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def moving(seed: int, frames: int) -> np.ndarray:
@@ -51,6 +59,15 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
                     group=np.array([f'film {i}' for i in range(4)]))
     write_sequences(tmp_path / 'marks.npz', marked, 'mpose13_coco_2d', ['sit-down'])
     return tmp_path / 'video.npz', tmp_path / 'marks.npz'
+
+
+def test_a_process_that_dies_is_told_of_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(videos, '_watch', abort)
+    clips = [Clip(tmp_path / f'{i}.mp4', 'a', 'b', 'c', 'walk') for i in range(3)]
+    with pytest.raises(ChildProcessError, match=r'has died.*--processes 1'):
+        record(clips, tmp_path / 'video.npz', 1)
 
 
 def test_a_clip_is_found_again_by_its_poses_late_or_by_another_clock(

@@ -36,6 +36,7 @@ import numpy as np
 from act_ros.core.arguments import positive
 from act_ros.core.skeletons import get_layout
 from act_ros.core.text import printable
+from training.command import one_line_errors
 from training.datasets.skeletons import UNKNOWN, DataError, Take, write_sequences
 
 _NTU_JOINTS = {  # of the 25, numbered from 0: those of mpose13_openpose
@@ -288,12 +289,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.output.suffix != '.npz':
         parser.error('--output must end in .npz')
-    try:
+    with one_line_errors(parser, OSError, ValueError):
         names = options.names.read_text(encoding='utf-8').split('\n') if options.names else []
         names = [name.strip() for name in names if name.strip()]
         count = convert(options.format, options.source, options.output, names, options.fps)
-    except (OSError, ValueError) as error:
-        parser.error(printable(error, 1000))
     print(f'wrote {count} sequences to {printable(options.output)}')
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from act_ros.core.arguments import count_from
-from act_ros.core.text import printable
 from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
+from training.command import one_line_errors
 from training.config import keep_settings
 from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
                              'constant rate; what comes of it says nothing')
     parser.add_argument('--tensorboard', action='store_true', help='write logs for TensorBoard')
     options = parser.parse_args(arguments)
-    try:
+    with one_line_errors(parser, OSError, ValueError, CheckpointError, ClusterError):
         config = load_protocol(options.config)
         extent: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
@@ -133,8 +133,6 @@ def main(arguments: list[str] | None = None) -> None:
         threads = options.threads or (1 if options.ray else 0)
         run_benchmark(config, folder, options.data, options.ray, threads, options.tensorboard)
         print(write_report(folder, config))
-    except (OSError, ValueError, CheckpointError, ClusterError) as error:
-        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':

@@ -41,8 +41,9 @@ def read_folds(folder: Path, extractor: str) -> dict[tuple[int, str], list[Fold]
         files = sorted(place.glob('fold_?.npz'), key=lambda path: int(path.stem.split('_')[1]))
         if files:
             split = int(place.parent.name.split('_')[1])
-            found[split, place.name] = [
-                {**read_arrays(path), 'fold': np.array(int(path.stem[5:]))} for path in files]
+            found[split, place.name] = [read_arrays(path) for path in files]
+            for fold, path in zip(found[split, place.name], files, strict=True):
+                fold['fold'] = np.array(int(path.stem[5:]))
     return found
 
 

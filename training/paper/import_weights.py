@@ -31,6 +31,7 @@ from act_ros.actions.features import MPOSE, SCORED, num_features
 from act_ros.core.skeletons import LAYOUTS
 from act_ros.core.text import printable
 from training.checkpoint import CheckpointError, read_arrays
+from training.command import goes_with, one_line_errors
 from training.datasets.labels import MPOSE_LABELS
 from training.export import QUANTISATIONS, ExportError, export_bundle
 from training.metrics import (
@@ -251,20 +252,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--attention', action='store_true',
                         help='add the attention over the frames as second output')
     options = parser.parse_args(arguments)
+    goes_with(parser, options, 'h5', 'size', 'layout', 'frame_rate')
     if options.h5 and not (options.size and options.layout):
         parser.error('--h5 needs --size and --layout')
     given = {'name': options.name, 'license': options.license}
     common = {'labels': tuple(options.labels), 'quantisation': options.quantisation,
               'attention': options.attention,
               **{name: value for name, value in given.items() if value is not None}}
-    try:
+    with one_line_errors(parser, OSError, ValueError, CheckpointError, ExportError):
         if options.folds:
             path = import_folds(options.folds, options.output, **common)
         else:
             path = import_weights(options.h5, options.size, options.layout, options.output,
                                   frame_rate=options.frame_rate, **common)
-    except (OSError, ValueError, CheckpointError, ExportError) as error:
-        parser.error(printable(error, 1000))
     print(f'wrote {printable(path)} and {printable(path.with_suffix(".yaml"))}')
 
 

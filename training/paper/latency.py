@@ -23,6 +23,7 @@ import platform
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ import numpy as np
 
 from act_ros.actions.features import num_features
 from act_ros.core.files import replacing_in
-from act_ros.core.text import printable
 from act_ros.tflite.runtime import find_runtime, load_interpreter, runtime_name
+from training.command import one_line_errors
 from training.paper.benchmark_report import Row, as_csv, paper_results
 from training.paper.mpose import LAYOUTS, NUM_FRAMES, PAPER_LAYOUTS, SPLITS
 from training.progress import progress
@@ -123,8 +124,12 @@ def measure_all(
     for name in progress(models, 'networks'):
         content, parameters, width = export_random(name, layout=layout)
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-            measured = pool.submit(
-                measure, content, (1, NUM_FRAMES, width), threads, warm_ups, runs).result()
+            try:
+                measured = pool.submit(
+                    measure, content, (1, NUM_FRAMES, width), threads, warm_ups, runs).result()
+            except BrokenProcessPool as error:
+                raise ChildProcessError(f'the process that measures {name} has died, as it does '
+                                        f'when memory runs out') from error
         rows += [{'model': name, 'parameters': parameters, 'size_bytes': len(content), **row,
                   **accuracies.get(name, NOT_MEASURED)} for row in measured]
     return rows
@@ -218,7 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if min(*options.threads, options.runs, options.warm_ups + 1) < 1:
         parser.error('threads and runs must be at least 1, warm-ups at least 0')
-    try:
+    with one_line_errors(parser, OSError, ValueError):
         accuracies = paper_accuracies(options.extractor, options.split)
         if options.results:
             accuracies = read_accuracies(options.results, options.extractor, options.split)
@@ -230,8 +235,6 @@ def main(arguments: list[str] | None = None) -> None:
             (folder / 'latency.csv').write_text(as_csv(rows), encoding='utf-8')
             (folder / 'latency.md').write_text(table, encoding='utf-8')
             plot(folder / 'latency.png', rows)
-    except (OSError, ValueError) as error:
-        parser.error(printable(error, 1000))
     print(table)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,21 @@ def test_accuracies_of_a_benchmark_take_the_place_of_the_papers(tmp_path: Path) 
         latency.read_accuracies(path, 'openpose', 1)
     with pytest.raises(ValueError, match='not a results file'):
         latency.read_accuracies(tmp_path / 'nothing.csv', 'openpose', 1)
+
+
+def test_a_process_that_dies_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture,
+) -> None:
+    monkeypatch.setattr(latency, 'export_random', lambda *_, **__: (b'', 1, 52))
+    monkeypatch.setattr(latency, 'measure', abort)
+    with pytest.raises(SystemExit):
+        latency.main(['--output', str(tmp_path / 'out'), '--models', 'mlp'])
+    assert 'the process that measures mlp has died' in capsys.readouterr().err
+
+
+def abort(*_: object) -> None:
+    """Die as a process does that the system ends."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_wrong_requests_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
