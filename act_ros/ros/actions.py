@@ -179,10 +179,10 @@ class ActionOutput:
         if not self._node.is_active or self._node.count_publishers(topic) < 2:
             self.health.rivals = ''
         elif not self.health.rivals:
-            names = printable(', '.join(publishers_of(self._node, topic)), ERROR_LENGTH)
+            names = printable(', '.join(publishers_of(self._node, topic)), 500)
             self.health.rivals = (f'others publish on {topic}, too: {names}; their answers mix, '
                                   'give each node a topic of its own')
-            self._node.get_logger().warning(self.health.rivals)
+            self._node.get_logger().warning(printable(self.health.rivals, 1000))
 
     def reconfigure(self, classifier: ActClassifier) -> None:
         """Go on with a model and the node's parameters; ValueError where they do not fit."""
