@@ -175,14 +175,14 @@ class ActionOutput:
 
     def _see_others(self) -> None:
         """Tell where others answer on this topic, too: whoever reads it cannot tell them apart."""
-        topic = self._publisher.topic_name
-        if not self._node.is_active or self._node.count_publishers(topic) < 2:
-            self.health.rivals = ''
-        elif not self.health.rivals:
+        topic, before = self._publisher.topic_name, self.health.rivals
+        self.health.rivals = ''
+        if self._node.is_active and self._node.count_publishers(topic) > 1:
             names = printable(', '.join(publishers_of(self._node, topic)), 500)
             self.health.rivals = (f'others publish on {topic}, too: {names}; their answers mix, '
                                   'give each node a topic of its own')
-            self._node.get_logger().warning(printable(self.health.rivals, 1000))
+            if self.health.rivals != before:  # a node's name comes later than its publisher
+                self._node.get_logger().warning(printable(self.health.rivals, 1000))
 
     def reconfigure(self, classifier: ActClassifier) -> None:
         """Go on with a model and the node's parameters; ValueError where they do not fit."""
