@@ -21,6 +21,8 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 from launch_ros.substitutions import FindPackageShare
 
+from act_ros.core.options import nearest
+from act_ros.core.text import printable
 from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.plan import Start, plan
 from act_ros.ros.signals import CANNOT_START, leave_to_loop, tied_to_us
@@ -119,6 +121,10 @@ def nodes(context: LaunchContext) -> list[Node]:
     }
     # Of launch itself, such as `gdb -ex run --args`.
     value['launch-prefix'] = context.launch_configurations.get('launch-prefix', '')
+    for name in {word.partition(':=')[0] for word in context.argv} - value.keys():
+        if near := nearest(name, value):  # launch itself passes over what nobody declared
+            get_logger('act.launch').warning(
+                f'act.launch.py has no argument {printable(name)}; did you mean {near}?')
     if not Path(value['params_file']).is_file():
         raise FileNotFoundError(f'params_file: {value["params_file"]} does not exist')
     if value['layout']:

@@ -10,17 +10,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from act_ros.core.action import Status
 from act_ros.core.files import replacing_in
 from act_ros.core.text import PrintableError
 from act_ros.evaluation.report import write_json, write_page
 from act_ros.evaluation.scores import right_answer
 from act_ros.evaluation.settings import flat
+from act_ros.persons.tracker import overlap
 from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
 
 # Moments of difference closer together than this (seconds) are one.
 _GAP = 0.5
 _MOST = 20
+_SAME_PLACE = 0.5  # intersection over union of the boxes in which two runs see one person
 
 
 class CompareError(PrintableError):
@@ -158,9 +162,17 @@ class Stretch(NamedTuple):
     other: str
 
 
-def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str | None]]]]:
+class _Told(NamedTuple):
+    """What a run tells of a person in a frame; whoever is not in sight has no box."""
+
+    answer: str
+    truth: str | None
+    box: np.ndarray | None = None
+
+
+def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, _Told]]]:
     """
-    Yield time, the run itself, and answer and truth by person, frame by frame.
+    Yield time, the run itself, and what is told by person, frame by frame.
 
     Who was not found has no answer; of a label without a person that is everybody, called ''.
     """
@@ -172,17 +184,45 @@ def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, tuple[str, str 
                 status = action['status']
                 answer = action['label'] if status == Status.RECOGNIZED.name else (
                     UNKNOWN_LABEL if status == Status.UNKNOWN.name else NONE)
-                people[action['person_id']] = (answer, _known(action['truth'], run))
+                people[action['person_id']] = _Told(
+                    answer, _known(action['truth'], run), np.array(action['box'], float))
             for missed in record.get('missed', ()):
                 if not missed['person']:  # nobody is in sight
                     people.clear()
-                people[missed['person']] = NONE, _known(missed['truth'], run)
+                people[missed['person']] = _Told(NONE, _known(missed['truth'], run))
             yield record['time'], run, people
 
 
 def _known(truth: str | None, run: _Run) -> str | None:
     """Return what a run should have answered, by the labels of its own model."""
     return None if truth is None else right_answer(truth, run.labels, run.alike)
+
+
+def _pairs(
+    left: Mapping[str, _Told], right: Mapping[str, _Told],
+) -> Iterator[tuple[str, _Told | None, _Told | None]]:
+    """
+    Yield everybody of two runs' frame: the name, and what each run tells.
+
+    Who is who is told by the place, for another run may have given other ids; by the id where
+    nobody of the other run is there. ``''`` stands for all that the other run has.
+    """
+    near = sorted(
+        (-share, a != b, a, b)
+        for a, mine in left.items() for b, its in right.items()
+        if mine.box is not None and its.box is not None
+        and (share := float(overlap(mine.box, its.box))) >= _SAME_PLACE)
+    other: dict[str, str] = {}
+    for _, _, a, b in near:
+        if a not in other and b not in other.values():
+            other[a] = b
+    taken = {*other.values()}
+    other |= {a: a for a in left if a not in other and a in right and a not in taken}
+    for a, mine in left.items():
+        b = other.get(a, '')
+        yield a if b in (a, '') else f'{a} = {b}', mine, right.get(b)
+    for b in sorted(right.keys() - {*other.values()}):
+        yield b, left.get(''), right[b]
 
 
 def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
@@ -194,12 +234,12 @@ def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
     for (time, one, left), (next_time, other, right) in pairwise(both):
         if time != next_time or one is other:  # only one of the runs has the frame
             continue
-        for person in sorted(left.keys() | right.keys()):
-            mine, its = left.get(person, left.get('')), right.get(person, right.get(''))
+        for person, mine, its in _pairs(left, right):
             if mine is None or its is None:
+                counts['only A has the person' if mine else 'only B has the person'] += 1
                 continue
             # Each by its own model: what only one of them knows is unknown to the other.
-            (x, x_truth), (y, y_truth) = mine, its
+            (x, x_truth), (y, y_truth) = mine[:2], its[:2]
             if x_truth is None or y_truth is None:
                 counts['same answer' if x == y else 'different answer'] += 1
                 continue

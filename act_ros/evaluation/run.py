@@ -298,8 +298,7 @@ class _Engine:
                 yield frame
                 begin = time.perf_counter()
         finally:
-            estimator = self._finder and self._finder.estimator
-            for part in (self._bag, self._finder, estimator, self._recognizer):
+            for part in (self._bag, self._finder, self._recognizer):
                 self.drops += part.drops if part else Counter()
 
     def _recognize(self, recognizer: ActionRecognizer, frame: Frame) -> None:

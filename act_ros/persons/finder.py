@@ -23,7 +23,7 @@ class PersonFinder:
     """
     A pose network, or two, and a tracker on one stream of images.
 
-    ``drops`` counts unused images.
+    ``drops`` counts unused images, and answers of the network to its own images that make no sense.
     """
 
     def __init__(
@@ -93,10 +93,14 @@ class PersonFinder:
             self.reset()  # another camera or mode: nobody is where anybody was
         self._shape = image_bgr.shape
         upright = turn_image(image_bgr, self.rotation)
-        if self._follower:
-            persons = self._follower.update(stamp, upright)
-        else:
-            persons = self._tracker.update(stamp, self.estimator.estimate(upright))
+        before = self.estimator.drops.copy()  # of all cameras that share the network
+        try:
+            if self._follower:
+                persons = self._follower.update(stamp, upright)
+            else:
+                persons = self._tracker.update(stamp, self.estimator.estimate(upright))
+        finally:
+            self.drops.update(self.estimator.drops - before)
         height, width = upright.shape[:2]
         self.heights = [float(p.box[3] - p.box[1]) / height for p in persons]
         self.head_down = [_is_head_down(p, self.layout) for p in persons]

@@ -28,7 +28,14 @@ from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.parameters import Values
-from act_ros.ros.topics import LATCHED, LEVEL, TopicLog, steady_timer, topic_of
+from act_ros.ros.topics import (
+    LATCHED,
+    LEVEL,
+    TopicLog,
+    publishers_of,
+    steady_timer,
+    topic_of,
+)
 from act_ros.srv import LoadBundle
 
 _PERIOD = 0.5  # seconds between two looks at what is published
@@ -169,6 +176,18 @@ class ActionOutput:
         self.places = PlaceInput(node, health, camera)
         self.reconfigure(classifier)
         self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
+        steady_timer(node, _PERIOD, self._see_others)
+
+    def _see_others(self) -> None:
+        """Tell where others answer on this topic, too: whoever reads it cannot tell them apart."""
+        topic, before = self._publisher.topic_name, self.health.rivals
+        self.health.rivals = ''
+        if self._node.is_active and self._node.count_publishers(topic) > 1:
+            names = printable(', '.join(publishers_of(self._node, topic)), 500)
+            self.health.rivals = (f'others publish on {topic}, too: {names}; their answers mix, '
+                                  'give each node a topic of its own')
+            if self.health.rivals != before:  # a node's name comes later than its publisher
+                self._node.get_logger().warning(printable(self.health.rivals, 1000))
 
     def reconfigure(self, classifier: ActClassifier) -> None:
         """Go on with a model and the node's parameters; ValueError where they do not fit."""

@@ -108,6 +108,8 @@ class Health:
         """Seconds between two answers where their rate is limited."""
         self.senders: Sequence[str] = ()
         """Who sends the frames, as far as is known."""
+        self.rivals = ''
+        """Who else answers on the same topic, and what to do."""
         self.has_one_sender: Callable[[], bool] = lambda: True
         """Whether only one sends: between the numbers of several, a gap means nothing."""
         self.drops: Counter[str] = Counter()
@@ -274,6 +276,8 @@ class Health:
             return Level.WARN, (f'{len(self.senders)} publishers on {self.source}: '
                                 f'{printable(", ".join(self.senders), 500)}; their stamps and ids '
                                 'mix, give each a topic of its own')
+        if self.rivals:
+            return Level.WARN, self.rivals
         mixed = self._all_drops()[Order.INTERLEAVED.value]
         if mixed > self._mixed:
             self._mixed, self._mixed_at = mixed, now

@@ -13,10 +13,11 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from act_ros.core.options import Options, slips
+from act_ros.core.options import Options, nearest, slips
 from act_ros.core.text import printable
 from act_ros.ros.rclpy_private import given_parameters
 
@@ -102,7 +103,17 @@ class Parameters:
         return made
 
     def _to_meant(self, parameters: list[Parameter]) -> list[Parameter]:
-        """Return the parameters with what is meant for what will do for it."""
+        """
+        Return the parameters with what is meant for what will do for it.
+
+        :raises ParameterNotDeclaredException: there is no such parameter; rclpy's own would not
+            tell which (Jazzy).
+        """
+        for name in (given.name for given in parameters):
+            if not self._node.has_parameter(name):
+                near = nearest(name, self._fixed)
+                raise ParameterNotDeclaredException(
+                    printable(name) + (f'; did you mean {near}?' if near else ''))
         return [given if (meant := self._meant(given.name, given.value)) is given.value
                 else Parameter(given.name, value=meant) for given in parameters]
 

@@ -48,7 +48,6 @@ class PersonOutput:
             numbers=node.outlasting.setdefault(f'{camera} ids', count(1)))
         self._limit = RateLimit()
         health.include_drops(self._finder.drops)
-        health.include_drops(estimator.drops)
         self._keypoints = node.create_publisher(
             KeypointArray, topic_of(camera, '~/keypoints'), LEVEL)
         self._mark = ''

@@ -47,6 +47,12 @@ def steady_timer(node: Node, period: float, callback: Callable[[], object]) -> T
     return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
+def publishers_of(node: Node, topic: str) -> list[str]:
+    """Return the full names of the nodes that publish a topic, one for each publisher."""
+    return sorted(f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
+                  for publisher in node.get_publishers_info_by_topic(topic))
+
+
 class TopicLog:
     """
     Warns while a topic is silent, more and more rarely, and where several nodes publish on it.
@@ -85,7 +91,7 @@ class TopicLog:
             self._node.get_logger().warning(
                 f'nothing on {self._topic} for {THROTTLE * self._silent:.0f} s; publishers: '
                 f'{printable(state, 500) or "none; check topic names and remappings"}')
-        names = sorted(f'{p.node_namespace.rstrip("/")}/{p.node_name}' for p in publishers)
+        names = publishers_of(self._node, self._topic)
         if len(names) > 1 and names != self._health.senders:
             self._node.get_logger().warning(
                 f'{len(names)} publishers on {self._topic}: {printable(", ".join(names), 500)}; '

@@ -80,6 +80,11 @@ def test_a_held_label_survives_a_dip_but_not_a_fall() -> None:
                 (0.6, 0.3, 0.1)) == [0, 0, -1, -1, 0]
 
 
+def test_a_held_label_is_given_up_below_half_of_the_threshold_whatever_the_hysteresis() -> None:
+    decision = make(0.4, hysteresis=0.5)
+    assert play(decision, (0.5, 0.3, 0.2), (0.21, 0.39, 0.4), (0.19, 0.39, 0.39)) == [0, 0, -1]
+
+
 def test_another_label_must_be_clear_and_lead() -> None:
     decision = make(0.4, hysteresis=0.2)
     assert play(decision, (0.5, 0.4, 0.1), (0.41, 0.59, 0.0), (0.39, 0.61, 0.0)) == [0, 0, 1]

@@ -156,6 +156,27 @@ def test_each_run_is_judged_by_what_its_own_model_knows_and_finds(
     assert set(agreement(blind, blind)) == {'both wrong'}
 
 
+def test_people_under_other_ids_in_the_other_run_are_compared_by_where_they_are(
+    tmp_path: Path, plan_bag: Path, settings: Settings,
+) -> None:
+    """And whom only one run has is counted, too."""
+    evaluate(Job(plan_bag, tmp_path / 'a', settings=settings))
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    results = tmp_path / 'b' / 'results.jsonl'
+    records = [json.loads(line) for line in results.read_text().splitlines()]
+    (name,) = {action['person_id'] for record in records for action in record['actions']}
+    for record in records:
+        (action,) = record['actions']
+        action['person_id'] = 'somebody'
+    # And there is somebody else, elsewhere, under the id that was hers.
+    records[-1]['actions'].append({**action, 'person_id': name, 'box': [-9, -9, -5, -5]})
+    results.write_text(''.join(json.dumps(record) + '\n' for record in records))
+    assert compared(tmp_path, 'a', 'b')['agreement'] == {
+        'same answer': 241, 'only B has the person': 1}
+    assert compared(tmp_path, 'b', 'a')['agreement'] == {
+        'same answer': 241, 'only A has the person': 1}
+
+
 def test_labels_that_are_alike_are_right_by_the_first_of_them(
     tmp_path: Path, plan_bag: Path, labels: Path, settings: Settings,
 ) -> None:

@@ -43,6 +43,16 @@ def robot(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterat
         assert 'Traceback' not in robot.node.log
 
 
+def test_two_that_answer_on_one_topic_say_so(robot: Robot, tiny_bundle: Path) -> None:
+    """Their people may share ids, and no message says whose it is."""
+    other = robot.bench.start(
+        'act_node', {'bundle': str(tiny_bundle)},
+        {'__node': 'other', 'keypoints': '/other/keypoints'})
+    told = 'others publish on /actions, too: /act_node, /other; '
+    robot.peer.wait(lambda: told in robot.node.log and told in other.log, 'a word about it')
+    assert other.stop() == 0
+
+
 HOUR = 3_600_000_000_000
 times = itertools.count(START + HOUR, HOUR)
 

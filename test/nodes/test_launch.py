@@ -135,6 +135,20 @@ def test_missing_parameter_file_is_named(act_launch: ModuleType) -> None:
         act_launch.nodes(context)
 
 
+def test_a_slip_of_an_argument_is_told(
+    act_launch: ModuleType, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """launch itself passes over it without a word."""
+    told: list[str] = []
+    monkeypatch.setattr(act_launch.get_logger('act.launch'), 'warning', told.append)
+    context = launch.LaunchContext(argv=['imagetopic:=/camera', 'video:=0', 'robot_name:=marvin'])
+    for declaration in act_launch.ARGUMENTS:
+        declaration.visit(context)
+    context.launch_configurations['params_file'] = str(PARAMS_FILE)
+    act_launch.nodes(context)
+    assert told == ['act.launch.py has no argument imagetopic; did you mean image_topic?']
+
+
 def launched_process(**arguments: str) -> subprocess.Popen[str]:
     """Return a process that launches, once both nodes are ready."""
     launched = subprocess.Popen(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ from act_ros.core.rotation import turn_image, turn_person
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.persons.tracker import TrackerOptions
+from act_ros.tflite.runtime import ModelError
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
@@ -59,6 +61,22 @@ def test_order_late_and_jump(finder: PersonFinder) -> None:
     # Back by more than max_age: never the same id.
     assert [ids(finder, SECOND + i) for i in range(3)] == [None, None, ['p2']]
     assert (estimator.images, estimator.resets) == (4, 1)
+
+
+def test_broken_answers_count_for_the_camera_whose_image_it_was(finder: PersonFinder) -> None:
+    """Cameras share a network, and its counter."""
+    other = PersonFinder(copy(finder.estimator), TrackerOptions(min_hits=1))
+
+    def estimate(image_bgr: np.ndarray) -> list[Person]:
+        finder.estimator.drops['nonsense'] += 1
+        raise ModelError('no numbers at all')
+
+    assert ids(finder, SECOND) == ids(other, SECOND) == ['p1']
+    other.estimator.estimate = estimate  # type: ignore[method-assign]
+    with pytest.raises(ModelError):
+        ids(other, 2 * SECOND)
+    assert (finder.drops, other.drops) == (Counter(), Counter({'nonsense': 1}))
+    assert ids(finder, 2 * SECOND) == ['p1'] and not finder.drops
 
 
 def test_an_image_without_pixels_is_an_error_and_changes_nothing(finder: PersonFinder) -> None:

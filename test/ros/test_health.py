@@ -214,6 +214,14 @@ def test_two_sources_on_a_topic_are_a_warning(health: Health, watch: Watch) -> N
     assert report.message.startswith('2 publishers on /front/image: /left, /right')
 
 
+def test_another_that_answers_on_the_same_topic_is_a_warning(health: Health, watch: Watch) -> None:
+    run(health, watch, 1.0)
+    health.rivals = 'others publish on /actions, too'
+    assert (told(health).level, told(health).message) == (Level.WARN, health.rivals)
+    health.rivals = ''
+    assert told(health).level is Level.OK
+
+
 def test_a_log_tells_new_causes_at_once_and_counts_now_and_then(
         health: Health, watch: Watch) -> None:
     drops = Counter({'late': 1})

@@ -167,7 +167,9 @@ def test_an_integer_is_a_text_where_one_is_meant(tmp_path: Path) -> None:
     ({'decision__smoothing': 1.0, 'window__max_persons': 2.5}, 'expected'),
     ({'decision__smoothing': 1.0, 'bundle': 'act_mu'}, 'bundle can be changed only while the node '
                                                        'is unconfigured'),
-    ({'decision__smoothing': 1.0, 'no_such': 1}, 'undeclared'),
+    ({'decision__smoothing': 1.0, 'no_such': 1}, 'undeclared parameter(s): no_such'),
+    ({'decision__smoothing': 1.0, 'decision__treshold': 0.5},
+     'decision.treshold; did you mean decision.threshold?'),
     ({'decision__smoothing': 1.0, 'decision__alike': ['walk', 'wlak']},
      'alike: wlak not among the labels of model'),
 ])
