@@ -29,9 +29,9 @@ from act_ros.persons.clothes import likeness as clothes_likeness
 _ERROR, _MOVEMENT = 0.15, 0.45
 # Two detections this alike are one person found twice.
 _DUPLICATE = 0.6
-# So many times in a row, and they are not two people who pass each other; a pose is good for so
-# many nanoseconds for that.
-_MAX_DOUBLED = 8
+# For so many nanoseconds, and they are not two people who pass each other; a pose is good for so
+# many for that.
+_PASSING = 1_000_000_000
 _RECENT = 250_000_000
 # Time constant of the velocity estimate in seconds: people who cross at 5 fps must not take over
 # each other's velocity in the one frame in which they coincide.
@@ -88,7 +88,7 @@ class Track:
         self.usual = _USUAL
         self.was_alone = False
         self.is_missed = False
-        self.doubled = 0
+        self.double_since: int | None = None
         self.fit = 0.0
 
     def update(self, stamp: int, person: Person) -> None:
@@ -322,10 +322,11 @@ class PoseTracker:
                   if tracks[j].stamp + _RECENT >= stamp
                   and i != j and (named[j] or not named[i] and j < i)}
         for i, track in enumerate(tracks):
-            if track.stamp == stamp:
-                track.doubled = track.doubled + 1 if i in double else 0
-        self.tracks = [t for t in tracks if t.id or not t.doubled]
-        doubled = [i for i, t in enumerate(tracks) if t.doubled >= _MAX_DOUBLED]
+            if track.stamp == stamp and (i not in double or track.double_since is None):
+                track.double_since = stamp if i in double else None
+        self.tracks = [t for t in tracks if t.id or t.double_since is None]
+        doubled = [i for i, t in enumerate(tracks)
+                   if t.double_since is not None and t.stamp - t.double_since >= _PASSING]
         # Who is there is told by the clothes, best by those learned elsewhere.
         doubled.sort(key=lambda i: (
             tracks[i].was_alone and tracks[i].fit >= tracks[i].usual - _SAME_CLOTHES,
@@ -334,7 +335,7 @@ class PoseTracker:
             others = [tracks[j] for j in doubled if j != i and alike[i, j] >= _DUPLICATE]
             if others and tracks[i] in self.tracks:
                 self.tracks = [t for t in self.tracks if t not in others]
-                tracks[i].doubled = 0
+                tracks[i].double_since = None
 
     def _alone(self) -> np.ndarray:
         """Tell of each track (tracks,) whether nobody with an id is near."""

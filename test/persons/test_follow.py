@@ -50,7 +50,7 @@ class StagedNetworks(FindAndFollow):
     """Two networks that see a stage."""
 
     def __init__(self, stage: Stage, schedule: Schedule) -> None:
-        self.schedule, self.least_height = schedule, 0.2
+        self.schedule, self.least_height, self.drops = schedule, 0.2, Counter()
         self.propose, self.look = stage.propose, stage.look  # type: ignore[method-assign, assignment]
 
 
@@ -561,7 +561,7 @@ def test_of_two_in_one_pose_stays_who_wears_such_clothes(share: float | None, st
     for i in range(10):
         tracker.assign(SECOND + i * SECOND // 30, [left, right], worn)
     seen = None if share is None else wear(share)
-    for i in range(10, 40):
+    for i in range(10, 60):
         step = min(5.0 * (i - 9), 55.0)
         a, b = (person(pose(0.0, x=x)) for x in (250 + step, 360 - step))
         together = step == 55.0
@@ -578,7 +578,7 @@ def test_who_came_first_stays_though_the_other_has_learned_the_same_clothes() ->
     for i in range(10, 20):
         tracker.assign(SECOND + i * SECOND // 30, [body, beside], [wear(1.0), wear(0.94)])
     assert [(t.id, t.was_alone) for t in tracker.tracks] == [('p1', True), ('p2', False)]
-    for i in range(20, 30):
+    for i in range(20, 55):
         tracker.assign(SECOND + i * SECOND // 30, [body, body], [wear(0.95), wear(0.95)])
     assert [t.id for t in tracker.tracks] == ['p1']
 

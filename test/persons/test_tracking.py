@@ -177,6 +177,19 @@ def test_one_person_found_twice_has_one_id(later: int) -> None:
     assert names == {'p1'}
 
 
+@pytest.mark.parametrize('rate', [5.0, 15.0, 30.0, 60.0])
+@pytest.mark.parametrize(('seconds', 'left'), [(0.8, 2), (1.5, 1)])
+def test_two_in_one_pose_are_one_person_after_a_second(
+        rate: float, seconds: float, left: int) -> None:
+    """Not while they pass each other, whatever the rate."""
+    tracker = PoseTracker()
+    for frame in range(round((1 + seconds) * rate)):
+        apart = max(1 - frame / rate, 0) * 150.0
+        both = [person(pose(0.0, x=x)) for x in (300.0 - apart, 300.0 + apart)]
+        tracked = tracker.update(round(frame / rate * SECOND), both)
+    assert len(tracked) == left
+
+
 def test_two_people_found_twice_at_once_keep_one_id_each() -> None:
     """Two couples whose poses come to lie on each other: of each couple one track stays."""
     tracker, names = PoseTracker(), set()
