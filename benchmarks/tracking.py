@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from act_ros.core.arguments import count_from, share
 from act_ros.core.person import Person
-from act_ros.persons.tracker import PoseTracker, overlap
+from act_ros.persons.tracker import PoseTracker, TrackerOptions, overlap
 from benchmarks.report import Row, one_line, parser, save, show
 from training.checkpoint import read_arrays
 
@@ -190,9 +190,9 @@ def perfect(frame: Frame) -> list[Person]:
             for person, who in zip(frame.persons, frame.who, strict=True) if who is not None]
 
 
-def ours() -> Namer:
+def ours(min_hits: int) -> Namer:
     """Return the package's tracker, a new one, which sees clothes."""
-    tracker = PoseTracker()
+    tracker = PoseTracker(TrackerOptions(min_hits=min_hits))
 
     def name(frame: Frame) -> list[Person]:
         tracker.assign(frame.stamp, frame.persons, frame.clothes)
@@ -221,11 +221,14 @@ def main() -> None:
     arguments.add_argument('--seeds', type=count_from(1), default=10)
     arguments.add_argument('--missed', type=share, default=0.02,
                            help='share of the detections that is missed though nobody is in front')
+    arguments.add_argument('--min-hits', type=count_from(1), default=TrackerOptions().min_hits,
+                           help='frames in which somebody new must be seen before an id is given')
     arguments.add_argument('--beside', type=Path,
                            help='Python file with another PoseTracker to measure beside')
     options = arguments.parse_args()
     walks, walk_rate = read_walks(options.sequences)
-    ways: dict[str, Callable[[], Namer]] = {'tracker': ours, 'perfect ids': lambda: perfect}
+    ways: dict[str, Callable[[], Namer]] = {
+        'tracker': lambda: ours(options.min_hits), 'perfect ids': lambda: perfect}
     if options.beside:
         ways[options.beside.stem] = other(options.beside)
     rows: list[Row] = []

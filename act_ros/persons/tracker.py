@@ -31,7 +31,7 @@ _ERROR, _MOVEMENT = 0.15, 0.45
 _DUPLICATE = 0.6
 # For so many nanoseconds, and they are not two people who pass each other; a pose is good for so
 # many for that.
-_PASSING = 1_000_000_000
+_PASSING = 500_000_000
 _RECENT = 250_000_000
 # Time constant of the velocity estimate in seconds: people who cross at 5 fps must not take over
 # each other's velocity in the one frame in which they coincide.

@@ -178,8 +178,8 @@ def test_one_person_found_twice_has_one_id(later: int) -> None:
 
 
 @pytest.mark.parametrize('rate', [5.0, 15.0, 30.0, 60.0])
-@pytest.mark.parametrize(('seconds', 'left'), [(0.8, 2), (1.5, 1)])
-def test_two_in_one_pose_are_one_person_after_a_second(
+@pytest.mark.parametrize(('seconds', 'left'), [(0.4, 2), (1.0, 1)])
+def test_two_in_one_pose_are_one_person_after_a_while(
         rate: float, seconds: float, left: int) -> None:
     """Not while they pass each other, whatever the rate."""
     tracker = PoseTracker()
