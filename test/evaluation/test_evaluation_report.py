@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,20 @@ def test_a_label_that_looks_like_a_template_is_text(report: Path) -> None:
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)[0])
     labels = {name for p in data['traces'][0]['people'] for _, _, name in p['truth']}
     assert {'walk', BRACES} <= labels
+
+
+def test_a_class_that_never_occurs_has_no_recall(run: Any, tmp_path: Path) -> None:
+    """It was answered where another was true: its recall is not 0, it has none."""
+    bag = write_bag(tmp_path / 'bag', [('/keypoints', s, keypoint_array(s, [
+        person(pose((s - SECOND) / SECOND, 'walk'), 'p1')])) for s in stamps(10, 6)])
+    summary = run(bag, '0,6,standing,p1\n')
+    assert summary['classes']['walk']['samples'] == 0
+    compare(tmp_path / 'out', tmp_path / 'out', tmp_path / 'both')
+    for page in (tmp_path / 'out' / 'report.html', tmp_path / 'both' / 'comparison.html'):
+        row = re.findall(r'<tr><td>(?:<i[^>]*></i>\s*)?walk</td>.*?</tr>', page.read_text(),
+                         re.DOTALL)
+        assert all('–' in cells for cells in row)
+    assert 'walk</td>' not in page.read_text()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')
