@@ -308,7 +308,7 @@ class _Engine:
     def _recognize(self, recognizer: ActionRecognizer, frame: Frame) -> None:
         try:
             frame.actions = recognizer.update(
-                frame.stamp, frame.persons, frame.layout, frame.time)
+                frame.stamp, frame.persons, frame.layout, frame.time, frame.size)
         except ValueError as error:  # as act_node: such a message is told and left out
             self._fail('unusable keypoints', error)
         if self.places:
