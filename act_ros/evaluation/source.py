@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from act_ros.core.frame import Frame
 from act_ros.core.places import PlaceOptions, Places
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
