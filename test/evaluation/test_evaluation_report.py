@@ -96,3 +96,12 @@ def test_it_renders_in_a_browser(report: Path, name: str, tmp_path: Path) -> Non
     assert not [line for line in result.stderr.splitlines() if 'CONSOLE' in line]
     assert 'onerror' not in re.sub(r'&lt;.*?&gt;|<script.*?</script>', '', result.stdout,
                                    flags=re.DOTALL)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')
+def test_where_nobody_was_seen_there_is_an_axis(run: Any, tmp_path: Path) -> None:
+    run(write_bag(tmp_path / 'bag', [('/keypoints', s, keypoint_array(s, []))
+                                     for s in stamps(10, 2)]))
+    result = show((tmp_path / 'out' / 'report.html').as_uri(), tmp_path / 'profile')
+    (height,) = re.findall(r'<canvas[^>]*style="height: (\d+)px', result.stdout)
+    assert int(height) >= 26, 'the times below it are cut off'
