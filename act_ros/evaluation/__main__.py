@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     for name, value in vars(options).items() if name not in ('compare', 'output')
                     and value not in ([], made.get_default(name))]:
                 made.error('--compare takes the results of earlier runs, and no '
-                           + ', '.join(others))
+                           + printable(', '.join(others)))
             path = compare(options.compare[0], options.compare[1], options.output)
             print(f'see {printable(path)}')
             return 0
