@@ -38,6 +38,7 @@ from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action, Status
 from act_ros.core.files import replacing
 from act_ros.core.person import Person
+from act_ros.core.text import printable
 from act_ros.demo import TREE
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
@@ -224,7 +225,10 @@ def row(name: str, count: Counter[str]) -> str:
 
 
 def _read(path: Path) -> dict[str, list[Any]]:
-    values = json.loads(path.read_text(encoding='utf-8'))
+    try:
+        values = json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{path} is no JSON: {error}') from error
     if not isinstance(values, dict) or not all(isinstance(x, list) for x in values.values()):
         raise ValueError(f'{path} must map names to lists')
     return values
@@ -262,8 +266,13 @@ def main(arguments: list[str] | None = None) -> None:
     truth = _read_truth(options.truth)
     groups = _read(options.groups) if options.groups else {}
     files = {path.stem: path for path in sorted(options.clips.iterdir())}
-    if missing := sorted(set(truth) - set(files)):
-        print(f'no clip in {options.clips}: {", ".join(missing)}', file=sys.stderr)
+    named = {*truth, *(str(clip) for clips in groups.values() for clip in clips)}
+    missing = sorted(named - files.keys())
+    said = f'no clip in {options.clips}: {", ".join(missing) or f"{options.truth} names none"}'
+    if not truth.keys() & files.keys():
+        raise ValueError(said)
+    if missing:
+        print(printable(said, 1000), file=sys.stderr)
     classifier = ActClassifier(options.bundle)
     counts: dict[str, Counter[str]] = {}
     for clip in tqdm([name for name in truth if name in files], unit='clip'):

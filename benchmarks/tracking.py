@@ -9,7 +9,7 @@ misses fewer: ``benchmarks.pose --clips``), who is more than half behind somebod
 seen and else mixed up with the one in front, and there are ghosts. What perfect ids would get is
 told beside: nobody follows what is missed. The measures are TrackEval's, MOTA and IDF1 at an
 overlap of boxes of one half. It asks for a second OpenCV, which would break the first, and needs
-none here::
+none here:
 
     pip install --no-deps trackeval tabulate pycocotools
 """

@@ -122,6 +122,10 @@ class PoseWindow:
             return 0
         return min(self.newest - int(self._stamps[self._begin]), self._duration)
 
+    def clear(self) -> None:
+        """Forget all poses: the next one starts a new window."""
+        self._begin = self._end = 0
+
     def append(self, stamp: int, keypoints: np.ndarray) -> bool:
         """
         Add a pose (K, 3) seen at ``stamp``; tell whether it continues the window.
@@ -131,7 +135,7 @@ class PoseWindow:
         """
         continues = self._end > self._begin and 0 < stamp - self.newest <= self._max_gap
         if not continues:
-            self._begin = self._end = 0
+            self.clear()
         elif self._end - self._begin > 1 and stamp - self._stamps[self._end - 2] < self._spacing:
             self._end -= 1
         if self._end == 2 * self._capacity:
@@ -222,7 +226,7 @@ class ActionRecognizer:
         self.drops: Counter[str] = Counter()
         self._order = StampOrder(0.0, self.drops)
         self._subjects: dict[str, _Subject] = {}
-        self._layout, self._joints = '', 0
+        self._layout, self._joints, self._size = '', 0, (0, 0)
         self._answers: list[tuple[str, bool]] = []  # the labels, and whether each may be answered
         self.classifier = classifier
         self._window, self._decision = window or WindowOptions(), decision or DecisionOptions()
@@ -239,6 +243,7 @@ class ActionRecognizer:
 
     def update(
         self, stamp: int, persons: Sequence[Person], layout: str, arrival: int = 0,
+        size: tuple[int, int] = (0, 0),
     ) -> list[Action] | None:
         """
         Take one frame of tracked persons; call it for every frame, also an empty one.
@@ -247,6 +252,8 @@ class ActionRecognizer:
         :param persons: their poses in pixels, each with its own id.
         :param layout: the keypoints' layout.
         :param arrival: when the frame came in, nanoseconds, if that is known: see `StampOrder`.
+        :param size: width and height of the image in pixels, 0 where they are not known; with
+            another one everybody's window begins anew.
         :returns: an action for every person seen or lately lost, in the order of first sight;
             None for a frame that was dropped for its stamp, see `StampOrder`.
         :raises ValueError: on a layout that is unknown or that the model cannot read.
@@ -260,10 +267,20 @@ class ActionRecognizer:
         if order is Order.JUMP or layout != self._layout:
             self.reset()
             self._layout, self._joints = layout, joints
+        if all(size):
+            self._begin_size(size)
         self._take(stamp, persons)
         self._forget(stamp)
         self._classify(stamp)
         return [self._report(name, subject, stamp) for name, subject in self._subjects.items()]
+
+    def _begin_size(self, size: tuple[int, int]) -> None:
+        """Begin every window anew in images of another size: between pixels nothing compares."""
+        if self._subjects and size != self._size and all(self._size):
+            self._count('everything before another image size')
+            for subject in self._subjects.values():
+                subject.window.clear()
+        self._size = size
 
     def _take(self, stamp: int, persons: Sequence[Person]) -> None:
         """Add each usable person's pose to the person's window, and count the unusable."""

@@ -59,8 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = made.parse_args(arguments)
     try:
         if options.compare:
-            if options.bags:
-                made.error('--compare takes the results of earlier runs, and no bags')
+            if others := [
+                    'bags' if name == 'bags' else f'--{name.replace("_", "-")}'
+                    for name, value in vars(options).items() if name not in ('compare', 'output')
+                    and value not in ([], made.get_default(name))]:
+                made.error('--compare takes the results of earlier runs, and no '
+                           + printable(', '.join(others)))
             path = compare(options.compare[0], options.compare[1], options.output)
             print(f'see {printable(path)}')
             return 0

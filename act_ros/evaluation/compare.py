@@ -145,9 +145,10 @@ def _figures(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
 
 
 def _classes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
-    """Return the recall of every class."""
-    x, y = (summary.get('classes', {}) for summary in (a, b))
-    return [Figure(name, x.get(name, {}).get('recall'), y.get(name, {}).get('recall'), '.1%', 1)
+    """Return the recall of every class that occurs."""
+    x, y = ({name: entry.get('recall') for name, entry in summary.get('classes', {}).items()
+             if entry.get('samples')} for summary in (a, b))
+    return [Figure(name, x.get(name), y.get(name), '.1%', 1)
             for name in dict.fromkeys([*x, *y])]
 
 

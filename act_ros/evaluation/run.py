@@ -146,7 +146,7 @@ class _Evaluation:
         self.warnings = list(job.settings.warnings)
         self.labels = (
             read_labels(job.labels, bag.start, bag.end, self.warnings) if job.labels else [])
-        self.images = find_images(bag)
+        self.images = find_images(bag, self.topic)
         self.engine = _Engine(bag, self.kind, self.topic, job.settings, self.warnings, stack)
         names = self.engine.names
         _warn_of_strange_labels(self.labels, names, self.warnings)
@@ -158,7 +158,7 @@ class _Evaluation:
         self.trace = Trace(names, bag.start, bag.duration,
                            min(bag.duration / max(messages - 1, 1), 0.5), max_gap)
         self.rate = min(max(round((messages - 1) / max(bag.duration, 1e-3)), 1), 120)
-        self._read, self._ages = 0, array('d')
+        self._read, self._dark, self._ages = 0, 0, array('d')
 
     def take_all(self, results: Path, video: AnnotatedVideo | None, has_bar: bool) -> None:
         """Answer and score every frame that can be read, and write it down."""
@@ -191,6 +191,7 @@ class _Evaluation:
         self.gallery.add(frame, pairs)
         file.write(_result(frame, pairs, self.bag.start))
         if video:
+            self._dark += frame.image is None
             video.add(frame.stamp, annotated(frame))
         self.engine.watch.lap('score and write', begin)
 
@@ -202,6 +203,9 @@ class _Evaluation:
         """
         warnings, drops, seen = self.warnings, self.engine.drops, self.truth.seen
         warnings += self.bag.losses()
+        if self.images and self._dark:
+            warnings.append(f'in the video {self._dark} of {self._read} frames are dark: on '
+                            f'{self.images} there is no image of their stamp that can be decoded')
         if dropped := sum(drops.values()):
             causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(drops.items()))
             warnings.append(f'{dropped} pieces of input were not used ({causes})')
@@ -304,7 +308,7 @@ class _Engine:
     def _recognize(self, recognizer: ActionRecognizer, frame: Frame) -> None:
         try:
             frame.actions = recognizer.update(
-                frame.stamp, frame.persons, frame.layout, frame.time)
+                frame.stamp, frame.persons, frame.layout, frame.time, frame.size)
         except ValueError as error:  # as act_node: such a message is told and left out
             self._fail('unusable keypoints', error)
         if self.places:

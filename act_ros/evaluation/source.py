@@ -6,14 +6,11 @@ Beside them, what it holds of the camera: where people are.
 
 from __future__ import annotations
 
-import heapq
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from act_ros.core.frame import Frame
 from act_ros.core.places import PlaceOptions, Places
@@ -27,8 +24,10 @@ LABELS = 'act_ros/msg/ActionLabels'
 KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     'keypoints': tuple((name,) for name in POSES), 'images': (IMAGES,), 'actions': ((ACTIONS,),)}
 """What can be evaluated: types, in the order of preference where a bag holds several."""
-# So many images wait for the keypoints that were found in them.
+# So many images wait for the keypoints that were found in them, and these for an image that was
+# recorded later: large ones take longer on their way.
 _MEMORY = 30
+_LATENESS = NANOSECONDS // 2
 
 
 def choose_topic(
@@ -56,19 +55,27 @@ def choose_topic(
     raise AssertionError('find_topic has refused what is of no kind')
 
 
-def find_images(bag: Bag) -> str | None:
-    """Return the only topic of images, or None."""
-    try:
-        return bag.find_topic(IMAGES)
-    except BagError:
-        return None
+def find_images(bag: Bag, topic: str) -> str | None:
+    """
+    Return the topic of the images that ``topic``, of any kind, is about; None if there is none.
+
+    Of several that whose frame_id is that of ``topic``, or else whose name is most like its; what
+    nodes have drawn in only where there is nothing else.
+    """
+    images, depth = bag.topics_of(IMAGES), bag.depth_topics()
+    if topic in images:
+        return topic
+    said = [name for name in images if name not in depth and bag.topics[name].num_messages]
+    plain = [name for name in said if not {'annotated', 'compressedDepth'} & {*name.split('/')}]
+    return _nearest(bag, topic, plain or said)
 
 
 def read_frames(bag: Bag, kind: str, topic: str, images: str | None = None) -> Iterator[Frame]:
     """
     Yield the frames of a topic, of the kind `choose_topic` found.
 
-    :param images: a topic of images to go with keypoints or actions, matched by stamp.
+    :param images: a topic of images to go with keypoints or actions, matched by stamp; the bag
+        counts those that are wanted and cannot be decoded.
     :raises BagError: where the bag is cut off or damaged, after what could be read.
     """
     readers: dict[str, Callable[[Bag, str], Iterator[Frame]]] = {
@@ -77,19 +84,64 @@ def read_frames(bag: Bag, kind: str, topic: str, images: str | None = None) -> I
     if kind == 'images' or images is None:
         yield from read(bag, topic)
         return
-    recent: dict[int, np.ndarray | None] = {}
     with Bag(bag.path) as other:  # with a place of its own in the files
         other.stamps = bag.stamps
-        both = heapq.merge(
-            read_images(other, images), read(bag, topic), key=lambda frame: frame.time)
-        for frame in both:
-            if frame.image is not None:
-                recent[frame.stamp] = frame.image
-                if len(recent) > _MEMORY:
-                    del recent[next(iter(recent))]
-            else:
-                frame.image = recent.get(frame.stamp)
-                yield frame
+        pictures = _Pictures(other.images(images))
+        for frame in read(bag, topic):
+            found = pictures.find(frame)
+            if found is not None:
+                try:
+                    frame.image = decode(found.message)
+                except ImageError as error:
+                    bag.note_unreadable(images, found.time, error)
+            yield frame
+        if pictures.damage:
+            raise pictures.damage
+
+
+class _Picture(NamedTuple):
+    """An image's message, and when it was recorded."""
+
+    time: int
+    message: Any
+
+
+class _Pictures:
+    """
+    Finds the image of a frame, both in the order of recording.
+
+    ``damage`` is why no more images can be read; it costs no frame.
+    """
+
+    def __init__(self, images: Iterator[tuple[Frame, Any]]) -> None:
+        self._images = images
+        self._waiting: dict[int, _Picture] = {}
+        self.damage: BagError | None = None
+        self._next = self._read()
+
+    def find(self, frame: Frame) -> _Picture | None:
+        """Return the image of a frame's stamp, recorded before it or a little later."""
+        waiting = self._waiting
+        while self._next and (self._next[0].time <= frame.time or (
+                frame.stamp not in waiting and len(waiting) < _MEMORY
+                and self._next[0].time <= frame.time + _LATENESS)):
+            image, message = self._next
+            waiting.pop(image.stamp, None)  # a stamp that comes again goes to the end
+            waiting[image.stamp] = _Picture(image.time, message)
+            if len(waiting) > _MEMORY:
+                del waiting[next(iter(waiting))]
+            self._next = self._read()
+        found = waiting.get(frame.stamp)
+        while found and next(iter(waiting)) != frame.stamp:  # of earlier frames: they are done
+            del waiting[next(iter(waiting))]
+        return found
+
+    def _read(self) -> tuple[Frame, Any] | None:
+        try:
+            return next(self._images, None)
+        except BagError as error:
+            self.damage = error
+            return None
 
 
 def read_images(bag: Bag, topic: str) -> Iterator[Frame]:
@@ -166,10 +218,7 @@ class BagPlaces:
         self._delay = round(options.tolerance * NANOSECONDS) if is_early else 0
         found = {'camera_info': bag.topics_of((CAMERA_INFO,)),
                  'depth': bag.depth_topics() if options.depth else []}
-        own = _frame_id(bag, topic)
-        self.topics = {name: max(topics, key=lambda other: (
-            _frame_id(bag, other) == own, len(os.path.commonprefix((other, topic)))), default=None)
-            for name, topics in found.items()}
+        self.topics = {name: _nearest(bag, topic, topics) for name, topics in found.items()}
         self._messages: Iterator[tuple[str, int, Any]] = iter(())
         if self.topics['camera_info']:  # else nothing is known of any place
             self._messages = self._read(
@@ -195,6 +244,13 @@ class BagPlaces:
             pass  # what is cut off is told when the frames are read
 
 
+def _nearest(bag: Bag, topic: str, others: Sequence[str]) -> str | None:
+    """Return of ``others`` the topic that goes with ``topic``, by frame_id, then by name."""
+    own = _frame_id(bag, topic)
+    return max(others, key=lambda other: (
+        _frame_id(bag, other) == own, len(os.path.commonprefix((other, topic)))), default=None)
+
+
 def _frame_id(bag: Bag, topic: str) -> str | None:
     message = bag.first(topic)
-    return message.header.frame_id if message else None
+    return getattr(getattr(message, 'header', None), 'frame_id', None)

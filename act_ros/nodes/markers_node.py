@@ -19,7 +19,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from act_ros.core.action import Action
+from act_ros.core.action import Action, Status
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.person import Person
@@ -37,6 +37,7 @@ from act_ros.ros.topics import LEVEL, TopicLog
 OPTIONS = (('', MarkerOptions),)
 
 _BONE, _JOINT, _TEXT = 0.012, 0.025, 0.06  # sizes, as shares of the distance
+_OUTLINE = ((1, 2), (2, 3), (3, 4), (4, 1))  # of a box
 _LIFETIME = Duration(sec=1)  # what nobody updates any more, vanishes
 _MAX_AGE = 1_000_000_000  # nanoseconds between keypoints and the answers written at them
 
@@ -76,10 +77,14 @@ class MarkersNode(Node):
         markers = [Marker(header=msg.header, action=Marker.DELETEALL)]
         for number, person in enumerate(frame.persons):
             action = actions.get(person.id)
-            z = action.place.position[2] if action else nan
-            markers += self._markers(
-                msg.header, number, person, caption(action) if action else person.id, plane, edges,
-                z if z > 0 else self._settings(MarkerOptions).distance)
+            markers += self._markers(msg.header, number, person, action, plane, edges)
+        # Not everybody is looked at in every image: who is answered stays, or captions would blink.
+        seen = {person.id for person in frame.persons}
+        for number, action in enumerate(actions.values(), len(seen)):
+            if action.person_id not in seen and action.status is not Status.LOST:
+                markers += [marker for marker in self._markers(
+                    msg.header, number, _outline(action), action, plane, _OUTLINE)
+                    if marker.ns != 'joints']
         self._publisher.publish(MarkerArray(markers=markers))
 
     def _plane(self, frame: Frame) -> Camera:
@@ -104,11 +109,13 @@ class MarkersNode(Node):
         return {action.person_id: action for action in newest.actions or ()}
 
     def _markers(
-        self, header: Header, number: int, person: Person, text: str, plane: Camera,
-        edges: tuple[tuple[int, int], ...], distance: float,
+        self, header: Header, number: int, person: Person, action: Action | None, plane: Camera,
+        edges: tuple[tuple[int, int], ...],
     ) -> list[Marker]:
-        """Return a person's bones, joints and caption, ``distance`` metres before the camera."""
+        """Return a person's bones, joints and caption, as far away as the action says."""
         options, keypoints = self._settings(MarkerOptions), person.keypoints
+        z = action.place.position[2] if action else nan
+        distance = z if z > 0 else options.distance
         seen = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= options.min_score)
         points = [Point(x=x, y=y, z=z) if ok else None for (x, y, z), ok in zip(
             plane.points(keypoints[:, :2], distance).tolist(), seen.tolist(), strict=True)]
@@ -130,7 +137,7 @@ class MarkersNode(Node):
             return result
 
         label = marker(Marker.TEXT_VIEW_FACING, 'captions', _TEXT * distance, colour)
-        label.text = text
+        label.text = caption(action) if action else printable(person.id, 40)
         top = min(joints, key=lambda point: point.y)
         label.pose.position = Point(x=top.x, y=top.y - 1.5 * _TEXT * distance, z=distance)
         skeleton = marker(Marker.LINE_LIST, 'bones', _BONE * distance, colour)
@@ -138,6 +145,15 @@ class MarkersNode(Node):
         dots = marker(Marker.SPHERE_LIST, 'joints', _JOINT * distance, white)
         dots.points = joints
         return [skeleton, dots, label] if bones else [dots, label]
+
+
+def _outline(action: Action) -> Person:
+    """Return the box of an action as joints: the middle of its upper edge, and its corners."""
+    x_min, y_min, x_max, y_max = action.box.tolist()
+    corners = ((x_min + x_max) / 2, y_min), (x_min, y_min), (x_max, y_min), (x_max, y_max), (
+        x_min, y_max)
+    return Person(np.array([(*corner, 1.0) for corner in corners], np.float32), 1.0, action.box,
+                  action.person_id)
 
 
 NODE = MarkersNode

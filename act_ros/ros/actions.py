@@ -204,7 +204,7 @@ class ActionOutput:
         try:
             with self.health.timed('recognition'):
                 frame.actions = self._recognizer.update(
-                    frame.stamp, frame.persons, frame.layout, frame.time)
+                    frame.stamp, frame.persons, frame.layout, frame.time, frame.size)
         except ValueError as error:
             self.health.drop('unusable keypoints', error)
             return

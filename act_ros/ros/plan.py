@@ -31,7 +31,7 @@ def plan(value: Mapping[str, str]) -> list[Start]:
     :raises FileNotFoundError: a video that is not there.
     """
     _check_video(value['video'])
-    names = CameraOptions(tuple(value['cameras'].replace(' ', '').split(','))).names
+    names = CameraOptions(tuple(_parts(value['cameras']))).names
     _check_rotation(value['rotation'], len(names))
     for other in ('cameras', 'video'):
         if value['keypoints_topic'] and value[other]:
@@ -62,7 +62,7 @@ def _check_video(video: str) -> None:
 
 def _check_rotation(rotation: str, cameras: int) -> None:
     """Refuse what is neither one angle, nor one for each camera."""
-    given = rotation.replace(' ', '').split(',') if rotation else ['0']
+    given = _parts(rotation or '0')
     if not {*given} <= {'0', '90', '180', '270'} or len(given) not in (1, cameras):
         raise ValueError(f'rotation: {rotation!r} is neither 0, 90, 180 or 270, nor one of them '
                          f'for each of {cameras} camera(s), with commas between')
@@ -160,11 +160,16 @@ def _start(
 
 def _typed(key: str, text: str) -> bool | int | list[int] | list[str] | str:
     """Return the value of a parameter."""
-    parts = text.replace(' ', '').split(',')
+    parts = _parts(text)
     if key in _FLAGS:
         return text == 'true'
     if key == 'rotation':
         return int(text)
     if key == 'rotations':
         return [int(part) for part in parts]
-    return parts if key == 'cameras' else text
+    return [*parts] if key == 'cameras' else text
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    """Return what commas separate; spaces within a part stay, for it to be refused."""
+    return tuple(part.strip() for part in text.split(','))

@@ -143,6 +143,19 @@ def test_another_layout_begins_anew(recognizer: ActionRecognizer) -> None:
     play(recognizer, [(stamp + 2 * SECOND + SECOND // 5, people) for stamp, people in walk])
 
 
+def test_windows_begin_anew_in_images_of_another_size(recognizer: ActionRecognizer) -> None:
+    """An id of another package goes on there; poses of two scales look like a leap."""
+    cause = 'everything before another image size'
+    for i, (stamp, people) in enumerate(film(lambda t: [someone(t)], seconds=2.0)):
+        size = (640, 480) if i % 2 else (0, 0)  # one that is not known says nothing
+        [action] = recognizer.update(stamp, people, 'coco17', size=size) or []
+    assert action.status is Status.RECOGNIZED and not recognizer.drops[cause]
+    [action] = recognizer.update(
+        stamp + SECOND // 30, [someone(2.0)], 'coco17', size=(1280, 960)) or []
+    assert (action.status, action.frames) == (Status.BUFFERING, 1)
+    assert recognizer.drops[cause] == 1
+
+
 def test_the_same_input_gives_the_same_output(attention_bundle: Path) -> None:
     frames = film(lambda t: [someone(t), someone(t, 'wave', 'p2')], jitter=0.3)
     runs = [[frame_line(0, answer) for answer in

@@ -112,3 +112,28 @@ def test_who_was_found_is_kept_and_the_table_is_printed(
     assert middles == [pytest.approx(middles[0], abs=20)] * len(everyday.WAYS)
     everyday.main([*arguments, '--pose-model', 'fast'])  # who finds others is no witness
     assert (tmp_path / 'kept' / 'fast-as-is' / 'demo.npz').is_file()
+
+
+@pytest.mark.parametrize(('truth', 'said'), [
+    ('{"nothing": []}', 'no clip in {clips}: nothing'), ('{}', '{truth} names none'),
+    ('walk', '{truth} is no JSON')])
+def test_truth_of_no_clip_is_one_line_and_no_table_of_zeros(
+    tmp_path: Path, truth: str, said: str,
+) -> None:
+    clips, path = tmp_path / 'clips', tmp_path / 'truth.json'
+    clips.mkdir()
+    path.write_text(truth)
+    with pytest.raises(SystemExit) as stop:
+        everyday.main([str(clips), str(path)])
+    assert said.format(clips=clips, truth=path) in str(stop.value.code)
+
+
+def test_a_group_of_a_clip_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, text in (('a.mp4', ''), ('truth', '{"a": []}'), ('groups', '{"all": ["a", "b"]}')):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(everyday, 'found_before', lambda *_: [])
+    monkeypatch.setattr(everyday, '_measure', lambda *_: Counter())
+    everyday.main([str(tmp_path), str(tmp_path / 'truth'), '--groups', str(tmp_path / 'groups')])
+    assert f'no clip in {tmp_path}: b' in capsys.readouterr().err

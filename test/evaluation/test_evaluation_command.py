@@ -67,6 +67,16 @@ def test_wrong_use_is_told_apart(arguments: list[str], tmp_path: Path,
     assert stop.value.code == 2
 
 
+def test_a_comparison_takes_no_options_that_it_would_not_heed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A bound on the accuracy, say: continuous integration would pass whatever was reached."""
+    with pytest.raises(SystemExit) as stop:
+        main(['--compare', 'b', 'c', '--min-balanced-accuracy', '0', '--jobs', '2', 'a'])
+    assert stop.value.code == 2
+    assert 'no bags, --jobs, --min-balanced-accuracy' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('option', ['--output', '--export-annotated'])
 @pytest.mark.parametrize('place', ['disk', 'file'])
 def test_what_cannot_be_written_is_one_line(

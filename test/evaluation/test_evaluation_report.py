@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,20 @@ def test_a_label_that_looks_like_a_template_is_text(report: Path) -> None:
     assert {'walk', BRACES} <= labels
 
 
+def test_a_class_that_never_occurs_has_no_recall(run: Any, tmp_path: Path) -> None:
+    """It was answered where another was true: its recall is not 0, it has none."""
+    bag = write_bag(tmp_path / 'bag', [('/keypoints', s, keypoint_array(s, [
+        person(pose((s - SECOND) / SECOND, 'walk'), 'p1')])) for s in stamps(10, 6)])
+    summary = run(bag, '0,6,standing,p1\n')
+    assert summary['classes']['walk']['samples'] == 0
+    compare(tmp_path / 'out', tmp_path / 'out', tmp_path / 'both')
+    for page in (tmp_path / 'out' / 'report.html', tmp_path / 'both' / 'comparison.html'):
+        row = re.findall(r'<tr><td>(?:<i[^>]*></i>\s*)?walk</td>.*?</tr>', page.read_text(),
+                         re.DOTALL)
+        assert all('–' in cells for cells in row)
+    assert 'walk</td>' not in page.read_text()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')
 @pytest.mark.parametrize('name', ['report.html', 'comparison.html'])
 def test_it_renders_in_a_browser(report: Path, name: str, tmp_path: Path) -> None:
@@ -81,3 +96,12 @@ def test_it_renders_in_a_browser(report: Path, name: str, tmp_path: Path) -> Non
     assert not [line for line in result.stderr.splitlines() if 'CONSOLE' in line]
     assert 'onerror' not in re.sub(r'&lt;.*?&gt;|<script.*?</script>', '', result.stdout,
                                    flags=re.DOTALL)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason='chromium is not installed')
+def test_where_nobody_was_seen_there_is_an_axis(run: Any, tmp_path: Path) -> None:
+    run(write_bag(tmp_path / 'bag', [('/keypoints', s, keypoint_array(s, []))
+                                     for s in stamps(10, 2)]))
+    result = show((tmp_path / 'out' / 'report.html').as_uri(), tmp_path / 'profile')
+    (height,) = re.findall(r'<canvas[^>]*style="height: (\d+)px', result.stdout)
+    assert int(height) >= 26, 'the times below it are cut off'

@@ -13,7 +13,7 @@ from bag_writer import TYPES, header, image, keypoint_array, message, write_bag
 from rosbags.rosbag2 import Writer
 from synthetic import SECOND, person, pose
 
-from act_ros.evaluation.source import choose_topic, read_frames, read_images
+from act_ros.evaluation.source import choose_topic, find_images, read_frames, read_images
 from act_ros.recordings.bags import Bag, BagError
 
 
@@ -72,3 +72,41 @@ def test_keypoints_get_the_image_of_their_stamp(tmp_path: Path) -> None:
     assert first.image is not None and second.image is not None and third.image is None
     assert (first.image.max(), second.image.min()) == (0, 255)
     assert [len(frame.persons) for frame in (first, second, third)] == [1, 0, 0]
+
+
+def test_keypoints_get_images_that_were_recorded_later_and_bad_ones_are_counted(
+    tmp_path: Path,
+) -> None:
+    """A large image takes longer to the recorder than the keypoints that were found in it."""
+    topic = '/image/compressed'
+    sound = cv2.imencode('.png', np.zeros((2, 4, 3), np.uint8))[1].reshape(-1)
+    stamps = [SECOND + i * SECOND // 20 for i in range(60)]
+    path = write_bag(tmp_path / 'late', sorted([
+        *((topic, s + SECOND // 5, message(
+            'sensor_msgs/msg/CompressedImage', header=header(s), format='jpeg',
+            data=np.zeros(10, np.uint8) if i == 3 else sound)) for i, s in enumerate(stamps)),
+        *(('/keypoints', s + SECOND // 50, keypoint_array(s, [])) for s in stamps),
+        ('/keypoints', 4 * SECOND, keypoint_array(5, []))], key=lambda entry: entry[1]))
+    with Bag(path) as bag:
+        dark = [i for i, frame in enumerate(read_frames(bag, 'keypoints', '/keypoints', topic))
+                if frame.image is None]
+        (loss,) = bag.losses()
+    assert dark == [3, 60] and loss.startswith('1 images could not be decoded')
+
+
+def test_the_images_are_those_of_the_same_camera(tmp_path: Path) -> None:
+    def seen(topic: str, frame_id: str) -> tuple[str, int, object]:
+        value = image(1, np.zeros((2, 4, 3), np.uint8))
+        value.header.frame_id = frame_id
+        return topic, 1, value
+
+    poses = [(f'/pipeline_node/{name}/keypoints', 2, keypoint_array(1, [])) for name in 'ab']
+    poses[1][2].header.frame_id = 'b_optical'
+    with Bag(write_bag(tmp_path / 'bag', [
+            seen('/pipeline_node/a/annotated', 'camera'), seen('/b/image', 'b_optical'),
+            seen('/a/image', 'camera'), seen('/z/compressedDepth', 'camera'), *poses])) as bag:
+        assert find_images(bag, poses[0][0]) == '/a/image'
+        assert find_images(bag, poses[1][0]) == '/b/image'
+        assert find_images(bag, '/b/image') == '/b/image'
+    with Bag(write_bag(tmp_path / 'none', poses)) as bag:
+        assert find_images(bag, poses[0][0]) is None

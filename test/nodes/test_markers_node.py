@@ -126,6 +126,29 @@ def test_people_stand_before_the_camera_with_their_actions(viewer: Viewer) -> No
     assert [m.text for m in viewer.show(frame(900, [walker(900)])) if m.text] == ['p1']
 
 
+def test_who_is_answered_and_not_looked_at_keeps_a_box_and_the_caption(viewer: Viewer) -> None:
+    """With several people not all are in every message of pose_node; captions must not blink."""
+    viewer.look()
+    viewer.show(frame(0, [walker(0), walker(0, 'p2', x=120.0)]))
+    answers = told(frame(0, []), p1='walk', p2='walk', p3='walk')
+    for action in answers.actions:
+        box = action.box
+        box.x_min, box.y_min, box.x_max, box.y_max = 100.0, 100.0, 200.0, 400.0
+    answers.actions[2].status = Action.LOST
+    viewer.actions.publish(answers)
+    frames = (frame(i, [walker(1)]) for i in count(1))
+    viewer.peer.wait(lambda: len(viewer.show(next(frames))) > 3, 'a box')
+    markers = viewer.show(next(frames))
+    assert [(m.ns, m.id) for m in markers] == [
+        ('bones', 0), ('joints', 0), ('captions', 0), ('bones', 2), ('captions', 2)]
+    assert [m.text for m in markers if m.text] == ['p1 walk 93%', 'p2 walk 93%']
+    metre = 4 * np.tan(np.radians(30)) / 320
+    corners = coordinates(markers[3].points)
+    assert np.allclose(corners.min(axis=0), (-220 * metre, -140 * metre, 4.0), atol=1e-5)
+    assert np.allclose(corners.max(axis=0), (-120 * metre, 160 * metre, 4.0), atol=1e-5)
+    assert markers[4].pose.position.x == pytest.approx(-170 * metre, abs=1e-5)
+
+
 def test_what_is_not_seen_is_not_shown(viewer: Viewer) -> None:
     """Weak and broken keypoints, nobody, and a layout that nobody knows."""
     viewer.keypoints.publish(frame(0, [walker(0)], layout='octopus'))

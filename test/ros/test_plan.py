@@ -127,6 +127,8 @@ def test_topics_connect() -> None:
     ({**TWO, 'depth_topic': '/depth'}, 'depth_topic must hold'),
     ({**TWO, 'rotation': '0,90,180'}, 'for each of 2'),
     ({**TWO, 'rotation': '45'}, "'45' is neither"),
+    ({'rotation': '9 0'}, "'9 0' is neither"),
+    ({**TWO, 'cameras': 'fro nt,rear'}, "cameras: 'fro nt' cannot be part"),
     ({**TWO, 'cameras': 'a-b'}, "cameras: 'a-b' cannot be part of a topic name"),
     ({**TWO, 'cameras': '_front'}, "cameras: '_front' cannot be part"),
     ({**TWO, 'cameras': 'front,front'}, 'must differ'),
