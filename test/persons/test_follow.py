@@ -50,7 +50,7 @@ class StagedNetworks(FindAndFollow):
     """Two networks that see a stage."""
 
     def __init__(self, stage: Stage, schedule: Schedule) -> None:
-        self.schedule, self.least_height = schedule, 0.2
+        self.schedule, self.least_height, self.drops = schedule, 0.2, Counter()
         self.propose, self.look = stage.propose, stage.look  # type: ignore[method-assign, assignment]
 
 
