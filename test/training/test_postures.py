@@ -234,10 +234,11 @@ def test_sources_can_be_told_row_by_row(tmp_path: Path) -> None:
     assert sequences.is_detected.all()
 
 
-def test_a_face_is_put_before_the_head() -> None:
-    """Of somebody in profile, who looks to the right."""
+@pytest.mark.parametrize('side', [1, -1])
+def test_a_face_is_put_before_the_head(side: int) -> None:
+    """Of somebody in profile, who looks to the right or left: by a share of the torso."""
     x, y, z = figure().T
-    profile = np.stack((4 - z, y, x + 4), axis=-1)
+    profile = np.stack((side * (4 - z), y, side * x + 4), axis=-1)
     windows = np.ones((40, 5, len(JOINTS), 4), np.float32)
     windows[..., :3] = profile
     bodies = np.repeat(measure_bodies(clip('standing', windows[0, ..., :3])), 40, axis=0)
@@ -245,6 +246,8 @@ def test_a_face_is_put_before_the_head() -> None:
     def head(by: float) -> float:
         seen = render(np.random.default_rng(0), windows, bodies, np.zeros(40, bool),
                       replace(VIEWS['own'], head_forward=by))
-        return float(seen[..., JOINTS.index('head'), 0].mean() - seen[..., 0].mean())
+        return side * float(seen[..., JOINTS.index('head'), 0].mean() - seen[..., 1:, 0].mean())
 
-    assert head(0.3) > head(0.0) + 1 > head(-0.3) + 2
+    pixels = 0.5 * 300 / 3  # a torso, three metres away
+    assert head(0.3) - head(0.0) == pytest.approx(0.15 * pixels, rel=0.25)
+    assert head(-0.3) - head(0.0) == pytest.approx(-0.15 * pixels, rel=0.25)
