@@ -150,8 +150,8 @@ def test_at_least_a_share_is_of_the_chosen(share: float, chosen: list[bool]) -> 
 def test_bodies_get_the_proportions_of_pictures_or_keep_their_own() -> None:
     def proportions(**options: Any) -> np.ndarray:
         """Return head, shoulders' width and thigh in torso lengths (3, N)."""
-        place = {name: found for name, found in zip(
-            JOINTS, seen(head_forward=0.0, **options)[:, 0, :, :2].swapaxes(0, 1), strict=True)}
+        place = dict(zip(
+            JOINTS, seen(head_forward=0.0, **options)[:, 0, :, :2].swapaxes(0, 1), strict=True))
         neck, hips, knees = ((place[f'l_{part}'] + place[f'r_{part}']) / 2
                              for part in ('shoulder', 'hip', 'knee'))
         torso = hips[:, 1] - neck[:, 1]

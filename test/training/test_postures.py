@@ -158,7 +158,7 @@ def test_what_hides_is_the_edge_of_the_picture_furniture_or_the_body() -> None:
     for name, low, high in (('above', 0.02, 0.12), ('left', 0.03, 0.2), ('right', 0.03, 0.2),
                             ('band', 0.05, 0.25), ('arms', 0.08, 0.3), ('leg', 0.01, 0.09),
                             ('legs', 0.005, 0.06)):
-        assert low < share[name] < high, (name, share, len(some), len(always)/len(some), late.mean(), early.mean())
+        assert low < share[name] < high, name
 
 
 def named(*joints: str) -> np.ndarray:
