@@ -254,9 +254,12 @@ def test_who_legs_alone_are_seen_of_does_nothing_that_can_be_told(tmp_path: Path
                                augmentation=options))
     features, label = sampler.draw(np.random.default_rng(0), 1500)
     shoulders = [JOINTS.index(f'{side}_shoulder') for side in 'lr']
-    seen = features.reshape(1500, 30, 13, 4)[:, :, shoulders].any(axis=(1, 2, 3))
+    joints = features.reshape(1500, 30, 13, 4).any(axis=(1, 3))
+    seen = joints[:, shoulders].any(axis=1)
     assert (label[~seen] == UNKNOWN).all() and (~seen).any()
     assert (label[seen] == 0).mean() > 0.8
+    one_shoulder = (joints[:, shoulders].sum(axis=1) == 1) & (joints.sum(axis=1) >= 7)
+    assert one_shoulder.any() and (label[one_shoulder] == 0).all(), 'which is enough'
 
 
 def test_names_decide_which_class_is_which(tmp_path: Path) -> None:
