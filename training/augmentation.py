@@ -128,7 +128,6 @@ class WindowSampler:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return features (count, T, F) float32 and labels (count,); T is ``num_frames``."""
         index = np.searchsorted(self._chances, rng.random(count) * self._chances[-1])
-        index = np.minimum(index, len(self._chances) - 1)
         windows = self._cut(rng, index, num_frames or self.num_frames)
         keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
                            self.augmentation, self.sequences.is_detected[index], self.errors)

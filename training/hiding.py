@@ -19,7 +19,8 @@ def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
     The picture ends above the feet, the knees, the hips or the chest, or at a side, or begins below
     the head (the edge stands still in the picture, or moves in or out); furniture hides a band; an
     arm or both are behind the body, a leg behind the other. Most of it lasts the whole window, some
-    of it a part.
+    of it a part. In a fifth of those windows nothing is hidden, such as where an edge misses the
+    body.
     """
     count, frames = keypoints.shape[:2]
     chosen = np.flatnonzero(rng.random(count) < share)

@@ -210,7 +210,7 @@ def _measure(
     pixels, unit = depth
     height, width = pixels.shape
     probes = _probes(points)
-    if not len(probes) or not all(size):
+    if not all(size):
         return None
     at = np.floor(probes * (width / size[0], height / size[1])).astype(int)
     at = at[((at >= 0) & (at < (width, height))).all(axis=1)]

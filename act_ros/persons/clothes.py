@@ -21,7 +21,7 @@ def look(image_bgr: np.ndarray, person: Person) -> np.ndarray | None:
     Return the colours of the torso as square roots of shares, or None where it is not seen.
 
     :param image_bgr: uint8 (H, W, 3).
-    :returns: (40,) float32; the dot product of two is their Hellinger likeness times three.
+    :returns: (40,); the dot product of two is their Hellinger likeness times three.
     """
     corners = person.keypoints[list(TORSO)]
     if corners[:, 2].min() < _SEEN:

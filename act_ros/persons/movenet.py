@@ -224,7 +224,6 @@ def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
         _TORSO_MARGIN * float(distances[list(TORSO)].max()),
         _BODY_MARGIN * float(distances[seen].max()),
     )
-    reach = min(reach, max(x, width - x, y, height - y))  # beyond the image is nothing to see
     if reach > max(width, height) / 2 or reach < 1:
         return None
     return Region(

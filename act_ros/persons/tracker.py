@@ -353,8 +353,6 @@ class PoseTracker:
     ) -> list[tuple[int, int]]:
         """Return the best one-to-one (track, person) pairs among the given rows and columns."""
         tracks, persons = rows.nonzero()[0], columns.nonzero()[0]
-        if not tracks.size or not persons.size:
-            return []
         part = worth[tracks[:, None], persons]
         i, j = linear_sum_assignment(part, maximize=True)
         is_pair = part[i, j] > 0
@@ -400,11 +398,12 @@ def _pose_likeness(
     """
     Return how alike poses (some, others) are: a score-weighted Gaussian of joint distances.
 
+    :param some: one at least.
     :param shift: how far some are moved for it, pixels (some, 2).
     :param width: of the Gaussian as a share of the size of some, (some, 1).
     """
-    if not some or not others:
-        return np.zeros((len(some), len(others)))
+    if not others:
+        return np.zeros((len(some), 0))
     points = np.array([p.keypoints for p in some])[:, None]
     found = np.array([p.keypoints for p in others])
     size = np.sqrt(np.maximum(_area(np.array([p.box for p in some])), 1.0))[:, None]

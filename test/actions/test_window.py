@@ -152,6 +152,12 @@ def test_continuity() -> None:
         assert len(window) > 1 if continues else len(window) == 1
 
 
+@pytest.mark.parametrize('stamp', [1, SECOND // 10, 10**18])
+def test_the_first_pose_continues_nothing_however_young_the_clock_is(stamp: int) -> None:
+    window = PoseWindow(T, RATE, JOINTS, 0.5)
+    assert window.append(stamp, pose(0.0)) is False and window.newest == stamp
+
+
 @pytest.mark.parametrize('frames', [2, 30, 90])
 @pytest.mark.parametrize('rate', [5.0, 60.0, 119.0, 239.9, 240.0, 241.0, 1000.0])
 @pytest.mark.parametrize('jitter', [0.0, 0.4])

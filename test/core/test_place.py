@@ -17,6 +17,7 @@ from act_ros.core.place import (
     NOWHERE,
     Camera,
     DepthError,
+    Place,
     PlaceKind,
     depth_pixels,
     image_size_of,
@@ -164,6 +165,28 @@ def test_holes_and_a_body_half_hidden() -> None:
     assert empty.kind is PlaceKind.ESTIMATED
 
 
+@pytest.mark.parametrize(('near', 'far'), [(0.4, 9.0), (2.0, 3.0)])
+def test_a_measured_distance_is_that_of_the_larger_part_of_the_torso(
+    near: float, far: float,
+) -> None:
+    person = seen(figure() + (0.0, 0.8, 3.0))
+    right, left = person.keypoints[[6, 5], 0]
+    image = np.full(SIZE[::-1], far)
+    image[:, :round(right + 0.56 * (left - right))] = near
+    assert locate(person, 'coco17', CAMERA, SIZE, (image, 1.0)).position[2] == near
+
+
+@pytest.mark.parametrize('shift', [(640, 0), (-640, 0), (0, 480), (0, -480)])
+def test_a_torso_beyond_the_edge_has_no_depth(shift: tuple[int, int]) -> None:
+    """Also not where it touches the edge: the first pixel beyond an image is not its first."""
+    person = seen(figure() + (0.0, 0.8, 3.0))
+    for place in ((0.0, 0.0), shift):
+        corner = np.where(np.array(shift) < 0, np.array(SIZE) - 1, 0)
+        person.keypoints[[5, 6, 11, 12], :2] = corner + place
+        located = locate(person, 'coco17', CAMERA, SIZE, (np.full(SIZE[::-1], 2.5), 1.0))
+        assert (located.kind is PlaceKind.MEASURED) is (place is not shift)
+
+
 def test_what_is_hardly_seen() -> None:
     """A head alone has a bearing, and a position where there is depth; nothing seen, the box."""
     person = seen(figure() + (1.0, 0.8, 3.0))
@@ -184,6 +207,14 @@ def test_what_is_hardly_seen() -> None:
     assert locate(person, 'coco17', CAMERA, SIZE, depth) == NOWHERE
     outside = Person(seen(figure() + (40.0, 0.8, 3.0)).keypoints, 1.0, person.box)
     assert locate(outside, 'coco17', CAMERA, SIZE, depth).kind is PlaceKind.ESTIMATED
+
+
+def test_of_poses_that_are_not_the_layouts_the_box_has_a_bearing() -> None:
+    whole = seen(figure() + (1.0, 0.8, 3.0))
+    part = Person(whole.keypoints[:5], whole.score, whole.box, whole.id)
+    place = locate(part, 'coco17', CAMERA, SIZE)
+    assert place.kind is PlaceKind.BEARING
+    assert place.bearing == pytest.approx(math.atan2(1.0, 3.0), abs=0.02)
 
 
 def test_a_joint_that_is_half_a_number_is_not_seen() -> None:
@@ -207,7 +238,7 @@ def test_every_layout(layout: str) -> None:
 @pytest.mark.parametrize(('change', 'text'), [
     ({'encoding': 'rgb8'}, "encoding 'rgb8'; known: 16UC1, 32FC1"),
     ({'data': b'12'}, '640x480 pixels with 2 bytes'), ({'step': 5}, '640x480 pixels'),
-    ({'width': 0}, '0x480'),
+    ({'width': 0}, '0x480'), ({'height': 0}, '640x0'),
 ])
 def test_depth_images_that_are_none(change: dict[str, Any], text: str) -> None:
     """One clear error."""
@@ -246,10 +277,23 @@ def test_a_camera_that_sends_part_of_its_sensor_sees_in_the_same_directions(
     assert half == Camera(*(value / 2 for value in (camera.fx, camera.fy, camera.cx, camera.cy)))
 
 
+def test_sizes_are_whole_pixels_and_may_not_be_told() -> None:
+    k = np.array([500, 0, 320, 0, 510, 240, 0, 0, 1.0])
+    odd, untold = info(k, binning_x=2), info(k)
+    odd.width, untold.width, untold.height = 641, 0, 0
+    assert image_size_of(odd) == (320, 480)
+    assert image_size_of(untold) == (0, 0)
+    assert Camera.of_info(untold) == Camera.of_info(untold, 640) == Camera(500, 510, 320, 240)
+
+
 def test_a_camera_that_is_not_calibrated_is_none() -> None:
     """Zeros and NaN."""
     assert Camera.of_info(info(np.zeros(9))) is None
     assert Camera.of_info(info(np.full(9, np.nan))) is None
+    for number, value in ((0, 0.0), (4, 0.0), (0, np.nan), (2, np.nan), (4, np.inf), (5, np.inf)):
+        k = np.array([500, 0, 320, 0, 510, 240, 0, 0, 1.0])
+        k[number] = value
+        assert Camera.of_info(info(k)) is None
     # The image's edges lie at the field of view's.
     corners = Camera.of_view(640, 480, 90.0).points(
         np.array([[0, 0], [320, 240], [640, 480]]), 2.0)
@@ -277,3 +321,84 @@ def test_of_whom_nothing_is_seen_nothing_is_known() -> None:
                           actions=[action]))
         told.append(action.place)
     assert told[0].kind is PlaceKind.ESTIMATED and told[1:] == told[:1] * 2
+
+
+K = np.array([525, 0, 320, 0, 525, 240, 0, 0, 1.0])
+
+
+def watching(status: Status = Status.RECOGNIZED) -> Action:
+    """Return what somebody does whose place is not known yet."""
+    return Action('p1', status, '', -1, 0.0, np.zeros(0), 0.0, 0, 0, 0, np.zeros(4), np.zeros(0))
+
+
+def placed(
+    places: Places, stamp: int = 0, size: tuple[int, int] = SIZE, is_there: bool = True,
+) -> Place:
+    """Return the place of somebody of whom one frame tells."""
+    action, person = watching(), seen(figure() + (0.4, 0.9, 3.0))
+    places.fill(Frame(stamp, size=size, layout='coco17', persons=[person] if is_there else [],
+                      actions=[action]))
+    return action.place
+
+
+@pytest.mark.parametrize(('depth', 'k', 'told'), [
+    (False, None, {}), (True, None, {'depth without camera_info': 2}),
+    (False, np.zeros(9), {'camera_info without a calibration': 2})])
+def test_without_a_calibration_nothing_is_known_and_it_is_said_why(
+    depth: bool, k: np.ndarray | None, told: dict[str, int],
+) -> None:
+    drops: Counter[str] = Counter()
+    places = Places(lambda: PlaceOptions(depth=depth), drops, print)
+    places.info = None if k is None else info(k)
+    assert placed(places) == placed(places) == NOWHERE
+    assert +drops == told
+
+
+def test_the_depth_image_of_the_time_is_taken() -> None:
+    """The nearest in time, whatever came last; the frame's own size counts, or the camera's."""
+    drops: Counter[str] = Counter()
+    places = Places(lambda: PlaceOptions(depth=True, tolerance=0.05), drops, print)
+    places.info = info(K)
+    assert places.image_size == SIZE
+    for i, stamp in enumerate((2, 1, 3)):
+        places.add_depth(stamp * 10**9, message(np.full(SIZE[::-1], 2.0 + i)))
+    for stamp, z in ((1, 3.0), (2, 2.0), (3, 4.0)):
+        for off, size in ((0.0, SIZE), (0.05, SIZE), (-0.05, (0, 0))):
+            place = placed(places, round((stamp + off) * 1e9), size)
+            assert place.kind is PlaceKind.MEASURED and place.position[2] == z
+    assert not +drops
+    assert placed(places, round(1.051 * 1e9)).kind is PlaceKind.ESTIMATED
+    assert +drops == {'no depth image of that time': 1}
+    # Of images of half the size the matrix is half as large: the direction stays the same.
+    assert placed(places, 9 * 10**9, (320, 240)).bearing > placed(places, 9 * 10**9).bearing
+
+
+def test_nobody_to_measure_is_no_fault_and_a_hole_where_somebody_is_is_one() -> None:
+    drops: Counter[str] = Counter()
+    places = Places(lambda: PlaceOptions(depth=True), drops, print)
+    places.info = info(K)
+    places.add_depth(0, message(np.zeros(SIZE[::-1])))
+    assert placed(places).kind is PlaceKind.ESTIMATED
+    assert drops['no depth on a person'] == 1
+    assert placed(places, is_there=False).kind is PlaceKind.ESTIMATED, 'where they were last'
+    assert placed(places, 5 * 10**9, is_there=False).kind is PlaceKind.ESTIMATED
+    assert +drops == {'no depth on a person': 1}
+    places.fill(Frame(0, size=SIZE, layout='coco17', persons=[], actions=None))
+
+
+@pytest.mark.parametrize(('size', 'is_usable'), [
+    ((640, 480), True), ((320, 240), True), ((640, 472), True), ((640, 400), False),
+    ((848, 480), False), ((480, 640), False)])
+def test_a_depth_image_of_another_shape_is_not_registered(
+    size: tuple[int, int], is_usable: bool,
+) -> None:
+    """It would measure beside the people; what is wrong is told, and an estimate stays."""
+    told: list[str] = []
+    places = Places(lambda: PlaceOptions(depth=True), Counter(),
+                    lambda cause, error: told.append(f'{cause}: {error}'))
+    places.info = info(K)
+    places.add_depth(0, message(np.full(size[::-1], 2.5)))
+    assert (placed(places).kind is PlaceKind.MEASURED) is is_usable
+    assert told == ([] if is_usable else [
+        f'unusable depth image: depth image of {size[0]}x{size[1]} pixels is not registered to '
+        'images of 640x480'])

@@ -63,6 +63,16 @@ def test_order_late_and_jump(finder: PersonFinder) -> None:
     assert (estimator.images, estimator.resets) == (4, 1)
 
 
+@pytest.mark.parametrize('is_somebody', [False, True])
+def test_stamps_far_ahead_are_doubted_only_where_somebody_could_be_lost(
+    finder: PersonFinder, is_somebody: bool,
+) -> None:
+    if not is_somebody:
+        finder.estimator.estimate = lambda image_bgr: []  # type: ignore[method-assign]
+    assert [ids(finder, SECOND + i) is None for i in range(3)] == [False] * 3
+    assert (ids(finder, 60 * SECOND) is None) is is_somebody
+
+
 def test_broken_answers_count_for_the_camera_whose_image_it_was(finder: PersonFinder) -> None:
     """Cameras share a network, and its counter."""
     other = PersonFinder(copy(finder.estimator), TrackerOptions(min_hits=1))

@@ -7,10 +7,12 @@ from itertools import count
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from synthetic import SECOND, person, pose
 
 from act_ros.core.person import Person
-from act_ros.persons.tracker import PoseTracker, TrackerOptions, is_as_big
+from act_ros.persons.tracker import PoseTracker, TrackerOptions, is_as_big, overlap
 
 # Where somebody is at a time in seconds: the neck's x and y, and the torso's length, in pixels.
 Path = Callable[[float], tuple[float, float, float]]
@@ -92,6 +94,17 @@ def test_half_a_second_of_occlusion(rate: float, speed: float) -> None:
     ids = follow([walking(100, speed), standing_at(700, 500)], rate, 4.0,
                  is_seen=lambda who, time: who == 1 or not 1.5 < time < 2.0)
     assert_one_id_each(ids)
+
+
+@pytest.mark.parametrize('way', [(WALK, 0.0), (-WALK, 0.0), (0.0, WALK)])
+def test_who_is_hidden_and_goes_on_as_before_is_expected_where_they_then_are(
+    way: tuple[float, float],
+) -> None:
+    tracker, body = PoseTracker(TrackerOptions(min_similarity=0.8)), pose(0.0, x=600, y=600)
+    for frame in [*range(60), 75]:
+        moved = np.array((*way, 0.0), np.float32) * np.float32(frame / 30)
+        tracked = tracker.update(frame * SECOND // 30, [person(body + moved)])
+    assert [p.id for p in tracked] == ['p1']
 
 
 @pytest.mark.parametrize('rate', RATES)
@@ -202,6 +215,18 @@ def test_two_people_found_twice_at_once_keep_one_id_each() -> None:
     assert sorted(round(float(p.keypoints[:, 0].mean()), -2) for p in tracked) == [300, 900]
 
 
+def test_two_newcomers_who_turn_out_to_be_one_get_one_id_and_no_later() -> None:
+    """A second pose beside somebody new, which then is the same: the older track stays."""
+    tracker, names = PoseTracker(TrackerOptions(min_hits=5)), []
+    for frame in range(8):
+        apart = [] if frame < 1 else [90.0] if frame < 3 else [4.0]
+        tracked = tracker.update(frame * SECOND // 30, [
+            person(pose(0.0, x=320.0 + x)) for x in (0.0, *apart)])
+        names.append([p.id for p in tracked])
+    assert names == [[]] * 4 + [['p1']] * 4
+    assert len(tracker.tracks) == 1
+
+
 def test_who_is_found_twice_at_first_sight_has_one_id() -> None:
     tracker, keypoints = PoseTracker(TrackerOptions(min_hits=1)), pose(0.0)
     people = [person(keypoints), person(keypoints + np.array((3, 3, 0), np.float32), score=0.6)]
@@ -245,6 +270,24 @@ def test_size_is_the_longer_side_wherever_somebody_is(
     before = np.array((40, 60, 140, 360), np.float32)  # 300 pixels tall
     now = np.array((*corner, *np.add(corner, size)), np.float32)
     assert is_as_big(before, now) is is_as_big(now, before) is is_as
+
+
+CORNERS = st.integers(-50, 50)
+BOXES = st.tuples(CORNERS, CORNERS, st.integers(1, 60), st.integers(1, 60)).map(
+    lambda box: np.array((box[0], box[1], box[0] + box[2], box[1] + box[3]), np.float32))
+
+
+@given(a=BOXES, b=BOXES)
+def test_overlap_is_the_share_of_pixels_that_both_boxes_cover(
+    a: np.ndarray, b: np.ndarray,
+) -> None:
+    """None where they are apart, in one direction or in both."""
+    masks = np.zeros((2, 170, 170), bool)
+    for mask, box in zip(masks, (a, b), strict=True):
+        x_min, y_min, x_max, y_max = box.astype(int) + 50
+        mask[y_min:y_max, x_min:x_max] = True
+    expected = (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum()
+    assert overlap(a, b) == pytest.approx(expected, abs=1e-6)
 
 
 def test_weak_detections_continue_a_person_but_start_none() -> None:

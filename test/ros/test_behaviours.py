@@ -215,6 +215,32 @@ def test_what_was_done_before_a_gap_is_not_held(alone: Alone) -> None:
         assert alone.monitor.doing(('walk', 'run'), seconds=1.9) == ['p1'] * (seconds == 12.0)
 
 
+def test_one_or_other_is_held_from_the_first_of_them_on_and_a_break_ends_it(alone: Alone) -> None:
+    """Also a break that no message told of: the same label begins later, or time goes back."""
+    def hold(seconds: float, label: str, duration: float) -> None:
+        stamp = alone.set_time(seconds)
+        alone.hear(ActionArray(header=Header(stamp=stamp), actions=[
+            Action(person_id='p1', label=label, status=Action.RECOGNIZED, duration=duration)]))
+
+    def held(*labels: str) -> float:
+        """Return for how many seconds any of the labels has held, in tenths."""
+        return max(i for i in range(100) if not i or alone.monitor.doing(
+            labels, seconds=i / 10 - 0.01)) / 10
+
+    for i in range(41):  # walk, run, walk, run: a second each
+        hold(i / 10, ('walk', 'run')[i // 10 % 2], i % 10 / 10)
+    assert held('walk', 'run') == 4.0 and held('run') == 0.0 and held('walk') == 0.0
+    hold(4.5, 'run', 0.5)
+    assert held('walk', 'run') == 4.5 and held('run') == 0.5
+    hold(5.0, 'run', 0.3)
+    assert held('walk', 'run') == held('run') == 0.3
+    hold(5.1, 'walk', 2.0)
+    assert held('walk', 'run') == held('walk') == 2.0
+    assert [action.label for action in alone.monitor.actions] == ['walk']
+    alone.set_time(6.2)
+    assert held('walk', 'run') == 0.0 and alone.monitor.actions == []
+
+
 def test_nobody_for_some_time(alone: Alone) -> None:
     """By the stamps, near or at all; who may be near is; and nobody looking is not nobody there."""
     monitor = alone.monitor

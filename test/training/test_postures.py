@@ -21,6 +21,7 @@ from training.datasets.skeletons import (
     load_sequences,
 )
 from training.errors import ErrorBank
+from training.hiding import hide
 from training.postures import SITTING, add_postures
 from training.views import VIEWS
 
@@ -124,6 +125,47 @@ def test_parts_of_bodies_are_hidden_in_as_many_windows_as_asked() -> None:
     assert 0 < headless.mean() < 0.1, 'and sometimes the picture begins at the chest'
 
 
+def test_what_hides_is_the_edge_of_the_picture_furniture_or_the_body() -> None:
+    """Each as often as it says, mostly for the whole window, and never anything else."""
+    keypoints = windows(6000)[..., [0, 1, 3]]
+    before = keypoints.copy()
+    hide(np.random.default_rng(0), keypoints, 0.5)
+    np.testing.assert_array_equal(keypoints[..., :2], before[..., :2])
+    hidden = keypoints[..., 2] == 0
+    assert (keypoints[..., 2][~hidden] == 1).all()
+    some = hidden[hidden.any(axis=(1, 2))]
+    assert 0.36 < len(some) / 6000 < 0.44, 'of a fifth of those chosen nothing is hidden'
+    always = some[(some == some[:, :1]).all(axis=(1, 2))][:, 0]
+    assert 0.45 < len(always) / len(some) < 0.75
+    late, early = (~some[:, frame].any(axis=1) for frame in (0, -1))
+    assert 0.2 < late.mean() < 0.4 and 0.05 < early.mean() < 0.35
+    x, y = before[0, 0, :, :2].T
+    parts = {  # which joints each of the reasons may hide
+        'below': [y > edge for edge in np.unique(y)[:-1]],
+        'above': [y < edge for edge in np.unique(y)[1:-1]],
+        'right': [x > edge for edge in np.unique(x)[:-1]],
+        'left': [x <= edge for edge in np.unique(x)[:-1]],
+        'band': [(y > a) & (y < b) for a in np.unique(y) for b in np.unique(y)],
+        'arms': [named('l_elbow', 'l_wrist'), named('r_elbow', 'r_wrist'),
+                 named('l_elbow', 'l_wrist', 'r_elbow', 'r_wrist')],
+        'leg': [named('l_knee', 'l_ankle'), named('l_elbow', 'l_wrist', 'l_knee', 'l_ankle')],
+        'legs': [named(*[f'{side}_{part}' for side in 'lr' for part in ('hip', 'knee', 'ankle')])]}
+    found = {name: np.any([(always == mask).all(axis=1) for mask in masks], axis=0)
+             for name, masks in parts.items()}
+    assert np.any(list(found.values()), axis=0).all()
+    share = {name: rows.mean() for name, rows in found.items()}
+    assert 0.35 < share['below'] < 0.65
+    for name, low, high in (('above', 0.02, 0.12), ('left', 0.03, 0.2), ('right', 0.03, 0.2),
+                            ('band', 0.05, 0.25), ('arms', 0.08, 0.3), ('leg', 0.01, 0.09),
+                            ('legs', 0.005, 0.06)):
+        assert low < share[name] < high, name
+
+
+def named(*joints: str) -> np.ndarray:
+    """Return which of the joints (13,) have these names."""
+    return np.isin(JOINTS, joints)
+
+
 def test_a_camera_that_drives_up_makes_people_larger() -> None:
     still = VIEWS['own']
     options = Augmentation(**{**vars(still), 'driven': 1.0, 'drive': 1.0})
@@ -192,10 +234,11 @@ def test_sources_can_be_told_row_by_row(tmp_path: Path) -> None:
     assert sequences.is_detected.all()
 
 
-def test_a_face_is_put_before_the_head() -> None:
-    """Of somebody in profile, who looks to the right."""
+@pytest.mark.parametrize('side', [1, -1])
+def test_a_face_is_put_before_the_head(side: int) -> None:
+    """Of somebody in profile, who looks to the right or left: by a share of the torso."""
     x, y, z = figure().T
-    profile = np.stack((4 - z, y, x + 4), axis=-1)
+    profile = np.stack((side * (4 - z), y, side * x + 4), axis=-1)
     windows = np.ones((40, 5, len(JOINTS), 4), np.float32)
     windows[..., :3] = profile
     bodies = np.repeat(measure_bodies(clip('standing', windows[0, ..., :3])), 40, axis=0)
@@ -203,6 +246,8 @@ def test_a_face_is_put_before_the_head() -> None:
     def head(by: float) -> float:
         seen = render(np.random.default_rng(0), windows, bodies, np.zeros(40, bool),
                       replace(VIEWS['own'], head_forward=by))
-        return float(seen[..., JOINTS.index('head'), 0].mean() - seen[..., 0].mean())
+        return side * float(seen[..., JOINTS.index('head'), 0].mean() - seen[..., 1:, 0].mean())
 
-    assert head(0.3) > head(0.0) + 1 > head(-0.3) + 2
+    pixels = 0.5 * 300 / 3  # a torso, three metres away
+    assert head(0.3) - head(0.0) == pytest.approx(0.15 * pixels, rel=0.25)
+    assert head(-0.3) - head(0.0) == pytest.approx(-0.15 * pixels, rel=0.25)
