@@ -224,6 +224,7 @@ def test_a_face_in_profile_is_where_its_seen_parts_are() -> None:
     moved = clip.copy()
     moved[:, [2, 4], :2] += 500
     np.testing.assert_allclose(of_seen(moved), of_seen(clip), atol=1e-3)
+    assert seen_joints(clip, 'coco17').all(), 'the head is seen where part of it is'
 
 
 def test_another_normalisation_is_refused() -> None:
@@ -286,12 +287,13 @@ def test_numbers_of_any_kind_are_taken(normalisation: str, kind: type[np.generic
     assert seen_joints(keypoints, 'coco17').all()
 
 
+@pytest.mark.parametrize('normalisation', NORMALISATIONS)
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite_are_refused(value: float) -> None:
+def test_values_that_are_not_finite_are_refused(value: float, normalisation: str) -> None:
     keypoints = random_poses('coco17')
     keypoints[2, 7, 3, 1] = value
     with pytest.raises(ValueError, match='NaN or infinite'):
-        extract_features(keypoints, 'coco17')
+        extract_features(keypoints, 'coco17', normalisation=normalisation)
 
 
 @pytest.mark.parametrize(('shape', 'layout', 'problem'), [

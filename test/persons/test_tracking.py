@@ -217,13 +217,13 @@ def test_two_people_found_twice_at_once_keep_one_id_each() -> None:
 
 def test_two_newcomers_who_turn_out_to_be_one_get_one_id_and_no_later() -> None:
     """A second pose beside somebody new, which then is the same: the older track stays."""
-    tracker, names = PoseTracker(TrackerOptions(min_hits=5)), []
-    for frame in range(8):
-        apart = [] if frame < 1 else [90.0] if frame < 3 else [4.0]
+    tracker, names = PoseTracker(TrackerOptions(min_hits=8)), []
+    for frame in range(12):
+        apart = [] if frame < 1 else [max(75.0 - 15 * frame, 0.0)]
         tracked = tracker.update(frame * SECOND // 30, [
             person(pose(0.0, x=320.0 + x)) for x in (0.0, *apart)])
         names.append([p.id for p in tracked])
-    assert names == [[]] * 4 + [['p1']] * 4
+    assert names == [[]] * 7 + [['p1']] * 5
     assert len(tracker.tracks) == 1
 
 
