@@ -28,14 +28,7 @@ from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.parameters import Values
-from act_ros.ros.topics import (
-    LATCHED,
-    LEVEL,
-    TopicLog,
-    publishers_of,
-    steady_timer,
-    topic_of,
-)
+from act_ros.ros.topics import LATCHED, LEVEL, Publishers, TopicLog, steady_timer, topic_of
 from act_ros.srv import LoadBundle
 
 _PERIOD = 0.5  # seconds between two looks at what is published
@@ -176,16 +169,18 @@ class ActionOutput:
         self.places = PlaceInput(node, health, camera)
         self.reconfigure(classifier)
         self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
+        self._publishers = Publishers(node, self._publisher.topic_name)
         steady_timer(node, _PERIOD, self._see_others)
 
     def _see_others(self) -> None:
         """Tell where others answer on this topic, too: whoever reads it cannot tell them apart."""
         topic, before = self._publisher.topic_name, self.health.rivals
+        names = self._publishers.names() if self._node.is_active else []
         self.health.rivals = ''
-        if self._node.is_active and self._node.count_publishers(topic) > 1:
-            names = printable(', '.join(publishers_of(self._node, topic)), 500)
-            self.health.rivals = (f'others publish on {topic}, too: {names}; their answers mix, '
-                                  'give each node a topic of its own')
+        if len(names) > 1:
+            self.health.rivals = (
+                f'others publish on {topic}, too: {printable(", ".join(names), 500)}; their answers '
+                'mix, give each node a topic of its own')
             if self.health.rivals != before:  # a node's name comes later than its publisher
                 self._node.get_logger().warning(printable(self.health.rivals, 1000))
 

@@ -96,7 +96,7 @@ def join() -> Executor:
         get_logger('act_ros').error(f'logging to the console alone: {printable(error)}')
     if names := remove_half_made_ports():
         get_logger('act_ros').warning(
-            f'removed shared memory of a process that was killed: {", ".join(names)}')
+            f'removed shared memory of a process that was killed: {printable(", ".join(names))}')
     # Before a signal may leave ROS: an executor that is made after that leaves a traceback.
     executor = SingleThreadedExecutor()
     on_signal(rclpy.get_default_context().try_shutdown)

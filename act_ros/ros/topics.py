@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from builtin_interfaces.msg import Time
@@ -19,6 +20,7 @@ from act_ros.ros.health import THROTTLE, Health
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEVEL = QoSProfile(depth=10)
 """RELIABLE, volatile: keypoints and actions."""
+_FORGOTTEN = 30.0  # seconds after which DDS knows no more of a process that was killed (its lease: 20)
 
 
 def topic_of(camera: str, name: str) -> str:
@@ -47,10 +49,29 @@ def steady_timer(node: Node, period: float, callback: Callable[[], object]) -> T
     return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
-def publishers_of(node: Node, topic: str) -> list[str]:
-    """Return the full names of the nodes that publish a topic, one for each publisher."""
-    return sorted(f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
-                  for publisher in node.get_publishers_info_by_topic(topic))
+class Publishers:
+    """
+    Who publishes on a topic.
+
+    Of a node that was killed and started anew both are known until DDS forgets the first: two of
+    one name count as two only if that stays.
+    """
+
+    def __init__(self, node: Node, topic: str) -> None:
+        self._node, self._topic = node, topic
+        self._namesakes_since: float | None = None
+
+    def names(self) -> list[str]:
+        """Return the full names of the nodes, one for each publisher."""
+        names = sorted(f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
+                       for publisher in self._node.get_publishers_info_by_topic(self._topic))
+        each_once, now = sorted({*names}), time.monotonic()
+        if names == each_once:
+            self._namesakes_since = None
+        elif self._namesakes_since is None:
+            self._namesakes_since = now
+        is_past = self._namesakes_since is not None and now - self._namesakes_since > _FORGOTTEN
+        return names if is_past else each_once
 
 
 class TopicLog:
@@ -73,6 +94,7 @@ class TopicLog:
         self._node, self._topic, self._is_listening = node, topic, is_listening
         self._is_source, self._health = is_source, health or Health(topic)
         self._health.has_one_sender = lambda: node.count_publishers(topic) == 1
+        self._publishers = Publishers(node, topic)
         self._known: int | None = 0  # of the messages; None where nobody listened
         self._silent = 0  # periods in a row
         steady_timer(node, THROTTLE, self._check)
@@ -91,7 +113,7 @@ class TopicLog:
             self._node.get_logger().warning(
                 f'nothing on {self._topic} for {THROTTLE * self._silent:.0f} s; publishers: '
                 f'{printable(state, 500) or "none; check topic names and remappings"}')
-        names = publishers_of(self._node, self._topic)
+        names = self._publishers.names()
         if len(names) > 1 and names != self._health.senders:
             self._node.get_logger().warning(
                 f'{len(names)} publishers on {self._topic}: {printable(", ".join(names), 500)}; '

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time
+from rclpy.node import Node
 from robot import Robot, frame, walker
 from ros_harness import bench
 from rosgraph_msgs.msg import Clock
@@ -16,6 +20,7 @@ from rosgraph_msgs.msg import Clock
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import receive
 from act_ros.msg import KeypointArray
+from act_ros.ros.topics import Publishers
 
 
 def test_two_publishers_on_a_topic_are_named(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -25,10 +30,31 @@ def test_two_publishers_on_a_topic_are_named(tmp_path: Path, tiny_bundle: Path) 
         robot = Robot(made, node)
         assert 'publishers on' not in node.log
         robot.ask(frame(0, [walker(0)]))
-        made.peer.publisher(KeypointArray, '/keypoints')
+        other = Node('other', context=made.peer.context)
+        other.create_publisher(KeypointArray, '/keypoints', 10)
         made.peer.wait(
-            lambda: '2 publishers on /keypoints: /test_peer, /test_peer; their stamps and ids mix'
+            lambda: '2 publishers on /keypoints: /other, /test_peer; their stamps and ids mix'
             in node.log, 'a warning')
+        other.destroy_node()
+
+
+def test_a_node_that_was_killed_and_started_anew_counts_once(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """DDS knows the killed one for a while; whom it still knows after that is another."""
+    now, known = 100.0, ['video', 'video']
+    monkeypatch.setattr(time, 'monotonic', lambda: now)
+    node = SimpleNamespace(get_publishers_info_by_topic=lambda topic: [
+        SimpleNamespace(node_namespace='/', node_name=name) for name in known])
+    publishers = Publishers(cast('Node', node), '/image')
+    assert publishers.names() == ['/video']
+    known.append('bag')
+    assert publishers.names() == ['/bag', '/video']
+    now += 31
+    assert publishers.names() == ['/bag', '/video', '/video']
+    known[:] = ['video']
+    assert publishers.names() == ['/video']
+    known.append('video')
+    assert publishers.names() == ['/video']
 
 
 def test_a_clock_before_1970_ends_no_node(tmp_path: Path, tiny_bundle: Path) -> None:
