@@ -179,8 +179,8 @@ class ActionOutput:
         self.health.rivals = ''
         if len(names) > 1:
             self.health.rivals = (
-                f'others publish on {topic}, too: {printable(", ".join(names), 500)}; their answers '
-                'mix, give each node a topic of its own')
+                f'others publish on {topic}, too: {printable(", ".join(names), 500)}; their '
+                'answers mix, give each node a topic of its own')
             if self.health.rivals != before:  # a node's name comes later than its publisher
                 self._node.get_logger().warning(printable(self.health.rivals, 1000))
 

@@ -20,7 +20,8 @@ from act_ros.ros.health import THROTTLE, Health
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEVEL = QoSProfile(depth=10)
 """RELIABLE, volatile: keypoints and actions."""
-_FORGOTTEN = 30.0  # seconds after which DDS knows no more of a process that was killed (its lease: 20)
+# Seconds after which DDS knows no more of a process that was killed (its lease: 20).
+_FORGOTTEN = 30.0
 
 
 def topic_of(camera: str, name: str) -> str:
