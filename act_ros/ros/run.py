@@ -16,7 +16,6 @@ from rclpy.utilities import remove_ros_args
 
 from act_ros.core.memory import keep_memory
 from act_ros.core.text import ERROR_LENGTH, printable
-from act_ros.ros.fastdds import remove_half_made_ports
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.rclpy_private import RCLError, UnknownROSArgsError, ignore_impossible_clocks
 from act_ros.ros.signals import CANNOT_START, is_told, on_signal, watch
@@ -94,9 +93,6 @@ def join() -> Executor:
             get_logger('act_ros').fatal(printable(fatal, 2 * ERROR_LENGTH))
             sys.exit(CANNOT_START)
         get_logger('act_ros').error(f'logging to the console alone: {printable(error)}')
-    if names := remove_half_made_ports():
-        get_logger('act_ros').warning(
-            f'removed shared memory of a process that was killed: {printable(", ".join(names))}')
     # Before a signal may leave ROS: an executor that is made after that leaves a traceback.
     executor = SingleThreadedExecutor()
     on_signal(rclpy.get_default_context().try_shutdown)
