@@ -1,4 +1,4 @@
-"""What all commands of training do: they end in one line, and refuse options that mean nothing."""
+"""What commands of training share: they end in one line, and refuse options that mean nothing."""
 
 from __future__ import annotations
 

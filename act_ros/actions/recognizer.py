@@ -122,10 +122,6 @@ class PoseWindow:
             return 0
         return min(self.newest - int(self._stamps[self._begin]), self._duration)
 
-    def clear(self) -> None:
-        """Forget all poses: the next one starts a new window."""
-        self._begin = self._end = 0
-
     def append(self, stamp: int, keypoints: np.ndarray) -> bool:
         """
         Add a pose (K, 3) seen at ``stamp``; tell whether it continues the window.
@@ -135,7 +131,7 @@ class PoseWindow:
         """
         continues = self._end > self._begin and 0 < stamp - self.newest <= self._max_gap
         if not continues:
-            self.clear()
+            self._begin = self._end = 0
         elif self._end - self._begin > 1 and stamp - self._stamps[self._end - 2] < self._spacing:
             self._end -= 1
         if self._end == 2 * self._capacity:
@@ -253,7 +249,7 @@ class ActionRecognizer:
         :param layout: the keypoints' layout.
         :param arrival: when the frame came in, nanoseconds, if that is known: see `StampOrder`.
         :param size: width and height of the image in pixels, 0 where they are not known; with
-            another one everybody's window begins anew.
+            another one everybody begins anew.
         :returns: an action for every person seen or lately lost, in the order of first sight;
             None for a frame that was dropped for its stamp, see `StampOrder`.
         :raises ValueError: on a layout that is unknown or that the model cannot read.
@@ -267,20 +263,15 @@ class ActionRecognizer:
         if order is Order.JUMP or layout != self._layout:
             self.reset()
             self._layout, self._joints = layout, joints
-        if all(size):
-            self._begin_size(size)
+        if all(size) and size != self._size:
+            if all(self._size) and self._subjects:  # between their pixels nothing compares
+                self._count('everything before another image size')
+                self.reset()
+            self._size = size
         self._take(stamp, persons)
         self._forget(stamp)
         self._classify(stamp)
         return [self._report(name, subject, stamp) for name, subject in self._subjects.items()]
-
-    def _begin_size(self, size: tuple[int, int]) -> None:
-        """Begin every window anew in images of another size: between pixels nothing compares."""
-        if self._subjects and size != self._size and all(self._size):
-            self._count('everything before another image size')
-            for subject in self._subjects.values():
-                subject.window.clear()
-        self._size = size
 
     def _take(self, stamp: int, persons: Sequence[Person]) -> None:
         """Add each usable person's pose to the person's window, and count the unusable."""

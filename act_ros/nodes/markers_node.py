@@ -80,7 +80,7 @@ class MarkersNode(Node):
             markers += self._markers(msg.header, number, person, action, plane, edges)
         # Not everybody is looked at in every image: who is answered stays, or captions would blink.
         seen = {person.id for person in frame.persons}
-        for number, action in enumerate(actions.values(), len(seen)):
+        for number, action in enumerate(actions.values(), len(frame.persons)):
             if action.person_id not in seen and action.status is not Status.LOST:
                 markers += [marker for marker in self._markers(
                     msg.header, number, _outline(action), action, plane, _OUTLINE)

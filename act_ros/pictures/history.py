@@ -15,6 +15,7 @@ from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.pictures.captions import caption, is_light, label_colour
 from act_ros.pictures.drawing import BLACK, FONT, WHITE, bgr
+from act_ros.pictures.stretches import Stretch, extend
 
 _ROWS = 5  # people, those seen last; a strip that grew with them would change the image's size
 _MOST_PEOPLE = 100  # that are remembered, should they be seen again
@@ -24,31 +25,11 @@ _GROUND, _UNKNOWN = '#1e1e1e', '#6e6e6e'
 
 
 @dataclass(slots=True)
-class _Stretch:
-    """From ``begin`` to ``end`` (nanoseconds) somebody was in sight and had one colour."""
-
-    begin: int
-    end: int
-    colour: str
-
-
-@dataclass(slots=True)
 class _Row:
     """What somebody did, the oldest first, and the newest caption."""
 
-    stretches: deque[_Stretch] = field(default_factory=deque)
+    stretches: deque[Stretch] = field(default_factory=deque)
     caption: str = ''
-
-    def add(self, stamp: int, colour: str) -> None:
-        last = self.stretches[-1] if self.stretches else None
-        if last and last.colour == colour and stamp <= last.end + OUT_OF_SIGHT * NANOSECONDS:
-            last.end = stamp
-        else:
-            self.stretches.append(_Stretch(stamp, stamp, colour))
-
-    def forget(self, before: float) -> None:
-        while self.stretches and self.stretches[0].end < before:
-            self.stretches.popleft()
 
 
 class History:
@@ -71,14 +52,13 @@ class History:
         self._now = stamp
         for action in actions:
             if action.status is not Status.LOST:
-                colour = (label_colour(action.label) if action.status is Status.RECOGNIZED
-                          else _UNKNOWN)
                 row = self._rows.pop(action.person_id, None) or _Row()
                 self._rows[action.person_id] = row
-                row.add(stamp, colour)
+                extend(row.stretches, stamp, action)
                 row.caption = caption(action)
         for row in self._rows.values():
-            row.forget(stamp - seconds * NANOSECONDS)
+            while row.stretches and row.stretches[0].end < stamp - seconds * NANOSECONDS:
+                row.stretches.popleft()
         known = [(name, row) for name, row in self._rows.items() if row.stretches]
         self._rows = dict(known[-_MOST_PEOPLE:])
 
@@ -113,9 +93,10 @@ class History:
             for stretch, following in zip(row.stretches, ends, strict=True):
                 start = place(max(stretch.begin, begin))
                 end = place(min(following, stretch.end + OUT_OF_SIGHT * NANOSECONDS))
+                colour = (label_colour(stretch.label) if stretch.status is Status.RECOGNIZED
+                          else _UNKNOWN)
                 for part, paint in (
-                        (image, bgr(stretch.colour)),
-                        (ink, BLACK if is_light(stretch.colour) else WHITE)):
+                        (image, bgr(colour)), (ink, BLACK if is_light(colour) else WHITE)):
                     cv2.rectangle(part, (start, number * line + 1),
                                   (end, (number + 1) * line - 2), paint, -1)
             write(row.caption, number)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any
@@ -15,40 +14,15 @@ from unicodedata import east_asian_width
 import numpy as np
 
 from act_ros.core.action import Action, Status
-from act_ros.core.person import OUT_OF_SIGHT
 from act_ros.core.place import Place, PlaceKind
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.pictures.captions import distance_of, is_light, label_colour
+from act_ros.pictures.stretches import Stretch, extend
 
-_FRAME = 1 / 30  # drawn length in seconds of a part's last frame
+_FRAME = 1 / 30  # drawn length in seconds of a stretch's last frame
 _MOST_INCHES = 60.0
 _MOST_LABELS = 60  # in the legend
-
-
-@dataclass(slots=True)
-class _Part:
-    """
-    A time in which a person is in sight and the answer stays the same.
-
-    ``start`` and ``end``, those of the first and the last frame, are seconds.
-    """
-
-    start: float
-    end: float
-    status: Status
-    label: str
-    confidence: float = 0.0  # summed over the frames
-    frames: int = 0
-
-    def is_continued_by(self, time: float, action: Action) -> bool:
-        return (action.status, action.label) == (self.status, self.label) and (
-            0 <= time - self.end <= OUT_OF_SIGHT)
-
-    def add(self, time: float, confidence: float) -> None:
-        self.end = time
-        self.confidence += confidence
-        self.frames += 1
 
 
 @cache
@@ -115,9 +89,9 @@ class Timeline:
         """Take an open text file for JSON lines, or None."""
         self._file = file
         self._start: int | None = None
-        self._last = 0.0
+        self._last = 0
         self.frames = 0
-        self._people: dict[str, list[_Part]] = {}
+        self._people: dict[str, list[Stretch]] = {}
 
     def add(self, stamp: int, actions: Sequence[Action]) -> None:
         """Take the actions of the frame at ``stamp`` nanoseconds."""
@@ -125,13 +99,9 @@ class Timeline:
         self.frames += 1
         if self._file:
             self._file.write(frame_line(stamp, actions))
-        time = (stamp - self._start) / NANOSECONDS
-        self._last = max(self._last, time)
+        self._last = max(self._last, stamp - self._start)
         for action in actions:
-            parts = self._people.setdefault(action.person_id, [])
-            if not (parts and parts[-1].is_continued_by(time, action)):
-                parts.append(_Part(time, time, action.status, action.label))
-            parts[-1].add(time, action.confidence)
+            extend(self._people.setdefault(action.person_id, []), stamp - self._start, action)
 
     def plot(self, path: Path, title: str) -> None:
         """Draw a row for every person: grey where unsure, a colour for each action."""
@@ -146,10 +116,10 @@ class Timeline:
             figure, axes = plt.subplots(figsize=(11, 1.6 + height))
             try:
                 # From the first frame to the last, also where nobody was there.
-                axes.set_xlim(0, max(self._last, _FRAME))
-                for row, parts in enumerate(people.values()):
-                    for part in parts:
-                        _draw_part(axes, row, part)
+                axes.set_xlim(0, max(self._last / NANOSECONDS, _FRAME))
+                for row, stretches in enumerate(people.values()):
+                    for stretch in stretches:
+                        _draw_stretch(axes, row, stretch)
                 axes.set_yticks(range(len(people)), [_text(name, 20) for name in people])
                 axes.set_ylim(max(len(people), 1) - 0.5, -0.5)
                 if not people:
@@ -159,7 +129,7 @@ class Timeline:
                 axes.set_title(_text(title, 90))
                 for side in ('top', 'right', 'left'):
                     axes.spines[side].set_visible(False)
-                _explain(axes, [part for parts in people.values() for part in parts], height)
+                _explain(axes, [*chain(*people.values())], height)
                 for text in axes.findobj(plt.Text):
                     text.set_parse_math(False)  # a dollar is a dollar
                 figure.savefig(path, dpi=120, bbox_inches='tight')
@@ -202,29 +172,31 @@ def _text(text: str, limit: int) -> str:
     return ''.join(c if ord(c) in _glyphs() else ascii(c)[1:-1] for c in printable(text, limit))
 
 
-def _draw_part(axes: Any, row: int, part: _Part) -> None:
-    known = part.status is Status.RECOGNIZED
-    colour = label_colour(part.label) if known else _GREYS[part.status][1]
-    start, length = part.start, part.end - part.start + _FRAME
+def _draw_stretch(axes: Any, row: int, stretch: Stretch) -> None:
+    known = stretch.status is Status.RECOGNIZED
+    colour = label_colour(stretch.label) if known else _GREYS[stretch.status][1]
+    start = stretch.begin / NANOSECONDS
+    length = (stretch.end - stretch.begin) / NANOSECONDS + _FRAME
     axes.broken_barh([(start, length)], (row - 0.36, 0.72), facecolors=[colour])
     if not known:
         return
-    mean = part.confidence / part.frames
-    text = axes.text(start + length / 2, row, f'{_text(part.label, 30)}\n{mean:.0%}', ha='center',
-                     va='center', fontsize=9, clip_on=True, parse_math=False,
-                     color='black' if is_light(colour) else 'white')
+    mean = stretch.confidence / stretch.frames
+    text = axes.text(
+        start + length / 2, row, f'{_text(stretch.label, 30)}\n{mean:.0%}', ha='center',
+        va='center', fontsize=9, clip_on=True, parse_math=False,
+        color='black' if is_light(colour) else 'white')
     # Only where there is room: the legend says the rest.
     written = text.get_window_extent().transformed(axes.transData.inverted())
     if written.width > length or abs(written.height) > 0.9:
         text.remove()
 
 
-def _explain(axes: Any, parts: Sequence[_Part], height: float) -> None:
+def _explain(axes: Any, stretches: Sequence[Stretch], height: float) -> None:
     """Say below the axes what the colours mean."""
     from matplotlib.patches import Rectangle
 
-    labels = sorted({part.label for part in parts if part.status is Status.RECOGNIZED})
-    shown = {part.status for part in parts}
+    labels = sorted({s.label for s in stretches if s.status is Status.RECOGNIZED})
+    shown = {s.status for s in stretches}
     marks = [(_text(label, 30), label_colour(label)) for label in labels[:_MOST_LABELS]] + [
         grey for status, grey in _GREYS.items() if status in shown]
     if marks:
