@@ -284,7 +284,7 @@ class Follower:
         seen = [clothes.look(image_bgr, person) for person in persons]
         owners = self._tracker.assign(
             stamp, persons, seen, sought, expected=[place.track for place, _ in found],
-            hits=[self._hits(person) for person in persons])
+            hits=[hits(person.score, self._is_tall(person.box)) for person in persons])
         place_of = {p.track: p for p in self._places if p.track}
         seen_places: set[_Place] = set()
         for (place, person), owner in zip(found, owners, strict=True):
@@ -322,15 +322,6 @@ class Follower:
         sure = _SURE_LOOK if self._is_tall(place.box) else _SURE_OF_SMALL
         return person.score >= sure or place.evidence >= _SURE_PROPOSAL
 
-    def _hits(self, person: Person) -> int:
-        """
-        Return how many frames with somebody new a look is worth.
-
-        One for the proposal and one for the look; of somebody tall enough a look may be so sure
-        that it needs no second one.
-        """
-        return 2 + (person.score >= _CERTAIN and self._is_tall(person.box))
-
     def _is_tall(self, box: np.ndarray) -> bool:
         """Tell whether a box (4,) is as tall as the mode needs to see well."""
         return bool(box[3] - box[1] >= self._networks.least_height * self._height)
@@ -362,6 +353,16 @@ class Follower:
             self._next_find = min(self._next_find, self._searched + max(every - 1, 1))
         else:
             place.again = self._find + min(2 ** (place.refuted - 1), _MAX_PAUSE)
+
+
+def hits(score: float, is_tall: bool) -> int:
+    """
+    Return how many frames with somebody new a look of such a score is worth.
+
+    One for the proposal and one for the look; of somebody tall enough a look may be so sure that it
+    needs no second one.
+    """
+    return 2 + (is_tall and score >= _CERTAIN)
 
 
 def region_around(box: np.ndarray) -> Region:
