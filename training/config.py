@@ -293,8 +293,11 @@ def keep_settings(folder: Path, config: Recipe, extent: Sequence[str] = ()) -> N
 def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
     """Return what ``parse`` makes of a YAML mapping; all trouble is a ValueError with the path."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        loader = yaml.SafeLoader(Path(path).read_text(encoding='utf-8'))
+        node = loader.get_single_node()
+        _refuse_repeated(node)
+        values = node and loader.construct_document(node)
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f'cannot read the configuration {path}: {error}') from error
     if not isinstance(values, dict):
         raise ValueError(f'{path} must be a YAML mapping')
@@ -302,6 +305,19 @@ def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
         return parse(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path}: {error}') from error
+
+
+def _refuse_repeated(node: yaml.Node | None) -> None:
+    """Raise YAMLError for a setting given twice, of which YAML takes the last one silently."""
+    if isinstance(node, yaml.MappingNode):
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise yaml.YAMLError(f'{", ".join(repeated)} is given more than once')
+        for _, value in node.value:
+            _refuse_repeated(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_repeated(value)
 
 
 def make(kind: type[T], values: dict[str, Any]) -> T:
