@@ -15,9 +15,9 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
 from act_ros.core.messages import frame_of_keypoints
-from act_ros.core.person import Person
+from act_ros.core.person import OUT_OF_SIGHT, Person
 from act_ros.core.skeletons import LAYOUTS, joint_sources
-from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
 from act_ros.ros.bodies import BODY_LIFETIME, MOST_BODIES, import_messages, is_topic_part
@@ -56,7 +56,7 @@ class HumansNode(Node):
     def _tell(self, msg: KeypointArray) -> None:
         self._topic_log.messages += 1
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
-        told = []
+        told = set()
         for person in frame_of_keypoints(msg).persons[:MOST_BODIES]:
             try:
                 name = topic_part_of(person.id)
@@ -68,9 +68,12 @@ class HumansNode(Node):
             body = self._body(name, stamp)
             body.skeleton.publish(skeleton)
             body.roi.publish(roi_msg(self._hri, msg.header, person, size))
-            told.append(name)
+            told.add(name)
         self._forget(stamp)
-        self._tracked.publish(self._hri.IdsList(header=msg.header, ids=told))
+        # Not everybody is looked at in every image, and libhri drops at once who is not tracked.
+        ids = [name for name, body in self._bodies.items()
+               if name in told or 0 < stamp - body.seen <= OUT_OF_SIGHT * NANOSECONDS]
+        self._tracked.publish(self._hri.IdsList(header=msg.header, ids=ids))
 
     def _body(self, name: str, stamp: int) -> Body:
         body = self._bodies.pop(name, None)

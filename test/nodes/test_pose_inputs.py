@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections import Counter
 from importlib import import_module
 from importlib.util import find_spec
@@ -28,19 +26,6 @@ from act_ros.ros.signals import CANNOT_START
 
 SIZE = (640, 480)
 HAS_YOLO = find_spec('yolo_msgs') is not None
-
-
-@pytest.fixture
-def variables(
-    foreign_packages: dict[str, str], monkeypatch: pytest.MonkeyPatch,
-) -> dict[str, str]:
-    """Let this process know the messages of other packages, too."""
-    for name, value in foreign_packages.items():
-        monkeypatch.setenv(name, value, prepend=os.pathsep)
-    monkeypatch.syspath_prepend(foreign_packages['PYTHONPATH'])
-    for library in Path(foreign_packages['LD_LIBRARY_PATH']).glob('*.so'):
-        ctypes.CDLL(str(library))  # a process that runs already looks nowhere else
-    return {name: os.environ[name] for name in foreign_packages}
 
 
 def make(name: str, **fields: Any) -> Any:
@@ -102,14 +87,14 @@ class HriByType(Hri):
 @pytest.mark.slow
 @pytest.mark.parametrize('source', [Yolo, Hri, HriByType])
 def test_actions_of_foreign_poses(
-    tmp_path: Path, tiny_bundle: Path, variables: dict[str, str], source: type[Yolo | Hri],
+    tmp_path: Path, tiny_bundle: Path, foreign_variables: dict[str, str], source: type[Yolo | Hri],
 ) -> None:
     """An answer for every frame, also an empty one, under the ids of the other package."""
     names = ('7', '12') if source is Yolo else ('abc', 'xyz')
     with bench(tmp_path) as made:
         peer = made.peer
         node = made.start('act_node', {'bundle': str(tiny_bundle), **source.parameters},
-                          source.remappings, variables=variables)
+                          source.remappings, variables=foreign_variables)
         heard: list[ActionArray] = peer.listen(ActionArray, '/actions')
         passed_on: list[KeypointArray] = peer.listen(KeypointArray, '/act_node/keypoints')
         theirs = source(peer)
