@@ -103,11 +103,12 @@ def topic_part_of(name: str) -> str:
 
     The numbers that yolo_ros gives get one.
 
-    :raises ValueError: the id has other characters than topics may have.
+    :raises ValueError: the id has other characters than topics may have, or too many.
     """
     part = f'p{name}' if name[:1].isdigit() else name
     if not is_topic_part(part):
-        raise ValueError(f'id {name!r} cannot be part of a topic name: letters, digits and _ only')
+        raise ValueError(f'id {printable(name)!r} cannot be part of a topic name: letters, digits '
+                         'and _ only, a hundred at most')
     return part
 
 

@@ -122,7 +122,7 @@ def test_shares_of_images_of_an_unknown_size_are_not_told() -> None:
 def test_ids_of_other_packages_become_parts_of_topics() -> None:
     """yolo_ros gives numbers."""
     assert [topic_part_of(name) for name in ('p1', '7', 'Ann_2')] == ['p1', 'p7', 'Ann_2']
-    for name in ('no-topic', '', '٣', 'a/b'):
+    for name in ('no-topic', '', '٣', 'a/b', 'a' * 101, '7' * 100):
         with pytest.raises(ValueError, match='cannot be part of a topic name'):
             topic_part_of(name)
 
@@ -180,7 +180,7 @@ def test_bodies_come_and_go(tmp_path: Path, foreign_variables: dict[str, str]) -
         assert show(0, 'p1', 'p2') == ['p1', 'p2']
         peer.insist(lambda: show(0, 'p1', 'p2'), lambda: bool(skeletons and regions), 'both')
         # Who is not looked at in an image is tracked all the same; '7' is of yolo_ros.
-        assert show(1, 'p1', 'no-topic', '7') == ['p1', 'p2', 'p7']
+        assert show(1, 'p1', 'no-topic', 'x' * 240, '7') == ['p1', 'p2', 'p7']
         header = frame(1, []).header
         peer.insist(lambda: show(1, 'p1', 'no-topic', '7'),
                     lambda: skeletons[-1].header == header, 'the skeleton')

@@ -135,7 +135,7 @@ def greet(made: Bench, theirs: Yolo | Hri, heard: list[ActionArray]) -> None:
 
 
 def test_bodies_without_a_topic_hold_up_no_frame() -> None:
-    """An id that is no part of a topic's name, and the 101st body: counted, not waited for."""
+    """Ids that are no parts of a topic's name, and the 101st body: counted, not waited for."""
     takers: dict[str, Any] = {}
     node = SimpleNamespace(subscribe=lambda _, topic, take, __: takers.setdefault(topic, take))
     messages = SimpleNamespace(IdsList=SimpleNamespace, Skeleton2D=None)
@@ -143,13 +143,13 @@ def test_bodies_without_a_topic_hold_up_no_frame() -> None:
     bodies = Bodies(cast('Any', node), '/humans/bodies/tracked', cast('Any', messages),
                     lambda: SIZE, drops, given.extend)
     header, joints = frame(0, []).header, [SimpleNamespace(x=0.5, y=0.5, c=1.0)] * 18
-    ids = ['7', *(f'b{number}' for number in range(101))]
+    ids = ['7', 'b' * 101, *(f'b{number}' for number in range(101))]
     bodies.take_ids(SimpleNamespace(header=header, ids=ids))
     assert len(takers) == 100 and not given
     for take in takers.values():
         take(SimpleNamespace(header=header, skeleton=joints))
     assert [len(made.persons) for made in given] == [100]
-    assert drops == {'id that cannot be part of a topic name': 1, 'too many bodies': 1}
+    assert drops == {'id that cannot be part of a topic name': 2, 'too many bodies': 1}
 
 
 @pytest.mark.skipif(HAS_YOLO, reason='yolo_msgs is installed')
