@@ -9,14 +9,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('ament_package')
 
 import foreign
+from rclpy.qos import qos_profile_sensor_data
 from robot import FRAME, START, frame, walker
 from ros_harness import Bench, Peer, bench
+from sensor_msgs.msg import CameraInfo
 
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
@@ -100,7 +103,10 @@ def test_actions_of_foreign_poses(
         theirs = source(peer)
         peer.wait_for_publisher('/act_node/keypoints')
         greet(made, theirs, heard)
+        info = CameraInfo(width=640, height=480, k=np.diag([500.0, 500.0, 1.0]).ravel())
+        camera = peer.publisher(CameraInfo, '/camera_info', qos_profile_sensor_data)
         for i in range(75):
+            camera.publish(info)
             persons = [walker(i, names[0]), walker(i, names[1], 'wave', 120.0)] if i < 60 else []
             msg = frame(i, persons)
             theirs.show(msg.header, persons)
@@ -111,6 +117,8 @@ def test_actions_of_foreign_poses(
             names[0]: (Action.RECOGNIZED, 'walk'), names[1]: (Action.RECOGNIZED, 'wave')}
         assert at_58.header.frame_id == 'eye'
         assert {m.layout for m in passed_on} == {'coco17' if source is Yolo else 'rep155'}
+        # Nothing but the camera tells the size where yolo_ros is not asked for masks.
+        assert (passed_on[-1].image_width, passed_on[-1].image_height) == SIZE
         assert len(heard) == 75 and len(passed_on) >= 75
         # What cannot be used is told, and others are answered.
         for i in (75, 76):
