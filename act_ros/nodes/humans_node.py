@@ -79,7 +79,7 @@ class HumansNode(Node):
         body = self._bodies.pop(name, None)
         if body is None:
             topic, hri = f'{self._root}/{name}', self._hri
-            # libhri subscribes to regions as latched, to skeletons as volatile.
+            # libhri subscribes to both as volatile, which a latched region serves as well.
             body = Body(
                 self.create_publisher(hri.Skeleton2D, f'{topic}/skeleton2d', LEVEL),
                 self.create_publisher(hri.NormalizedRegionOfInterest2D, f'{topic}/roi', LATCHED),
