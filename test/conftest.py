@@ -7,6 +7,7 @@ not be kept waiting; what the other one computes meanwhile gives way to them.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import socket
@@ -124,6 +125,19 @@ def foreign_packages(request: pytest.FixtureRequest) -> dict[str, str]:
     site, = prefix.glob('lib/python*/site-packages')
     return {'PYTHONPATH': str(site), 'LD_LIBRARY_PATH': str(prefix / 'lib'),
             'AMENT_PREFIX_PATH': str(prefix)}
+
+
+@pytest.fixture
+def foreign_variables(
+    foreign_packages: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+) -> dict[str, str]:
+    """Let this process know the messages of other packages; return what nodes need for it."""
+    for name, value in foreign_packages.items():
+        monkeypatch.setenv(name, value, prepend=os.pathsep)
+    monkeypatch.syspath_prepend(foreign_packages['PYTHONPATH'])
+    for library in Path(foreign_packages['LD_LIBRARY_PATH']).glob('*.so'):
+        ctypes.CDLL(str(library))  # a process that runs already looks nowhere else
+    return {name: os.environ[name] for name in foreign_packages}
 
 
 @pytest.fixture(scope='session')

@@ -97,7 +97,9 @@ class Peer:
             assert time.monotonic() < deadline, f'waited {limit} s in vain for {what}'
             self.executor.spin_once(timeout_sec=0.05)
 
-    def insist(self, publish: Callable[[], None], condition: Callable[[], bool], what: str) -> None:
+    def insist(
+        self, publish: Callable[[], object], condition: Callable[[], bool], what: str,
+    ) -> None:
         """
         Publish again and again until the condition holds.
 

@@ -15,9 +15,9 @@ from rclpy.publisher import Publisher
 from std_msgs.msg import Header
 
 from act_ros.core.messages import frame_of_keypoints
-from act_ros.core.person import Person
+from act_ros.core.person import OUT_OF_SIGHT, Person
 from act_ros.core.skeletons import LAYOUTS, joint_sources
-from act_ros.core.stamps import to_nanoseconds
+from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
 from act_ros.core.text import ERROR_LENGTH, printable
 from act_ros.msg import KeypointArray
 from act_ros.ros.bodies import BODY_LIFETIME, MOST_BODIES, import_messages, is_topic_part
@@ -56,7 +56,7 @@ class HumansNode(Node):
     def _tell(self, msg: KeypointArray) -> None:
         self._topic_log.messages += 1
         stamp, size = to_nanoseconds(msg.header.stamp), (msg.image_width, msg.image_height)
-        told = []
+        told = set()
         for person in frame_of_keypoints(msg).persons[:MOST_BODIES]:
             try:
                 name = topic_part_of(person.id)
@@ -68,15 +68,18 @@ class HumansNode(Node):
             body = self._body(name, stamp)
             body.skeleton.publish(skeleton)
             body.roi.publish(roi_msg(self._hri, msg.header, person, size))
-            told.append(name)
+            told.add(name)
         self._forget(stamp)
-        self._tracked.publish(self._hri.IdsList(header=msg.header, ids=told))
+        # Not everybody is looked at in every image, and libhri drops at once who is not tracked.
+        ids = [name for name, body in self._bodies.items()
+               if name in told or 0 < stamp - body.seen <= OUT_OF_SIGHT * NANOSECONDS]
+        self._tracked.publish(self._hri.IdsList(header=msg.header, ids=ids))
 
     def _body(self, name: str, stamp: int) -> Body:
         body = self._bodies.pop(name, None)
         if body is None:
             topic, hri = f'{self._root}/{name}', self._hri
-            # libhri subscribes to regions as latched, to skeletons as volatile.
+            # libhri subscribes to both as volatile, which a latched region serves as well.
             body = Body(
                 self.create_publisher(hri.Skeleton2D, f'{topic}/skeleton2d', LEVEL),
                 self.create_publisher(hri.NormalizedRegionOfInterest2D, f'{topic}/roi', LATCHED),
@@ -100,11 +103,12 @@ def topic_part_of(name: str) -> str:
 
     The numbers that yolo_ros gives get one.
 
-    :raises ValueError: the id has other characters than topics may have.
+    :raises ValueError: the id has other characters than topics may have, or too many.
     """
     part = f'p{name}' if name[:1].isdigit() else name
     if not is_topic_part(part):
-        raise ValueError(f'id {name!r} cannot be part of a topic name: letters, digits and _ only')
+        raise ValueError(f'id {printable(name)!r} cannot be part of a topic name: letters, digits '
+                         'and _ only, a hundred at most')
     return part
 
 

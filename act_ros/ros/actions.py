@@ -303,7 +303,10 @@ class PoseInput:
 
     def _take_detections(self, message: Any, info: Mapping[str, Any]) -> None:
         self._count(info)
-        self._take_frames([frame_of_detections(message, self._health.drops)])
+        frame = frame_of_detections(message, self._health.drops)
+        if not all(frame.size):
+            frame.size = self._output.places.image_size or (0, 0)
+        self._take_frames([frame])
 
     def _take_ids(self, message: Any, info: Mapping[str, Any]) -> None:
         self._count(info)

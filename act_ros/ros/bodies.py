@@ -20,6 +20,7 @@ from act_ros.ros.topics import LEVEL
 
 BODY_LIFETIME = 3 * NANOSECONDS
 """Nanoseconds for which the topics of a body outlive it: it may come back."""
+_ID_LENGTH = 100  # characters; a topic's name may have 247
 MOST_BODIES = 100
 """Bodies that have topics at a time: ids that change in every frame must not pile up."""
 
@@ -41,7 +42,7 @@ def import_messages(package: str, whose: str) -> ModuleType:
 
 def is_topic_part(name: str) -> bool:
     """Whether an id can be part of a topic's name."""
-    return re.fullmatch(r'[A-Za-z]\w*', name, re.ASCII) is not None
+    return len(name) <= _ID_LENGTH and re.fullmatch(r'[A-Za-z]\w*', name, re.ASCII) is not None
 
 
 class Bodies:

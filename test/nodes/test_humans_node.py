@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from rclpy.qos import qos_profile_system_default
 from robot import frame, walker
 from ros_harness import bench
 from std_msgs.msg import Header
@@ -39,7 +40,7 @@ SIZE = (640, 480)
 
 
 class Skeleton(SimpleNamespace):
-    """Stands in for hri_msgs/Skeleton2D where that is not installed."""
+    """Stands in for hri_msgs/Skeleton2D, which takes a while to build."""
 
     NOSE, NECK = 0, 1
 
@@ -48,15 +49,14 @@ for number, code in enumerate(CODES):
     setattr(Skeleton, code, number)
 
 
-@pytest.fixture(params=['stand-in', 'hri_msgs'])
+@pytest.fixture(params=['stand-in', pytest.param('hri_msgs', marks=pytest.mark.slow)])
 def hri(request: pytest.FixtureRequest) -> Any:
-    """Return the messages of hri_msgs, or classes that look like them."""
+    """Return the messages of hri_msgs, or classes that look like them, which are made at once."""
     if request.param == 'stand-in':
         return SimpleNamespace(
             Skeleton2D=Skeleton, NormalizedPointOfInterest2D=SimpleNamespace,
             NormalizedRegionOfInterest2D=SimpleNamespace)
-    if not HAS_HRI:
-        pytest.skip('hri_msgs is not installed')
+    request.getfixturevalue('foreign_variables')
     return import_module('hri_msgs.msg')
 
 
@@ -122,7 +122,7 @@ def test_shares_of_images_of_an_unknown_size_are_not_told() -> None:
 def test_ids_of_other_packages_become_parts_of_topics() -> None:
     """yolo_ros gives numbers."""
     assert [topic_part_of(name) for name in ('p1', '7', 'Ann_2')] == ['p1', 'p7', 'Ann_2']
-    for name in ('no-topic', '', '٣', 'a/b'):
+    for name in ('no-topic', '', '٣', 'a/b', 'a' * 101, '7' * 100):
         with pytest.raises(ValueError, match='cannot be part of a topic name'):
             topic_part_of(name)
 
@@ -157,37 +157,39 @@ def test_without_hri_msgs_the_node_says_what_to_install(tmp_path: Path) -> None:
         assert 'needs the package hri_msgs' in node.log and 'Traceback' not in node.log
 
 
-@pytest.mark.skipif(not HAS_HRI, reason='hri_msgs is not installed')
-def test_bodies_come_and_go(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_bodies_come_and_go(tmp_path: Path, foreign_variables: dict[str, str]) -> None:
     """As libhri subscribes: who is tracked, and a skeleton and a region for each."""
     from hri_msgs.msg import IdsList, NormalizedRegionOfInterest2D, Skeleton2D
-    from rclpy.qos import DurabilityPolicy, QoSProfile
 
-    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     with bench(tmp_path) as made:
-        peer, node = made.peer, made.start('humans_node')
-        tracked = peer.listen(IdsList, '/humans/bodies/tracked')
-        skeletons = peer.listen(Skeleton2D, '/humans/bodies/p1/skeleton2d')
-        regions = peer.listen(NormalizedRegionOfInterest2D, '/humans/bodies/p2/roi', latched)
+        peer, node = made.peer, made.start('humans_node', variables=foreign_variables)
+        tracked = peer.listen(IdsList, '/humans/bodies/tracked', qos_profile_system_default)
+        skeletons = peer.listen(
+            Skeleton2D, '/humans/bodies/p1/skeleton2d', qos_profile_system_default)
+        regions = peer.listen(
+            NormalizedRegionOfInterest2D, '/humans/bodies/p2/roi', qos_profile_system_default)
         keypoints = peer.publisher(KeypointArray, '/keypoints')
-        peer.wait_for_publisher('/humans/bodies/tracked')
 
         def show(index: int, *ids: str) -> list[str]:
             msg = frame(index, [walker(index, id) for id in ids])
-            keypoints.publish(msg)
-            peer.wait(lambda: any(t.header == msg.header for t in tracked), 'the ids')
-            return list(tracked[-1].ids)
+            peer.insist(lambda: keypoints.publish(msg),
+                        lambda: any(t.header == msg.header for t in tracked), 'the ids')
+            return sorted(tracked[-1].ids)
 
         assert show(0, 'p1', 'p2') == ['p1', 'p2']
-        peer.wait_for_publisher('/humans/bodies/p1/skeleton2d')
-        peer.wait(lambda: bool(regions), 'a region')
-        assert show(1, 'p1', 'no-topic', '7') == ['p1', 'p7']  # the last is of yolo_ros
-        peer.wait(lambda: bool(skeletons), 'a skeleton')
-        nose, header = walker(1).keypoints[0], frame(1, []).header
-        assert skeletons[-1].header == header
+        peer.insist(lambda: show(0, 'p1', 'p2'), lambda: bool(skeletons and regions), 'both')
+        # Who is not looked at in an image is tracked all the same; '7' is of yolo_ros.
+        assert show(1, 'p1', 'no-topic', 'x' * 240, '7') == ['p1', 'p2', 'p7']
+        header = frame(1, []).header
+        peer.insist(lambda: show(1, 'p1', 'no-topic', '7'),
+                    lambda: skeletons[-1].header == header, 'the skeleton')
+        nose = walker(1).keypoints[0]
         assert skeletons[-1].skeleton[Skeleton2D.NOSE].x == pytest.approx(nose[0] / 640)
+        assert regions[-1].header == frame(0, []).header
         assert "'no-topic' cannot be part of a topic name" in node.log
-        assert show(2) == []
+        assert show(19) == ['p1', 'p7']  # p2 was seen more than 0.6 s ago
+        assert show(20) == []
         assert peer.node.count_publishers('/humans/bodies/p1/skeleton2d') == 1  # may come back
         assert show(200) == []
         peer.wait(lambda: not peer.node.count_publishers('/humans/bodies/p1/skeleton2d'), 'it')

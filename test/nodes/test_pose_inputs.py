@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 from collections import Counter
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,14 +9,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 pytest.importorskip('ament_package')
 
 import foreign
+from rclpy.qos import qos_profile_sensor_data
 from robot import FRAME, START, frame, walker
 from ros_harness import Bench, Peer, bench
+from sensor_msgs.msg import CameraInfo
 
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
@@ -28,19 +29,6 @@ from act_ros.ros.signals import CANNOT_START
 
 SIZE = (640, 480)
 HAS_YOLO = find_spec('yolo_msgs') is not None
-
-
-@pytest.fixture
-def variables(
-    foreign_packages: dict[str, str], monkeypatch: pytest.MonkeyPatch,
-) -> dict[str, str]:
-    """Let this process know the messages of other packages, too."""
-    for name, value in foreign_packages.items():
-        monkeypatch.setenv(name, value, prepend=os.pathsep)
-    monkeypatch.syspath_prepend(foreign_packages['PYTHONPATH'])
-    for library in Path(foreign_packages['LD_LIBRARY_PATH']).glob('*.so'):
-        ctypes.CDLL(str(library))  # a process that runs already looks nowhere else
-    return {name: os.environ[name] for name in foreign_packages}
 
 
 def make(name: str, **fields: Any) -> Any:
@@ -102,20 +90,23 @@ class HriByType(Hri):
 @pytest.mark.slow
 @pytest.mark.parametrize('source', [Yolo, Hri, HriByType])
 def test_actions_of_foreign_poses(
-    tmp_path: Path, tiny_bundle: Path, variables: dict[str, str], source: type[Yolo | Hri],
+    tmp_path: Path, tiny_bundle: Path, foreign_variables: dict[str, str], source: type[Yolo | Hri],
 ) -> None:
     """An answer for every frame, also an empty one, under the ids of the other package."""
     names = ('7', '12') if source is Yolo else ('abc', 'xyz')
     with bench(tmp_path) as made:
         peer = made.peer
         node = made.start('act_node', {'bundle': str(tiny_bundle), **source.parameters},
-                          source.remappings, variables=variables)
+                          source.remappings, variables=foreign_variables)
         heard: list[ActionArray] = peer.listen(ActionArray, '/actions')
         passed_on: list[KeypointArray] = peer.listen(KeypointArray, '/act_node/keypoints')
         theirs = source(peer)
         peer.wait_for_publisher('/act_node/keypoints')
         greet(made, theirs, heard)
+        info = CameraInfo(width=640, height=480, k=np.diag([500.0, 500.0, 1.0]).ravel())
+        camera = peer.publisher(CameraInfo, '/camera_info', qos_profile_sensor_data)
         for i in range(75):
+            camera.publish(info)
             persons = [walker(i, names[0]), walker(i, names[1], 'wave', 120.0)] if i < 60 else []
             msg = frame(i, persons)
             theirs.show(msg.header, persons)
@@ -126,6 +117,8 @@ def test_actions_of_foreign_poses(
             names[0]: (Action.RECOGNIZED, 'walk'), names[1]: (Action.RECOGNIZED, 'wave')}
         assert at_58.header.frame_id == 'eye'
         assert {m.layout for m in passed_on} == {'coco17' if source is Yolo else 'rep155'}
+        # Nothing but the camera tells the size where yolo_ros is not asked for masks.
+        assert (passed_on[-1].image_width, passed_on[-1].image_height) == SIZE
         assert len(heard) == 75 and len(passed_on) >= 75
         # What cannot be used is told, and others are answered.
         for i in (75, 76):
@@ -150,7 +143,7 @@ def greet(made: Bench, theirs: Yolo | Hri, heard: list[ActionArray]) -> None:
 
 
 def test_bodies_without_a_topic_hold_up_no_frame() -> None:
-    """An id that is no part of a topic's name, and the 101st body: counted, not waited for."""
+    """Ids that are no parts of a topic's name, and the 101st body: counted, not waited for."""
     takers: dict[str, Any] = {}
     node = SimpleNamespace(subscribe=lambda _, topic, take, __: takers.setdefault(topic, take))
     messages = SimpleNamespace(IdsList=SimpleNamespace, Skeleton2D=None)
@@ -158,13 +151,13 @@ def test_bodies_without_a_topic_hold_up_no_frame() -> None:
     bodies = Bodies(cast('Any', node), '/humans/bodies/tracked', cast('Any', messages),
                     lambda: SIZE, drops, given.extend)
     header, joints = frame(0, []).header, [SimpleNamespace(x=0.5, y=0.5, c=1.0)] * 18
-    ids = ['7', *(f'b{number}' for number in range(101))]
+    ids = ['7', 'b' * 101, *(f'b{number}' for number in range(101))]
     bodies.take_ids(SimpleNamespace(header=header, ids=ids))
     assert len(takers) == 100 and not given
     for take in takers.values():
         take(SimpleNamespace(header=header, skeleton=joints))
     assert [len(made.persons) for made in given] == [100]
-    assert drops == {'id that cannot be part of a topic name': 1, 'too many bodies': 1}
+    assert drops == {'id that cannot be part of a topic name': 2, 'too many bodies': 1}
 
 
 @pytest.mark.skipif(HAS_YOLO, reason='yolo_msgs is installed')
