@@ -86,7 +86,8 @@ class Recent:
     def rate(self, now: float, begin: float) -> float:
         """Return how many values a second came since ``begin``, or lately."""
         self.forget(now)
-        return len(self._values) / max(min(now - begin, _MEMORY), 1.0)
+        count = sum(time >= begin for time, _ in self._values)
+        return count / max(min(now - begin, _MEMORY), 1.0)
 
 
 class Health:
