@@ -223,6 +223,11 @@ def test_two_sources_on_a_topic_are_a_warning(health: Health, watch: Watch) -> N
     report = told(health)
     assert report.level is Level.WARN and report.message.isprintable()
     assert report.message.startswith('2 publishers on /front/image: /left, /right')
+    drops[Order.INTERLEAVED.value] += 1
+    assert 'publishers' in told(health).message
+    run(health, watch, 20.0)
+    health.senders = ['/left']
+    assert told(health).level is Level.OK, 'what was hidden by something worse is over, too'
 
 
 def test_another_that_answers_on_the_same_topic_is_a_warning(health: Health, watch: Watch) -> None:
