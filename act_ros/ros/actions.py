@@ -8,6 +8,7 @@ from time import monotonic_ns
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
@@ -243,6 +244,7 @@ class PoseInput:
         self._topic_log = TopicLog(
             node, self._health.source, lambda: node.is_active, health=self._health)
         self._bodies: Bodies | None = None
+        self._keypoints: Publisher | None = None
         self._kind = 'keypoints' if kind == 'auto' else kind
         self._subscription: Subscription | None = self._subscribe(_messages_of(self._kind))
         if kind == 'auto':
@@ -252,8 +254,9 @@ class PoseInput:
         node, topic = self._node, self._health.source
         if self._kind == 'keypoints':
             return node.subscribe(KeypointArray, topic, self._take, LEVEL, is_raw=True)
-        with node.entities.record():  # perhaps later than all others
-            self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
+        if not self._keypoints:
+            with node.entities.record():  # perhaps later than all others
+                self._keypoints = node.create_publisher(KeypointArray, '~/keypoints', LEVEL)
         if self._kind == 'yolo':
             return node.subscribe(messages.DetectionArray, topic, self._take_detections, LEVEL)
         self._bodies = Bodies(
@@ -261,12 +264,11 @@ class PoseInput:
         return node.subscribe(messages.IdsList, topic, self._take_ids, LEVEL)
 
     def _follow(self) -> None:
-        """Change over to what is published, while nothing has come of what is subscribed to."""
-        if self._topic_log.messages:
-            return
+        """Change over to what is published, where nobody publishes what is subscribed to."""
         types = {publisher.topic_type for publisher in
                  self._node.get_publishers_info_by_topic(self._health.source)}
-        kind = next((kind for kind, name in INPUTS.items() if name in types), self._kind)
+        kind = self._kind if INPUTS[self._kind] in types else next(
+            (kind for kind, name in INPUTS.items() if name in types), self._kind)
         try:
             messages = _messages_of(kind)
         except RuntimeError as error:
@@ -317,6 +319,7 @@ class PoseInput:
         return self._output.places.image_size or self._node.parameters(PoseInputOptions).image_size
 
     def _take_frames(self, frames: list[Frame]) -> None:
+        assert self._keypoints is not None
         for frame in frames:
             self._receive(frame)
             self._keypoints.publish(write_keypoints(frame))

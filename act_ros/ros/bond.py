@@ -49,7 +49,8 @@ class Bond:
             self._publish()
 
     def _publish(self) -> None:
-        if self._publisher.get_subscription_count():
+        # What ends a node may have ended ROS first, as a video does: then nobody can be told.
+        if self._node.context.ok() and self._publisher.get_subscription_count():
             self._status.header.stamp = self._node.get_clock().now().to_msg()
             self._status.active = self._is_active
             self._publisher.publish(self._status)

@@ -86,7 +86,8 @@ class Recent:
     def rate(self, now: float, begin: float) -> float:
         """Return how many values a second came since ``begin``, or lately."""
         self.forget(now)
-        return len(self._values) / max(min(now - begin, _MEMORY), 1.0)
+        count = sum(time >= begin for time, _ in self._values)
+        return count / max(min(now - begin, _MEMORY), 1.0)
 
 
 class Health:
@@ -257,6 +258,9 @@ class Health:
         return float(lost / max(lost + len(self._input.values), 1))
 
     def _assess(self, now: float, options: HealthOptions) -> tuple[Level, str]:
+        mixed = self._all_drops()[Order.INTERLEAVED.value]
+        if mixed > self._mixed:
+            self._mixed, self._mixed_at = mixed, now
         silence = now - max(self._input.last, self._begin)
         if silence > options.max_silence:
             return Level.WARN, f'nothing on {self.source} for {silence:.1f} s'
@@ -278,9 +282,6 @@ class Health:
                                 'mix, give each a topic of its own')
         if self.rivals:
             return Level.WARN, self.rivals
-        mixed = self._all_drops()[Order.INTERLEAVED.value]
-        if mixed > self._mixed:
-            self._mixed, self._mixed_at = mixed, now
         if now - self._mixed_at < _MEMORY:
             return Level.WARN, (f'stamps of two clocks on {self.source}, as of two sources: '
                                 f'{mixed} frames of the second are not used')

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -45,7 +46,7 @@ class Yolo:
     spoilt = 'keypoints of an unknown layout: '
 
     def __init__(self, peer: Peer) -> None:
-        self._publisher = peer.publisher(
+        self._peer, self._publisher = peer, peer.publisher(
             import_module('yolo_msgs.msg').DetectionArray, '/yolo/tracking', 10)
 
     def show(self, header: Any, persons: list[Person], is_spoilt: bool = False) -> None:
@@ -54,6 +55,10 @@ class Yolo:
         if is_spoilt:
             message.detections[0].keypoints.data[4].id = 21
         self._publisher.publish(message)
+
+    def close(self) -> None:
+        """Publish no more."""
+        self._peer.node.destroy_publisher(self._publisher)
 
 
 class Hri:
@@ -125,6 +130,31 @@ def test_actions_of_foreign_poses(
             theirs.show(frame(i, []).header, [walker(i, name) for name in names], i == 75)
         peer.wait(lambda: any(m.header == frame(76, []).header for m in heard), 'actions')
         peer.wait(lambda: f'dropped so far: {source.spoilt}' in node.log, 'a word of it')
+        assert node.stop() == 0 and 'Traceback' not in node.log, node.log
+
+
+@pytest.mark.slow
+def test_poses_of_one_package_after_those_of_another(
+    tmp_path: Path, tiny_bundle: Path, variables: dict[str, str],
+) -> None:
+    """Whatever was published before; those who see what is passed on see it from one publisher."""
+    with bench(tmp_path) as made:
+        peer = made.peer
+        node = made.start('act_node', {'bundle': str(tiny_bundle)},
+                          {'keypoints': '/yolo/tracking'}, variables=variables)
+        heard: list[ActionArray] = peer.listen(ActionArray, '/actions')
+        for begin in (0, 2000):
+            keypoints, index = peer.publisher(KeypointArray, '/yolo/tracking'), count(begin)
+            peer.insist(lambda: keypoints.publish(frame(next(index), [])),  # noqa: B023
+                        lambda: bool(heard), 'an answer')
+            peer.node.destroy_publisher(keypoints)
+            heard.clear()
+            theirs, index = Yolo(peer), count(begin + 1000)
+            peer.insist(lambda: theirs.show(frame(next(index), []).header, []),  # noqa: B023
+                        lambda: bool(heard), 'an answer')
+            assert peer.node.count_publishers('/act_node/keypoints') == 1
+            theirs.close()
+            heard.clear()
         assert node.stop() == 0 and 'Traceback' not in node.log, node.log
 
 

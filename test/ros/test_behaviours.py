@@ -254,6 +254,10 @@ def test_nobody_for_some_time(alone: Alone) -> None:
     assert monitor.is_nobody(3.0) and not monitor.is_nobody(3.1)
     assert monitor.is_nobody(5.0, within=2.05) and not monitor.is_nobody(5.1, within=2.05)
     assert monitor.is_nobody(6.0, within=0.5) and not monitor.is_nobody(6.1, within=0.5)
+    alone.tell(6.0)  # once more
+    assert monitor.is_nobody(6.0, within=0.5)
+    alone.set_time(7.1)  # the camera has died
+    assert not monitor.is_nobody() and not monitor.is_nobody(within=0.5)
     alone.tell(6.1, p2=math.nan)
     assert not monitor.is_nobody(within=0.5)
     alone.tell(6.2)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
@@ -60,3 +62,23 @@ def test_the_heart_beats_while_the_node_is_active(
         assert node.stop() == 0, node.log
         manager.kill()
         manager.communicate()
+
+
+@pytest.mark.slow
+def test_what_ended_a_video_is_told_where_there_is_a_bond(
+    tmp_path: Path, foreign_packages: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The video has ended ROS by then, and nothing can be published any more."""
+    for name, value in foreign_packages.items():
+        monkeypatch.setenv(name, value, prepend=os.pathsep)
+    video = tmp_path / 'dark.avi'
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*'MJPG'), 20.0, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    content = video.read_bytes()
+    begin = content.index(b'00dc', content.index(b'movi')) + 8
+    video.write_bytes(content[:begin] + bytes(len(content) - begin))  # spoils its one picture
+    with bench(tmp_path) as made:
+        node = made.start('pipeline_node', {'source': str(video)})
+        assert node.wait() == 1
+        assert 'dark.avi holds no readable frame' in node.log and 'Traceback' not in node.log

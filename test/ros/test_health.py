@@ -76,6 +76,17 @@ def test_silence_is_told_from_the_activation_on(health: Health, watch: Watch) ->
     assert told(health).level is Level.OK
 
 
+def test_what_came_before_an_activation_counts_for_no_rate_after_it(
+        health: Health, watch: Watch) -> None:
+    run(health, watch, 20.0)
+    watch.now += 1.0
+    health.restart()
+    run(health, watch, 2.0)
+    report = told(health)
+    assert report.message == '20 answers a second'
+    assert report.values['input rate (Hz)'] == report.values['answer rate (Hz)'] == '20.0'
+
+
 def test_input_without_answers(health: Health, watch: Watch) -> None:
     for _ in range(50):
         watch.now += 0.1
@@ -212,6 +223,11 @@ def test_two_sources_on_a_topic_are_a_warning(health: Health, watch: Watch) -> N
     report = told(health)
     assert report.level is Level.WARN and report.message.isprintable()
     assert report.message.startswith('2 publishers on /front/image: /left, /right')
+    drops[Order.INTERLEAVED.value] += 1
+    assert 'publishers' in told(health).message
+    run(health, watch, 20.0)
+    health.senders = ['/left']
+    assert told(health).level is Level.OK, 'what was hidden by something worse is over, too'
 
 
 def test_another_that_answers_on_the_same_topic_is_a_warning(health: Health, watch: Watch) -> None:

@@ -208,6 +208,8 @@ def test_a_bundle_is_swapped_without_losing_anybody(walk: Walk, tmp_path: Path) 
     assert (action.status, action.label, action.frames) == (Action.RECOGNIZED, 'go', 16)
     assert walk.robot.heard[-1].model == 'other'
     assert read(walk.robot.peer, 'act_node', 'bundle') == [str(other)]
+    assert 'only while the node is unconfigured' in change(
+        walk.robot.peer, 'act_node', bundle='act_mu')
     walk.robot.peer.wait(lambda: 'other' in [m.model for m in labels], 'the new labels')
     assert walk.load(tiny).success
     action = walk.go(20)
