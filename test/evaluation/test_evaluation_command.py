@@ -198,8 +198,11 @@ def test_labels_that_are_alike_are_right_by_the_first_of_them(
     for figure in ('accuracy', 'balanced_accuracy'):
         assert as_one[figure] >= apart[figure] > 0.8
     assert as_one['calibration']['ece'] < 0.2
-    agreement = compared(tmp_path, 'apart', 'as one')['agreement']
-    assert agreement['both right'] > 200 and 'only A right' not in agreement
+    told = compared(tmp_path, 'apart', 'as one')
+    assert told['agreement']['both right'] > 200 and 'only A right' not in told['agreement']
+    # What is true is told as it was labelled: it is no walk that one run answered, and missed.
+    waving = [stretch for stretch in told['only_one_right'] if stretch['start'] >= 8]
+    assert [(stretch['truth'], stretch['other']) for stretch in waving[:1]] == [('wave', 'walk')]
 
 
 def compared(folder: Path, a: str, b: str) -> dict[str, Any]:
