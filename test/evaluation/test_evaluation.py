@@ -139,6 +139,22 @@ def test_recorded_actions_are_scored_as_their_keypoints_were(
     assert second['calibration']['ece'] == pytest.approx(first['calibration']['ece'], abs=1e-3)
 
 
+def test_labels_that_were_neither_recorded_nor_answered_are_those_of_the_bundle(
+    tmp_path: Path, run: Any, plan_bag: Path,
+) -> None:
+    """Else the right answer to them would be unknown, and two such bags of different models."""
+    run(plan_bag)
+    results = tmp_path / 'out' / 'results.jsonl'
+    results.write_text(''.join(results.read_text().splitlines(keepends=True)[:160]))
+    bag = recorded_actions(tmp_path / 'out', tmp_path / 'actions', with_labels=False)
+    summary = run(bag, '0,7,wave,p1\n')
+    assert summary['model'] == {'name': 'tiny', 'labels': ['standing', 'walk', 'wave']}
+    assert summary['classes']['wave']['samples'] > 100 and not summary['warnings']
+    summary = run(bag, '0,7,wave,p1\n', settings=Settings())
+    assert summary['model']['labels'] == ['standing', 'walk', '#2']
+    assert "1 of 3 labels of the model 'tiny' were neither" in summary['warnings'][0]
+
+
 @pytest.mark.parametrize(('member', 'sick', 'said'), [
     ('"probabilities": [', '"probabilities": [NaN, ', 'probabilities outside of [0, 1]'),
     ('"confidence": ', '"confidence": NaN, "was": ', 'a confidence, a duration or a box'),
