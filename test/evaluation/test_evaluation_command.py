@@ -19,7 +19,7 @@ from plan import write_plan
 
 from act_ros.actions.classifier import DecisionOptions
 from act_ros.evaluation.__main__ import main
-from act_ros.evaluation.compare import compare
+from act_ros.evaluation.compare import _figures, compare
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import Settings, read_settings
 
@@ -116,6 +116,16 @@ def test_two_runs_side_by_side(
     assert told['only_one_right'][0]['right'] == 'A'
     page = (tmp_path / 'both' / 'comparison.html').read_text()
     assert 'settings.decision.smoothing' in page and 'settings.window' not in page
+
+
+@pytest.mark.parametrize(('name', 'better', 'worse'), [
+    ('accuracy', 0.9, 0.8), ('label_changes_per_minute', 2.0, 9.0), ('id_switches', 0, 3)])
+def test_a_figure_is_green_where_the_second_run_is_better(
+    name: str, better: float, worse: float,
+) -> None:
+    (up,), (down,), (same,) = (_figures({name: a}, {name: b}) for a, b in (
+        (worse, better), (better, worse), (better, better)))
+    assert (up.kind, down.kind, same.kind) == ('good', 'bad', '')
 
 
 def test_each_run_is_judged_by_what_its_own_model_knows_and_finds(
