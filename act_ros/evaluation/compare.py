@@ -164,10 +164,16 @@ class Stretch(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """What a run tells of a person in a frame; whoever is not in sight has no box."""
+    """
+    What a run tells of a person in a frame, and the label that holds, '' for none.
+
+    Whether that is right is told by the run's own model: what it does not know is unknown to it.
+    Whoever is not in sight has no box.
+    """
 
     answer: str
-    truth: str | None
+    label: str
+    is_right: bool
     box: np.ndarray | None = None
 
 
@@ -185,18 +191,18 @@ def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, _Told]]]:
                 status = action['status']
                 answer = action['label'] if status == Status.RECOGNIZED.name else (
                     UNKNOWN_LABEL if status == Status.UNKNOWN.name else NONE)
-                people[action['person_id']] = _Told(
-                    answer, _known(action['truth'], run), np.array(action['box'], float))
+                people[action['person_id']] = _told(
+                    run, answer, action['truth'], np.array(action['box'], float))
             for missed in record.get('missed', ()):
                 if not missed['person']:  # nobody is in sight
                     people.clear()
-                people[missed['person']] = _Told(NONE, _known(missed['truth'], run))
+                people[missed['person']] = _told(run, NONE, missed['truth'])
             yield record['time'], run, people
 
 
-def _known(truth: str | None, run: _Run) -> str | None:
-    """Return what a run should have answered, by the labels of its own model."""
-    return None if truth is None else right_answer(truth, run.labels, run.alike)
+def _told(run: _Run, answer: str, label: str | None, box: np.ndarray | None = None) -> _Told:
+    return _Told(answer, label or '', answer == right_answer(label or '', run.labels, run.alike),
+                 box)
 
 
 def _pairs(
@@ -239,18 +245,16 @@ def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
             if mine is None or its is None:
                 counts['only A has the person' if mine else 'only B has the person'] += 1
                 continue
-            # Each by its own model: what only one of them knows is unknown to the other.
-            (x, x_truth), (y, y_truth) = mine[:2], its[:2]
-            if x_truth is None or y_truth is None:
-                counts['same answer' if x == y else 'different answer'] += 1
+            if not mine.label or not its.label:
+                counts['same answer' if mine.answer == its.answer else 'different answer'] += 1
                 continue
-            hits = (x == x_truth, y == y_truth)
-            truth = x_truth if y_truth == UNKNOWN_LABEL else y_truth
+            hits = (mine.is_right, its.is_right)
             counts[{(True, True): 'both right', (True, False): 'only A right',
                     (False, True): 'only B right', (False, False): 'both wrong'}[hits]] += 1
             if hits[0] == hits[1]:
                 continue
-            now = Stretch(time, time, person, truth, 'A' if hits[0] else 'B', y if hits[0] else x)
+            name, hit, miss = ('A', mine, its) if mine.is_right else ('B', its, mine)
+            now = Stretch(time, time, person, hit.label, name, miss.answer)
             last = open_.get(person)
             if last and last[2:] == now[2:] and time - last.end < _GAP:
                 open_[person] = last._replace(end=time)

@@ -260,7 +260,8 @@ class _Engine:
         self.names: tuple[str, ...]
         self.description: dict[str, Any]
         if kind == 'actions':
-            model, self.names = read_label_names(bag, topic)
+            model, self.names = read_label_names(
+                bag, topic, settings.act.bundle, self._warnings)
             self.description = {'name': model, 'labels': list(self.names)}
             return
         act = settings.act

@@ -143,7 +143,8 @@ class Scores:
     def merge(self, other: Scores) -> None:
         """Add the counts of another recording."""
         if other.classes != self.classes:
-            raise ValueError('recordings of different models cannot be scored as one')
+            raise ValueError('recordings of models with different labels cannot be scored as one; '
+                             'each has a report of its own')
         self._confusion = np.add(self._confusion, other._confusion).tolist()
         self._bins = np.add(self._bins, other._bins).tolist()
         self._statuses = np.add(self._statuses, other._statuses).tolist()

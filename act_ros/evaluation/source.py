@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
+from act_ros.actions.bundle import BundleError, load_bundle
 from act_ros.core.frame import Frame
 from act_ros.core.places import PlaceOptions, Places
+from act_ros.core.resources import find_model
 from act_ros.core.stamps import NANOSECONDS, to_nanoseconds
 from act_ros.persons.decoding import decode
 from act_ros.persons.finder import PersonFinder
@@ -170,11 +172,16 @@ def find_persons(finder: PersonFinder, frame: Frame) -> bool:
     return True
 
 
-def read_label_names(bag: Bag, topic: str) -> tuple[str, tuple[str, ...]]:
+def read_label_names(
+    bag: Bag, topic: str, bundle: str, warnings: list[str],
+) -> tuple[str, tuple[str, ...]]:
     """
     Return model and label names behind a topic of actions.
 
-    They are the recorded ActionLabels; without those, what the actions themselves name.
+    They are the recorded ActionLabels; without those, what the actions themselves name, or where
+    that leaves any out, the labels of the ``bundle`` if it is the model's own.
+
+    :param warnings: where to note that not every label is known.
     """
     named: dict[int, str] = {}
     model = ''
@@ -195,6 +202,16 @@ def read_label_names(bag: Bag, topic: str) -> tuple[str, tuple[str, ...]]:
     except BagError:
         pass  # what is cut off is told when the frames are read
     count = max([count, *(i + 1 for i in named)])
+    if len(named) < count:
+        with suppress(FileNotFoundError, BundleError):
+            known = load_bundle(find_model(bundle, is_bundle=True))[0]
+            if known.name == model and len(known.labels) == count and (
+                    named.items() <= dict(enumerate(known.labels)).items()):
+                return model, known.labels
+        warnings.append(
+            f'{count - len(named)} of {count} labels of the model {model!r} were neither recorded '
+            'nor answered, and are taken for labels that it does not have: record '
+            '/act_node/labels, too, or name its bundle with --bundle')
     return model, tuple(named.get(i, f'#{i}') for i in range(count))
 
 

@@ -46,6 +46,70 @@ def test_a_plan_that_is_followed_is_recognized(
     assert summary['accuracy'] == pytest.approx(right / len(records), abs=1e-6)
 
 
+def test_every_figure_is_what_the_results_say(tmp_path: Path, run: Any) -> None:
+    """Worked out anew from ``results.jsonl``, of a person who is away and another unknown one."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    bag = write_bag(tmp_path / 'two', [
+        keypoints(s, *([] if 6 < t < 7 or 9 < t < 11 else [somebody(t)]),
+                  *([somebody(t + 2, 'p2', 500)] if t > 3 else []))
+        for s in stamps(20, 12) for t in [(s - SECOND) / SECOND]])
+    summary = run(bag, '0,4,standing,p1\n4,8,walk,p1\n8,12,wave,p1\n5,9,juggle,p2\n')
+    names = summary['model']['labels']
+    begins = {'standing': 0, 'walk': 4, 'wave': 8, 'juggle': 5}
+    pairs, sure, seconds, changes = [], [], 0.0, 0
+    answers: dict[str, tuple[float, str]] = {}
+    delays: dict[str, float] = {}
+    for record in frames(tmp_path / 'out'):
+        for action in record['actions']:
+            answer = {'RECOGNIZED': action['label'], 'UNKNOWN': 'unknown'}.get(
+                action['status'], 'none')
+            time, before = answers.get(action['person_id'], (-9.0, 'none'))
+            if 'none' not in (answer, before) and record['time'] - time <= 1:
+                seconds += record['time'] - time
+                changes += answer != before
+            answers[action['person_id']] = record['time'], answer
+            if action['truth']:
+                truth = action['truth'] if action['truth'] in names else 'unknown'
+                pairs.append((truth, answer))
+                if answer == truth:
+                    delays.setdefault(
+                        action['truth'], record['time'] - begins[action['truth']])
+                if action['probabilities'] and truth in names:
+                    best = int(np.argmax(action['probabilities']))
+                    sure.append((action['probabilities'][best], names[best] == truth))
+        pairs += [(missed['truth'], 'none') for missed in record.get('missed', ())]
+    truth, answer = zip(*pairs, strict=True)
+    given = [pair for pair in pairs if pair[1] != 'none']
+    named = sorted({*truth, *answer} - {'none'})
+    close = pytest.approx
+    assert summary['samples'] == len(pairs) and len(pairs) > len(given) > 100
+    assert summary['accuracy'] == close(accuracy_score(truth, answer), abs=1e-6)
+    assert summary['balanced_accuracy'] == close(np.mean([
+        pairs.count((name, name)) / truth.count(name) for name in {*truth}]), abs=1e-6)
+    assert summary['accuracy_where_answered'] == close(
+        sum(x == y for x, y in given) / len(given), abs=1e-6)
+    assert summary['macro_f1'] == close(f1_score(
+        truth, answer, labels=named, average='macro', zero_division=0), abs=1e-6)
+    for name in named:
+        both, told = sum(x == y == name for x, y in pairs), sum(y == name for _, y in pairs)
+        assert summary['classes'][name]['precision'] == close(both / max(told, 1), abs=1e-6)
+        assert summary['classes'][name]['recall'] == close(both / truth.count(name), abs=1e-6)
+    assert summary['segments']['found'] == len(delays) / 4 and len(delays) >= 3
+    assert summary['segments']['seconds_to_first_right_answer'] == {
+        'median': close(np.median([*delays.values()]), abs=1e-6),
+        'mean': close(np.mean([*delays.values()]), abs=1e-6),
+        'longest': close(max(delays.values()), abs=1e-6)}
+    assert changes > 2
+    assert summary['label_changes_per_minute'] == close(60 * changes / seconds, rel=1e-4)
+    confidence, right = np.array(sure).T
+    bins = np.minimum(confidence * 15, 14).astype(int)
+    gaps = [abs((confidence - right)[bins == i].sum()) for i in range(15)]
+    assert summary['calibration']['ece'] == close(sum(gaps) / len(sure), abs=5e-4)
+    assert [b['samples'] if b else 0 for b in summary['calibration']['bins']] == [
+        (bins == i).sum() for i in range(15)]
+
+
 def test_every_run_gives_the_same_bytes(
     tmp_path: Path, plan_bag: Path, labels: Path, settings: Settings,
 ) -> None:
@@ -137,6 +201,22 @@ def test_recorded_actions_are_scored_as_their_keypoints_were(
     for key in ('accuracy', 'balanced_accuracy', 'macro_f1', 'confusion', 'segments'):
         assert second[key] == first[key], key
     assert second['calibration']['ece'] == pytest.approx(first['calibration']['ece'], abs=1e-3)
+
+
+def test_labels_that_were_neither_recorded_nor_answered_are_those_of_the_bundle(
+    tmp_path: Path, run: Any, plan_bag: Path,
+) -> None:
+    """Else the right answer to them would be unknown, and two such bags of different models."""
+    run(plan_bag)
+    results = tmp_path / 'out' / 'results.jsonl'
+    results.write_text(''.join(results.read_text().splitlines(keepends=True)[:160]))
+    bag = recorded_actions(tmp_path / 'out', tmp_path / 'actions', with_labels=False)
+    summary = run(bag, '0,7,wave,p1\n')
+    assert summary['model'] == {'name': 'tiny', 'labels': ['standing', 'walk', 'wave']}
+    assert summary['classes']['wave']['samples'] > 100 and not summary['warnings']
+    summary = run(bag, '0,7,wave,p1\n', settings=Settings())
+    assert summary['model']['labels'] == ['standing', 'walk', '#2']
+    assert "1 of 3 labels of the model 'tiny' were neither" in summary['warnings'][0]
 
 
 @pytest.mark.parametrize(('member', 'sick', 'said'), [

@@ -19,7 +19,7 @@ from plan import write_plan
 
 from act_ros.actions.classifier import DecisionOptions
 from act_ros.evaluation.__main__ import main
-from act_ros.evaluation.compare import compare
+from act_ros.evaluation.compare import _figures, compare
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import Settings, read_settings
 
@@ -118,6 +118,16 @@ def test_two_runs_side_by_side(
     assert 'settings.decision.smoothing' in page and 'settings.window' not in page
 
 
+@pytest.mark.parametrize(('name', 'better', 'worse'), [
+    ('accuracy', 0.9, 0.8), ('label_changes_per_minute', 2.0, 9.0), ('id_switches', 0, 3)])
+def test_a_figure_is_green_where_the_second_run_is_better(
+    name: str, better: float, worse: float,
+) -> None:
+    (up,), (down,), (same,) = (_figures({name: a}, {name: b}) for a, b in (
+        (worse, better), (better, worse), (better, better)))
+    assert (up.kind, down.kind, same.kind) == ('good', 'bad', '')
+
+
 def test_each_run_is_judged_by_what_its_own_model_knows_and_finds(
     tmp_path: Path, plan_bag: Path, labels: Path, settings: Settings,
 ) -> None:
@@ -198,8 +208,11 @@ def test_labels_that_are_alike_are_right_by_the_first_of_them(
     for figure in ('accuracy', 'balanced_accuracy'):
         assert as_one[figure] >= apart[figure] > 0.8
     assert as_one['calibration']['ece'] < 0.2
-    agreement = compared(tmp_path, 'apart', 'as one')['agreement']
-    assert agreement['both right'] > 200 and 'only A right' not in agreement
+    told = compared(tmp_path, 'apart', 'as one')
+    assert told['agreement']['both right'] > 200 and 'only A right' not in told['agreement']
+    # What is true is told as it was labelled: it is no walk that one run answered, and missed.
+    waving = [stretch for stretch in told['only_one_right'] if stretch['start'] >= 8]
+    assert [(stretch['truth'], stretch['other']) for stretch in waving[:1]] == [('wave', 'walk')]
 
 
 def compared(folder: Path, a: str, b: str) -> dict[str, Any]:

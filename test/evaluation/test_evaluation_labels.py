@@ -64,6 +64,19 @@ def test_a_new_id_is_followed_however_long_the_old_one_stands(
     assert run(bag, '0,6.1,standing,p1\n', settings=options)['id_switches'] == 1
 
 
+@pytest.mark.parametrize(('away', 'switches'), [(2.5, 1), (3.0, 0)])
+def test_a_new_id_is_somebody_else_where_nobody_stood_for_long(
+    tmp_path: Path, run: Any, away: float, switches: int,
+) -> None:
+    """Who is not seen is in sight for max_gap; two seconds after that they are gone."""
+    bag = write_bag(tmp_path / 'away', [
+        keypoints(s, *([] if 0 <= s - 3 * SECOND < away * SECOND else [
+            somebody(1.0, 'p1' if s < 3 * SECOND else 'p9')])) for s in stamps(20, 8)])
+    assert run(bag, '0,8.1,standing,p1\n')['id_switches'] == switches
+    truth = frames(tmp_path / 'out')[-1]['actions'][0]['truth']
+    assert truth == ('standing' if switches else None)
+
+
 @pytest.mark.parametrize(('max_gap', 'runs'), [(0.3, 2), (1.5, 1)])
 def test_the_timeline_breaks_where_somebody_is_out_of_sight(
     tmp_path: Path, run: Any, settings: Settings, max_gap: float, runs: int,

@@ -68,6 +68,8 @@ def test_captions_are_read_on_their_own_colour_and_off_it() -> None:
     assert gone.min(axis=-1).max() > 200, 'white on the ground'
     assert new[:, -120:-40].min(axis=-1).max() > 200, 'white beside the bar'
     assert new[:, -25:].max(axis=-1).min() < 50, 'black on it'
+    assert (gone >= bgr('#1e1e1e')).all(), 'edges of letters lie between ink and ground'
+    assert (new[3:-3, -25:] <= bgr(label_colour('walk'))).all()
 
 
 def test_who_is_out_of_sight_no_longer_than_a_window_bears_leaves_no_gap() -> None:

@@ -6,7 +6,9 @@ import io
 import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unicodedata import east_asian_width
 
 import cv2
@@ -120,6 +122,22 @@ def test_labels_are_written_where_there_is_room(tmp_path: Path) -> None:
     rows, columns = where(slow, label_colour('standing'))
     filled = len(rows) / ((rows.max() - rows.min() + 1) * (columns.max() - columns.min() + 1))
     assert 0.7 < filled < 0.998, 'there is room for the label here'
+
+
+def test_the_confidence_that_is_written_is_the_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from matplotlib.axes import Axes
+
+    written, write = [], Axes.text
+
+    def text(axes: Axes, x: float, y: float, s: str, **more: Any) -> Any:
+        written.append(s)
+        return write(axes, x, y, s, **more)
+
+    monkeypatch.setattr(Axes, 'text', text)
+    picture(tmp_path, 2, lambda t: [replace(answer(), confidence=0.6 if t < 1 else 0.8)])
+    assert written == ['walk\n70%']
 
 
 def test_nobody_at_all_is_said(tmp_path: Path) -> None:
