@@ -16,11 +16,15 @@ from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from act_ros.core.files import replacing
 from act_ros.core.skeletons import get_layout
 
 _LEFT, _RIGHT, _MIDDLE = '#d1495b', '#2e6f95', '#444444'
+
+_BESIDE = [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 0.8), (-1, 0.8), (1, -0.8), (-1, -0.8)]
+"""Where a name stands beside its circle, the usual place first."""
 
 
 class Example(NamedTuple):
@@ -190,10 +194,8 @@ def draw_latency(path: Path, panels: Mapping[str, Sequence[Mapping[str, Any]]]) 
         for row in networks:
             colour = _LEFT if row['model'].startswith('act_') else _RIGHT
             place = row['median_ms'], row['accuracy']
-            axis.scatter(*place, s=30 + row['parameters'] / 8e3, color=colour, alpha=0.45, lw=0)
+            axis.scatter(*place, s=4 * _radius(row) ** 2, color=colour, alpha=0.45, lw=0)
             axis.plot(*place, '.', color=colour, ms=4)
-            axis.annotate(row['model'], place, (0, 7), textcoords='offset points', fontsize=8,
-                          ha='center')
         axis.set_xscale('log')
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter('{x:g}')
@@ -204,7 +206,44 @@ def draw_latency(path: Path, panels: Mapping[str, Sequence[Mapping[str, Any]]]) 
         axis.grid(alpha=0.2, which='both')
         axis.spines[['top', 'right']].set_visible(False)
     axes[0, 0].set_ylabel('accuracy (%)')
+    figure.draw_without_rendering()  # names are placed where everything else will be
+    figure.set_layout_engine('none')
+    for axis, networks in zip(axes[0], panels.values(), strict=True):
+        _name_networks(axis, networks)
     _save(figure, path)
+
+
+def _radius(row: Mapping[str, Any]) -> float:
+    """Return the radius of a network's circle in points."""
+    return math.sqrt(30 + row['parameters'] / 8e3) / 2
+
+
+def _name_networks(axis: Any, networks: Sequence[Mapping[str, Any]]) -> None:
+    """Write each name beside its circle, where it hides least of names, centres and circles."""
+    point = axis.figure.dpi / 72
+    centres = axis.transData.transform([(row['median_ms'], row['accuracy']) for row in networks])
+    dots = [Bbox([centre - 3 * point, centre + 3 * point]) for centre in centres]
+    circles = [Bbox([centre - _radius(row) * point, centre + _radius(row) * point])
+               for centre, row in zip(centres, networks, strict=True)]
+    names: list[Bbox] = []
+    for row in networks:
+        name = axis.annotate(
+            row['model'], (row['median_ms'], row['accuracy']), (0, 0), textcoords='offset points',
+            fontsize=8, ha='center', va='center', in_layout=False)
+        box = name.get_window_extent()
+        offsets = np.array(_BESIDE) * (_radius(row) * point + box.size / 2)
+        boxes = [box.translated(*offset) for offset in offsets]
+        hidden = [1000 * (_shared(x, [*names, *dots]) - _shared(x, [axis.bbox]))
+                  + _shared(x, circles) for x in boxes]
+        best = int(np.argmin(np.round(hidden)))  # of equal ones the usual place
+        name.set_position(offsets[best] / point)
+        names.append(boxes[best])
+
+
+def _shared(box: Bbox, others: Sequence[Bbox]) -> float:
+    """Return the area of a box that others cover."""
+    common = [Bbox.intersection(box, other) for other in others]
+    return sum(x.width * x.height for x in common if x)
 
 
 def _save(figure: Any, path: Path) -> None:

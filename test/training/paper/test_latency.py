@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from synthetic import tiny_model
 
 pytest.importorskip('tensorflow', reason='training needs TensorFlow')
 import cv2
+from matplotlib.figure import Figure
 
 from act_ros.tflite.runtime import load_interpreter
+from training import figures
 from training.paper import latency
 from training.paper.benchmark_report import as_csv
 
@@ -97,6 +100,32 @@ def test_a_network_without_a_known_accuracy_stays_in_the_tables(tmp_path: Path) 
     latency.plot(tmp_path / 'plot.png', rows)
     image = cv2.imread(str(tmp_path / 'plot.png'))
     assert image is not None and image.std() > 1
+
+
+def test_no_name_in_the_figure_lies_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some networks are nearly as fast and as right as others."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(figures, '_save', lambda figure, _: drawn.append(figure))
+    places = {'act_mu': (0.23, 90.86, 227_156), 'act_s': (1.37, 91.21, 1_040_404),
+              'act_m': (1.53, 91.38, 2_740_052), 'act_l': (4.09, 91.11, 4_902_164),
+              'remnet': (1.34, 89.18, 4_211_476), 'conv1d': (1.91, 88.18, 4_037_652),
+              'actionxpose': (1.1, 88.62, 516_116), 't_tr': (8.5, 82.0, 1_713_712),
+              'ms_g3d_jb': (42.89, 91.13, 5_767_320)}
+    latency.plot(tmp_path / 'plot.png', [
+        {'model': model, 'threads': 2, 'median_ms': milliseconds, 'accuracy': accuracy,
+         'parameters': parameters}
+        for model, (milliseconds, accuracy, parameters) in places.items()])
+    (axis,) = drawn[0].axes
+    boxes = {text.get_text(): text.get_window_extent() for text in axis.texts}
+    centres = axis.transData.transform([place[:2] for place in places.values()])
+    assert list(boxes) == list(places)
+    for one, other in combinations(boxes, 2):
+        assert not boxes[one].overlaps(boxes[other]), (one, other)
+    for name, box in boxes.items():
+        assert box.count_contains(centres) == 0, name
+        assert axis.bbox.count_contains(box.corners()) == 4, name
 
 
 def test_accuracies_of_a_benchmark_take_the_place_of_the_papers(tmp_path: Path) -> None:
