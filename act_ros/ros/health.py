@@ -271,9 +271,12 @@ class Health:
             why = f': {why}' if why else ''
             return Level.WARN, f'no answer for {unanswered:.1f} s, though input comes{why}'
         ages = self._ages.values
-        if len(ages) and abs(ages[-1]) > options.max_age:
+        if len(ages) and ages[-1] > options.max_age:
             return Level.WARN, (f'answers are stale: {ages[-1]:.1f} s from stamp to answer; too '
                                 'slow, or stamps of another clock')
+        if len(ages) and ages[-1] < -options.max_age:
+            return Level.WARN, (f'stamps are {-ages[-1]:.1f} s ahead of the clock here: stamps of '
+                                'another clock, or use_sim_time without a /clock')
         if now - self._failed < _MEMORY:
             return Level.WARN, self._error
         if len(self.senders) > 1:
