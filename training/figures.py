@@ -129,12 +129,17 @@ def draw_class_attention(path: Path, examples: Sequence[Example], title: str) ->
 def _draw_skeleton(axis: Any, example: Example, frame: int, alpha: float) -> None:
     """Draw one pose at the x position of its frame, all poses of a window at one scale."""
     layout = get_layout(example.layout)
-    points = example.keypoints[frame]
-    every = example.keypoints.reshape(-1, 2)
-    height = max(float(np.ptp(every[:, 1])), 1e-6)
-    middle = points[[layout.joints.index(f'{side}_hip') for side in 'lr'], 0].mean()
+    # MPOSE has joints that were not seen at (0, 0); what is not a number is not drawn.
+    keypoints = np.where(example.keypoints.any(axis=-1, keepdims=True), example.keypoints, np.nan)
+    points, rows = keypoints[frame], keypoints[..., 1]
+    if np.isnan(points).all():
+        return
+    top = np.nanmin(rows)
+    height = max(float(np.nanmax(rows) - top), 1e-6)
+    hips = points[[layout.joints.index(f'{side}_hip') for side in 'lr'], 0]
+    middle = np.nanmean(points[:, 0] if np.isnan(hips).all() else hips)
     # A frame is this much narrower than a window of poses is high.
-    place = (points - (middle, every[:, 1].min())) / height * (3.4, 1.0) + (frame, 0.0)
+    place = (points - (middle, top)) / height * (3.4, 1.0) + (frame, 0.0)
     bones = [(place[a], place[b]) for a, b in layout.edges]
     colours = []
     for a, b in layout.edges:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from released import write_split
 from synthetic import pose
@@ -25,6 +26,7 @@ import cv2  # noqa: E402
 from act_ros.actions.classifier import ActClassifier  # noqa: E402
 from act_ros.actions.features import extract_features  # noqa: E402
 from act_ros.core.resources import find_resource  # noqa: E402
+from act_ros.core.skeletons import get_layout  # noqa: E402
 from training import figures, introspect  # noqa: E402
 from training.config import TrainConfig  # noqa: E402
 from training.export import export_bundle  # noqa: E402
@@ -278,3 +280,21 @@ def test_only_an_act_can_be_looked_into(run: Path, tmp_path: Path) -> None:
         tmp_path / 'member_0' / 'member.weights.h5')
     with pytest.raises(ValueError, match='is a mlp: only an AcT has attention'):
         introspect.load_act(tmp_path)
+
+
+def test_joints_that_were_not_seen_are_not_drawn() -> None:
+    """They are at (0, 0) in MPOSE, which shrank all others and drew bones to the corner."""
+    names = get_layout('mpose13_coco').joints
+    pose = np.random.default_rng(0).uniform((300, 100), (340, 300), (len(names), 2))
+    pose[names.index('l_wrist')] = (320, 200)
+    hidden = pose.copy()
+    hidden[names.index('l_wrist')] = 0
+    axis = Figure().add_subplot()
+    for keypoints in (pose, hidden, np.zeros_like(pose)):
+        figures._draw_skeleton(axis, figures.Example(
+            keypoints[None], 'mpose13_coco', 'walk', 'walk', 1.0, np.ones(1)), 0, 1.0)
+    whole, part = (np.array([path.vertices for path in collection.get_paths()])
+                   for collection in axis.collections if isinstance(collection, LineCollection))
+    is_seen = np.isfinite(part).all(axis=(1, 2))
+    assert np.count_nonzero(~is_seen) == 1  # and nothing of whom nothing was seen
+    np.testing.assert_allclose(part[is_seen], whole[is_seen])
