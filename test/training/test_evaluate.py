@@ -84,6 +84,14 @@ def test_measures_are_of_people_whom_the_networks_never_saw(run: Path) -> None:
     assert results['strangers']['far']['clips'] == 2
 
 
+def test_a_stranger_to_one_network_is_measured_as_known_by_the_others(run: Path) -> None:
+    file = run / 'member_1' / 'held_back.npz'
+    np.savez(file, **{**np.load(file), 'source': ['far'] * 3})
+    results = evaluate_run(run, CONFIG)
+    assert results['strangers']['far']['clips'] == 2
+    assert results['views']['own']['sources']['far']['accuracy'] == 1
+
+
 def test_thresholds_are_what_rejects(run: Path) -> None:
     results = evaluate_run(run, CONFIG)
     temperature, threshold = results['temperature'], results['unknown_threshold']
