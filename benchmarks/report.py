@@ -6,31 +6,20 @@ import argparse
 import json
 import os
 import platform
-import sys
-from collections.abc import Callable, Sequence
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import numpy as np
 
 from act_ros.core.files import replacing
-from act_ros.core.text import printable
+from training.command import one_line_errors
 
-P = ParamSpec('P')
 Row = dict[str, Any]
 
-
-def one_line(main: Callable[P, None]) -> Callable[P, None]:
-    """Let a command end with one line where it is given what it cannot use."""
-    @wraps(main)
-    def command(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            main(*args, **kwargs)
-        except (OSError, RuntimeError, ValueError) as error:
-            sys.exit(f'{Path(sys.argv[0]).name}: {printable(error, 1000)}')
-
-    return command
+one_line = one_line_errors(
+    argparse.ArgumentParser(usage=argparse.SUPPRESS), OSError, RuntimeError, ValueError)
+"""Lets a command (it is a decorator) end with one line where it is given what it cannot use."""
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

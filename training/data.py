@@ -33,8 +33,11 @@ def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]
     files = [folder / file for file in config.files]
     sequences = load_sequences(files, config.labels, config.mpose_order)
     _relabel(sequences, config)
-    ignored = (sequences.label == UNKNOWN) & np.isin(
-        sequences.source_label, config.ignored_actions)
+    others = sequences.label == UNKNOWN
+    if missing := {*config.ignored_actions} - {*sequences.source_label[others]}:
+        raise DataError(f'ignored_actions: no clip of another action is called '
+                        f'{", ".join(sorted(missing))}')
+    ignored = others & np.isin(sequences.source_label, config.ignored_actions)
     sequences = add_postures(sequences.select(~ignored), config.labels, config.seed)
     _check_labels(sequences, config.labels, classes_in(files))
     for setting, named in (('strangers', chain(*config.strangers)),

@@ -22,6 +22,7 @@ import numpy as np
 
 from act_ros.actions.features import num_features
 from act_ros.core.arguments import count_from
+from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.command import one_line_errors
@@ -245,6 +246,9 @@ def train(
     folders = {number: run / f'member_{number}' for number in members or known}
     todo = {number: folder for number, folder in folders.items()
             if not (folder / f'member{WEIGHTS}').is_file()}
+    if there := sorted(folders.keys() - todo.keys()):  # whatever the data have become
+        print(f'trained already: member {", ".join(map(str, there))}; to train anew, as on other '
+              f'data, remove {printable(run)} or choose another --output', file=sys.stderr)
     for done, (number, folder) in enumerate(todo.items()):
         title = f'{config.name} member {number}'
         tell = tell_duration(title, config.epochs, len(todo) - done)

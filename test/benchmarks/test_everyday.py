@@ -118,14 +118,15 @@ def test_who_was_found_is_kept_and_the_table_is_printed(
     ('{"nothing": []}', 'no clip in {clips}: nothing'), ('{}', '{truth} names none'),
     ('walk', '{truth} is no JSON')])
 def test_truth_of_no_clip_is_one_line_and_no_table_of_zeros(
-    tmp_path: Path, truth: str, said: str,
+    tmp_path: Path, truth: str, said: str, capsys: pytest.CaptureFixture[str],
 ) -> None:
     clips, path = tmp_path / 'clips', tmp_path / 'truth.json'
     clips.mkdir()
     path.write_text(truth)
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit):
         everyday.main([str(clips), str(path)])
-    assert said.format(clips=clips, truth=path) in str(stop.value.code)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said.format(clips=clips, truth=path) in line
 
 
 def test_a_group_of_a_clip_that_is_not_there_is_told(

@@ -381,6 +381,7 @@ def test_one_command_each_from_sequences_to_a_bundle(
     assert 'train member 1 first' in capsys.readouterr().err
     before = (run_folder / 'member_0' / 'member.weights.h5').read_bytes()
     train.main(command)  # goes on where it stopped: member 0 is done
+    assert 'trained already: member 0; to train anew' in capsys.readouterr().err
     assert (run_folder / 'member_0' / 'member.weights.h5').read_bytes() == before
 
     card = tmp_path / 'tiny.md'

@@ -318,6 +318,11 @@ def test_errors_of_a_source_are_mended_by_the_configuration(tmp_path: Path) -> N
         load_data(replace(config, relabelled={'b/*': 'more'}), tmp_path)
     with pytest.raises(ValueError, match='relabelled must give labels'):
         replace(config, relabelled={'a/*': 'fly'})
+    fewer, _ = load_data(replace(config, ignored_actions=('drink',)), tmp_path)
+    assert fewer.label.tolist() == [0, 1] * 4
+    for name in ('drnk', 'stand'):  # nobody does it, or it is a label
+        with pytest.raises(DataError, match=f'ignored_actions: no clip .* is called {name}$'):
+            load_data(replace(config, ignored_actions=('drink', name)), tmp_path)
 
 
 def test_a_label_that_looks_like_a_class_of_the_files_is_a_slip(
@@ -571,6 +576,12 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     ('augmentation: 5', 'augmentation: must be a mapping, not 5'),
     ('augmentation: {noise: 0.1}', 'augmentation: noise must be a list: a number, a number'),
     ('augmentation: {pitch: [0, 1, 2]}', 'augmentation: pitch must be a list: a number, a number'),
+    ('augmentation: {noise: [0, 0.05]}', r'augmentation: noise must lie in \[1e-06, 1e\+06\]'),
+    ('augmentation: {distance: [8, 2]}', 'distance must lie in .*, the lower first'),
+    ('augmentation: {flip: 50}', r'augmentation: flip must lie in \[0, 1\]$'),
+    ('augmentation: {roll: -4.0}', 'augmentation: roll must lie in'),
+    ('augmentation: {roll: .nan}', 'augmentation: roll must lie in'),
+    ('augmentation: {playback: 0.8}', 'augmentation: playback must lie in'),
     ('short_windows: 25', r'short_windows must lie in \[0, 1\]'),
     ('dropout: 30', r'dropout must lie in \[0, 1\)'), ('seed: -1', 'seed must not be neg'),
     ('frame_rate: 0', 'frame_rate must lie'),
