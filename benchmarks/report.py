@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.core.arguments import one_line_errors
 from act_ros.core.files import replacing
-from training.command import one_line_errors
 
 Row = dict[str, Any]
 

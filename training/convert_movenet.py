@@ -24,9 +24,9 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 
+from act_ros.core.arguments import one_line_errors
 from act_ros.core.files import replacing
 from act_ros.core.text import printable
-from training.command import one_line_errors
 
 PACKAGE_SHA512 = (
     'qTqdbwQWh+wXkiJ51bmgkV6xB+L7zhkZu0TEq+xzwe1VvJ4+JB5JoOYJQ4ebvtkp8Bu+MBm4s+BIz0KCyIlAqQ=='

@@ -23,11 +23,11 @@ import numpy as np
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.features import extract_features
+from act_ros.core.arguments import goes_with, one_line_errors
 from act_ros.core.files import replacing
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays
-from training.command import goes_with, one_line_errors
 from training.config import TrainConfig, read_run
 from training.data import load_data
 from training.datasets.skeletons import (

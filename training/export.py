@@ -22,12 +22,11 @@ import numpy as np
 import tensorflow as tf
 
 from act_ros.actions.bundle import Bundle, save_bundle
-from act_ros.core.arguments import share
+from act_ros.core.arguments import one_line_errors, share
 from act_ros.core.text import printable
 from act_ros.tflite.runtime import load_interpreter
 from training.augmentation import WindowSampler
 from training.checkpoint import CheckpointError
-from training.command import one_line_errors
 from training.config import read_run
 from training.data import load_data
 from training.datasets.skeletons import UNKNOWN

@@ -31,14 +31,13 @@ import numpy as np
 from keras import ops
 
 from act_ros.actions.features import extract_features, resample
-from act_ros.core.arguments import count_from
+from act_ros.core.arguments import count_from, goes_with, one_line_errors
 from act_ros.core.files import replacing
 from act_ros.core.person import SEEN_SCORE
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.persons.video import VideoError, VideoSource
 from training.augmentation import LAYOUT
-from training.command import goes_with, one_line_errors
 from training.config import read_run
 from training.data import is_held_back, load_data
 from training.datasets.skeletons import MPOSE_ORDER, UNKNOWN, Sequences, load_sequences

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from act_ros.actions.features import repaired, resample
-from act_ros.core.arguments import count_from
+from act_ros.core.arguments import count_from, one_line_errors
 from act_ros.core.frame import Frame
 from act_ros.core.person import OUT_OF_SIGHT, SEEN_SCORE
 from act_ros.core.rotation import ROTATIONS, turn_person
@@ -33,7 +33,6 @@ from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, MODES, create_estimator
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, LabelError, read_labels
-from training.command import one_line_errors
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import LAYOUTS, UNKNOWN, Take, write_sequences
 from training.progress import progress

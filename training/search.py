@@ -21,10 +21,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from act_ros.core.arguments import count_from
+from act_ros.core.arguments import count_from, one_line_errors
 from act_ros.core.files import is_running
 from training.cluster import ClusterError, run_jobs
-from training.command import one_line_errors
 from training.config import check_types, read_yaml, refuse_unknown
 from training.metrics import softmax
 from training.models import MODELS, normalisation_of

@@ -21,11 +21,10 @@ import keras
 import numpy as np
 
 from act_ros.actions.features import num_features
-from act_ros.core.arguments import count_from
+from act_ros.core.arguments import count_from, one_line_errors
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
-from training.command import one_line_errors
 from training.config import TrainConfig, keep_settings, load_config
 from training.data import is_held_back, load_data, load_errors, part_of_people
 from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint

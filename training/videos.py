@@ -34,7 +34,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from act_ros.actions.features import resample
-from act_ros.core.arguments import count_from
+from act_ros.core.arguments import count_from, goes_with, one_line_errors
 from act_ros.core.files import replacing
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
@@ -42,7 +42,6 @@ from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.persons.video import VideoError, VideoSource
-from training.command import goes_with, one_line_errors
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     UNKNOWN,

@@ -1,9 +1,12 @@
-"""Numbers of a command line: what means nothing is refused before the work begins."""
+"""What command lines share: what means nothing is refused first, and errors are one line."""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
-from collections.abc import Callable
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from act_ros.core.text import printable
 
 
 def count_from(least: int) -> Callable[[str], int]:
@@ -31,3 +34,21 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise ArgumentTypeError(f'is a share from 0 to 1, not {text}')
     return value
+
+
+@contextmanager
+def one_line_errors(parser: ArgumentParser, *kinds: type[Exception]) -> Iterator[None]:
+    """End the command with one line for errors of some kinds (status 2) and for Ctrl-C (130)."""
+    try:
+        yield
+    except kinds as error:
+        parser.error(printable(error, 1000))
+    except KeyboardInterrupt:
+        parser.exit(130, '\ninterrupted\n')
+
+
+def goes_with(parser: ArgumentParser, options: Namespace, owner: str, *names: str) -> None:
+    """End the command where options are given that mean nothing without ``owner``, which is not."""
+    for name in () if getattr(options, owner) else names:
+        if getattr(options, name) != parser.get_default(name):
+            parser.error(f'--{printable(name.replace("_", "-"))} goes with --{printable(owner)}')

@@ -2,7 +2,7 @@
 Command line: ``python -m act_ros.evaluation`` and ``ros2 run act_ros evaluate_bag``.
 
 Exit status: 0; 1 where the balanced accuracy is below what was asked for; 2 where a bag, its
-labels or the arguments cannot be used.
+labels or the arguments cannot be used; 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from act_ros.core.arguments import count_from, share
+from act_ros.core.arguments import count_from, one_line_errors, share
 from act_ros.core.text import printable
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.report import write_json
@@ -57,20 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     made = parser()
     options = made.parse_args(arguments)
-    try:
-        if options.compare:
-            if others := [
-                    'bags' if name == 'bags' else f'--{name.replace("_", "-")}'
-                    for name, value in vars(options).items() if name not in ('compare', 'output')
-                    and value not in ([], made.get_default(name))]:
-                made.error('--compare takes the results of earlier runs, and no '
-                           + printable(', '.join(others)))
-            path = compare(options.compare[0], options.compare[1], options.output)
-            print(f'see {printable(path)}')
-            return 0
-        return _run(made, options)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        made.error(printable(error, 1000))
+    with one_line_errors(made, OSError, ValueError, RuntimeError, ImportError):
+        status = _compare(made, options) if options.compare else _run(made, options)
+    return status
+
+
+def _compare(made: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if others := ['bags' if name == 'bags' else f'--{name.replace("_", "-")}'
+                  for name, value in vars(options).items() if name not in ('compare', 'output')
+                  and value not in ([], made.get_default(name))]:
+        made.error('--compare takes the results of earlier runs, and no '
+                   + printable(', '.join(others)))
+    a, b = options.compare
+    print(f'see {printable(compare(a, b, options.output))}')
+    return 0
 
 
 def _run(made: argparse.ArgumentParser, options: argparse.Namespace) -> int:

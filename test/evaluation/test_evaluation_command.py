@@ -40,6 +40,18 @@ def test_the_exit_status_tells_whether_the_model_is_good_enough(
         assert stop.value.code == 2
 
 
+def test_ctrl_c_is_one_line(
+    plan_bag: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr('act_ros.evaluation.__main__.evaluate', interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main([str(plan_bag)])
+    assert stop.value.code == 130 and capsys.readouterr().err == '\ninterrupted\n'
+
+
 def test_several_bags_at_a_time(
     tmp_path: Path, plan_bag: Path, labels: Path, tiny_bundle: Path,
 ) -> None:

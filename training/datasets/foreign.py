@@ -33,10 +33,9 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.core.arguments import positive
+from act_ros.core.arguments import one_line_errors, positive
 from act_ros.core.skeletons import get_layout
 from act_ros.core.text import printable
-from training.command import one_line_errors
 from training.datasets.skeletons import UNKNOWN, DataError, Take, write_sequences
 
 _NTU_JOINTS = {  # of the 25, numbered from 0: those of mpose13_openpose

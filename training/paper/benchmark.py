@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.core.arguments import count_from
+from act_ros.core.arguments import count_from, one_line_errors
 from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
-from training.command import one_line_errors
 from training.config import keep_settings
 from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report

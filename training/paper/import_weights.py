@@ -28,10 +28,10 @@ import numpy as np
 
 from act_ros.actions.bundle import Bundle
 from act_ros.actions.features import MPOSE, SCORED, num_features
+from act_ros.core.arguments import goes_with, one_line_errors
 from act_ros.core.skeletons import LAYOUTS
 from act_ros.core.text import printable
 from training.checkpoint import CheckpointError, read_arrays
-from training.command import goes_with, one_line_errors
 from training.datasets.labels import MPOSE_LABELS
 from training.export import QUANTISATIONS, ExportError, export_bundle
 from training.metrics import (

@@ -30,9 +30,9 @@ from typing import Any
 import numpy as np
 
 from act_ros.actions.features import num_features
+from act_ros.core.arguments import one_line_errors
 from act_ros.core.files import replacing_in
 from act_ros.tflite.runtime import find_runtime, load_interpreter, runtime_name
-from training.command import one_line_errors
 from training.paper.benchmark_report import Row, as_csv, paper_results
 from training.paper.mpose import LAYOUTS, NUM_FRAMES, PAPER_LAYOUTS, SPLITS
 from training.progress import progress
