@@ -270,9 +270,10 @@ def test_the_robot_installs_no_messages_that_nothing_imports() -> None:
     assert {name for name in needed if name.endswith('_msgs')} <= imported('act_ros')
 
 
-@pytest.mark.parametrize('file', ['docker/Dockerfile', '.github/workflows/ci.yml'])
+@pytest.mark.parametrize(
+    'file', ['docker/Dockerfile', '.github/workflows/ci.yml', 'pyproject.toml'])
 def test_elsewhere_the_same_ranges_are_asked_for(file: str) -> None:
-    """In containers and in continuous integration."""
+    """In containers, in continuous integration, and by pip, which refuses to build otherwise."""
     named = set(re.findall(r"'([\w-]+[<>=][^']*)'", (ROOT / file).read_text()))
     assert named
     # The distribution's OpenCV was built for NumPy 1.

@@ -80,7 +80,7 @@ class Look:
 
 
 def _small(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the image mirrored, 160 to 240 rows high in twice as many of grey, through JPEG."""
+    """Return the image mirrored, 110 to 199 rows high, above it grey up to 240, through JPEG."""
     rows = int(rng.integers(110, 200))
     small = cv2.resize(image, (max(round(image.shape[1] * rows / image.shape[0]), 8), rows),
                        interpolation=cv2.INTER_AREA)[:, ::-1]

@@ -46,7 +46,7 @@ class VideoNode(Node):
             topic, kind = compressed_topic(topic), CompressedImage
         self._publisher = self.create_publisher(kind, topic, QoSProfile(depth=2))
         self._answered = threading.Condition()
-        self._newest_answer = -1
+        self._newest_answer, self._is_ending = -1, False
         if self._options.pace == 'consumed':
             self.create_subscription(ActionArray, 'actions', self._hear, LEVEL)
         self._input = VideoInput(
@@ -85,7 +85,7 @@ class VideoNode(Node):
     def _wait_for_answer(self, stamp: int) -> None:
         with self._answered:
             if not self._answered.wait_for(
-                    lambda: self._newest_answer >= stamp, _ANSWER_TIMEOUT):
+                    lambda: self._is_ending or self._newest_answer >= stamp, _ANSWER_TIMEOUT):
                 self.get_logger().warning(
                     'nobody answered a frame; is act_node up?', throttle_duration_sec=5.0)
 
@@ -93,6 +93,9 @@ class VideoNode(Node):
         """Stop playing, then destroy; raises what ended the video, if that was an error."""
         try:
             if self._input:
+                with self._answered:
+                    self._is_ending = True  # nobody spins any more, to hear an answer
+                    self._answered.notify()
                 self._input.close()
         finally:
             super().destroy_node()

@@ -16,7 +16,9 @@ import pytest
 pytest.importorskip('rclpy')
 
 from ros_harness import ROOT, Process, bench
+from sensor_msgs.msg import Image
 
+from act_ros.msg import ActionArray
 from act_ros.ros.signals import tied_to_us
 
 # Prints when it is ready, and answers lines until it is told to end.
@@ -59,6 +61,18 @@ def test_ctrl_c_while_a_node_starts(tmp_path: Path, name: str) -> None:
             time.sleep(rng.uniform(0.1, 1.0))
             assert node.stop(signal.SIGINT) == 0, node.log
             assert 'Traceback' not in node.log and 'cannot' not in node.log
+
+
+def test_ctrl_c_while_a_frame_waits_for_its_answer(tmp_path: Path) -> None:
+    """The video ends at once; who was told to end has not failed to answer."""
+    with bench(tmp_path) as made:
+        video = made.start('video_node', {
+            'source': str(ROOT / 'media/demo.mp4'), 'pace': 'consumed'})
+        images = made.peer.listen(Image, 'image')
+        made.peer.node.create_publisher(ActionArray, 'actions', 10)
+        made.peer.wait(lambda: bool(images), 'the first image')
+        assert video.stop(signal.SIGINT) == 0, video.log
+        assert 'nobody answered' not in video.log
 
 
 def test_ctrl_c_while_python_itself_starts() -> None:
