@@ -22,7 +22,8 @@ from act_ros.core.action import Status
 from act_ros.core.options import Options, option
 from act_ros.core.resources import find_model
 from act_ros.core.skeletons import get_layout
-from act_ros.tflite.runtime import ModelError, load_interpreter
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.runtime import load_interpreter
 
 TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED = (
     'too little of the body seen', 'pose not sure enough', 'no action sure enough',

@@ -51,7 +51,8 @@ from act_ros.pictures.timeline import frame_line
 from act_ros.pictures.video import AnnotatedVideo
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, read_labels
-from act_ros.tflite.runtime import ModelError, runtime_name
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.runtime import runtime_name
 
 
 @dataclass(frozen=True)

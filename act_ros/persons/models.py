@@ -13,8 +13,8 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.follow import FindAndFollow, Schedule
 from act_ros.persons.movenet import MultiPose, SinglePose, open_movenet
 from act_ros.persons.onnx_networks import SimCC, WholeImage, open_onnx
+from act_ros.tflite.errors import ModelError
 from act_ros.tflite.onnx import CPU
-from act_ros.tflite.runtime import ModelError
 
 DEFAULT_MODEL = 'balanced'
 _PROPOSAL_SCORE = 0.05

@@ -17,7 +17,8 @@ from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.skeletons import TORSO
 from act_ros.persons.estimator import NO_NUMBERS, PoseEstimator
 from act_ros.persons.letterbox import Letterbox, Region, check_image
-from act_ros.tflite.runtime import Interpreter, ModelError, load_interpreter
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.runtime import Interpreter, load_interpreter
 
 NUM_KEYPOINTS = 17
 _MULTIPOSE_COLUMNS = NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the person

@@ -19,7 +19,8 @@ from act_ros.core.text import printable
 from act_ros.persons.estimator import NO_NUMBERS
 from act_ros.persons.letterbox import Letterbox, Region, check_image
 from act_ros.persons.movenet import LEAST_PIXELS, person_of
-from act_ros.tflite.onnx import DTYPES, ModelError, open_session
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.onnx import DTYPES, open_session
 
 _LAYOUTS = {17: 'coco17', 26: 'halpe26'}
 _OPEN_SIZE = 640  # pixels, where a file leaves the size of its input open

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.core.text import PrintableError, printable
+from act_ros.core.text import printable
+from act_ros.tflite.errors import ModelError
 
 PROVIDERS = {
     'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider',
@@ -21,10 +22,6 @@ PROVIDERS = {
 CPU = ('cpu', PROVIDERS['cpu'])
 
 DTYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
-
-
-class ModelError(PrintableError):
-    """A model cannot be run: its file, its content or the runtime is at fault."""
 
 
 def open_session(

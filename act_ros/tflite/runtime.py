@@ -22,8 +22,9 @@ import numpy as np
 
 from act_ros.core.stderr import collecting
 from act_ros.core.text import printable
+from act_ros.tflite.errors import ModelError
 from act_ros.tflite.flatbuffer import check_offsets
-from act_ros.tflite.onnx import ModelError, OnnxInterpreter
+from act_ros.tflite.onnx import OnnxInterpreter
 
 RUNTIME_VARIABLE = 'ACT_ROS_RUNTIME'
 """Environment variable that forces one of ``RUNTIMES``."""

@@ -20,7 +20,7 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.letterbox import Letterbox, Region
 from act_ros.persons.models import checksum, create_estimator
 from act_ros.persons.movenet import follow
-from act_ros.tflite.runtime import ModelError
+from act_ros.tflite.errors import ModelError
 
 COCO = {name: index for index, name in enumerate(get_layout('coco17').joints)}
 MODELS = ('movenet_multipose_192x256', 'movenet_lightning')
