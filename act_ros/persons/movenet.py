@@ -15,19 +15,21 @@ import numpy as np
 
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.skeletons import TORSO
-from act_ros.persons.estimator import NO_NUMBERS, PoseEstimator
+from act_ros.persons.estimator import (
+    LEAST_PIXELS,
+    NO_NUMBERS,
+    PoseEstimator,
+    box_around,
+    boxes_of,
+    person_of,
+)
 from act_ros.persons.letterbox import Letterbox, Region, check_image
 from act_ros.tflite.errors import ModelError
 from act_ros.tflite.runtime import Interpreter, load_interpreter
 
-NUM_KEYPOINTS = 17
-_MULTIPOSE_COLUMNS = NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the person
+_NUM_KEYPOINTS = 17
+_MULTIPOSE_COLUMNS = _NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the person
 _L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP = TORSO
-
-LEAST_PIXELS = 60
-"""Height of a person at a network's input, below which joints are guessed."""
-_SURE_JOINTS = 8
-"""A person of whom so many joints are surely seen is one, whatever hides the rest."""
 _TORSO_MARGIN = 1.9
 """The next crop reaches this many times as far from the hips as the farthest torso joint ..."""
 _BODY_MARGIN = 1.2
@@ -46,11 +48,11 @@ def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2)
     network = _Network(path, num_threads)
     if network.output_shape[2:] == (_MULTIPOSE_COLUMNS,):
         return MultiPose(network, score_threshold)
-    if network.output_shape[1:] == (1, NUM_KEYPOINTS, 3):
+    if network.output_shape[1:] == (1, _NUM_KEYPOINTS, 3):
         return SinglePose(network, score_threshold)
     raise ModelError(
         f'model {path} is no MoveNet: its output {network.output_shape} is neither '
-        f'[1, people, {_MULTIPOSE_COLUMNS}] nor [1, 1, {NUM_KEYPOINTS}, 3]'
+        f'[1, people, {_MULTIPOSE_COLUMNS}] nor [1, 1, {_NUM_KEYPOINTS}, 3]'
     )
 
 
@@ -122,11 +124,10 @@ class MultiPose:
         raw = raw[raw[:, -1] >= self.score_threshold]
         raw = raw[np.argsort(-raw[:, -1], kind='stable')]
         keypoints = self._network.keypoints(
-            raw[:, : NUM_KEYPOINTS * 3].reshape(-1, NUM_KEYPOINTS, 3)
-        )
+            raw[:, :_NUM_KEYPOINTS * 3].reshape(-1, _NUM_KEYPOINTS, 3))
         # y_min, x_min, y_max, x_max -> two corners x, y
         corners = self._network.letterbox.to_source(raw[:, -5:-1].reshape(-1, 2, 2)[..., ::-1])
-        boxes = _boxes(corners, image_bgr)
+        boxes = boxes_of(corners, image_bgr)
         return [
             Person(points, float(score), box)
             for points, score, box in zip(keypoints, raw[:, -1], boxes, strict=True)
@@ -179,11 +180,11 @@ class SinglePose:
             self._image_shape = image_bgr.shape
         keypoints = self._keypoints(image_bgr, self._region)
         # Also where the pose is too weak to be told: the crop is what makes a small person sure.
-        self._region = follow(keypoints, image_bgr.shape[1], image_bgr.shape[0])
+        self._region = crop_region(keypoints, image_bgr.shape[1], image_bgr.shape[0])
         score = float(keypoints[:, 2].mean())
         if score < self.score_threshold:
             return []
-        return [Person(keypoints, score, _boxes(_extent(keypoints)[None], image_bgr)[0])]
+        return [Person(keypoints, score, box_around(keypoints, image_bgr))]
 
     def _keypoints(
         self, image_bgr: np.ndarray, region: Region | None, within: Region | None = None,
@@ -203,9 +204,9 @@ def _numbers(raw: np.ndarray, drops: Counter[str]) -> np.ndarray:
     return np.where(is_sane, raw, np.float32(0))
 
 
-def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
+def crop_region(keypoints: np.ndarray, width: int, height: int) -> Region | None:
     """
-    Square in which the person of this image is to be sought in the next one.
+    Return the square in which the person of this image is to be sought in the next one.
 
     :param keypoints: (17, 3) x px, y px, score of this image.
     :param width: of the image, pixels.
@@ -227,29 +228,5 @@ def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
     )
     if reach > max(width, height) / 2 or reach < 1:
         return None
-    return Region(
-        math.floor(x - reach),
-        math.floor(y - reach),
-        math.ceil(x + reach),
-        math.ceil(y + reach),
-    )
-
-
-def person_of(keypoints: np.ndarray, image: np.ndarray) -> Person:
-    """Return who was looked at: the score is the mean of the best eight of the keypoints (K, 3)."""
-    score = float(np.sort(keypoints[:, 2])[-_SURE_JOINTS:].mean())
-    return Person(keypoints, score, _boxes(_extent(keypoints)[None], image)[0])
-
-
-def _extent(keypoints: np.ndarray) -> np.ndarray:
-    """Return the corners (2, 2) x, y around the keypoints (K, 3) that are seen."""
-    scores = keypoints[:, 2]
-    seen = keypoints[scores >= min(SEEN_SCORE, scores.max()), :2]
-    return np.stack([seen.min(axis=0), seen.max(axis=0)])
-
-
-def _boxes(corners: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Corners (N, 2, 2) x, y -> boxes (N, 4) x_min, y_min, x_max, y_max, cut to the image."""
-    height, width = image.shape[:2]
-    boxes = np.sort(corners, axis=1).reshape(-1, 4)  # a network may well swap two of them
-    return np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
+    return Region(math.floor(x - reach), math.floor(y - reach),
+                  math.ceil(x + reach), math.ceil(y + reach))

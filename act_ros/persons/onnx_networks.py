@@ -16,9 +16,8 @@ import numpy as np
 
 from act_ros.core.person import Person
 from act_ros.core.text import printable
-from act_ros.persons.estimator import NO_NUMBERS
+from act_ros.persons.estimator import LEAST_PIXELS, NO_NUMBERS, boxes_of, person_of
 from act_ros.persons.letterbox import Letterbox, Region, check_image
-from act_ros.persons.movenet import LEAST_PIXELS, person_of
 from act_ros.tflite.errors import ModelError
 from act_ros.tflite.onnx import DTYPES, open_session
 
@@ -183,9 +182,7 @@ class WholeImage:
             corners).all(axis=(1, 2))
         self.drops[NO_NUMBERS] += bool((is_meant & ~is_sane).any())
         rows = np.flatnonzero(is_meant & is_sane)
-        height, width = image_bgr.shape[:2]
-        corners = np.sort(self._network.to_source(corners[rows]), axis=1).reshape(-1, 4)
-        boxes = np.clip(corners, 0, (width, height, width, height)).astype(np.float32)
+        boxes = boxes_of(self._network.to_source(corners[rows]), image_bgr)
         sizes = np.column_stack((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]))
         kept = cv2.dnn.NMSBoxes(
             sizes.tolist(), scores[rows].tolist(), 0.0, _OVERLAP, top_k=10 * _MOST)
