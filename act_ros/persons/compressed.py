@@ -9,8 +9,9 @@ from contextlib import suppress
 import cv2
 import numpy as np
 
+from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.stderr import collecting
-from act_ros.persons.images import MAX_PIXELS, Buffer, ImageError, check_size, to_8_bits
+from act_ros.persons.images import Buffer, ImageError, check_size, to_8_bits
 
 _FORMATS = 'JPEG, PNG, TIFF, WebP or BMP'
 _PNG = b'\x89PNG\r\n\x1a\n'

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.text import printable
-from act_ros.persons.images import MAX_PIXELS, ImageError, check_size
+from act_ros.persons.images import ImageError, check_size
 
 if TYPE_CHECKING:
     import av
