@@ -29,17 +29,16 @@ _MOST = 100  # people in an image
 _MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 _STD = np.array((58.395, 57.12, 57.375), np.float32)
 
-Decoder = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray]]
+_Decoder = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray]]
 """Outputs without their batch -> scores (N,), corners (N, 2, 2), keypoints (N, K, 3), in pixels of
 the network's input."""
 
 
-class Network:
+class _Network:
     """
     An ONNX file with its session and its letterbox.
 
-    :param providers: names of `act_ros.tflite.onnx.PROVIDERS`, by preference; none: the CPU.
-    :raises ModelError: no runtime or provider, or a damaged file, or one that is no pose network.
+    Arguments and errors are those of `open_onnx`.
     """
 
     def __init__(self, path: Path, num_threads: int = 1, providers: Sequence[str] = ()) -> None:
@@ -105,9 +104,10 @@ def open_onnx(
     """
     Open an ONNX file: a network for everybody in an image, or one for a single person.
 
-    :raises ModelError: as `Network`.
+    :param providers: names of `act_ros.tflite.onnx.PROVIDERS`, by preference; none: the CPU.
+    :raises ModelError: no runtime or provider, or a damaged file, or one that is no pose network.
     """
-    network = Network(path, num_threads, providers)
+    network = _Network(path, num_threads, providers)
     shapes = network.outputs
     if len(shapes) == 1 and len(shapes[0]) == 3:
         if 57 == shapes[0][2]:
@@ -165,8 +165,8 @@ class WholeImage:
     max_persons = _MOST
 
     def __init__(
-        self, network: Network, score_threshold: float,
-        prepare: Callable[[np.ndarray], np.ndarray], decode: Decoder,
+        self, network: _Network, score_threshold: float,
+        prepare: Callable[[np.ndarray], np.ndarray], decode: _Decoder,
     ) -> None:
         self._network, self._prepare, self._decode = network, prepare, decode
         self.score_threshold = score_threshold
@@ -205,7 +205,7 @@ class SimCC:
     Another network has to say where people are, see ``act_ros.persons.follow``.
     """
 
-    def __init__(self, network: Network, layout: str) -> None:
+    def __init__(self, network: _Network, layout: str) -> None:
         self._network, self.layout = network, layout
         self.name, self.drops = network.name, network.drops
 
