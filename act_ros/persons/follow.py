@@ -44,7 +44,10 @@ _CERTAIN = 0.55
 _SAME_PLACE = 0.5
 """Overlap of boxes from which on two of them are one place."""
 _APART, _GIVEN = 0.4, 0.25
+"""Shares of a person's width: nearer than the first one neighbour hides the other; so much of it at
+most is not shown, to keep the neighbour out."""
 _STALE = 3
+"""Finds after which the last proposal no longer tells where the person is: the pose does."""
 _MAX_PAUSE = 16
 """Most finds for which a place without anybody is left alone, or one waits for its first look."""
 _SMALL = 0.45
