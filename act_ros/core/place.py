@@ -209,10 +209,9 @@ def _measure(
     """Return z in metres, and its standard deviation as a share of it; None without a depth."""
     pixels, unit = depth
     height, width = pixels.shape
-    probes = _probes(points)
     if not all(size):
         return None
-    at = np.floor(probes * (width / size[0], height / size[1])).astype(int)
+    at = np.floor(_probes(points) * (width / size[0], height / size[1])).astype(int)
     at = at[((at >= 0) & (at < (width, height))).all(axis=1)]
     values = pixels[at[:, 1], at[:, 0]].astype(float) * unit
     values = values[(values > 0) & (values < _FARTHEST)]  # False for NaN

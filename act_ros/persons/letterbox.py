@@ -79,9 +79,8 @@ class Letterbox:
             self._target = target
         size = (target.x_max - target.x_min, target.y_max - target.y_min)
         cv2.resize(
-            image_bgr[source.y_min : source.y_max, source.x_min : source.x_max],
-            size,
-            dst=self._canvas[target.y_min : target.y_max, target.x_min : target.x_max],
+            image_bgr[source.y_min:source.y_max, source.x_min:source.x_max], size,
+            dst=self._canvas[target.y_min:target.y_max, target.x_min:target.x_max],
             interpolation=cv2.INTER_LINEAR,  # as the network was trained; area is 10 times slower
         )
         # A reversed view would do, but NumPy copies that ten times slower than both these steps.

@@ -275,7 +275,7 @@ class _Film:
             self._container.close()
             raise
         self.fps = float(self._stream.average_rate or 0)
-        self._images = iter(self.frames())
+        self._images = self.frames()
         self._convert = self._av.video.reformatter.VideoReformatter()
 
     def _choose_stream(self, name: str) -> av.VideoStream:

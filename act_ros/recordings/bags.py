@@ -151,8 +151,7 @@ class Bag:
             found = f'several topics of {wanted}: {", ".join(candidates)}; name one of them' \
                 if candidates else f'no topic of {wanted}; it holds {self._listing()}'
             raise BagError(f'{self.path} has {found}')
-        if topic not in self.topics:
-            raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
+        self._check_topic(topic)
         if topic not in candidates:
             raise BagError(f'{self.path}: {topic!r} is of type {self.topics[topic].type}, not '
                            f'{wanted}')
@@ -183,8 +182,7 @@ class Bag:
         :raises BagError: an unknown topic or message type, or a bag cut off or damaged.
         """
         for topic in topics:
-            if topic not in self.topics:
-                raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
+            self._check_topic(topic)
         return self._decoded(topics, lambda connection: partial(
             self._store_for(connection).deserialize_cdr, typename=connection.msgtype))
 
@@ -355,6 +353,10 @@ class Bag:
         if not readers:
             raise self._damaged(error) from error
         return readers
+
+    def _check_topic(self, topic: str) -> None:
+        if topic not in self.topics:
+            raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
 
     def _listing(self) -> str:
         return ', '.join(f'{name} ({info.type}, {info.num_messages} messages)'
