@@ -1,6 +1,5 @@
 """
-AcT on a TFLite or ONNX runtime: windows of poses in, calibrated probabilities out, and what they
-decide.
+AcT on a TFLite or ONNX runtime: poses in, calibrated probabilities out, and what they decide.
 
 Action Transformer, arXiv 2107.00606. All windows go through the network in one invoke. A robot acts
 on what `ActionFilter` makes of a person's probabilities: smoothed, thresholded, with hysteresis.
@@ -210,7 +209,7 @@ class ActClassifier:
         interpreter.set_tensor(self._input, features)
         interpreter.invoke()
         logits = interpreter.get_tensor(self._outputs[0]) / np.float32(self.bundle.temperature)
-        with np.errstate(invalid='ignore'):  # what is no number is refused by who asked
+        with np.errstate(invalid='ignore'):  # NaN and infinity are refused by the caller
             logits -= logits.max(axis=-1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Numbers of a command line: what means nothing is refused before the work begins."""
+"""Numbers of a command line: values without a meaning are refused before the work begins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def count_from(least: int) -> Callable[[str], int]:
-    """Return what reads a whole number, of so many or more."""
+    """Return a function that reads a whole number, ``least`` or more."""
     def number(text: str) -> int:
         value = int(text)
         if value < least:

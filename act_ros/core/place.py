@@ -152,8 +152,8 @@ def locate(
     Return where a person is.
 
     The depth is the median over the torso, where it has any. Without it, the distance follows from
-    how tall the body appears: of several lengths the surest, unless another one makes it surely
-    nearer, for whoever bends or turns away seems shorter, and never longer.
+    how long parts of the body appear. The surest part counts, unless another one puts the person
+    clearly nearer: whoever bends or turns away seems shorter, and never longer.
 
     :param size: width and height of the image that the keypoints are of, pixels.
     :param depth: of `depth_pixels`, registered to the image; it may be larger or smaller.

@@ -122,8 +122,7 @@ class StampOrder:
         """
         Return what ``stamp`` is to those before it, and count it.
 
-        Where ``is_idle``, as nobody is known who could be lost, one that is further on is taken at
-        once.
+        Where ``is_idle`` (nobody is known who could be lost), a stamp further on is taken at once.
 
         :param arrival: when it came in, or was recorded, nanoseconds by whatever clock; 0 where
             that is not known.

@@ -108,7 +108,7 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
     All but the last are the same bytes on every run. They replace former ones all together, and
     stand there only if everything went well.
 
-    :param has_bar: shows how far it is.
+    :param has_bar: show a progress bar.
     :raises BagError: the bag holds nothing to evaluate, or nothing of it can be read.
     :raises LabelError: the labels cannot be used.
     :raises ModuleNotFoundError: a package is not installed.

@@ -103,7 +103,7 @@ class Scores:
     def add(
         self, time: int, actions: Sequence[Action], pairs: Sequence[tuple[Label, Action | None]],
     ) -> None:
-        """Take a frame: its actions, and the labels that hold with whom they are about."""
+        """Take a frame: its actions, and the labels that hold, each with the action it is about."""
         self.frames += 1
         for action in actions:
             self._statuses[action.status] += 1

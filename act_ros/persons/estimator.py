@@ -21,7 +21,7 @@ NO_NUMBERS = 'no numbers in an answer of the pose network'
 LEAST_PIXELS = 60
 """Height of a person at a network's input, below which joints are guessed."""
 _SURE_JOINTS = 8
-"""A person of whom so many joints are surely seen is one, whatever hides the rest."""
+"""So many joints surely seen are a person, whatever hides the rest."""
 
 
 class PoseEstimator(Protocol):

@@ -7,8 +7,8 @@ verifies what is in a square of the image and tells the pose. One person has one
 two networks disagree by more than people move, and so do two squares, which is why the square
 stays where it is until the person leaves its middle.
 
-A frame costs a fixed number of looks, more only where frames are few, and who waited longest is
-looked at first. Not looked at is not the same as not seen.
+A frame costs a fixed number of looks, more only where frames are few, and whoever waited longest
+is looked at first. Not looked at is not the same as not seen.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class FindAndFollow:
         Return what may be people, best score first, and each only once.
 
         :param image_bgr: (H, W, 3) uint8.
-        :param region: part of the image to search; whom its edge cuts is left out.
+        :param region: part of the image to search; people cut by its edge are left out.
         """
         height, width = image_bgr.shape[:2]
         region = region or Region(0, 0, width, height)
@@ -264,7 +264,7 @@ class Follower:
 
     def _choose(self, count: int) -> list[_Place]:
         """
-        Return the places to look at: who waited longest, known people first, refuted last.
+        Return the places to look at: the longest wait first, of equals known people; refuted last.
 
         Somebody known whom a look has missed is due like everybody else.
         """
@@ -317,7 +317,7 @@ class Follower:
         """
         Tell people from ghosts: of somebody new one of the networks must be sure.
 
-        So must be the look at somebody known who seems to have grown or shrunk: some joints of
+        The look must also be sure of somebody known who seems to have grown or shrunk: joints of
         something else would lead the track astray.
         """
         if place.track:

@@ -28,7 +28,7 @@ def shown(
     """
     Return the part of an image (H, W, 3) that a region shows; None: it shows none of it.
 
-    :param within: what else is not shown lies outside of this.
+    :param within: what lies outside of this is not shown either.
     """
     part = Region(0, 0, image_bgr.shape[1], image_bgr.shape[0])
     for other in (region, within):
@@ -64,7 +64,7 @@ class Letterbox:
 
         :param image_bgr: uint8 (H, W, 3), see ``check_image``.
         :param region: part to show; without it the whole image.
-        :param within: what is outside of this part of it stays black.
+        :param within: part of the region outside of which it stays black.
         :returns: (1, height, width, 3) RGB; valid until the next call.
         :raises ValueError: nothing of the image would be shown, see `shown`.
         """

@@ -198,7 +198,7 @@ class SinglePose:
 
 
 def _numbers(raw: np.ndarray, drops: Counter[str]) -> np.ndarray:
-    """Return people or joints (N, K) of whom nothing is seen where the network gave no numbers."""
+    """Return people or joints (N, K), with zeros for those of which the network gave no numbers."""
     is_sane = np.isfinite(raw).all(axis=-1, keepdims=True)
     drops[NO_NUMBERS] += not is_sane.all()
     return np.where(is_sane, raw, np.float32(0))

@@ -196,7 +196,7 @@ class PoseTracker:
         return [owner.get(p) for p in range(len(persons))]
 
     def _forget_gone(self, stamp: int, is_whole: bool) -> None:
-        """Forget who was not seen for long; ``is_whole``: everybody was looked for."""
+        """Forget people not seen for long; ``is_whole``: everybody was looked for."""
         max_age = round(self.options.max_age * NANOSECONDS)
         is_gap = stamp - self._stamp > max_age
         self._stamp = stamp

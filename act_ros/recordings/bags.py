@@ -48,7 +48,7 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _SIZED = (CAMERA_INFO, IMAGES[0])  # messages that say how large images are
 _STORAGES = ('.mcap', '.db3')
-_CERTAIN = 1 + 1e-6  # a probability of 1, rounded: of labels that are alike they are added
+_CERTAIN = 1 + 1e-6  # a probability of 1 after rounding: those of labels that are alike are added
 
 
 class BagError(PrintableError):
@@ -69,9 +69,9 @@ class Bag:
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
     header's stamp was empty, ``unreadable`` the images that could not be decoded, ``drops`` what of
-    another package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`; of a
-    recording, messages came in when they were recorded. ``image_size`` is what shares of an image
-    are of, where the bag itself does not say.
+    another package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`, where
+    a message arrives when it is recorded. ``image_size`` is what REP-155's joints are shares of,
+    where the bag itself does not say how large images are.
 
     A file that was never finished or is cut off is read as far as it goes; the error that says so
     comes after its last message.

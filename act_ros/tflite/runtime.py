@@ -132,7 +132,7 @@ def load_interpreter(model: str | Path | bytes, num_threads: int = 1) -> Interpr
 
 @contextmanager
 def _first_words() -> Iterator[None]:
-    """Keep off the terminal what a runtime tells once, at its first model: how it is made."""
+    """Keep off the terminal what a runtime says of itself, once, when it opens its first model."""
     global _has_spoken
     if _has_spoken:
         yield
