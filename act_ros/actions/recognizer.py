@@ -181,7 +181,11 @@ def _ages(num_frames: int, frame_rate: float) -> np.ndarray:
 
 @dataclass(eq=False)
 class _Subject:
-    """A person being watched."""
+    """
+    A person being watched.
+
+    ``seen`` is the stamp of the newest pose; the rest is reported as in `Action`.
+    """
 
     window: PoseWindow
     filter: ActionFilter

@@ -175,8 +175,10 @@ class Follower:
         """Forget all people and places."""
         self._tracker.reset()
         self._places: list[_Place] = []
-        self._frame = self._find = self._looks = self._stamp = self._height = 0
-        self._next_find = self._searched = self._search_stamp = self._since = 0
+        self._frame = self._find = self._looks = 0  # how many there have been
+        self._stamp = self._since = self._height = 0  # of the last frame, and since that before
+        self._searched = self._search_stamp = 0  # number and stamp of the last frame searched ...
+        self._next_find = 0  # ... and number of the next one to search
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
         """

@@ -88,11 +88,6 @@ class Letterbox:
         np.copyto(self._tensor[0], self._rgb, casting='unsafe')
         return self._tensor
 
-    @property
-    def height(self) -> int:
-        """Rows of the tensor."""
-        return self._canvas.shape[0]
-
     def _place(self, region: Region, source: Region) -> Region:
         """Choose the canvas part for ``source`` and store the mapping back to source pixels."""
         height, width = self._canvas.shape[:2]

@@ -74,7 +74,8 @@ class _Network:
             )
         self._input, self._output = inputs[0]['index'], outputs[0]['index']
         self.output_shape = tuple(int(size) for size in outputs[0]['shape'])
-        self.letterbox = Letterbox(shape[1], shape[2], inputs[0]['dtype'])
+        self.height = shape[1]
+        self.letterbox = Letterbox(self.height, shape[2], inputs[0]['dtype'])
 
     def run(
         self, image_bgr: np.ndarray, region: Region | None = None, within: Region | None = None,
@@ -92,7 +93,7 @@ class _Network:
         return self._interpreter.get_tensor(self._output)[0]
 
     def keypoints(self, raw: np.ndarray) -> np.ndarray:
-        """Raw keypoints (..., 17, 3) as y, x, score -> (..., 17, 3) as x px, y px, score."""
+        """Return raw keypoints (..., 17, 3) y, x, score as x px, y px, score of the image."""
         keypoints = np.empty(raw.shape, np.float32)
         keypoints[..., :2] = self.letterbox.to_source(raw[..., 1::-1])
         keypoints[..., 2] = raw[..., 2]
@@ -113,7 +114,7 @@ class MultiPose:
         self.score_threshold = score_threshold
         self.name, self.drops = network.name, Counter[str]()
         self.max_persons = network.output_shape[1]
-        self.least_height = LEAST_PIXELS / network.letterbox.height
+        self.least_height = LEAST_PIXELS / network.height
 
     def estimate(
         self, image_bgr: np.ndarray, region: Region | None = None,

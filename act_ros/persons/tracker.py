@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from math import inf
 
@@ -73,22 +73,34 @@ class TrackerOptions(Options):
         'same person.', low=0.01, high=0.9)
 
 
+@dataclass(eq=False)
 class Track:
-    """One person followed through the frames; without an ``id`` while on probation."""
+    """One person followed through the frames."""
 
-    def __init__(self, stamp: int, person: Person, hits: int) -> None:
-        self.id = ''
-        self.hits = hits
-        self.stamp = stamp
-        self.person = person
-        self.moved = np.zeros(2)
-        self.velocity = np.zeros(2)
-        self.clothes: np.ndarray | None = None
-        self.usual = _USUAL
-        self.was_alone = False
-        self.is_missed = False
-        self.double_since: int | None = None
-        self.fit = 0.0
+    stamp: int
+    """When the person was last seen, nanoseconds ..."""
+    person: Person
+    """... and how."""
+    hits: int
+    """Frames in which the person was seen: enough of them end the probation."""
+    id: str = ''
+    """Empty while on probation."""
+    moved: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    """How far (2,) the last pose is from the one before, pixels."""
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    """Pixels a second (2,), smoothed."""
+    clothes: np.ndarray | None = None
+    """What the person wears (40,), as far as it was learned: `act_ros.persons.clothes`."""
+    usual: float = _USUAL
+    """How alike two looks at these clothes usually are."""
+    was_alone: bool = False
+    """Whether the clothes were learned while nobody was near."""
+    fit: float = 0.0
+    """How alike the clothes were when they were last seen."""
+    is_missed: bool = False
+    """Whether the person was looked for since, in vain."""
+    double_since: int | None = None
+    """Stamp from which on another track has been in the same pose."""
 
     def update(self, stamp: int, person: Person) -> None:
         """Take the detection as this person's newest pose."""
