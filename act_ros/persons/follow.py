@@ -290,8 +290,21 @@ class Follower:
         owners = self._tracker.assign(
             stamp, persons, seen, sought, expected=[place.track for place, _ in found],
             hits=[hits(person.score, self._is_tall(person.box)) for person in persons])
+        settled = self._settle(found, owners)
+        for place in places:
+            if place not in settled:
+                self._refute(place)
+        alive = set(self._tracker.tracks)
+        for place in self._places:
+            if place.track and place.track not in alive:
+                place.track = None
+
+    def _settle(
+        self, found: list[tuple[_Place, Person]], owners: list[Track | None],
+    ) -> set[_Place]:
+        """Bring the places of those who were seen up to date, and return them."""
         place_of = {p.track: p for p in self._places if p.track}
-        seen_places: set[_Place] = set()
+        settled: set[_Place] = set()
         for (place, person), owner in zip(found, owners, strict=True):
             if owner is None:
                 continue
@@ -306,14 +319,8 @@ class Follower:
             home.aim(_union(home.box + moved, person.box))
             home.middle = (home.middle + moved if self._find - home.proposed < _STALE
                            else person.box)
-            seen_places.add(home)
-        for place in places:
-            if place not in seen_places:
-                self._refute(place)
-        alive = set(self._tracker.tracks)
-        for place in self._places:
-            if place.track and place.track not in alive:
-                place.track = None
+            settled.add(home)
+        return settled
 
     def _is_somebody(self, place: _Place, person: Person) -> bool:
         """
