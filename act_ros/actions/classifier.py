@@ -135,8 +135,8 @@ class ActClassifier:
     """
 
     def __init__(
-        self, bundle_path: str | Path = 'act_mu', num_threads: int = 1, *,
-        check_sum: bool = True,
+        self, bundle_path: str | Path = ActOptions.bundle,
+        num_threads: int = ActOptions.act_threads, *, check_sum: bool = True,
     ) -> None:
         path = find_model(bundle_path, is_bundle=True)
         self.bundle, model = load_bundle(path, check_sum=check_sum)

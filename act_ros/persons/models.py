@@ -79,8 +79,9 @@ def _present(model: str | Path) -> str:
 
 
 def create_estimator(
-    model: str | Path = DEFAULT_MODEL, num_threads: int = 1, score_threshold: float = 0.2,
-    providers: Sequence[str] = (), warn: Callable[[str], object] = warnings.warn,
+    model: str | Path = PoseOptions.model, num_threads: int = PoseOptions.num_threads,
+    score_threshold: float = PoseOptions.score_threshold, providers: Sequence[str] = (),
+    warn: Callable[[str], object] = warnings.warn,
 ) -> PoseEstimator:
     """
     Open what finds people in images: the two networks of a mode, or one network alone.

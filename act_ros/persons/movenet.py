@@ -36,7 +36,7 @@ _BODY_MARGIN = 1.2
 """... and this many times as far as the farthest joint that is seen."""
 
 
-def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2) -> PoseEstimator:
+def open_movenet(path: Path, num_threads: int, score_threshold: float) -> PoseEstimator:
     """
     Open a MoveNet file; the shape of its output tells which kind it is.
 

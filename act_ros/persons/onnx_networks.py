@@ -41,7 +41,7 @@ class _Network:
     Arguments and errors are those of `open_onnx`.
     """
 
-    def __init__(self, path: Path, num_threads: int = 1, providers: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, num_threads: int, providers: Sequence[str]) -> None:
         self.name, self.path = path.stem, path
         self._session = open_session(
             path, f'model {path}', num_threads, [name for name in providers if name])
