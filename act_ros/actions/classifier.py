@@ -1,6 +1,5 @@
 """
-AcT on a TFLite or ONNX runtime: windows of poses in, calibrated probabilities out, and what they
-decide.
+AcT on a TFLite or ONNX runtime: poses in, calibrated probabilities out, and what they decide.
 
 Action Transformer, arXiv 2107.00606. All windows go through the network in one invoke. A robot acts
 on what `ActionFilter` makes of a person's probabilities: smoothed, thresholded, with hysteresis.
@@ -22,7 +21,8 @@ from act_ros.core.action import Status
 from act_ros.core.options import Options, option
 from act_ros.core.resources import find_model
 from act_ros.core.skeletons import get_layout
-from act_ros.tflite.runtime import ModelError, load_interpreter
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.runtime import load_interpreter
 
 TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED = (
     'too little of the body seen', 'pose not sure enough', 'no action sure enough',
@@ -135,8 +135,8 @@ class ActClassifier:
     """
 
     def __init__(
-        self, bundle_path: str | Path = 'act_mu', num_threads: int = 1, *,
-        check_sum: bool = True,
+        self, bundle_path: str | Path = ActOptions.bundle,
+        num_threads: int = ActOptions.act_threads, *, check_sum: bool = True,
     ) -> None:
         path = find_model(bundle_path, is_bundle=True)
         self.bundle, model = load_bundle(path, check_sum=check_sum)
@@ -209,7 +209,7 @@ class ActClassifier:
         interpreter.set_tensor(self._input, features)
         interpreter.invoke()
         logits = interpreter.get_tensor(self._outputs[0]) / np.float32(self.bundle.temperature)
-        with np.errstate(invalid='ignore'):  # what is no number is refused by who asked
+        with np.errstate(invalid='ignore'):  # NaN and infinity are refused by the caller
             logits -= logits.max(axis=-1, keepdims=True)
         np.exp(logits, out=logits)
         logits /= logits.sum(axis=-1, keepdims=True)

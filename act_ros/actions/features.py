@@ -25,8 +25,8 @@ torso lengths in six frames, which makes them as large as x and y: training need
 
 SEEN = 'seen-v1'
 """A joint not seen in a window is marked as such: its features are 0. One size a window, taken from
-what is seen of the body, so that who comes nearer grows; velocities as in `MOTION`, but 0 at first.
-"""
+what is seen of the body, so that whoever comes nearer grows. Velocities as in `MOTION`, but 0 at
+first."""
 
 SCORED = 'score-v1'
 """Of the weights that the paper's authors published later: x and y as in `MPOSE`, then the score,
@@ -51,7 +51,7 @@ _WEIGHTS = np.exp(-_TAPS ** 2 / 2)
 _WEIGHTS = (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
 _SEEN_SHARE = 0.5  # of a window's frames in which a joint must be seen
 _MOTION_FRAMES = 6.0
-# A torso is so many times as long as itself, the shoulders' width, and the head is from the neck.
+# How many times as long a torso is as: itself, the shoulders' width, the way from neck to head.
 _TORSO_OF = (1.0, 1.4, 2.4)
 
 # The layout a model is trained on when it sees poses of the given layout.
@@ -236,11 +236,12 @@ def _output_joints(layout: str, output_layout: str | None) -> tuple[str, ...]:
 @cache
 def _trunk(joints: tuple[str, ...], kind: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
-    Return how the size and the middle of a body are found, whatever is seen of its trunk.
+    Return what the size and the middle of a body are computed with, whatever is seen of its trunk.
 
-    That is where the trunk's joints are (5,); the bits that tell which of them are seen (5,) make
-    the number of a matrix (32, 5, 4), and places (T, 5), as complex numbers, times that are the
-    torso, the shoulders' width, the head from the neck, each 0 if not seen, and the origin.
+    :returns: where the trunk's joints are (5,); a bit for each of them (5,), whose sum over those
+        that are seen is the number of a matrix; the matrices (32, 5, 4). Places (T, 5), as complex
+        numbers, times a matrix are (T, 4): the torso, the shoulders' width, the way from neck to
+        head, each 0 where it is not seen, and the origin.
     """
     bits = 1 << np.arange(5)
     seen = np.arange(32)[:, None] & bits > 0

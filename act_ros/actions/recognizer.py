@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import accumulate
 from math import isfinite
 
 import numpy as np
@@ -166,7 +165,7 @@ def sample_windows(
     Each window ends at its own newest stamp. Where a window is a little shorter than asked, its
     first pose is held. ``pose_smoothing`` as for `resample`.
     """
-    offsets = np.array([0, *accumulate(len(window) for window in windows)])
+    offsets = np.cumsum([0, *map(len, windows)])
     # Relative to each window's end: nanoseconds since the epoch are too many for a float.
     times = np.concatenate([window.stamps - window.newest for window in windows]) / NANOSECONDS
     keypoints = np.concatenate([window.keypoints for window in windows])
@@ -182,7 +181,11 @@ def _ages(num_frames: int, frame_rate: float) -> np.ndarray:
 
 @dataclass(eq=False)
 class _Subject:
-    """A person being watched."""
+    """
+    A person being watched.
+
+    ``seen`` is the stamp of the newest pose; the rest is reported as in `Action`.
+    """
 
     window: PoseWindow
     filter: ActionFilter

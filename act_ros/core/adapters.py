@@ -164,7 +164,7 @@ def _person(
     name: str, keypoints: np.ndarray, score: float | None = None, box: list[float] | None = None,
 ) -> Person:
     """
-    Return a person of keypoints (K, 3) of which some, with a score of 0, were not seen.
+    Return a person with keypoints (K, 3); those with a score of 0 were not seen.
 
     :param score: of the person; by default the mean of what is seen.
     :param box: around the person; by default around what is seen.

@@ -1,4 +1,4 @@
-"""What command lines share: what means nothing is refused first, and errors are one line."""
+"""What command lines share: values without a meaning are refused first, errors are one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from act_ros.core.text import printable
 
 
 def count_from(least: int) -> Callable[[str], int]:
-    """Return what reads a whole number, of so many or more."""
+    """Return a function that reads a whole number, ``least`` or more."""
     def number(text: str) -> int:
         value = int(text)
         if value < least:

@@ -14,11 +14,10 @@ import numpy as np
 from act_ros.core.frame import Frame
 from act_ros.core.messages import MAX_KEYPOINTS, MAX_PERSONS
 from act_ros.core.person import Person
-from act_ros.core.stamps import NANOSECONDS
+from act_ros.core.stamps import NANOSECONDS, cut_stamp
 
 _ORDERS = {b'\x00\x00': '>', b'\x00\x01': '<'}
 _JOINT_BYTES = 12
-_FIRST, _LAST = -(1 << 31), (1 << 31) - 1  # seconds that a stamp can say
 
 
 def read_stamp(data: bytes) -> int:
@@ -86,12 +85,6 @@ def _string(data: bytes, at: int, order: str) -> tuple[str, int]:
         raise ValueError('a string does not end within it')
     text = bytes(data[at + 4:end]).partition(b'\0')[0]
     return text.decode(errors='replace'), (end + 3) & ~3
-
-
-def cut_stamp(nanoseconds: int) -> tuple[int, int]:
-    """Return seconds and nanoseconds of a stamp, cut to what one can say (1901 to 2038)."""
-    sec, nanosec = divmod(nanoseconds, NANOSECONDS)
-    return min(max(sec, _FIRST), _LAST), nanosec
 
 
 class _Writer(bytearray):

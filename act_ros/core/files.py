@@ -39,9 +39,9 @@ def replacing_in(folder: Path, last: str) -> Iterator[Path]:
     """
     Yield an empty folder to write files to, which then replace those in ``folder``.
 
-    ``folder`` is made if need be. Of several files the one called ``last`` goes first and comes
-    last: while it is there, they belong together. Others in ``folder`` stay. After an error
-    everything is as it was.
+    ``folder`` is made if need be. Of several files the one called ``last`` is the first to be
+    removed and the last to come: while it is there, they belong together. Other files in ``folder``
+    stay. After an error everything is as it was.
 
     :raises OSError: the folder or a file cannot be written.
     """

@@ -22,8 +22,8 @@ def option(
     """
     Declare an option of an `Options` class: default, one-line explanation, closed range.
 
-    One that is ``fixed`` cannot be changed while a node is at work. One with a ``least`` is that
-    much, or 0.
+    One that is ``fixed`` cannot be changed while a node is at work. One with a ``least`` is at
+    least that, or 0.
     """
     return dataclasses.field(default=default, metadata={
         'doc': doc, 'low': low, 'high': high, 'choices': choices, 'fixed': fixed,

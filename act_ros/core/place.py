@@ -152,8 +152,8 @@ def locate(
     Return where a person is.
 
     The depth is the median over the torso, where it has any. Without it, the distance follows from
-    how tall the body appears: of several lengths the surest, unless another one makes it surely
-    nearer, for whoever bends or turns away seems shorter, and never longer.
+    how long parts of the body appear. The surest part counts, unless another one puts the person
+    clearly nearer: whoever bends or turns away seems shorter, and never longer.
 
     :param size: width and height of the image that the keypoints are of, pixels.
     :param depth: of `depth_pixels`, registered to the image; it may be larger or smaller.
@@ -209,10 +209,9 @@ def _measure(
     """Return z in metres, and its standard deviation as a share of it; None without a depth."""
     pixels, unit = depth
     height, width = pixels.shape
-    probes = _probes(points)
     if not all(size):
         return None
-    at = np.floor(probes * (width / size[0], height / size[1])).astype(int)
+    at = np.floor(_probes(points) * (width / size[0], height / size[1])).astype(int)
     at = at[((at >= 0) & (at < (width, height))).all(axis=1)]
     values = pixels[at[:, 1], at[:, 0]].astype(float) * unit
     values = values[(values > 0) & (values < _FARTHEST)]  # False for NaN

@@ -47,8 +47,8 @@ class Places:
 
     :param options: returns the present options.
     :param drops: counts what cannot be used, by cause.
-    :param fail: is told the cause, and why, where there is more to say than that.
-    :param load: makes a message of a depth image, or raises RuntimeError.
+    :param fail: counts a cause, too, and tells of the error behind it.
+    :param load: makes a sensor_msgs/Image of what `add_depth` took, or raises RuntimeError.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Places:
         self._depths.append((stamp, image))
 
     def fill(self, frame: Frame) -> None:
-        """Set the place of each action's person; who is LOST keeps the last one that was known."""
+        """Set the place of each action's person; whoever is LOST keeps the last known one."""
         has_depth = self._options().depth
         if not self.info:
             self._drops['depth without camera_info'] += has_depth

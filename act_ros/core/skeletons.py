@@ -131,7 +131,7 @@ def joint_sources(layout: str, joints: tuple[str, ...]) -> tuple[tuple[int, ...]
     """
     Return, for each wanted joint, the indices of ``layout`` whose mean it is.
 
-    Raises ValueError when the layout has neither the joint nor any part of it.
+    :raises ValueError: the layout has neither the joint nor any part of it.
     """
     have = get_layout(layout).joints
     sources = []

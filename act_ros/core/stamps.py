@@ -12,6 +12,7 @@ from act_ros.core.options import Options, option
 
 NANOSECONDS = 1_000_000_000
 
+_FIRST, _LAST = -(1 << 31), (1 << 31) - 1  # seconds that a stamp can say
 # Stamps so far from the others are believed if so many follow one another.
 _BELIEVED = 3
 # A slow stream may pause for so many of its own steps.
@@ -31,6 +32,12 @@ class StampOptions(Options):
 def to_nanoseconds(stamp: Any) -> int:
     """Return a builtin_interfaces/Time, of whatever library, as integer nanoseconds."""
     return int(stamp.sec) * NANOSECONDS + int(stamp.nanosec)
+
+
+def cut_stamp(nanoseconds: int) -> tuple[int, int]:
+    """Return seconds and nanoseconds of a stamp, cut to what one can say (1901 to 2038)."""
+    sec, nanosec = divmod(nanoseconds, NANOSECONDS)
+    return min(max(sec, _FIRST), _LAST), nanosec
 
 
 def receive(frame: Frame, time: int, stamps: str, steady: int = 0) -> None:
@@ -115,8 +122,7 @@ class StampOrder:
         """
         Return what ``stamp`` is to those before it, and count it.
 
-        Where ``is_idle``, as nobody is known who could be lost, one that is further on is taken at
-        once.
+        Where ``is_idle`` (nobody is known who could be lost), a stamp further on is taken at once.
 
         :param arrival: when it came in, or was recorded, nanoseconds by whatever clock; 0 where
             that is not known.

@@ -37,9 +37,9 @@ _scratch = cache(_Scratch)
 @contextmanager
 def collecting(pattern: re.Pattern[str]) -> Iterator[list[str]]:
     """
-    Collect lines that begin like the pattern, three at most; others are passed on afterwards.
+    Collect lines that the pattern matches, three at most; others are passed on afterwards.
 
-    It is stderr of the whole process that is looked at, by one thread at a time.
+    They are lines of the whole process's stderr, which one thread at a time collects.
     """
     words: list[str] = []
     with _LOCK:

@@ -25,7 +25,7 @@ class FrameSynchronizer:
         """
         Take what a message says of a frame; return the frames that need not wait any longer.
 
-        They have an image and keypoints, the oldest first, all but the last perhaps no actions.
+        Each has an image and keypoints, but may lack actions. The oldest comes first.
         """
         frame = self._waiting.setdefault(part.stamp, part)
         if part.image is not None:

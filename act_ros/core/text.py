@@ -22,7 +22,7 @@ def printable(text: object, limit: int = 200) -> str:
 
 
 def printable_traceback() -> str:
-    """Return the traceback of the error at hand: its last lines, each safe, and marked as its."""
+    """Return the last lines of the current traceback, each printable and marked by a bar."""
     lines = traceback.format_exc().splitlines()[-_TRACEBACK_LINES:]
     return '\n'.join(f'  | {printable(line)}' for line in lines)
 

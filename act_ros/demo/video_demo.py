@@ -35,8 +35,8 @@ from act_ros.core.text import printable
 from act_ros.msg import ActionArray
 from act_ros.persons.models import DEFAULT_MODEL, MODES
 from act_ros.persons.video import VideoError, VideoSource
-from act_ros.pictures.terminal import Screen
-from act_ros.pictures.timeline import Timeline, table
+from act_ros.pictures.terminal import Screen, table
+from act_ros.pictures.timeline import Timeline
 from act_ros.pictures.video import AnnotatedVideo
 from act_ros.ros.fastdds import image_transport_variables
 from act_ros.ros.images import bgr_to_image, image_to_bgr

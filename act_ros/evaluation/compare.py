@@ -16,10 +16,10 @@ from act_ros.core.action import Status
 from act_ros.core.files import replacing_in
 from act_ros.core.text import PrintableError
 from act_ros.evaluation.report import write_json, write_page
-from act_ros.evaluation.scores import right_answer
+from act_ros.evaluation.scores import right_answer, said
 from act_ros.evaluation.settings import flat
 from act_ros.persons.tracker import overlap
-from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
+from act_ros.recordings.labels import NONE
 
 # Moments of difference closer together than this (seconds) are one.
 _GAP = 0.5
@@ -55,7 +55,7 @@ def compare(first: Path, second: Path, output: Path) -> Path:
             raise CompareError(f'{first} and {second} cannot be compared: they are of different '
                                f'{what if what == "labels" else "bags"}')
     names = _names(a, b)
-    agreement, stretches = _differences(a, b)
+    agreement, disputes = _differences(a, b)
     figures = _figures(a.summary, b.summary)
     duration = max(run.summary['bag']['duration'] for run in (a, b))
     with replacing_in(output, last='comparison.html') as folder:
@@ -64,12 +64,12 @@ def compare(first: Path, second: Path, output: Path) -> Path:
             'figures': {figure.name: {'a': figure.a, 'b': figure.b, 'difference': figure.change}
                         for figure in figures},
             'agreement': agreement,
-            'only_one_right': [stretch._asdict() for stretch in stretches],
+            'only_one_right': [dispute._asdict() for dispute in disputes],
         })
         write_page(
             folder / 'comparison.html', 'comparison.html', f'{names[0]} and {names[1]}',
             [a.trace, b.trace], duration, names=names, paths=(first, second), figures=figures,
-            agreement=agreement, stretches=stretches, classes=_classes(a.summary, b.summary),
+            agreement=agreement, disputes=disputes, classes=_classes(a.summary, b.summary),
             changes=_changed_settings(a.summary, b.summary))
     return output / 'comparison.html'
 
@@ -152,7 +152,7 @@ def _classes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[Figure]:
             for name in dict.fromkeys([*x, *y])]
 
 
-class Stretch(NamedTuple):
+class Dispute(NamedTuple):
     """A time (seconds from the bag's start) in which only one run was right about a person."""
 
     start: float
@@ -188,11 +188,9 @@ def _answers(run: _Run) -> Iterator[tuple[float, _Run, dict[str, _Told]]]:
             record = json.loads(line)
             people = {}
             for action in record['actions']:
-                status = action['status']
-                answer = action['label'] if status == Status.RECOGNIZED.name else (
-                    UNKNOWN_LABEL if status == Status.UNKNOWN.name else NONE)
                 people[action['person_id']] = _told(
-                    run, answer, action['truth'], np.array(action['box'], float))
+                    run, said(Status[action['status']], action['label']), action['truth'],
+                    np.array(action['box'], float))
             for missed in record.get('missed', ()):
                 if not missed['person']:  # nobody is in sight
                     people.clear()
@@ -232,11 +230,11 @@ def _pairs(
         yield b, left.get(''), right[b]
 
 
-def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
-    """Count who was right, and return the longest stretches in which only one was."""
+def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Dispute]]:
+    """Count who was right, and return the longest times in which only one was."""
     counts: Counter[str] = Counter()
-    open_: dict[str, Stretch] = {}
-    done: list[Stretch] = []
+    open_: dict[str, Dispute] = {}
+    done: list[Dispute] = []
     both = heapq.merge(_answers(a), _answers(b), key=lambda frame: frame[0])
     for (time, one, left), (next_time, other, right) in pairwise(both):
         if time != next_time or one is other:  # only one of the runs has the frame
@@ -254,7 +252,7 @@ def _differences(a: _Run, b: _Run) -> tuple[dict[str, int], list[Stretch]]:
             if hits[0] == hits[1]:
                 continue
             name, hit, miss = ('A', mine, its) if mine.is_right else ('B', its, mine)
-            now = Stretch(time, time, person, hit.label, name, miss.answer)
+            now = Dispute(time, time, person, hit.label, name, miss.answer)
             last = open_.get(person)
             if last and last[2:] == now[2:] and time - last.end < _GAP:
                 open_[person] = last._replace(end=time)

@@ -15,7 +15,7 @@ from act_ros.evaluation.thumbnails import Gallery
 from act_ros.pictures.captions import label_colour
 from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
 
-Traces = Sequence[Mapping[str, Any]]
+_Traces = Sequence[Mapping[str, Any]]
 
 
 def write_report(
@@ -25,8 +25,8 @@ def write_report(
     """Write the report of one bag."""
     write_page(
         path, 'report.html', f'{summary["bag"]["name"]}: evaluation', [trace],
-        summary['bag']['duration'], summary=summary, trace=trace, tiles=tiles(summary),
-        configuration=configuration(summary), settings=json.dumps(summary['settings'], indent=2),
+        summary['bag']['duration'], summary=summary, trace=trace, tiles=_tiles(summary),
+        configuration=_configuration(summary), settings=json.dumps(summary['settings'], indent=2),
         worst=worst, shots=gallery.shots, none_answer=NONE)
 
 
@@ -37,14 +37,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_page(
-    path: Path, template: str, title: str, traces: Traces, duration: float, **values: Any,
+    path: Path, template: str, title: str, traces: _Traces, duration: float, **values: Any,
 ) -> None:
     """
     Fill a template with ``values``, and with the traces that the page's script draws.
 
     :param duration: of the recording, in seconds.
     """
-    data = {'traces': traces, 'colours': label_colours(traces), 'duration': max(duration, 0.1)}
+    data = {'traces': traces, 'colours': _label_colours(traces), 'duration': max(duration, 0.1)}
     text = _templates().get_template(template).render(title=title, data=data, **values)
     path.write_text(text, encoding='utf-8')
 
@@ -53,13 +53,13 @@ def _templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name('templates')), autoescape=True,
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters |= {'percent': percent, 'number': number}
+    environment.filters |= {'percent': _percent, 'number': _number}
     # Labels keep their order, and what is embedded cannot end its script element.
     environment.policies['json.dumps_kwargs'] = {'ensure_ascii': False, 'separators': (',', ':')}
     return environment
 
 
-def label_colours(traces: Traces) -> dict[str, str]:
+def _label_colours(traces: _Traces) -> dict[str, str]:
     """Return the colours of the labels that were answered or true, the longest first."""
     seconds: dict[str, float] = {}
     for person in (p for trace in traces for p in trace['people']):
@@ -73,40 +73,40 @@ def label_colours(traces: Traces) -> dict[str, str]:
     return {name: label_colour(name) for name in names}
 
 
-def percent(value: float | None, digits: int = 1) -> str:
+def _percent(value: float | None, digits: int = 1) -> str:
     """Return a share as text."""
     return '–' if value is None else f'{100 * value:.{digits}f} %'
 
 
-def number(value: float | None, unit: str = '', digits: int = 2) -> str:
+def _number(value: float | None, unit: str = '', digits: int = 2) -> str:
     """Return a figure as text."""
     return '–' if value is None else f'{value:.{digits}f}{unit}'
 
 
-def tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _tiles(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the figures at the top, each with what it is."""
     shares = summary['share_of_status']
     entries: list[tuple[str, str]] = []
     if 'accuracy' in summary:
-        entries += [(percent(summary['balanced_accuracy']), 'balanced accuracy'),
-                    (percent(summary['accuracy']), 'of frames right'),
-                    (number(summary['macro_f1'], digits=3), 'macro F1')]
+        entries += [(_percent(summary['balanced_accuracy']), 'balanced accuracy'),
+                    (_percent(summary['accuracy']), 'of frames right'),
+                    (_number(summary['macro_f1'], digits=3), 'macro F1')]
     if segments := summary.get('segments'):
         delay = segments['seconds_to_first_right_answer']
-        entries += [(percent(segments['recall'], 0), f'of {segments["count"]} segments right'),
-                    (number(delay and delay['median'], ' s'), 'to the first right answer')]
+        entries += [(_percent(segments['recall'], 0), f'of {segments["count"]} segments right'),
+                    (_number(delay and delay['median'], ' s'), 'to the first right answer')]
     if calibration := summary.get('calibration'):
-        entries.append((number(calibration['ece'], digits=3), 'calibration error (ECE)'))
-    entries += [(number(summary['label_changes_per_minute'], digits=1), 'changes a minute'),
-                (percent(shares['RECOGNIZED'], 0), 'of the time recognized'),
-                (percent(shares['UNKNOWN'], 0), 'unknown'),
-                (percent(shares['BUFFERING'], 0), 'buffering')]
+        entries.append((_number(calibration['ece'], digits=3), 'calibration error (ECE)'))
+    entries += [(_number(summary['label_changes_per_minute'], digits=1), 'changes a minute'),
+                (_percent(shares['RECOGNIZED'], 0), 'of the time recognized'),
+                (_percent(shares['UNKNOWN'], 0), 'unknown'),
+                (_percent(shares['BUFFERING'], 0), 'buffering')]
     if summary['id_switches'] is not None:
         entries.append((str(summary['id_switches']), 'id switches'))
     return entries
 
 
-def configuration(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _configuration(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what was run on what, with checksums."""
     bag, model = summary['bag'], summary['model']
     rows = [('bag', f'{bag["name"]}, {bag["messages"]} messages of {bag["type"]}'),

@@ -41,17 +41,19 @@ from act_ros.evaluation.source import (
     read_frames,
     read_label_names,
 )
-from act_ros.evaluation.thumbnails import Gallery, annotated
+from act_ros.evaluation.thumbnails import Gallery
 from act_ros.evaluation.trace import Trace
 from act_ros.evaluation.truth import Truth
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import checksum as pose_checksum
 from act_ros.persons.models import create_estimator
+from act_ros.pictures.drawing import annotated
 from act_ros.pictures.timeline import frame_line
 from act_ros.pictures.video import AnnotatedVideo
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import UNKNOWN_LABEL, Label, read_labels
-from act_ros.tflite.runtime import ModelError, runtime_name
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.runtime import runtime_name
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Result:
     summary: dict[str, Any]
 
 
-class Stopwatch:
+class _Stopwatch:
     """Seconds a frame takes, by stage."""
 
     def __init__(self) -> None:
@@ -106,7 +108,7 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
     All but the last are the same bytes on every run. They replace former ones all together, and
     stand there only if everything went well.
 
-    :param has_bar: shows how far it is.
+    :param has_bar: show a progress bar.
     :raises BagError: the bag holds nothing to evaluate, or nothing of it can be read.
     :raises LabelError: the labels cannot be used.
     :raises ModuleNotFoundError: a package is not installed.
@@ -115,20 +117,20 @@ def evaluate(job: Job, has_bar: bool = False) -> Result:
         raise ModuleNotFoundError(f'evaluation needs {" and ".join(missing)}: '
                                   'pip install rosbags scikit-learn')
     with ExitStack() as stack:
-        found = _Evaluation(job, stack.enter_context(Bag(job.bag)), stack)
+        evaluation = _Evaluation(job, stack.enter_context(Bag(job.bag)), stack)
         output = stack.enter_context(replacing_in(job.output, last='summary.json'))
         video = stack.enter_context(
-            AnnotatedVideo(job.annotated, found.rate)) if job.annotated else None
-        found.take_all(output / 'results.jsonl', video, has_bar)
-        found.warn_of_gaps()
-        found.gallery.draw(found.bag, found.images, found.scores)
-        summary, timelines = found.summary(), found.trace.to_dict()
+            AnnotatedVideo(job.annotated, evaluation.rate)) if job.annotated else None
+        evaluation.take_all(output / 'results.jsonl', video, has_bar)
+        evaluation.warn_of_gaps()
+        evaluation.gallery.draw(evaluation.bag, evaluation.images, evaluation.scores)
+        summary, timelines = evaluation.summary(), evaluation.trace.to_dict()
         write_json(output / 'summary.json', summary)
-        write_json(output / 'timing.json', found.engine.watch.summary())
+        write_json(output / 'timing.json', evaluation.engine.watch.summary())
         (output / 'trace.json').write_text(json.dumps(timelines) + '\n', encoding='utf-8')
-        write_report(output / 'report.html', summary, timelines, found.gallery,
-                     found.gallery.worst(found.scores))
-    return Result(found.scores, summary)
+        write_report(output / 'report.html', summary, timelines, evaluation.gallery,
+                     evaluation.gallery.worst(evaluation.scores))
+    return Result(evaluation.scores, summary)
 
 
 class _Evaluation:
@@ -251,7 +253,7 @@ class _Engine:
         self, bag: Bag, kind: str, topic: str, settings: Settings, warnings: list[str],
         stack: ExitStack,
     ) -> None:
-        self.watch, self.drops, self._warnings = Stopwatch(), Counter[str](), warnings
+        self.watch, self.drops, self._warnings = _Stopwatch(), Counter[str](), warnings
         self._bag = bag
         bag.image_size = settings.poses.image_size
         self._finder: PersonFinder | None = None

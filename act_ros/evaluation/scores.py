@@ -27,9 +27,14 @@ _GAP = NANOSECONDS
 
 def answer_of(action: Action | None) -> str:
     """Return the label answered, ``unknown``, or ``none`` without an answer."""
-    if action is None or action.status in (Status.BUFFERING, Status.LOST):
-        return NONE
-    return action.label if action.status is Status.RECOGNIZED else UNKNOWN_LABEL
+    return said(action.status, action.label) if action else NONE
+
+
+def said(status: Status, label: str) -> str:
+    """Return the answer that a status and its label stand for: see `answer_of`."""
+    if status is Status.RECOGNIZED:
+        return label
+    return UNKNOWN_LABEL if status is Status.UNKNOWN else NONE
 
 
 def right_answer(label: str, names: Container[str], alike: Sequence[str] = ()) -> str:
@@ -98,7 +103,7 @@ class Scores:
     def add(
         self, time: int, actions: Sequence[Action], pairs: Sequence[tuple[Label, Action | None]],
     ) -> None:
-        """Take a frame: its actions, and the labels that hold with whom they are about."""
+        """Take a frame: its actions, and the labels that hold, each with the action it is about."""
         self.frames += 1
         for action in actions:
             self._statuses[action.status] += 1
@@ -181,8 +186,8 @@ class Scores:
         weight = confusion[truth, answer]
         occurs, answered = confusion.sum(axis=1), confusion.sum(axis=0)
         none = self._index[NONE]
-        rows = np.flatnonzero(occurs)
-        involved = [i for i in np.flatnonzero(occurs + answered)
+        seen = np.flatnonzero(occurs + answered)
+        involved = [i for i in seen
                     if i != none and (self.classes[i] != UNKNOWN_LABEL or occurs[i])]
         precision, recall, f1, support = precision_recall_fscore_support(
             truth, answer, labels=involved, sample_weight=weight, zero_division=0)
@@ -191,8 +196,7 @@ class Scores:
             'samples': int(weight.sum()),
             'accuracy': float(accuracy_score(truth, answer, sample_weight=weight)),
             # The mean recall of the classes that occur.
-            'balanced_accuracy': float(np.mean(
-                [recall[involved.index(i)] for i in rows])),
+            'balanced_accuracy': float(np.mean(recall[support > 0])),
             'macro_f1': float(np.mean(f1)),
             'accuracy_where_answered': float(accuracy_score(
                 truth[given], answer[given], sample_weight=weight[given]))
@@ -202,8 +206,8 @@ class Scores:
                 'f1': float(f1[k]), 'samples': int(support[k]),
             } for k, i in enumerate(involved)},
             'confusion': {
-                'classes': [self.classes[i] for i in np.flatnonzero(occurs + answered)],
-                'counts': confusion[np.ix_(*[np.flatnonzero(occurs + answered)] * 2)].tolist(),
+                'classes': [self.classes[i] for i in seen],
+                'counts': confusion[np.ix_(seen, seen)].tolist(),
             },
         }
 

@@ -23,13 +23,13 @@ from act_ros.persons.models import PoseOptions
 from act_ros.persons.tracker import TrackerOptions
 
 T = TypeVar('T', bound=Options)
-_KINDS: dict[type, tuple[type, ...]] = {
-    bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}
-
 
 NODES = ('pose_node', 'act_node')
 """Those whose parameters are read."""
 
+# The types that YAML may give for each type of an option.
+_KINDS: dict[type, tuple[type, ...]] = {
+    bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}
 # Bytes; more than any parameter file has.
 _LARGEST = 1 << 20
 

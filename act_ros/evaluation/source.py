@@ -26,8 +26,8 @@ LABELS = 'act_ros/msg/ActionLabels'
 KINDS: dict[str, tuple[tuple[str, ...], ...]] = {
     'keypoints': tuple((name,) for name in POSES), 'images': (IMAGES,), 'actions': ((ACTIONS,),)}
 """What can be evaluated: types, in the order of preference where a bag holds several."""
-# So many images wait for the keypoints that were found in them, and these for an image that was
-# recorded later: large ones take longer on their way.
+# So many images wait for the keypoints that were found in them; keypoints wait so many nanoseconds
+# for an image that was recorded later, since large messages take longer on their way.
 _MEMORY = 30
 _LATENESS = NANOSECONDS // 2
 
@@ -61,8 +61,8 @@ def find_images(bag: Bag, topic: str) -> str | None:
     """
     Return the topic of the images that ``topic``, of any kind, is about; None if there is none.
 
-    Of several that whose frame_id is that of ``topic``, or else whose name is most like its; what
-    nodes have drawn in only where there is nothing else.
+    Of several, the one with the same frame_id as ``topic`` counts, or else with the most similar
+    name; images that nodes have drawn into count only where there are no others.
     """
     images, depth = bag.topics_of(IMAGES), bag.depth_topics()
     if topic in images:
@@ -219,11 +219,11 @@ class BagPlaces:
     """
     The places of the people in a bag, by the messages recorded up to a frame, as live.
 
-    Of several topics that counts whose frame_id is that of the poses, or else whose name is most
-    like theirs. ``topics`` says which.
+    Of several topics, the one with the same frame_id as the poses counts, or else with the most
+    similar name. ``topics`` says which.
 
     :param stack: closes what is opened.
-    :param is_early: frames are images: their poses come later, with what comes up to then.
+    :param is_early: frames are images: live, their poses come later, when more has arrived.
     :param drops, fail: as in `Places`.
     """
 

@@ -21,12 +21,11 @@ from act_ros.pictures.drawing import draw
 from act_ros.recordings.bags import Bag, BagError
 from act_ros.recordings.labels import Label
 
-SHOTS = 4
-WORST = 8
+_SHOTS = 4
+_WORST = 8
 # Width and height of a picture.
-SHAPE = (150, 200)
+_SHAPE = (150, 200)
 _MARGIN = 1.25
-_CANVAS = (640, 480)
 
 
 @dataclass(eq=False)
@@ -54,7 +53,7 @@ class Gallery:
         """Take a shot of whoever is labelled, where one is due."""
         for label, action in pairs:
             # In the middle of each quarter; where people come late into sight, no two at once.
-            eighths = 2 * SHOTS * (frame.time - label.start) // (label.end - label.start)
+            eighths = 2 * _SHOTS * (frame.time - label.start) // (label.end - label.start)
             due = (eighths + 1) // 2
             if action is not None and due > self._due.get(label.line, 0):
                 self._due[label.line] = due
@@ -63,7 +62,7 @@ class Gallery:
     def worst(self, scores: Scores) -> list[Segment]:
         """Return the segments with the fewest right answers, worst first."""
         return sorted((s for s in scores.segments.values() if s.frames),
-                      key=lambda s: (s.right, s.label.line))[:WORST]
+                      key=lambda s: (s.right, s.label.line))[:_WORST]
 
     def draw(self, bag: Bag, topic: str | None, scores: Scores) -> None:
         """Draw the shots of the worst segments; for images, passes over the bag once more."""
@@ -86,17 +85,17 @@ class Gallery:
 def _shoot(frame: Frame, label: Label, action: Action) -> Shot:
     person = next((p for p in frame.persons if p.id == action.person_id), None)
     x_min, y_min, x_max, y_max = (float(v) for v in action.box)
-    height = max(y_max - y_min, (x_max - x_min) * SHAPE[1] / SHAPE[0], 16.0) * _MARGIN
-    width = height * SHAPE[0] / SHAPE[1]
+    height = max(y_max - y_min, (x_max - x_min) * _SHAPE[1] / _SHAPE[0], 16.0) * _MARGIN
+    width = height * _SHAPE[0] / _SHAPE[1]
     crop = ((x_min + x_max - width) / 2, (y_min + y_max - height) / 2, width, height)
     return Shot(frame.stamp, (frame.time - label.start) / NANOSECONDS, answer_of(action),
                 action.confidence, crop, frame.layout, person)
 
 
 def _draw(shot: Shot, image: np.ndarray | None) -> str:
-    """Return a shot as a base64 JPEG, twice as fine as `SHAPE`; dark where there is no image."""
+    """Return a shot as a base64 JPEG, twice as fine as `_SHAPE`; dark where there is no image."""
     x, y, width, _ = shot.crop
-    size = 2 * SHAPE[0], 2 * SHAPE[1]
+    size = 2 * _SHAPE[0], 2 * _SHAPE[1]
     scale = size[0] / width
     picture: np.ndarray = np.full((*size[::-1], 3), 24, np.uint8)
     if image is not None:
@@ -107,16 +106,3 @@ def _draw(shot: Shot, image: np.ndarray | None) -> str:
         draw(picture, [replace(shot.person, keypoints=keypoints)], shot.layout, captions=False)
     _, data = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, 80])
     return base64.b64encode(data.tobytes()).decode()
-
-
-def annotated(frame: Frame) -> np.ndarray:
-    """Return a frame's image (H, W, 3) uint8 BGR, or a dark one, with people and actions."""
-    assert frame.actions is not None
-    if frame.image is not None:
-        image = frame.image.copy()
-    else:
-        width, height = frame.size if all(frame.size) else _CANVAS
-        image = np.full((height, width, 3), 24, np.uint8)
-    # Of recorded actions, boxes are all there is.
-    draw(image, frame.persons, frame.layout or 'coco17', frame.actions)
-    return image

@@ -16,7 +16,7 @@ from act_ros.recordings.labels import Label
 # person was last seen, is that person under another id.
 _REUNION_SECONDS = 2.0
 _REUNION_HEIGHTS = 0.75
-# Heights a second: who runs makes two. What moves further has become somebody else's track.
+# Heights a second: a runner makes two. What moves further has become somebody else's track.
 _FASTEST = 3.0
 # Seconds by which the times of a recording and its stamps may differ from frame to frame.
 _JITTER = 0.1
@@ -46,12 +46,12 @@ class Truth:
     """
     Follows the labels through a recording, frame by frame.
 
-    A label without a person holds for everybody in view. One with a person holds for who has that
-    id when it begins. Where that id ends, or leaps to another place, and another one begins or
+    A label without a person holds for everybody in view. One with a person holds for whoever has
+    that id when it begins. Where that id ends, or leaps to another place, and another one begins or
     leaps to where the person was, the person is followed under that id, and ``switches`` counts
-    one. So it does where labels of the same actor name another id than before. ``max_gap`` are the
-    seconds for which whoever is not seen any more is still in sight: that of the window. ``seen``
-    are the frames in which each track was in sight.
+    one. It also counts one where labels of the same actor name another id than before. ``max_gap``
+    is that of the window: seconds for which somebody not seen any more is still in sight. ``seen``
+    counts the frames in which each track was in sight.
     """
 
     labels: Sequence[Label]
@@ -70,7 +70,7 @@ class Truth:
 
     def match(self, time: int, actions: Sequence[Action]) -> list[tuple[Label, Action | None]]:
         """
-        Return the labels that hold at ``time`` (of recording), each with whom it is about.
+        Return the labels that hold at ``time`` (of recording), each with the action it is about.
 
         None stands for somebody labelled who is not in sight; LOST people are not.
         """

@@ -19,8 +19,7 @@ from act_ros.core.messages import frame_of_actions
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.msg import ActionArray
-from act_ros.pictures.terminal import Screen
-from act_ros.pictures.timeline import table
+from act_ros.pictures.terminal import Screen, table
 from act_ros.ros.health import Recent
 from act_ros.ros.run import run
 from act_ros.ros.topics import steady_timer

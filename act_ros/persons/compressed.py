@@ -9,8 +9,9 @@ from contextlib import suppress
 import cv2
 import numpy as np
 
+from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.stderr import collecting
-from act_ros.persons.images import MAX_PIXELS, Buffer, ImageError, check_size, to_8_bits
+from act_ros.persons.images import Buffer, ImageError, check_size, to_8_bits
 
 _FORMATS = 'JPEG, PNG, TIFF, WebP or BMP'
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -23,6 +24,11 @@ _BARE = range(0xd0, 0xda)  # those without a length, and no place before a frame
 _MOST = 10_000
 # TIFF 6.0: width and height of the image and of its tiles.
 _WIDTHS, _HEIGHTS = (256, 322), (257, 323)
+# How libjpeg and libpng begin what they have to say. They know no other way to complain: a camera
+# with a loose plug, or a byte too much in each image, would fill the terminal.
+_WORDS = re.compile(
+    r'libpng (warning|error)|Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|'
+    r'Invalid SOS|Unknown Adobe|Warning: unknown JFIF|\[ ?(WARN|ERROR|INFO):\d+@')
 
 
 def decode_compressed(
@@ -112,10 +118,3 @@ def _tiff_size(data: memoryview, order: str) -> tuple[int, int]:
             width, height = (max(width, value), height) if tag in _WIDTHS else (
                 width, max(height, value))
     return height, width
-
-
-# How libjpeg and libpng begin what they have to say. They know no other way to complain: a camera
-# with a loose plug, or a byte too much in each image, would fill the terminal.
-_WORDS = re.compile(
-    r'libpng (warning|error)|Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|'
-    r'Invalid SOS|Unknown Adobe|Warning: unknown JFIF|\[ ?(WARN|ERROR|INFO):\d+@')

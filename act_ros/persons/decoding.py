@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from act_ros.core.frame import MAX_PIXELS
 from act_ros.persons.compressed import decode_compressed
-from act_ros.persons.images import MAX_PIXELS, decode_raw
+from act_ros.persons.images import decode_raw
 
 
 def decode(message: Any, max_pixels: int = MAX_PIXELS) -> np.ndarray:

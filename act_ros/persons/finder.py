@@ -35,7 +35,8 @@ class PersonFinder:
 
         :param rotation: degrees clockwise (0, 90, 180, 270) by which the images have to be turned
             for people to stand upright; what is found stays in pixels of the images as they come.
-        :param numbers: of the ids; from 1 on, but where people were found before this was made.
+        :param numbers: of the ids; by default from 1 on, or else those that follow an earlier
+            finder's.
         :raises ValueError: on another rotation.
         """
         self.estimator = estimator
@@ -72,7 +73,7 @@ class PersonFinder:
         self, stamp: int, image_bgr: np.ndarray, arrival: int = 0,
     ) -> list[Person] | None:
         """
-        Return the tracked persons of an image, or None if its stamp is out of `StampOrder`.
+        Return the tracked persons of an image, or None if it is dropped by `StampOrder`.
 
         A mode of two networks looks at a fixed number of people in an image. Those whose turn it
         was not are left out of the answer, as a pose that nobody saw would be invented: they keep

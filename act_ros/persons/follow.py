@@ -7,8 +7,8 @@ verifies what is in a square of the image and tells the pose. One person has one
 two networks disagree by more than people move, and so do two squares, which is why the square
 stays where it is until the person leaves its middle.
 
-A frame costs a fixed number of looks, more only where frames are few, and who waited longest is
-looked at first. Not looked at is not the same as not seen.
+A frame costs a fixed number of looks, more only where frames are few, and whoever waited longest
+is looked at first. Not looked at is not the same as not seen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ _CERTAIN = 0.55
 _SAME_PLACE = 0.5
 """Overlap of boxes from which on two of them are one place."""
 _APART, _GIVEN = 0.4, 0.25
+"""Shares of a person's width: nearer than the first one neighbour hides the other; so much of it at
+most is not shown, to keep the neighbour out."""
 _STALE = 3
+"""Finds after which the last proposal no longer tells where the person is: the pose does."""
 _MAX_PAUSE = 16
 """Most finds for which a place without anybody is left alone, or one waits for its first look."""
 _SMALL = 0.45
@@ -95,7 +98,7 @@ class FindAndFollow:
         Return what may be people, best score first, and each only once.
 
         :param image_bgr: (H, W, 3) uint8.
-        :param region: part of the image to search; whom its edge cuts is left out.
+        :param region: part of the image to search; people cut by its edge are left out.
         """
         height, width = image_bgr.shape[:2]
         region = region or Region(0, 0, width, height)
@@ -172,8 +175,10 @@ class Follower:
         """Forget all people and places."""
         self._tracker.reset()
         self._places: list[_Place] = []
-        self._frame = self._find = self._looks = self._stamp = self._height = 0
-        self._next_find = self._searched = self._search_stamp = self._since = 0
+        self._frame = self._find = self._looks = 0  # how many there have been
+        self._stamp = self._since = self._height = 0  # of the last frame, and since that before
+        self._searched = self._search_stamp = 0  # number and stamp of the last frame searched ...
+        self._next_find = 0  # ... and number of the next one to search
 
     def update(self, stamp: int, image_bgr: np.ndarray) -> list[Person]:
         """
@@ -261,7 +266,7 @@ class Follower:
 
     def _choose(self, count: int) -> list[_Place]:
         """
-        Return the places to look at: who waited longest, known people first, refuted last.
+        Return the places to look at: the longest wait first, of equals known people; refuted last.
 
         Somebody known whom a look has missed is due like everybody else.
         """
@@ -285,8 +290,21 @@ class Follower:
         owners = self._tracker.assign(
             stamp, persons, seen, sought, expected=[place.track for place, _ in found],
             hits=[hits(person.score, self._is_tall(person.box)) for person in persons])
+        settled = self._settle(found, owners)
+        for place in places:
+            if place not in settled:
+                self._refute(place)
+        alive = set(self._tracker.tracks)
+        for place in self._places:
+            if place.track and place.track not in alive:
+                place.track = None
+
+    def _settle(
+        self, found: list[tuple[_Place, Person]], owners: list[Track | None],
+    ) -> set[_Place]:
+        """Bring the places of those who were seen up to date, and return them."""
         place_of = {p.track: p for p in self._places if p.track}
-        seen_places: set[_Place] = set()
+        settled: set[_Place] = set()
         for (place, person), owner in zip(found, owners, strict=True):
             if owner is None:
                 continue
@@ -301,20 +319,14 @@ class Follower:
             home.aim(_union(home.box + moved, person.box))
             home.middle = (home.middle + moved if self._find - home.proposed < _STALE
                            else person.box)
-            seen_places.add(home)
-        for place in places:
-            if place not in seen_places:
-                self._refute(place)
-        alive = set(self._tracker.tracks)
-        for place in self._places:
-            if place.track and place.track not in alive:
-                place.track = None
+            settled.add(home)
+        return settled
 
     def _is_somebody(self, place: _Place, person: Person) -> bool:
         """
         Tell people from ghosts: of somebody new one of the networks must be sure.
 
-        So must be the look at somebody known who seems to have grown or shrunk: some joints of
+        The look must also be sure of somebody known who seems to have grown or shrunk: joints of
         something else would lead the track astray.
         """
         if place.track:

@@ -28,7 +28,7 @@ def shown(
     """
     Return the part of an image (H, W, 3) that a region shows; None: it shows none of it.
 
-    :param within: what else is not shown lies outside of this.
+    :param within: what lies outside of this is not shown either.
     """
     part = Region(0, 0, image_bgr.shape[1], image_bgr.shape[0])
     for other in (region, within):
@@ -64,7 +64,7 @@ class Letterbox:
 
         :param image_bgr: uint8 (H, W, 3), see ``check_image``.
         :param region: part to show; without it the whole image.
-        :param within: what is outside of this part of it stays black.
+        :param within: part of the region outside of which it stays black.
         :returns: (1, height, width, 3) RGB; valid until the next call.
         :raises ValueError: nothing of the image would be shown, see `shown`.
         """
@@ -79,20 +79,14 @@ class Letterbox:
             self._target = target
         size = (target.x_max - target.x_min, target.y_max - target.y_min)
         cv2.resize(
-            image_bgr[source.y_min : source.y_max, source.x_min : source.x_max],
-            size,
-            dst=self._canvas[target.y_min : target.y_max, target.x_min : target.x_max],
+            image_bgr[source.y_min:source.y_max, source.x_min:source.x_max], size,
+            dst=self._canvas[target.y_min:target.y_max, target.x_min:target.x_max],
             interpolation=cv2.INTER_LINEAR,  # as the network was trained; area is 10 times slower
         )
         # A reversed view would do, but NumPy copies that ten times slower than both these steps.
         cv2.cvtColor(self._canvas, cv2.COLOR_BGR2RGB, dst=self._rgb)
         np.copyto(self._tensor[0], self._rgb, casting='unsafe')
         return self._tensor
-
-    @property
-    def height(self) -> int:
-        """Rows of the tensor."""
-        return self._canvas.shape[0]
 
     def _place(self, region: Region, source: Region) -> Region:
         """Choose the canvas part for ``source`` and store the mapping back to source pixels."""

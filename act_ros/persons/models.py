@@ -13,8 +13,8 @@ from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.follow import FindAndFollow, Schedule
 from act_ros.persons.movenet import MultiPose, SinglePose, open_movenet
 from act_ros.persons.onnx_networks import SimCC, WholeImage, open_onnx
+from act_ros.tflite.errors import ModelError
 from act_ros.tflite.onnx import CPU
-from act_ros.tflite.runtime import ModelError
 
 DEFAULT_MODEL = 'balanced'
 _PROPOSAL_SCORE = 0.05
@@ -79,8 +79,9 @@ def _present(model: str | Path) -> str:
 
 
 def create_estimator(
-    model: str | Path = DEFAULT_MODEL, num_threads: int = 1, score_threshold: float = 0.2,
-    providers: Sequence[str] = (), warn: Callable[[str], object] = warnings.warn,
+    model: str | Path = PoseOptions.model, num_threads: int = PoseOptions.num_threads,
+    score_threshold: float = PoseOptions.score_threshold, providers: Sequence[str] = (),
+    warn: Callable[[str], object] = warnings.warn,
 ) -> PoseEstimator:
     """
     Open what finds people in images: the two networks of a mode, or one network alone.

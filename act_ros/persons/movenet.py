@@ -15,25 +15,28 @@ import numpy as np
 
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.skeletons import TORSO
-from act_ros.persons.estimator import NO_NUMBERS, PoseEstimator
+from act_ros.persons.estimator import (
+    LEAST_PIXELS,
+    NO_NUMBERS,
+    PoseEstimator,
+    box_around,
+    boxes_of,
+    person_of,
+)
 from act_ros.persons.letterbox import Letterbox, Region, check_image
-from act_ros.tflite.runtime import Interpreter, ModelError, load_interpreter
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.runtime import Interpreter, load_interpreter
 
-NUM_KEYPOINTS = 17
-_MULTIPOSE_COLUMNS = NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the person
+_NUM_KEYPOINTS = 17
+_MULTIPOSE_COLUMNS = _NUM_KEYPOINTS * 3 + 5  # keypoints, box, score of the person
 _L_SHOULDER, _R_SHOULDER, _L_HIP, _R_HIP = TORSO
-
-LEAST_PIXELS = 60
-"""Height of a person at a network's input, below which joints are guessed."""
-_SURE_JOINTS = 8
-"""A person of whom so many joints are surely seen is one, whatever hides the rest."""
 _TORSO_MARGIN = 1.9
 """The next crop reaches this many times as far from the hips as the farthest torso joint ..."""
 _BODY_MARGIN = 1.2
 """... and this many times as far as the farthest joint that is seen."""
 
 
-def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2) -> PoseEstimator:
+def open_movenet(path: Path, num_threads: int, score_threshold: float) -> PoseEstimator:
     """
     Open a MoveNet file; the shape of its output tells which kind it is.
 
@@ -45,11 +48,11 @@ def open_movenet(path: Path, num_threads: int = 1, score_threshold: float = 0.2)
     network = _Network(path, num_threads)
     if network.output_shape[2:] == (_MULTIPOSE_COLUMNS,):
         return MultiPose(network, score_threshold)
-    if network.output_shape[1:] == (1, NUM_KEYPOINTS, 3):
+    if network.output_shape[1:] == (1, _NUM_KEYPOINTS, 3):
         return SinglePose(network, score_threshold)
     raise ModelError(
         f'model {path} is no MoveNet: its output {network.output_shape} is neither '
-        f'[1, people, {_MULTIPOSE_COLUMNS}] nor [1, 1, {NUM_KEYPOINTS}, 3]'
+        f'[1, people, {_MULTIPOSE_COLUMNS}] nor [1, 1, {_NUM_KEYPOINTS}, 3]'
     )
 
 
@@ -71,7 +74,8 @@ class _Network:
             )
         self._input, self._output = inputs[0]['index'], outputs[0]['index']
         self.output_shape = tuple(int(size) for size in outputs[0]['shape'])
-        self.letterbox = Letterbox(shape[1], shape[2], inputs[0]['dtype'])
+        self.height = shape[1]
+        self.letterbox = Letterbox(self.height, shape[2], inputs[0]['dtype'])
 
     def run(
         self, image_bgr: np.ndarray, region: Region | None = None, within: Region | None = None,
@@ -89,7 +93,7 @@ class _Network:
         return self._interpreter.get_tensor(self._output)[0]
 
     def keypoints(self, raw: np.ndarray) -> np.ndarray:
-        """Raw keypoints (..., 17, 3) as y, x, score -> (..., 17, 3) as x px, y px, score."""
+        """Return raw keypoints (..., 17, 3) y, x, score as x px, y px, score of the image."""
         keypoints = np.empty(raw.shape, np.float32)
         keypoints[..., :2] = self.letterbox.to_source(raw[..., 1::-1])
         keypoints[..., 2] = raw[..., 2]
@@ -110,7 +114,7 @@ class MultiPose:
         self.score_threshold = score_threshold
         self.name, self.drops = network.name, Counter[str]()
         self.max_persons = network.output_shape[1]
-        self.least_height = LEAST_PIXELS / network.letterbox.height
+        self.least_height = LEAST_PIXELS / network.height
 
     def estimate(
         self, image_bgr: np.ndarray, region: Region | None = None,
@@ -121,11 +125,10 @@ class MultiPose:
         raw = raw[raw[:, -1] >= self.score_threshold]
         raw = raw[np.argsort(-raw[:, -1], kind='stable')]
         keypoints = self._network.keypoints(
-            raw[:, : NUM_KEYPOINTS * 3].reshape(-1, NUM_KEYPOINTS, 3)
-        )
+            raw[:, :_NUM_KEYPOINTS * 3].reshape(-1, _NUM_KEYPOINTS, 3))
         # y_min, x_min, y_max, x_max -> two corners x, y
         corners = self._network.letterbox.to_source(raw[:, -5:-1].reshape(-1, 2, 2)[..., ::-1])
-        boxes = _boxes(corners, image_bgr)
+        boxes = boxes_of(corners, image_bgr)
         return [
             Person(points, float(score), box)
             for points, score, box in zip(keypoints, raw[:, -1], boxes, strict=True)
@@ -178,11 +181,11 @@ class SinglePose:
             self._image_shape = image_bgr.shape
         keypoints = self._keypoints(image_bgr, self._region)
         # Also where the pose is too weak to be told: the crop is what makes a small person sure.
-        self._region = follow(keypoints, image_bgr.shape[1], image_bgr.shape[0])
+        self._region = crop_region(keypoints, image_bgr.shape[1], image_bgr.shape[0])
         score = float(keypoints[:, 2].mean())
         if score < self.score_threshold:
             return []
-        return [Person(keypoints, score, _boxes(_extent(keypoints)[None], image_bgr)[0])]
+        return [Person(keypoints, score, box_around(keypoints, image_bgr))]
 
     def _keypoints(
         self, image_bgr: np.ndarray, region: Region | None, within: Region | None = None,
@@ -196,15 +199,15 @@ class SinglePose:
 
 
 def _numbers(raw: np.ndarray, drops: Counter[str]) -> np.ndarray:
-    """Return people or joints (N, K) of whom nothing is seen where the network gave no numbers."""
+    """Return people or joints (N, K), with zeros for those of which the network gave no numbers."""
     is_sane = np.isfinite(raw).all(axis=-1, keepdims=True)
     drops[NO_NUMBERS] += not is_sane.all()
     return np.where(is_sane, raw, np.float32(0))
 
 
-def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
+def crop_region(keypoints: np.ndarray, width: int, height: int) -> Region | None:
     """
-    Square in which the person of this image is to be sought in the next one.
+    Return the square in which the person of this image is to be sought in the next one.
 
     :param keypoints: (17, 3) x px, y px, score of this image.
     :param width: of the image, pixels.
@@ -226,29 +229,5 @@ def follow(keypoints: np.ndarray, width: int, height: int) -> Region | None:
     )
     if reach > max(width, height) / 2 or reach < 1:
         return None
-    return Region(
-        math.floor(x - reach),
-        math.floor(y - reach),
-        math.ceil(x + reach),
-        math.ceil(y + reach),
-    )
-
-
-def person_of(keypoints: np.ndarray, image: np.ndarray) -> Person:
-    """Return who was looked at: the score is the mean of the best eight of the keypoints (K, 3)."""
-    score = float(np.sort(keypoints[:, 2])[-_SURE_JOINTS:].mean())
-    return Person(keypoints, score, _boxes(_extent(keypoints)[None], image)[0])
-
-
-def _extent(keypoints: np.ndarray) -> np.ndarray:
-    """Return the corners (2, 2) x, y around the keypoints (K, 3) that are seen."""
-    scores = keypoints[:, 2]
-    seen = keypoints[scores >= min(SEEN_SCORE, scores.max()), :2]
-    return np.stack([seen.min(axis=0), seen.max(axis=0)])
-
-
-def _boxes(corners: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Corners (N, 2, 2) x, y -> boxes (N, 4) x_min, y_min, x_max, y_max, cut to the image."""
-    height, width = image.shape[:2]
-    boxes = np.sort(corners, axis=1).reshape(-1, 4)  # a network may well swap two of them
-    return np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
+    return Region(math.floor(x - reach), math.floor(y - reach),
+                  math.ceil(x + reach), math.ceil(y + reach))

@@ -16,10 +16,10 @@ import numpy as np
 
 from act_ros.core.person import Person
 from act_ros.core.text import printable
-from act_ros.persons.estimator import NO_NUMBERS
+from act_ros.persons.estimator import LEAST_PIXELS, NO_NUMBERS, boxes_of, person_of
 from act_ros.persons.letterbox import Letterbox, Region, check_image
-from act_ros.persons.movenet import LEAST_PIXELS, person_of
-from act_ros.tflite.onnx import DTYPES, ModelError, open_session
+from act_ros.tflite.errors import ModelError
+from act_ros.tflite.onnx import DTYPES, open_session
 
 _LAYOUTS = {17: 'coco17', 26: 'halpe26'}
 _OPEN_SIZE = 640  # pixels, where a file leaves the size of its input open
@@ -29,20 +29,19 @@ _MOST = 100  # people in an image
 _MEAN = np.array((123.675, 116.28, 103.53), np.float32)
 _STD = np.array((58.395, 57.12, 57.375), np.float32)
 
-Decoder = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray]]
+_Decoder = Callable[[Sequence[np.ndarray]], tuple[np.ndarray, np.ndarray, np.ndarray]]
 """Outputs without their batch -> scores (N,), corners (N, 2, 2), keypoints (N, K, 3), in pixels of
 the network's input."""
 
 
-class Network:
+class _Network:
     """
     An ONNX file with its session and its letterbox.
 
-    :param providers: names of `act_ros.tflite.onnx.PROVIDERS`, by preference; none: the CPU.
-    :raises ModelError: no runtime or provider, or a damaged file, or one that is no pose network.
+    Arguments and errors are those of `open_onnx`.
     """
 
-    def __init__(self, path: Path, num_threads: int = 1, providers: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, num_threads: int, providers: Sequence[str]) -> None:
         self.name, self.path = path.stem, path
         self._session = open_session(
             path, f'model {path}', num_threads, [name for name in providers if name])
@@ -105,9 +104,10 @@ def open_onnx(
     """
     Open an ONNX file: a network for everybody in an image, or one for a single person.
 
-    :raises ModelError: as `Network`.
+    :param providers: names of `act_ros.tflite.onnx.PROVIDERS`, by preference; none: the CPU.
+    :raises ModelError: no runtime or provider, or a damaged file, or one that is no pose network.
     """
-    network = Network(path, num_threads, providers)
+    network = _Network(path, num_threads, providers)
     shapes = network.outputs
     if len(shapes) == 1 and len(shapes[0]) == 3:
         if 57 == shapes[0][2]:
@@ -165,8 +165,8 @@ class WholeImage:
     max_persons = _MOST
 
     def __init__(
-        self, network: Network, score_threshold: float,
-        prepare: Callable[[np.ndarray], np.ndarray], decode: Decoder,
+        self, network: _Network, score_threshold: float,
+        prepare: Callable[[np.ndarray], np.ndarray], decode: _Decoder,
     ) -> None:
         self._network, self._prepare, self._decode = network, prepare, decode
         self.score_threshold = score_threshold
@@ -182,9 +182,7 @@ class WholeImage:
             corners).all(axis=(1, 2))
         self.drops[NO_NUMBERS] += bool((is_meant & ~is_sane).any())
         rows = np.flatnonzero(is_meant & is_sane)
-        height, width = image_bgr.shape[:2]
-        corners = np.sort(self._network.to_source(corners[rows]), axis=1).reshape(-1, 4)
-        boxes = np.clip(corners, 0, (width, height, width, height)).astype(np.float32)
+        boxes = boxes_of(self._network.to_source(corners[rows]), image_bgr)
         sizes = np.column_stack((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]))
         kept = cv2.dnn.NMSBoxes(
             sizes.tolist(), scores[rows].tolist(), 0.0, _OVERLAP, top_k=10 * _MOST)
@@ -207,7 +205,7 @@ class SimCC:
     Another network has to say where people are, see ``act_ros.persons.follow``.
     """
 
-    def __init__(self, network: Network, layout: str) -> None:
+    def __init__(self, network: _Network, layout: str) -> None:
         self._network, self.layout = network, layout
         self.name, self.drops = network.name, network.drops
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from math import inf
 
@@ -22,6 +22,7 @@ from scipy.optimize import linear_sum_assignment
 from act_ros.core.options import Options, option
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.skeletons import TORSO
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.persons.clothes import likeness as clothes_likeness
 
 # How far a joint may be from where it is expected, as a share of the person's size (the width of a
@@ -29,30 +30,28 @@ from act_ros.persons.clothes import likeness as clothes_likeness
 _ERROR, _MOVEMENT = 0.15, 0.45
 # Two detections this alike are one person found twice.
 _DUPLICATE = 0.6
-# For so many nanoseconds, and they are not two people who pass each other; a pose is good for so
-# many for that.
-_PASSING = 500_000_000
-_RECENT = 250_000_000
+# Nanoseconds after which two tracks in one pose are no longer two people who pass each other, and
+# for which a track's last pose tells whether it is in the pose of another.
+_PASSING, _RECENT = NANOSECONDS // 2, NANOSECONDS // 4
 # Time constant of the velocity estimate in seconds: people who cross at 5 fps must not take over
 # each other's velocity in the one frame in which they coincide.
 _VELOCITY_TIME = 0.3
-# What it counts among those who may continue a track that clothes are less alike than usual, in
-# units of the likeness of pose and place.
+# How much it counts against a match that clothes are less alike than usual, in units of the
+# likeness of pose and place.
 _CLOTHES = 2.0
-# Likeness of pose and place from which on clothes do not matter, as light and folds change, too;
-# not so where others are near, somebody was out of sight for so many nanoseconds, or clothes are so
-# much less alike than usual that it is another person's.
+# Likeness of pose and place from which on clothes do not matter, since light and folds change, too.
+# They do matter where others are near, where they are so much less alike than usual that they are
+# another person's, and where somebody was out of sight for so many nanoseconds.
 _SURE, _ANOTHER = 0.6, 0.4
-_LONG_GONE = 300_000_000
+_LONG_GONE = 3 * NANOSECONDS // 10
 # Share of a new look at the clothes that is taken over, how alike two looks usually are, and the
 # overlap of boxes from which on they may be the neighbour's.
 _CLOTHES_RATE, _USUAL = 0.1, 0.95
 _CLOSE = 0.1
-# How much less than usual the same clothes are alike, where only they tell: somebody who jumps.
+# How much less than usual the same clothes may be alike where they alone decide: somebody jumps.
 _SAME_CLOTHES = 0.05
 # What it is worth to be where somebody was looked for, in another pose: less than any likeness.
 _PLACE = 0.01
-_TORSO = list(TORSO)
 
 
 @dataclass(frozen=True)
@@ -74,22 +73,34 @@ class TrackerOptions(Options):
         'same person.', low=0.01, high=0.9)
 
 
+@dataclass(eq=False)
 class Track:
-    """One person followed through the frames; without an ``id`` while on probation."""
+    """One person followed through the frames."""
 
-    def __init__(self, stamp: int, person: Person, hits: int) -> None:
-        self.id = ''
-        self.hits = hits
-        self.stamp = stamp
-        self.person = person
-        self.moved = np.zeros(2)
-        self.velocity = np.zeros(2)
-        self.clothes: np.ndarray | None = None
-        self.usual = _USUAL
-        self.was_alone = False
-        self.is_missed = False
-        self.double_since: int | None = None
-        self.fit = 0.0
+    stamp: int
+    """When the person was last seen, nanoseconds ..."""
+    person: Person
+    """... and how."""
+    hits: int
+    """Frames in which the person was seen: enough of them end the probation."""
+    id: str = ''
+    """Empty while on probation."""
+    moved: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    """How far (2,) the last pose is from the one before, pixels."""
+    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    """Pixels a second (2,), smoothed."""
+    clothes: np.ndarray | None = None
+    """What the person wears (40,), as far as it was learned: `act_ros.persons.clothes`."""
+    usual: float = _USUAL
+    """How alike two looks at these clothes usually are."""
+    was_alone: bool = False
+    """Whether the clothes were learned while nobody was near."""
+    fit: float = 0.0
+    """How alike the clothes were when they were last seen."""
+    is_missed: bool = False
+    """Whether the person was looked for since, in vain."""
+    double_since: int | None = None
+    """Stamp from which on another track has been in the same pose."""
 
     def update(self, stamp: int, person: Person) -> None:
         """Take the detection as this person's newest pose."""
@@ -158,8 +169,8 @@ class PoseTracker:
 
         :param stamp: the frame's stamp in nanoseconds, later than the one before.
         :param clothes: (40,) of each person, where they are seen (`act_ros.persons.clothes`).
-        :param sought: the tracks that were looked for in this frame, without it all: nobody has
-            missed the others.
+        :param sought: the tracks that were looked for in this frame, by default all; the others
+            do not count as missed.
         :param hits: how many frames each person counts as if it is somebody new, at least 1.
         :param expected: the track that each person was looked for as.
         """
@@ -197,8 +208,8 @@ class PoseTracker:
         return [owner.get(p) for p in range(len(persons))]
 
     def _forget_gone(self, stamp: int, is_whole: bool) -> None:
-        """Forget who was not seen for long; ``is_whole``: everybody was looked for."""
-        max_age = round(self.options.max_age * 1e9)
+        """Forget people not seen for long; ``is_whole``: everybody was looked for."""
+        max_age = round(self.options.max_age * NANOSECONDS)
         is_gap = stamp - self._stamp > max_age
         self._stamp = stamp
         self.tracks = [t for t in self.tracks
@@ -268,10 +279,12 @@ class PoseTracker:
         sought: Collection[Track] | None,
     ) -> np.ndarray:
         """
-        Leave those whose turn it was not where they were seen last; tell which poses may be theirs.
+        Keep tracks whose turn it was not from poses found where somebody known was sought.
 
-        Their own look is due soon and sees them better than one that was aimed at somebody else
-        known. Such a pose (persons,) is that somebody's or nobody's, and nobody new.
+        Their own look is due soon and sees them better. Such a pose belongs to whoever was sought
+        there, or to nobody; it is nobody new.
+
+        :returns: which poses (persons,) these are.
         """
         waits = np.array([sought is not None and t not in sought and not t.is_missed
                           for t in self.tracks], bool)
@@ -289,14 +302,15 @@ class PoseTracker:
         Change what matches are worth (tracks, persons) by where people were looked for.
 
         A pose without a torso may be anybody's: it continues the track it was looked for as, or
-        none; one whose clothes are not seen, no dressed one that was seen in a place of its own.
-        Somebody of about its size nearby continues a track in whatever pose, if it has no id, which
-        could be handed over, or was seen a moment ago in such clothes.
+        none. One whose clothes are not seen continues no other track whose clothes are known and
+        in whose own place somebody was found. In whatever pose, somebody of about its size nearby
+        continues a track that has no id, so that none can go to the wrong person, or that wore such
+        clothes a moment ago.
         """
         at_home = np.array([t.clothes is not None and t in expected for t in self.tracks], bool)
         for p, track in enumerate(expected):
             is_it = np.array([t is track for t in self.tracks], bool)
-            if np.count_nonzero(persons[p].keypoints[_TORSO, 2] >= SEEN_SCORE) < 2:
+            if np.count_nonzero(persons[p].keypoints[TORSO, 2] >= SEEN_SCORE) < 2:
                 worth[~is_it, p] = 0.0
             elif clothes[p] is None:
                 worth[~is_it & at_home, p] = 0.0

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.text import printable
-from act_ros.persons.images import MAX_PIXELS, ImageError, check_size
+from act_ros.persons.images import ImageError, check_size
 
 if TYPE_CHECKING:
     import av
@@ -274,7 +275,7 @@ class _Film:
             self._container.close()
             raise
         self.fps = float(self._stream.average_rate or 0)
-        self._images = iter(self.frames())
+        self._images = self.frames()
         self._convert = self._av.video.reformatter.VideoReformatter()
 
     def _choose_stream(self, name: str) -> av.VideoStream:

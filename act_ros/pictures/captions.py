@@ -67,5 +67,4 @@ def distance_of(place: Place) -> str:
     """Return a distance in metres, with a ~ where it is estimated; nothing where it is unknown."""
     if place.kind < PlaceKind.ESTIMATED:
         return ''
-    return f'{place.distance:.1f} m' if place.kind is PlaceKind.MEASURED else (
-        f'~{place.distance:.1f} m')
+    return f'{"" if place.kind is PlaceKind.MEASURED else "~"}{place.distance:.1f} m'

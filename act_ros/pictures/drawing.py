@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from act_ros.core.action import Action, Status
+from act_ros.core.frame import Frame
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.skeletons import Layout, get_layout
 from act_ros.core.text import printable
@@ -22,6 +23,7 @@ _GREY = '#464646'
 _FACE = ('nose', 'eye', 'ear', 'head')
 # Far outside the image OpenCV's fixed-point coordinates overflow.
 _FARTHEST = 16_000
+_CANVAS = (640, 480)  # where nothing tells the size of the image
 
 
 class _Tag(NamedTuple):
@@ -74,6 +76,19 @@ def draw(
             tags.append(tag)
     if captions:
         _write(image, tags, heads)
+
+
+def annotated(frame: Frame) -> np.ndarray:
+    """Return a frame's image (H, W, 3) uint8 BGR, or a dark one, with people and actions."""
+    assert frame.actions is not None
+    if frame.image is not None:
+        image = frame.image.copy()
+    else:
+        width, height = frame.size if all(frame.size) else _CANVAS
+        image = np.full((height, width, 3), 24, np.uint8)
+    # Of recorded actions, boxes are all there is.
+    draw(image, frame.persons, frame.layout or 'coco17', frame.actions)
+    return image
 
 
 def _pixels(values: np.ndarray) -> np.ndarray:

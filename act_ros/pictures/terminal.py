@@ -1,10 +1,23 @@
-"""A text that changes in place, in a terminal; one after another in a log."""
+"""What people do, as a table in a terminal that changes in place; one after another in a log."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import sys
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import TextIO
+from unicodedata import east_asian_width
+
+from act_ros.core.action import Action
+from act_ros.core.place import Place, PlaceKind
+from act_ros.core.text import printable
+from act_ros.pictures.captions import distance_of
+
+# Heading, width, and whether the text stands to the right.
+_COLUMNS = [('person', 8, False), ('action', 13, False), ('confidence', 10, True),
+            ('status', 11, False), ('held', 8, True), ('where', 17, True)]
 
 
 class Screen:
@@ -40,3 +53,44 @@ class Screen:
     def _write(self, text: str) -> None:
         up = f'\x1b[{self._lines}A' if self._lines else ''
         print(f'{up}\x1b[J{text}' if self.is_terminal else text, file=self._file, flush=True)
+
+
+def table(actions: Sequence[Action], width: int = 80, height: int = 24) -> str:
+    """
+    Return people and their actions as at most ``height`` lines of at most ``width`` columns.
+
+    Columns there is no room for are left out from the right, people from below. Where they are is
+    told if it is known of anybody.
+    """
+    columns = _COLUMNS if any(action.place.kind for action in actions) else _COLUMNS[:-1]
+    ends = accumulate(size + 1 for _, size, _ in columns)
+    columns = columns[:max(sum(end - 1 <= width for end in ends), 1)]
+    rows = [tuple(heading for heading, _, _ in columns)] + [
+        (action.person_id, action.label or '-', f'{action.confidence:.0%}', action.status.name,
+         f'{action.duration:.1f} s', _where(action.place)) for action in actions]
+    lines = [' '.join(_cell(text, size, right) for text, (_, size, right) in zip(
+        row, columns, strict=False))[:width].rstrip() for row in rows]
+    if len(lines) > height:
+        lines[height - 1:] = [f'and {len(lines) - height + 1} more'[:width]]
+    return '\n'.join(lines)
+
+
+def _where(place: Place) -> str:
+    """Return a distance, as far as it is known, and to which side of the camera's axis."""
+    if place.kind is PlaceKind.NOWHERE:
+        return '-'
+    degrees = round(math.degrees(place.bearing))
+    side = 'right' if degrees > 0 else 'left' if degrees else 'ahead'
+    return f'{distance_of(place)} {abs(degrees)}° {side}'.strip()
+
+
+def _cell(text: str, size: int, right: bool) -> str:
+    """Return a cell of so many columns of a terminal, in which signs of East Asia take two."""
+    kept, used = '', 0
+    for sign in printable(text, size):
+        wide = 2 if east_asian_width(sign) in 'WF' else 1
+        if used + wide > size:
+            break
+        kept, used = kept + sign, used + wide
+    space = ' ' * (size - used)
+    return space + kept if right else kept + space

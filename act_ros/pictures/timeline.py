@@ -9,7 +9,6 @@ from itertools import accumulate, chain, pairwise
 from json.encoder import encode_basestring_ascii as quoted
 from pathlib import Path
 from typing import IO, Any
-from unicodedata import east_asian_width
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from act_ros.core.action import Action, Status
 from act_ros.core.place import Place, PlaceKind
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
-from act_ros.pictures.captions import distance_of, is_light, label_colour
+from act_ros.pictures.captions import is_light, label_colour
 from act_ros.pictures.stretches import Stretch, extend
 
 _FRAME = 1 / 30  # drawn length in seconds of a stretch's last frame
@@ -206,50 +205,3 @@ def _explain(axes: Any, stretches: Sequence[Stretch], height: float) -> None:
             [f' {name}' if name.startswith('_') else name for name, _ in marks],
             ncols=6, frameon=False, fontsize=9, loc='upper center',
             bbox_to_anchor=(0.5, -0.55 / (height + 0.5)))
-
-
-def table(actions: Sequence[Action], width: int = 80, height: int = 24) -> str:
-    """
-    Return people and their actions as at most ``height`` lines of at most ``width`` columns.
-
-    Columns there is no room for are left out from the right, people from below. Where they are is
-    told if it is known of anybody.
-    """
-    cells = [('person', 'action', 'confidence', 'status', 'held', 'where')] + [
-        (action.person_id, action.label or '-', f'{action.confidence:.0%}', action.status.name,
-         f'{action.duration:.1f} s', _where(action.place)) for action in actions]
-    is_placed = any(action.place.kind for action in actions)
-    ends = accumulate(size + 1 for _, size, _ in _COLUMNS)
-    columns = [column for column, end in zip(_COLUMNS, ends, strict=True)
-               if end - 1 <= width and (is_placed or column is not _COLUMNS[-1])] or _COLUMNS[:1]
-    lines = [' '.join(_cell(row[i], size, right) for i, size, right in columns)[:width].rstrip()
-             for row in cells]
-    if len(lines) > height:
-        lines[height - 1:] = [f'and {len(lines) - height + 1} more'[:width]]
-    return '\n'.join(lines)
-
-
-# Number, width, and whether figures stand to the right.
-_COLUMNS = ((0, 8, False), (1, 13, False), (2, 10, True), (3, 11, False), (4, 8, True),
-            (5, 17, True))
-
-
-def _where(place: Place) -> str:
-    """Return a distance, as far as it is known, and to which side of the camera's axis."""
-    if place.kind is PlaceKind.NOWHERE:
-        return '-'
-    degrees = round(math.degrees(place.bearing))
-    side = 'right' if degrees > 0 else 'left' if degrees else 'ahead'
-    return f'{distance_of(place)} {abs(degrees)}° {side}'.strip()
-
-
-def _cell(text: str, size: int, right: bool) -> str:
-    """Return a cell of so many columns of a terminal, in which signs of East Asia take two."""
-    kept, used = '', 0
-    for sign in printable(text, size):
-        wide = 2 if east_asian_width(sign) in 'WF' else 1
-        if used + wide > size:
-            break
-        kept, used = kept + sign, used + wide
-    space = ' ' * (size - used)
-    return space + kept if right else kept + space

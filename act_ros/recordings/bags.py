@@ -48,7 +48,7 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _SIZED = (CAMERA_INFO, IMAGES[0])  # messages that say how large images are
 _STORAGES = ('.mcap', '.db3')
-_CERTAIN = 1 + 1e-6  # a probability of 1, rounded: of labels that are alike they are added
+_CERTAIN = 1 + 1e-6  # a probability of 1 after rounding: those of labels that are alike are added
 
 
 class BagError(PrintableError):
@@ -69,9 +69,9 @@ class Bag:
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
     header's stamp was empty, ``unreadable`` the images that could not be decoded, ``drops`` what of
-    another package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`; of a
-    recording, messages came in when they were recorded. ``image_size`` is what shares of an image
-    are of, where the bag itself does not say.
+    another package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`, where
+    a message arrives when it is recorded. ``image_size`` is what REP-155's joints are shares of,
+    where the bag itself does not say how large images are.
 
     A file that was never finished or is cut off is read as far as it goes; the error that says so
     comes after its last message.
@@ -151,8 +151,7 @@ class Bag:
             found = f'several topics of {wanted}: {", ".join(candidates)}; name one of them' \
                 if candidates else f'no topic of {wanted}; it holds {self._listing()}'
             raise BagError(f'{self.path} has {found}')
-        if topic not in self.topics:
-            raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
+        self._check_topic(topic)
         if topic not in candidates:
             raise BagError(f'{self.path}: {topic!r} is of type {self.topics[topic].type}, not '
                            f'{wanted}')
@@ -183,8 +182,7 @@ class Bag:
         :raises BagError: an unknown topic or message type, or a bag cut off or damaged.
         """
         for topic in topics:
-            if topic not in self.topics:
-                raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
+            self._check_topic(topic)
         return self._decoded(topics, lambda connection: partial(
             self._store_for(connection).deserialize_cdr, typename=connection.msgtype))
 
@@ -355,6 +353,10 @@ class Bag:
         if not readers:
             raise self._damaged(error) from error
         return readers
+
+    def _check_topic(self, topic: str) -> None:
+        if topic not in self.topics:
+            raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
 
     def _listing(self) -> str:
         return ', '.join(f'{name} ({info.type}, {info.num_messages} messages)'

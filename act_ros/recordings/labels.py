@@ -29,8 +29,6 @@ UNKNOWN_LABEL = 'unknown'
 NONE = 'none'
 """What an evaluation calls no answer; so no label of a model."""
 _REQUIRED, _OPTIONAL = ('start', 'end', 'label'), ('person', 'actor')
-
-
 _DELIMITERS = ',;\t'
 # Labels outside of the bag that are told one by one; the rest are counted.
 _MOST_TOLD = 5

@@ -1,9 +1,9 @@
 """
 Read files of bags that were never finished, or cut off: a recorder killed, a disk full.
 
-An MCAP file lacks its index then and perhaps part of its last chunk, which may be there as zeros,
-an SQLite file lacks pages, and ordinary readers refuse both. They are read from the start as far as
-they go.
+Such an MCAP file lacks its index and perhaps part of its last chunk, or has zeros there; such an
+SQLite file lacks pages. Ordinary readers refuse both. They are read from the start as far as they
+go.
 https://mcap.dev/spec, https://sqlite.org/fileformat2.html
 """
 

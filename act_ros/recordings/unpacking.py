@@ -8,8 +8,9 @@ from typing import Any
 
 from act_ros.core.text import PrintableError
 
-# Bytes of a chunk that are taken however well they were packed; more only of what is no emptier
-# than images usually are. Recorders close a chunk after a few megabytes, or one message.
+# A chunk may unpack to _PLENTY bytes in any case; to more, but at most _MOST, only where they are
+# no more than _RATIO times the packed ones, as images are. Recorders close a chunk after a few
+# megabytes, or one message.
 _PLENTY = 32 << 20
 _RATIO = 100
 _MOST = 512 << 20

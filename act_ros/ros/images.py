@@ -14,11 +14,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from act_ros.core.frame import Frame
+from act_ros.core.frame import MAX_PIXELS, Frame
 from act_ros.core.stamps import NANOSECONDS, StampOptions, receive, to_nanoseconds
 from act_ros.core.text import printable
 from act_ros.persons.decoding import decode
-from act_ros.persons.images import MAX_PIXELS, UnknownEncodingError
+from act_ros.persons.images import UnknownEncodingError
 from act_ros.persons.video import VideoSource
 from act_ros.ros.health import MANY_LOST, Health
 from act_ros.ros.managed import ManagedNode

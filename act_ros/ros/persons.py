@@ -18,7 +18,7 @@ from act_ros.ros.health import Health
 from act_ros.ros.managed import ManagedNode
 from act_ros.ros.options import ImageOptions
 from act_ros.ros.topics import LEVEL, steady_timer, topic_of
-from act_ros.tflite.runtime import ModelError
+from act_ros.tflite.errors import ModelError
 
 _PERIOD = 1.0  # seconds between two looks at who else publishes
 

@@ -12,8 +12,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.timer import Timer
 from std_msgs.msg import Header
 
-from act_ros.core.cdr import cut_stamp
 from act_ros.core.frame import Frame
+from act_ros.core.stamps import cut_stamp
 from act_ros.core.text import printable
 from act_ros.ros.health import THROTTLE, Health
 

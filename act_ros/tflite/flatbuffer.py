@@ -34,9 +34,9 @@ _MODEL = _Table(
 
 def check_offsets(content: bytes) -> None:
     """
-    Follow the tables of a model.
+    Refuse a model with an offset that leads beyond its end.
 
-    :raises ValueError: an offset leaves the file, or something is missing.
+    :raises ValueError: there is such an offset, or something is missing.
     """
     try:
         _check_table(content, _target(content, 0), _MODEL)

@@ -13,18 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from act_ros.core.text import PrintableError, printable
+from act_ros.core.text import printable
+from act_ros.tflite.errors import ModelError
 
 PROVIDERS = {
     'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider',
     'tensorrt': 'TensorrtExecutionProvider', 'openvino': 'OpenVINOExecutionProvider'}
+"""Execution providers by the names that users give them."""
 CPU = ('cpu', PROVIDERS['cpu'])
+"""Both names of the one that is always there."""
 
 DTYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
-
-
-class ModelError(PrintableError):
-    """A model cannot be run: its file, its content or the runtime is at fault."""
 
 
 def open_session(
@@ -75,10 +74,10 @@ class OnnxInterpreter:
         return [_details(i, tensor) for i, tensor in enumerate(self._outputs)]
 
     def allocate_tensors(self) -> None:
-        """Do nothing: sizes are those of what comes."""
+        """Do nothing: a session takes inputs of any size that the model allows."""
 
     def resize_tensor_input(self, input_index: int, tensor_size: Any) -> None:
-        """Do nothing: sizes are those of what comes."""
+        """Do nothing, for the same reason."""
 
     def set_tensor(self, tensor_index: int, value: np.ndarray) -> None:
         """Set an input."""

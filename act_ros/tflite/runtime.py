@@ -22,8 +22,9 @@ import numpy as np
 
 from act_ros.core.stderr import collecting
 from act_ros.core.text import printable
+from act_ros.tflite.errors import ModelError
 from act_ros.tflite.flatbuffer import check_offsets
-from act_ros.tflite.onnx import ModelError, OnnxInterpreter
+from act_ros.tflite.onnx import OnnxInterpreter
 
 RUNTIME_VARIABLE = 'ACT_ROS_RUNTIME'
 """Environment variable that forces one of ``RUNTIMES``."""
@@ -131,7 +132,7 @@ def load_interpreter(model: str | Path | bytes, num_threads: int = 1) -> Interpr
 
 @contextmanager
 def _first_words() -> Iterator[None]:
-    """Keep off the terminal what a runtime tells once, at its first model: how it is made."""
+    """Keep off the terminal what a runtime says of itself, once, when it opens its first model."""
     global _has_spoken
     if _has_spoken:
         yield

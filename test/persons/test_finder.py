@@ -17,7 +17,7 @@ from act_ros.core.rotation import turn_image, turn_person
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, create_estimator
 from act_ros.persons.tracker import TrackerOptions
-from act_ros.tflite.runtime import ModelError
+from act_ros.tflite.errors import ModelError
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 

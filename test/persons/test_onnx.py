@@ -19,7 +19,7 @@ from onnx_files import constant, keypoints, moody, save
 from act_ros.persons.letterbox import Region
 from act_ros.persons.models import PoseOptions, checksum, create_estimator
 from act_ros.persons.onnx_networks import SimCC, WholeImage, open_onnx
-from act_ros.tflite.runtime import ModelError
+from act_ros.tflite.errors import ModelError
 
 # 320 x 160 pixels in 64 x 64: a fifth of the size, 16 rows from above.
 IMAGE = np.zeros((160, 320, 3), np.uint8)

@@ -19,8 +19,8 @@ from act_ros.core.skeletons import get_layout
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.letterbox import Letterbox, Region
 from act_ros.persons.models import checksum, create_estimator
-from act_ros.persons.movenet import follow
-from act_ros.tflite.runtime import ModelError
+from act_ros.persons.movenet import crop_region
+from act_ros.tflite.errors import ModelError
 
 COCO = {name: index for index, name in enumerate(get_layout('coco17').joints)}
 MODELS = ('movenet_multipose_192x256', 'movenet_lightning')
@@ -259,7 +259,7 @@ def _standing(x: float = 320, y: float = 240, torso: float = 60) -> np.ndarray:
 
 
 def test_next_crop_is_a_square_around_the_hips_with_room_to_move() -> None:
-    region = follow(_standing(), 640, 480)
+    region = crop_region(_standing(), 640, 480)
     assert region is not None
     assert (region.x_min + region.x_max) / 2 == pytest.approx(320, abs=1)
     assert (region.y_min + region.y_max) / 2 == pytest.approx(240, abs=1)
@@ -267,7 +267,7 @@ def test_next_crop_is_a_square_around_the_hips_with_room_to_move() -> None:
     assert region.y_max - region.y_min == pytest.approx(2 * 1.2 * 120, abs=2)  # by the ankles
     hidden = _standing()
     hidden[13:, 2] = 0.1  # knees and ankles out of sight: the torso decides
-    region = follow(hidden, 640, 480)
+    region = crop_region(hidden, 640, 480)
     assert region is not None
     assert region.y_max - region.y_min == pytest.approx(2 * 1.9 * 60, abs=2)
 
@@ -276,16 +276,16 @@ def test_next_crop_is_a_square_around_the_hips_with_room_to_move() -> None:
 def test_without_a_torso_the_whole_image_is_searched(joints: tuple[str, str]) -> None:
     keypoints = _standing()
     keypoints[[COCO[joint] for joint in joints], 2] = 0.1
-    assert follow(keypoints, 640, 480) is None
+    assert crop_region(keypoints, 640, 480) is None
     for side in joints:  # one is enough
         one = keypoints.copy()
         one[COCO[side], 2] = 0.9
-        assert follow(one, 640, 480) is not None
+        assert crop_region(one, 640, 480) is not None
 
 
 @given(x=st.floats(-100, 800), y=st.floats(-100, 600), torso=st.floats(0, 400))
 def test_next_crop_always_shows_the_image(x: float, y: float, torso: float) -> None:
-    region = follow(_standing(x, y, torso), 640, 480)
+    region = crop_region(_standing(x, y, torso), 640, 480)
     if region is not None:
         assert -1 < x < 641 and -1 < y < 481, 'the hips are in it'
         assert max(region.x_max - region.x_min, region.y_max - region.y_min) <= 642

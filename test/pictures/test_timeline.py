@@ -18,8 +18,8 @@ import pytest
 from act_ros.core.action import Action, Status
 from act_ros.core.place import Place, PlaceKind
 from act_ros.pictures.captions import label_colour
-from act_ros.pictures.terminal import Screen
-from act_ros.pictures.timeline import Timeline, table
+from act_ros.pictures.terminal import Screen, table
+from act_ros.pictures.timeline import Timeline
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

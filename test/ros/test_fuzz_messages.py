@@ -32,7 +32,7 @@ from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import Action, ActionArray, KeypointArray
 from act_ros.pictures.captions import caption, colour_of
 from act_ros.pictures.drawing import draw
-from act_ros.pictures.timeline import table
+from act_ros.pictures.terminal import table
 
 _INTEGER = re.compile(r'(u?)int(\d+)')
 _FLOATS = st.sampled_from(

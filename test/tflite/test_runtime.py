@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 
 from act_ros.core.resources import find_model, find_resource
 from act_ros.tflite import runtime
+from act_ros.tflite.errors import ModelError
 from act_ros.tflite.flatbuffer import check_offsets
-from act_ros.tflite.runtime import ModelError, load_interpreter, runtime_name
+from act_ros.tflite.runtime import load_interpreter, runtime_name
 
 MODEL = find_model('movenet_lightning')
 
