@@ -321,11 +321,11 @@ def record(kind: int, content: bytes) -> bytes:
 
 
 def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
-    """Also one whose data were packed in two pieces, and the last one cut off."""
+    """Also such as were packed in two pieces, not in order, and one that is cut off."""
     def text(value: str) -> bytes:
         return struct.pack('<I', len(value)) + value.encode()
 
-    definition = text('std_msgs/msg/Int32') + text('ros2msg') + text('int32 data')
+    definition = text('robot_msgs/msg/Count') + text('ros2msg') + text('int32 data')
     channel = struct.pack('<HH', 1, 1) + text('/count') + text('cdr') + struct.pack('<I', 0)
     head = record(3, struct.pack('<H', 1) + definition) + record(4, channel)
     rows = [record(5, struct.pack('<HIQQ', 1, i, i, i) + b'\0\1\0\0' + struct.pack('<i', i))
@@ -334,7 +334,7 @@ def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
     packed = [chunk_of(len(data), pack(name)(data) if name else data, name)[8:]
               for data, name in chunks]
     for name in ('zstd', 'lz4'):
-        pieces = pack(name)(rows[5]) + pack(name)(rows[6])
+        pieces = pack(name)(rows[6]) + pack(name)(rows[5])
         packed.append(chunk_of(len(rows[5] + rows[6]), pieces, name)[8:])
     packed.append(chunk_of(len(rows[7]), pack('zstd')(rows[7]), 'zstd')[8:-3])
     path = tmp_path / 'many.mcap'
@@ -344,7 +344,7 @@ def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
         for _, time, message in bag.messages(['/count']):
             assert message.data == time
             read.append(time)
-    assert read == [0, 1, 2, 3, 4, 5, 6, 5, 6]
+    assert read == [0, 1, 2, 3, 4, 6, 5, 6, 5] and (bag.start, bag.end) == (0, 7)
 
 
 @pytest.mark.parametrize('name', ['walk.db3', 'other.mcap', 'x.mcap.zstd'])
