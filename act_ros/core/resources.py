@@ -35,7 +35,7 @@ def find_model(
     text = str(name_or_path)
     if not text:
         raise FileNotFoundError('the name of the model is empty')
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # which leaves a ~ of nobody's as it is
     if len(path.parts) > 1 or os.sep in text:
         if not path.is_file():
             raise FileNotFoundError(f'model {printable(path)} does not exist')

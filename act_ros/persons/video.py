@@ -42,6 +42,9 @@ _ANSWER_TIME = 10.0
 _ADDRESS = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+://')
 # What comes as it happens, and not from a file at the other end.
 _LIVE = ('rtsp', 'rtsps', 'rtmp', 'rtmps', 'rtp', 'udp', 'tcp', 'srt')
+# Containers that do not say when a frame is shown, for which FFmpeg's guesses are wrong. When it is
+# decoded they say, and frames come in the order they are shown in.
+_UNTIMED = ('avi', 'mxf')
 
 
 class VideoError(RuntimeError):
@@ -67,7 +70,7 @@ class VideoSource:
         warn: Callable[[str], None] = _LOG.warning,
     ) -> None:
         # Whoever reads a log need not know the password.
-        self.name = printable(re.sub(r'(?<=://)[^/@]*@', '', source))
+        self.name = printable(re.sub(r'(?<=://)[^/?#]*@', '', source))  # it may hold an @
         self._source, self._loop, self._warn = source, loop, warn
         self._is_device = source.startswith('/dev/') or (source.isascii() and source.isdigit())
         self.is_camera = self._is_device or source.lower().startswith(
@@ -313,6 +316,8 @@ class _Film:
                     self._end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             for frame in frames:
                 self.num_frames += 1
+                if self._container.format.name in _UNTIMED:
+                    frame.pts = frame.dts
                 yield frame
 
     def losses(self) -> Iterator[str]:
@@ -332,8 +337,7 @@ class _Film:
     def picture(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as uint8 (H, W, 3) BGR, upright."""
         image = self._convert.reformat(frame, format='bgr24').to_ndarray()
-        turns = _quarter_turns(frame)
-        return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+        return _upright(image, frame.side_data.get('DISPLAYMATRIX'))
 
     def read(self) -> np.ndarray | None:
         """Return the next image (H, W, 3), or None where there is none."""
@@ -348,13 +352,14 @@ class _Film:
         self._container.close()
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    """Return how often a phone wants the picture turned by 90 degrees, anticlockwise."""
-    data: Any = frame.side_data.get('DISPLAYMATRIX')
-    if data is None:
-        return 0
-    cosine, sine = np.frombuffer(bytes(data), np.int32)[:2]
-    return round(-math.atan2(sine, cosine) * 2 / math.pi) % 4
+def _upright(image: np.ndarray, matrix: Any) -> np.ndarray:
+    """Return a picture (H, W, 3) turned by quarters, and mirrored, as the file wants it shown."""
+    if matrix is None:
+        return image
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].astype(float)
+    if a * d < b * c:  # left and right change sides before it is turned
+        image, a, b = image[:, ::-1], -a, -b
+    return np.ascontiguousarray(np.rot90(image, round(-math.atan2(b, a) * 2 / math.pi)))
 
 
 def _pyav() -> Any:

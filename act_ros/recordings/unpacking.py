@@ -42,7 +42,5 @@ def _unpack(decompressor: Callable[[], Any], data: bytes, size: int) -> bytes:
         one = decompressor()
         parts.append(one.decompress(data, max_length=missing))
         missing -= len(parts[-1])
-        if not one.eof:
-            break
-        data = one.unused_data or b''
+        data = one.unused_data or b''  # none where it breaks off
     return b''.join(parts)

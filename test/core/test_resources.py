@@ -78,3 +78,29 @@ def test_a_network_for_onnx_runtime_is_listed_by_its_file(
     with pytest.raises(FileNotFoundError, match='available: act, act.onnx[.]'):
         resources.find_model('x', is_bundle=True)
     assert resources.find_model('rtmo.onnx') == tmp_path / 'rtmo.onnx'
+
+
+@pytest.mark.parametrize('suffix', ['tflite', 'onnx'])
+def test_the_path_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str,
+) -> None:
+    """With a folder in it, from home on, or where the program was started."""
+    own = tmp_path / f'own.{suffix}'
+    own.touch()
+    (tmp_path / 'own.txt').touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert resources.find_model(str(own)) == resources.find_model(f'~/{own.name}') == own
+    assert resources.find_model(own.name) == Path(own.name)
+    for other in (f'./other.{suffix}', f'~/other.{suffix}', '~nobody_at_all/x.tflite'):
+        with pytest.raises(FileNotFoundError, match='^model .* does not exist'):
+            resources.find_model(other)
+    with pytest.raises(FileNotFoundError, match="^no model 'own.txt' in the models folder"):
+        resources.find_model('own.txt')
+
+
+def test_the_checksum_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / 'abc'
+    path.write_bytes(b'abc')
+    assert resources.file_checksum(path) == (  # FIPS 180-2, B.1
+        'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad')

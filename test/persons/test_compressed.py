@@ -88,14 +88,34 @@ def test_more_pixels_than_wanted_are_refused_before_memory_is_made_ready(kind: s
 
 
 def test_other_webp_headers() -> None:
-    bits = 16_382 | 99 << 14
+    bits = 16_380 | 99 << 14
     lossless = b'RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f' + struct.pack('<I', bits) + bytes(10)
-    with pytest.raises(ImageError, match='claims 16383 x 100 pixels'):
+    with pytest.raises(ImageError, match='claims 16381 x 100 pixels'):
         decode_compressed(lossless, max_pixels=1000)
-    size = (16_776).to_bytes(3, 'little') + (99).to_bytes(3, 'little')
+    size = (99).to_bytes(3, 'little') + (1 << 17).to_bytes(3, 'little')
     extended = b'RIFF\0\0\0\0WEBPVP8X' + bytes(8) + size + bytes(10)
-    with pytest.raises(ImageError, match='claims 16777 x 100 pixels'):
+    with pytest.raises(ImageError, match='claims 100 x 131073 pixels'):
         decode_compressed(extended, max_pixels=1000)
+
+
+def test_the_header_of_an_old_bmp() -> None:
+    old = b'BM' + bytes(12) + struct.pack('<IHH', 12, 16_381, 100) + bytes(10)
+    with pytest.raises(ImageError, match='claims 16381 x 100 pixels'):
+        decode_compressed(old, max_pixels=1000)
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('tags', [(256, 257), (322, 323)])
+@pytest.mark.parametrize(('kind', 'value'), [(3, 'H2x'), (4, 'I')])
+def test_a_tiff_claims_a_size_as_an_image_or_as_tiles(
+    order: str, tags: tuple[int, int], kind: int, value: str,
+) -> None:
+    sizes = {256: 8, 257: 6} | dict(zip(tags, (16_381, 100), strict=True))
+    entries = [struct.pack(f'{order}HHI{value}', tag, kind, 1, size)
+               for tag, size in sizes.items()]
+    head = struct.pack(f'{order}2sHIH', b'II' if order == '<' else b'MM', 42, 8, len(entries))
+    with pytest.raises(ImageError, match='claims 16381 x 100 pixels'):
+        decode_compressed(head + b''.join(entries) + bytes(4), max_pixels=1000)
 
 
 def test_another_format_is_refused_by_its_name() -> None:

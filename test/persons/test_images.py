@@ -111,6 +111,15 @@ def test_mono16_of_fewer_bits_is_as_bright_as_of_16(bits: int, factor: int) -> N
     assert not decode_raw(data, 'mono16', 6, 8, step).any()
 
 
+@pytest.mark.parametrize('encoding', ['bgr16', 'rgb16'])
+@pytest.mark.parametrize('channel', range(3))
+def test_the_brightest_colour_says_how_many_bits_there_are(encoding: str, channel: int) -> None:
+    pixel = np.full(3, 100, '<u2')
+    pixel[channel] = 1 << 14
+    image = decode_raw(pixel.tobytes(), encoding, 1, 1, 6)
+    assert image.max() == 1 << 6 and np.count_nonzero(image) == 1
+
+
 def planar(encoding: str, luma: np.ndarray, u: np.ndarray, v: np.ndarray, padding: int) -> bytes:
     """Return planes as a driver sends them, with rubbish after each row."""
     parts = [luma, *([u, v] if encoding == 'i420' else [np.stack(
@@ -132,12 +141,12 @@ def test_planes_of_quarter_chroma(encoding: str, padding: int) -> None:
     for step in {8 + padding, 8 + padding if padding else 12}:  # some count the chroma in
         image = decode_raw(data, encoding, 6, 8, step).astype(float)
         np.testing.assert_allclose(image, np.clip(expected, 0, 255), atol=1.5)
-    with pytest.raises(ImageError, match='cut off'):
+    with pytest.raises(ImageError, match=f'cut off: .* instead of {9 * (8 + padding)}'):
         decode_raw(data[:-1 - padding], encoding, 6, 8, 8 + padding)
     with pytest.raises(ImageError, match='even sides, this one is 7 x 6'):
         decode_raw(data, encoding, 6, 7, 8)
     with pytest.raises(ImageError, match='even sides'):
-        decode_raw(data, encoding, 5, 8, 8)
+        decode_raw(data, encoding, 3, 8, 8)
     with pytest.raises(ImageError, match='step is 7'):
         decode_raw(data, encoding, 6, 8, 7)
 
@@ -178,6 +187,12 @@ def test_any_buffer_will_do_and_bgr_is_not_copied(wrap: Callable[[bytes], bytes]
 def test_the_last_row_needs_no_padding() -> None:
     data, step = rows_of(BGR, 10)
     np.testing.assert_array_equal(decode_raw(data[:-10], 'bgr8', 6, 8, step), BGR)
+
+
+def test_as_many_pixels_as_are_allowed() -> None:
+    assert decode_raw(rows_of(BGR)[0], 'bgr8', 6, 8, 24, max_pixels=48).shape == BGR.shape
+    with pytest.raises(ImageError, match='claims 8 x 6 pixels, more than max_pixels, 47'):
+        decode_raw(rows_of(BGR)[0], 'bgr8', 6, 8, 24, max_pixels=47)
 
 
 @given(cut=st.integers(1, 24 * 6))

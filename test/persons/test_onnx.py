@@ -23,7 +23,7 @@ from act_ros.tflite.errors import ModelError
 
 # 320 x 160 pixels in 64 x 64: a fifth of the size, 16 rows from above.
 IMAGE = np.zeros((160, 320, 3), np.uint8)
-RED, GREEN, BLUE = 200, 100, 50
+RED, GREEN, BLUE = 200, 160, 130  # each brighter than the mean of RTMPose's training
 
 
 def yolo_row(x: float, y: float, score: float) -> np.ndarray:
@@ -57,6 +57,18 @@ def test_yolo_pose(tmp_path: Path, is_transposed: bool) -> None:
     assert estimator.drops == {'no numbers in an answer of the pose network': 1}
     estimator.score_threshold = 0.65
     assert len(copy(estimator).estimate(IMAGE)) == 1
+
+
+def test_two_small_people_side_by_side_are_two_and_nobody_is_surer_than_sure(
+    tmp_path: Path,
+) -> None:
+    rows = np.stack([yolo_row(60, 44, 1.25), yolo_row(63, 44, 0.8)])
+    rows[:, 2:4], rows[:, 7::3] = (2, 4), 1.25
+    first, second = create_estimator(save(
+        tmp_path / 'net.onnx', {'out': (1, 2, 56)}, [constant('out', rows[None])])).estimate(IMAGE)
+    assert np.allclose(first.box, (295, 130, 305, 150))
+    assert np.allclose(second.box, (310, 130, 320, 150))
+    assert first.score == 1.0 and (first.keypoints[:, 2] == 1.0).all()
 
 
 def test_yolo_pose_end_to_end(tmp_path: Path) -> None:

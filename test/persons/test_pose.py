@@ -102,6 +102,15 @@ def test_letterbox_shows_the_image_unbent_and_black_around(
     assert abs(len(columns) - max(width * ratio, 1)) <= 1
 
 
+def test_letterbox_shows_the_last_pixel_of_many() -> None:
+    """Of 1000 columns in 8: rounded, it would lie beyond the tensor."""
+    letterbox = Letterbox(8, 8)
+    tensor = letterbox.fill(np.full((1000, 1000, 3), 7, np.uint8),
+                            within=Region(999, 999, 1000, 1000))
+    assert np.argwhere(tensor[0, ..., 0]).tolist() == [[7, 7]]
+    np.testing.assert_allclose(letterbox.to_source(np.ones(2)), (1000, 1000))
+
+
 @pytest.mark.parametrize('region', [
     None, Region(100, 50, 200, 150), Region(-80, -60, 120, 140), Region(200, 100, 420, 320),
 ])

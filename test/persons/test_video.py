@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,17 +36,27 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def write(path: Path | str, times: Sequence[float], container: str | None = None,
-          **options: str) -> None:
-    """Write H.264 with a frame at each of the times, grey value 5 i, a key frame every five."""
+def write(
+    path: Path | str, times: Sequence[float], container: str | None = None,
+    picture: np.ndarray | None = None, ticks: int = 1000, bf: int = 0, **options: str,
+) -> None:
+    """
+    Write H.264 with a frame at each of the times, grey value 5 i, a key frame every five.
+
+    :param picture: what every frame shows, (48, 64, 3), in place of a grey.
+    :param ticks: parts of a second that times are counted in.
+    :param bf: frames between two others that are stored after both of them.
+    """
     with av.open(str(path), 'w', format=container, options=options) as file:
-        stream = file.add_stream('libx264', rate=30, options={'preset': 'ultrafast', 'g': '5'})
+        stream = file.add_stream('libx264', rate=min(ticks, 30), options={
+            'preset': 'ultrafast', 'g': '5', 'bf': str(bf), 'b_strategy': '0'})
         stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
-        stream.codec_context.time_base = Fraction(1, 1000)
+        stream.codec_context.time_base = Fraction(1, ticks)
         for i, seconds in enumerate(times):
+            grey = np.full((48, 64, 3), 5 * i % 256, np.uint8)
             frame = av.VideoFrame.from_ndarray(
-                np.full((48, 64, 3), 5 * i % 256, np.uint8), format='bgr24')
-            frame.pts, frame.time_base = round(seconds * 1000), Fraction(1, 1000)
+                grey if picture is None else picture, format='bgr24')
+            frame.pts, frame.time_base = round(seconds * ticks), Fraction(1, ticks)
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
 
@@ -206,23 +217,40 @@ def test_damaged_frames_are_left_out_and_counted(tmp_path: Path) -> None:
     assert len(told) == 1 and 'hole.mp4 has ' in told[0] and 'damaged frames' in told[0]
 
 
-def test_a_phone_video_is_upright(tmp_path: Path) -> None:
-    """The phone was held upright: the file says by a matrix how to turn its pictures."""
+@pytest.mark.parametrize(('matrix', 'seen'), [
+    # A phone held upright; by a quarter clockwise, as players show it, though not every OpenCV.
+    ((0, 1, -1, 0), lambda image: np.rot90(image, -1)),
+    ((-1, 0, 0, -1), lambda image: np.rot90(image, 2)),
+    ((-1, 0, 0, 1), np.fliplr),
+    ((1, 0, 0, -1), np.flipud),
+    ((0, 1, 1, 0), lambda image: image.transpose(1, 0, 2)),
+])
+def test_a_video_is_upright(
+    tmp_path: Path, matrix: tuple[int, ...], seen: Callable[[np.ndarray], np.ndarray],
+) -> None:
+    """The file says by a matrix how to turn, or mirror, its pictures."""
     path = tmp_path / 'phone.mp4'
-    write(path, [i / 25 for i in range(5)])
+    write(path, [0.0], picture=np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3))
     _, lying = next(VideoSource(str(path)).play())
     data = bytearray(path.read_bytes())
-    one, minus = (1 << 16).to_bytes(4, 'big'), (2**32 - (1 << 16)).to_bytes(4, 'big')
     at = data.index(b'tkhd') + 4 + 40
-    zero = bytes(4)
-    data[at:at + 36] = b''.join((
-        zero, one, zero, minus, zero, zero, (48 << 16).to_bytes(4, 'big'), zero,
-        (1 << 30).to_bytes(4, 'big')))
+    a, b, c, d = (value << 16 for value in matrix)
+    data[at:at + 36] = struct.pack('>9i', a, b, 0, c, d, 0, 48 << 16, 0, 1 << 30)
     path.write_bytes(data)
     _, image = next(VideoSource(str(path)).play())
-    assert image.shape == (64, 48, 3)
-    # By a quarter clockwise: as players show it, though not every version of OpenCV.
-    np.testing.assert_array_equal(image, np.rot90(lying, -1))
+    np.testing.assert_array_equal(image, seen(lying))
+
+
+@pytest.mark.parametrize('name', ['clip.avi', 'clip.mxf', 'clip.mp4', 'clip.mkv'])
+def test_frames_that_are_stored_in_another_order_come_at_their_times(
+    tmp_path: Path, name: str,
+) -> None:
+    """An AVI does not say when a frame is shown: 2 s of H.264 with B-frames had lasted 4 s."""
+    write(tmp_path / name, [i / 25 for i in range(50)], ticks=25, bf=2)
+    told: list[str] = []
+    times = [t for t, _ in VideoSource(str(tmp_path / name), warn=told.append).play(False)]
+    np.testing.assert_allclose(times, np.arange(50) / 25, atol=0.001)
+    assert not told
 
 
 @pytest.mark.parametrize('name', ['a:b.mp4', 'concat:x.mp4', 'a%03d.mp4', 'é 走.mp4'])
@@ -270,6 +298,8 @@ def test_an_address_that_does_not_answer(server: str) -> None:
             as caught:
         VideoSource('rtsp://me:secret@127.0.0.1:9/x')
     assert 'secret' not in str(caught.value)
+    with pytest.raises(VideoError, match='^http://127.0.0.1:9/x[?]at=a@b cannot be opened'):
+        VideoSource('http://me:se@cret@127.0.0.1:9/x?at=a@b')
     with pytest.raises(VideoError, match='nonsense://x cannot be opened'):
         VideoSource('nonsense://x')
 

@@ -67,6 +67,22 @@ def test_joints_not_seen_are_left_out() -> None:
     assert other[150:].any()
 
 
+def test_somebody_seen_from_behind_has_no_face() -> None:
+    somebody = person(pose(0.0), 'p1')
+    somebody.keypoints[:5, 2] = 0.1
+    image, bare = black(), black()
+    draw(bare, [somebody], 'coco17', captions=False)
+    assert not bare[:int(somebody.keypoints[5:, 1].min()) - 10].any() and bare.any()
+    draw(image, [somebody], 'coco17')
+    assert image[:int(somebody.box[1])].any(), 'the caption is there'
+
+
+def test_keypoints_of_another_layout_are_left_out() -> None:
+    image = black()
+    draw(image, [person(pose(0.0)[:13], 'p1')], 'coco17')
+    assert not image.any()
+
+
 def test_the_caption_stands_above_the_person(action: Action) -> None:
     plain, told, stranger = black(), black(), black()
     somebody = person(pose(0.0), 'p1')

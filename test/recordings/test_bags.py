@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -283,24 +284,67 @@ def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def chunk_of(claimed: int, packed: bytes) -> bytes:
+def chunk_of(claimed: int, packed: bytes, compression: str) -> bytes:
     """Return an MCAP file that breaks off after a chunk."""
-    content = struct.pack('<QQQII', 0, 0, claimed, 0, 4) + b'zstd' + struct.pack(
+    name = compression.encode()
+    content = struct.pack('<QQQII', 0, 0, claimed, 0, len(name)) + name + struct.pack(
         '<Q', len(packed)) + packed
     return b'\x89MCAP0\r\n' + struct.pack('<BQ', 6, len(content)) + content
 
 
-def test_a_chunk_that_claims_too_much_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
-    zstd = pytest.importorskip('rosbags.rosbag2.storage_mcap').zstd
+def pack(compression: str) -> Callable[[bytes], bytes]:
+    """Return what packs a chunk."""
+    if compression == 'lz4':
+        return pytest.importorskip('lz4.frame').compress
+    return pytest.importorskip('rosbags.rosbag2.storage_mcap').zstd.compress
+
+
+@pytest.mark.parametrize('compression', ['zstd', 'lz4'])
+def test_a_chunk_that_claims_too_much_is_refused_before_it_is_unpacked(
+    tmp_path: Path, compression: str,
+) -> None:
+    packed = pack(compression)
     path = tmp_path / 'bomb.mcap'
-    path.write_bytes(chunk_of(1 << 30, zstd.compress(bytes(1000))))
+    path.write_bytes(chunk_of(1 << 30, packed(bytes(1000)), compression))
     with pytest.raises(BagError, match='bomb.mcap: a chunk of .* bytes claims 1073741824 unpacked'):
         Bag(path).__enter__()
     # Zeros are no records, however many there are; nor is more unpacked than was claimed.
     for claimed in (1 << 20, 1000):
-        path.write_bytes(chunk_of(claimed, zstd.compress(bytes(1 << 20))))
+        path.write_bytes(chunk_of(claimed, packed(bytes(1 << 20)), compression))
         with pytest.raises(BagError, match='is damaged or cut off'):
             Bag(path).__enter__()
+
+
+def record(kind: int, content: bytes) -> bytes:
+    """Return a record of an MCAP file."""
+    return struct.pack('<BQ', kind, len(content)) + content
+
+
+def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
+    """Also such as were packed in two pieces, not in order, and one that is cut off."""
+    def text(value: str) -> bytes:
+        return struct.pack('<I', len(value)) + value.encode()
+
+    definition = text('robot_msgs/msg/Count') + text('ros2msg') + text('int32 data')
+    channel = struct.pack('<HH', 1, 1) + text('/count') + text('cdr') + struct.pack('<I', 0)
+    head = record(3, struct.pack('<H', 1) + definition) + record(4, channel)
+    rows = [record(5, struct.pack('<HIQQ', 1, i, i, i) + b'\0\1\0\0' + struct.pack('<i', i))
+            for i in range(8)]
+    chunks = [(head + rows[0], ''), (rows[1] + rows[2], 'zstd'), (rows[3] + rows[4], 'lz4')]
+    packed = [chunk_of(len(data), pack(name)(data) if name else data, name)[8:]
+              for data, name in chunks]
+    for name in ('zstd', 'lz4'):
+        pieces = pack(name)(rows[6]) + pack(name)(rows[5])
+        packed.append(chunk_of(len(rows[5] + rows[6]), pieces, name)[8:])
+    packed.append(chunk_of(len(rows[7]), pack('zstd')(rows[7]), 'zstd')[8:-3])
+    path = tmp_path / 'many.mcap'
+    path.write_bytes(b'\x89MCAP0\r\n' + b''.join(packed))
+    read = []
+    with Bag(path) as bag, pytest.raises(BagError, match='cut off after 9 messages'):
+        for _, time, message in bag.messages(['/count']):
+            assert message.data == time
+            read.append(time)
+    assert read == [0, 1, 2, 3, 4, 6, 5, 6, 5] and (bag.start, bag.end) == (0, 7)
 
 
 @pytest.mark.parametrize('name', ['walk.db3', 'other.mcap', 'x.mcap.zstd'])
