@@ -11,7 +11,7 @@ import numpy as np
 
 from act_ros.core.frame import MAX_PIXELS
 from act_ros.core.stderr import collecting
-from act_ros.persons.images import Buffer, ImageError, check_size, to_8_bits
+from act_ros.persons.images import DEPTH_ENCODINGS, Buffer, ImageError, check_size, to_8_bits
 
 _FORMATS = 'JPEG, PNG, TIFF, WebP or BMP'
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -43,8 +43,11 @@ def decode_compressed(
     :raises ImageError: empty or damaged data, another format, or too many pixels.
     """
     buffer = np.frombuffer(data, np.uint8)
-    if 'compressedDepth' in format or bytes(buffer[12:20]) == _PNG:
-        raise ImageError('this is a depth image (compressedDepth): choose the colour topic')
+    # image_transport names the raw encoding first; its compressed depth is a PNG like any other.
+    is_depth = format.partition(';')[0].strip() in DEPTH_ENCODINGS
+    if is_depth or 'compressedDepth' in format or bytes(buffer[12:20]) == _PNG:
+        raise ImageError(f'this is a depth image ({format[:40].strip() or "compressedDepth"}): '
+                         'choose the colour topic')
     height, width = _claimed_size(buffer.data)
     check_size(height, width, max_pixels)
     image, words = None, ''

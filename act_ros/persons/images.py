@@ -59,7 +59,7 @@ _PLANAR = {
     'nv21': cv2.COLOR_YUV2BGR_NV21,
     'i420': cv2.COLOR_YUV2BGR_I420,
 }
-_DEPTH = ('16UC1', '32FC1')
+DEPTH_ENCODINGS = ('16UC1', '32FC1')
 # Bits of a sensor's pixels, in the words of 16 that they come in.
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 
@@ -86,7 +86,7 @@ def decode_raw(
     :raises ImageError: no pixels, too many, rows shorter than their pixels, or too few bytes.
     """
     if encoding not in supported_encodings():
-        hint = ('it is a depth image: choose the colour topic' if encoding in _DEPTH
+        hint = ('it is a depth image: choose the colour topic' if encoding in DEPTH_ENCODINGS
                 else f'known: {", ".join(supported_encodings())}')
         raise UnknownEncodingError(f'unknown image encoding {encoding[:40]!r}; {hint}')
     if height <= 0 or width <= 0:

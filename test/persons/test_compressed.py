@@ -134,6 +134,17 @@ def test_a_depth_image_is_called_one() -> None:
         decode_compressed(bytes(40), '16UC1; compressedDepth rvl')
 
 
+def test_a_depth_image_of_the_compressed_transport_is_called_one() -> None:
+    """It is a whole PNG or TIFF: millimetres would be looked at for people."""
+    for suffix, pixels, format in (
+            ('.png', GREY.astype(np.uint16), '16UC1; png compressed '),
+            ('.tiff', GREY.astype(np.float32), '32FC1; tiff compressed ')):
+        with pytest.raises(ImageError, match=rf'depth image \({format[:5]}.*colour topic'):
+            decode_compressed(encoded(suffix, pixels), format)
+    assert decode_compressed(
+        encoded('.png', GREY.astype(np.uint16)), 'mono16; png compressed ').shape[2] == 3
+
+
 def segment(marker: bytes, content: bytes) -> bytes:
     """Return a segment of a JPEG."""
     return marker + struct.pack('>H', len(content) + 2) + content
