@@ -29,7 +29,7 @@ from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.parameters import Values
-from act_ros.ros.topics import LATCHED, LEVEL, Publishers, TopicLog, steady_timer, topic_of
+from act_ros.ros.topics import LATCHED, LEVEL, PublisherNames, TopicLog, steady_timer, topic_of
 from act_ros.srv import LoadBundle
 
 _PERIOD = 0.5  # seconds between two looks at what is published
@@ -170,13 +170,14 @@ class ActionOutput:
         self.places = PlaceInput(node, health, camera)
         self.reconfigure(classifier)
         self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
-        self._publishers = Publishers(node, self._publisher.topic_name)
+        self._names = PublisherNames()
         steady_timer(node, _PERIOD, self._see_others)
 
     def _see_others(self) -> None:
         """Tell where others answer on this topic, too: whoever reads it cannot tell them apart."""
         topic, before = self._publisher.topic_name, self.health.rivals
-        names = self._publishers.names() if self._node.is_active else []
+        names = self._names.update(self._node.get_publishers_info_by_topic(topic)) if (
+            self._node.is_active) else []
         self.health.rivals = ''
         if len(names) > 1:
             self.health.rivals = (

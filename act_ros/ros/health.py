@@ -108,7 +108,7 @@ class Health:
         self.pause = 0.0
         """Seconds between two answers where their rate is limited."""
         self.senders: Sequence[str] = ()
-        """Who sends the frames, as far as is known."""
+        """Names of those who send the frames, as far as they are known."""
         self.rivals = ''
         """Who else answers on the same topic, and what to do."""
         self.has_one_sender: Callable[[], bool] = lambda: True
@@ -127,6 +127,14 @@ class Health:
         self._persons = 0
         self._heights, self._head_down, self._least = Recent(), Recent(), 0.0
         self._error, self._failed = '', -np.inf
+
+    @property
+    def mixed_senders(self) -> str:
+        """What is wrong where several send the frames: no window of poses comes of it; else ''."""
+        return '' if len(self.senders) < 2 else (
+            f'{len(self.senders)} publishers on {self.source}: '
+            f'{printable(", ".join(self.senders), 500)}; their stamps and ids mix, give each a '
+            'topic of its own')
 
     def restart(self) -> None:
         """Note that frames may come from now on: silence counts from here."""
@@ -279,10 +287,8 @@ class Health:
                                 'another clock, or use_sim_time without a /clock')
         if now - self._failed < _MEMORY:
             return Level.WARN, self._error
-        if len(self.senders) > 1:
-            return Level.WARN, (f'{len(self.senders)} publishers on {self.source}: '
-                                f'{printable(", ".join(self.senders), 500)}; their stamps and ids '
-                                'mix, give each a topic of its own')
+        if self.mixed_senders:
+            return Level.WARN, self.mixed_senders
         if self.rivals:
             return Level.WARN, self.rivals
         if now - self._mixed_at < _MEMORY:
