@@ -106,7 +106,7 @@ class ActionModel:
         return classifier
 
     async def _still_offered(self) -> None:
-        """Go no further once the node was cleaned up: an answer in vain would end the process."""
+        """Never return once a cleanup took the service away: to answer would end the process."""
         while self._service not in self._node.services:
             await Future()
 
@@ -217,9 +217,8 @@ class ActionOutput:
 
 
 def _messages_of(kind: str) -> Any:
-    if kind == 'keypoints':
-        return None
-    return import_messages('yolo_msgs' if kind == 'yolo' else 'hri_msgs', f'input {kind}')
+    """Return the module of the messages that a kind of poses comes in."""
+    return import_messages(INPUTS[kind].partition('/')[0], f'input {kind}')
 
 
 class PoseInput:

@@ -22,7 +22,7 @@ from act_ros.core.stamps import NANOSECONDS, Order
 from act_ros.core.text import ERROR_LENGTH, printable
 
 _MEMORY = 10.0  # seconds that rates and times are taken over
-_ANOTHER_SENDER = 1000  # a gap this wide is none: somebody else sends, or anew
+_ANOTHER_SENDER = 1000  # numbers farther apart are no gap: another sends, or it began anew
 MANY_LOST = 0.05
 """Share of frames lost on the way, over the last ten seconds, that calls for a warning."""
 _ERROR_LIFETIME = 60.0  # seconds for which the last error is reported
@@ -145,7 +145,7 @@ class Health:
         self._drops.append(drops)
 
     def skip(self, cause: str) -> None:
-        """Count a frame that was asked to be left out: no word in the log."""
+        """Count a frame that is left out because that was asked for: the log says nothing of it."""
         self._expected[cause] += 1
 
     def drop(self, cause: str, error: Exception) -> None:
