@@ -175,16 +175,15 @@ class ActionOutput:
 
     def _see_others(self) -> None:
         """Tell where others answer on this topic, too: whoever reads it cannot tell them apart."""
-        topic, before = self._publisher.topic_name, self.health.rivals
+        topic = self._publisher.topic_name
         names = self._names.update(self._node.get_publishers_info_by_topic(topic)) if (
             self._node.is_active) else []
-        self.health.rivals = ''
-        if len(names) > 1:
-            self.health.rivals = (
-                f'others publish on {topic}, too: {printable(", ".join(names), 500)}; their '
-                'answers mix, give each node a topic of its own')
-            if self.health.rivals != before:  # a node's name comes later than its publisher
-                self._node.get_logger().warning(printable(self.health.rivals, 1000))
+        rivals = '' if len(names) < 2 else (
+            f'others publish on {topic}, too: {printable(", ".join(names), 500)}; their answers '
+            'mix, give each node a topic of its own')
+        if rivals and rivals != self.health.rivals:  # a node's name comes later than its publisher
+            self._node.get_logger().warning(printable(rivals, 1000))
+        self.health.rivals = rivals
 
     def reconfigure(self, classifier: ActClassifier) -> None:
         """Go on with a model and the node's parameters; ValueError where they do not fit."""
