@@ -2,8 +2,8 @@
 markers_node: people and their actions for RViz and Foxglove.
 
 Subscribes ``keypoints``, ``actions`` and ``camera_info``; publishes ``~/markers``: skeletons and
-captions before the camera, in the frame of the image, as far away as ``actions`` says, or else at a
-distance that is set. Made only while somebody looks.
+captions before the camera, in the frame of the image, as far away as ``actions`` says, or else at
+the parameter ``distance``. They are made only while somebody subscribes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OPTIONS = (('', MarkerOptions),)
 _BONE, _JOINT, _TEXT = 0.012, 0.025, 0.06  # sizes, as shares of the distance
 _OUTLINE = ((1, 2), (2, 3), (3, 4), (4, 1))  # of a box
 _LIFETIME = Duration(sec=1)  # what nobody updates any more, vanishes
-_MAX_AGE = 1_000_000_000  # nanoseconds between keypoints and the answers written at them
+_MAX_AGE = 1_000_000_000  # nanoseconds by which the stamps of keypoints and actions may differ
 
 
 class MarkersNode(Node):

@@ -27,8 +27,7 @@ from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, to_header
 
 OPTIONS = (('', VideoOptions), ('', PublishOptions))
-# When nobody answers a frame in time, 'consumed' goes on without: a dropped frame is no deadlock.
-_ANSWER_TIMEOUT = 2.0
+_ANSWER_TIMEOUT = 2.0  # seconds after which 'consumed' goes on: a dropped frame is no deadlock
 
 
 class VideoNode(Node):

@@ -130,7 +130,7 @@ class Health:
 
     @property
     def mixed_senders(self) -> str:
-        """What is wrong where several send the frames: no window of poses comes of it; else ''."""
+        """A warning where several send the frames: no window of poses comes of them. Or empty."""
         return '' if len(self.senders) < 2 else (
             f'{len(self.senders)} publishers on {self.source}: '
             f'{printable(", ".join(self.senders), 500)}; their stamps and ids mix, give each a '
