@@ -26,9 +26,7 @@ from act_ros.ros.signals import tied_to_us
 
 ROOT = Path(__file__).resolve().parents[1]
 _PATIENCE = 15.0  # seconds that a service may take
-START_LIMIT = 40.0
-
-
+START_LIMIT = 40.0  # seconds for whatever has to start first
 _claims: dict[int, IO[str]] = {}
 
 
@@ -134,7 +132,7 @@ class Peer:
         """
         Return the answer of a service, once there is one of that name.
 
-        A server that has not found the client's own end yet answers into the void: then ask again.
+        The answer of a server that has not discovered this client yet is lost: then ask again.
         """
         if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, name)

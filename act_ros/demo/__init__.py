@@ -5,5 +5,5 @@ TREE = {
     'sitting': (('sitting',), 1.0),
     'waving': (('wave1', 'wave2'), 0.5),
 }
-"""What the example tree waits for: any of the labels, held for so many seconds. What is told
-surely: a posture rather than the moment in which somebody takes it, running however fast."""
+"""What the example tree waits for: any of the labels, held for so many seconds. These are what the
+model is sure of: a posture rather than the moment in which it is taken, running however fast."""

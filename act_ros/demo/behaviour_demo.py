@@ -42,7 +42,7 @@ class Say(py_trees.behaviour.Behaviour):
         self._blackboard.register_key(key, Access.READ)
 
     def initialise(self) -> None:
-        """Begin anew: whom it told before may be told again."""
+        """Begin anew: those it told about before are new again."""
         self._told = set()
 
     def update(self) -> Status:

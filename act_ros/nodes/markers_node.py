@@ -2,8 +2,8 @@
 markers_node: people and their actions for RViz and Foxglove.
 
 Subscribes ``keypoints``, ``actions`` and ``camera_info``; publishes ``~/markers``: skeletons and
-captions before the camera, in the frame of the image, as far away as ``actions`` says, or else at a
-distance that is set. Made only while somebody looks.
+captions before the camera, in the frame of the image, as far away as ``actions`` says, or else at
+the parameter ``distance``. They are made only while somebody subscribes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from math import nan
 
 import numpy as np
 from builtin_interfaces.msg import Duration
-from geometry_msgs.msg import Point, Pose, Vector3
+from geometry_msgs.msg import Point, Vector3
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
@@ -39,7 +39,7 @@ OPTIONS = (('', MarkerOptions),)
 _BONE, _JOINT, _TEXT = 0.012, 0.025, 0.06  # sizes, as shares of the distance
 _OUTLINE = ((1, 2), (2, 3), (3, 4), (4, 1))  # of a box
 _LIFETIME = Duration(sec=1)  # what nobody updates any more, vanishes
-_MAX_AGE = 1_000_000_000  # nanoseconds between keypoints and the answers written at them
+_MAX_AGE = 1_000_000_000  # nanoseconds by which the stamps of keypoints and actions may differ
 
 
 class MarkersNode(Node):
@@ -119,20 +119,19 @@ class MarkersNode(Node):
         seen = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= options.min_score)
         points = [Point(x=x, y=y, z=z) if ok else None for (x, y, z), ok in zip(
             plane.points(keypoints[:, :2], distance).tolist(), seen.tolist(), strict=True)]
-        bones = [p for edge in edges if max(edge) < len(points)
-                 for p in (points[edge[0]], points[edge[1]])
-                 if points[edge[0]] and points[edge[1]]]
+        bones = [point for a, b in edges if max(a, b) < len(points) and points[a] and points[b]
+                 for point in (points[a], points[b])]
         joints = [point for point in points if point]
         if not joints:
             return []
         blue, green, red = (value / 255 for value in colour_of(person.id))
-        colour, white = ColorRGBA(r=red, g=green, b=blue, a=1.0), ColorRGBA(
-            r=1.0, g=1.0, b=1.0, a=1.0)
+        colour = ColorRGBA(r=red, g=green, b=blue, a=1.0)
+        white = ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0)
 
         def marker(kind: int, name: str, size: float, paint: ColorRGBA) -> Marker:
             result = Marker(
                 header=header, ns=name, id=number, type=kind, action=Marker.ADD, color=paint,
-                lifetime=_LIFETIME, pose=Pose())
+                lifetime=_LIFETIME)
             result.scale = Vector3(x=size, y=size, z=size)
             return result
 

@@ -53,7 +53,7 @@ class PoseWork(Work):
             self._annotations.add(frame)
 
     def stop(self) -> None:
-        """End; no message comes in any more."""
+        """End the subscriptions of what is drawn."""
         self._annotations.close()
 
     def reconfigure(self) -> None:

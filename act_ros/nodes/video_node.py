@@ -19,6 +19,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray
+from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import VideoInput, bgr_to_image, compressed_topic
 from act_ros.ros.options import PublishOptions, VideoOptions
 from act_ros.ros.parameters import Parameters
@@ -26,8 +27,7 @@ from act_ros.ros.run import run
 from act_ros.ros.topics import LEVEL, to_header
 
 OPTIONS = (('', VideoOptions), ('', PublishOptions))
-# When nobody answers a frame in time, 'consumed' goes on without: a dropped frame is no deadlock.
-_ANSWER_TIMEOUT = 2.0
+_ANSWER_TIMEOUT = 2.0  # seconds after which 'consumed' goes on: a dropped frame is no deadlock
 
 
 class VideoNode(Node):
@@ -87,7 +87,7 @@ class VideoNode(Node):
             if not self._answered.wait_for(
                     lambda: self._is_ending or self._newest_answer >= stamp, _ANSWER_TIMEOUT):
                 self.get_logger().warning(
-                    'nobody answered a frame; is act_node up?', throttle_duration_sec=5.0)
+                    'nobody answered a frame; is act_node up?', throttle_duration_sec=THROTTLE)
 
     def destroy_node(self) -> None:
         """Stop playing, then destroy; raises what ended the video, if that was an error."""

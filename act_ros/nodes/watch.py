@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.subscription import Subscription
 
 from act_ros.core.action import Action
 from act_ros.core.messages import frame_of_actions
@@ -65,7 +65,7 @@ class Watch(Node):
     def __init__(self) -> None:
         super().__init__('watch')
         self._screen = Screen()
-        self._sources: dict[str, tuple[Any, Source]] = {}
+        self._sources: dict[str, tuple[Subscription, Source]] = {}
         steady_timer(self, 1.0, self._discover)
         steady_timer(self, _REDRAW if self._screen.is_terminal else _RELOG, self._draw)
 

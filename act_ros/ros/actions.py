@@ -29,7 +29,7 @@ from act_ros.ros.bodies import Bodies, import_messages
 from act_ros.ros.health import Health
 from act_ros.ros.managed import USER_ERRORS, ManagedNode
 from act_ros.ros.parameters import Values
-from act_ros.ros.topics import LATCHED, LEVEL, Publishers, TopicLog, steady_timer, topic_of
+from act_ros.ros.topics import LATCHED, LEVEL, PublisherNames, TopicLog, steady_timer, topic_of
 from act_ros.srv import LoadBundle
 
 _PERIOD = 0.5  # seconds between two looks at what is published
@@ -106,7 +106,7 @@ class ActionModel:
         return classifier
 
     async def _still_offered(self) -> None:
-        """Go no further once the node was cleaned up: an answer in vain would end the process."""
+        """Never return once a cleanup took the service away: to answer would end the process."""
         while self._service not in self._node.services:
             await Future()
 
@@ -170,20 +170,20 @@ class ActionOutput:
         self.places = PlaceInput(node, health, camera)
         self.reconfigure(classifier)
         self._publisher = node.create_publisher(ActionArray, topic_of(camera, 'actions'), LEVEL)
-        self._publishers = Publishers(node, self._publisher.topic_name)
+        self._names = PublisherNames()
         steady_timer(node, _PERIOD, self._see_others)
 
     def _see_others(self) -> None:
         """Tell where others answer on this topic, too: whoever reads it cannot tell them apart."""
-        topic, before = self._publisher.topic_name, self.health.rivals
-        names = self._publishers.names() if self._node.is_active else []
-        self.health.rivals = ''
-        if len(names) > 1:
-            self.health.rivals = (
-                f'others publish on {topic}, too: {printable(", ".join(names), 500)}; their '
-                'answers mix, give each node a topic of its own')
-            if self.health.rivals != before:  # a node's name comes later than its publisher
-                self._node.get_logger().warning(printable(self.health.rivals, 1000))
+        topic = self._publisher.topic_name
+        names = self._names.update(self._node.get_publishers_info_by_topic(topic)) if (
+            self._node.is_active) else []
+        rivals = '' if len(names) < 2 else (
+            f'others publish on {topic}, too: {printable(", ".join(names), 500)}; their answers '
+            'mix, give each node a topic of its own')
+        if rivals and rivals != self.health.rivals:  # a node's name comes later than its publisher
+            self._node.get_logger().warning(printable(rivals, 1000))
+        self.health.rivals = rivals
 
     def reconfigure(self, classifier: ActClassifier) -> None:
         """Go on with a model and the node's parameters; ValueError where they do not fit."""
@@ -216,9 +216,8 @@ class ActionOutput:
 
 
 def _messages_of(kind: str) -> Any:
-    if kind == 'keypoints':
-        return None
-    return import_messages('yolo_msgs' if kind == 'yolo' else 'hri_msgs', f'input {kind}')
+    """Return the module of the messages that a kind of poses comes in."""
+    return import_messages(INPUTS[kind].partition('/')[0], f'input {kind}')
 
 
 class PoseInput:

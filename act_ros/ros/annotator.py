@@ -24,13 +24,13 @@ from act_ros.ros.images import bgr_to_image
 from act_ros.ros.options import DrawingOptions
 from act_ros.ros.topics import LEVEL, steady_timer, to_header, topic_of
 
-_PERIOD = 0.5  # seconds between two looks whether anybody looks; no frame waits longer than two
+_PERIOD = 0.5  # seconds between two looks for subscribers; no frame waits longer than two of them
 _MAX_AGE = 1_000_000_000  # nanoseconds for which actions stand in for those of another frame
 
 
 class Annotator:
     """
-    A topic ``~/annotated``, of one of several cameras perhaps.
+    The topic ``~/annotated`` of a node, or of one of its cameras.
 
     :param subscribe: makes subscriptions, if not the node itself.
     """
@@ -70,7 +70,7 @@ class Annotator:
         self._publisher.publish(bgr_to_image(image, to_header(frame)))
 
     def _follow(self) -> None:
-        """Listen to what is wrong while that is drawn."""
+        """Subscribe to diagnostics while the history is drawn, which shows what is wrong."""
         is_drawn = self.is_wanted and self.options.history > 0
         if is_drawn and not self._diagnostics:
             self._diagnostics = self._subscribe(
@@ -120,7 +120,7 @@ class SynchronizedAnnotator:
             self._draw(frame)
 
     def close(self) -> None:
-        """Give the subscriptions back."""
+        """End the subscriptions, and forget the frames that wait."""
         for end in self._subscriptions:
             end()
         self._subscriptions = []

@@ -35,18 +35,15 @@ _SLACK = 0.01  # seconds two times of the same event may differ, by rounding
 
 
 class _Answers(NamedTuple):
-    """
-    A message, and what those before it said.
-
-    By person the labels held without a break: (label, its start in seconds). When somebody was in
-    view, the earliest first: (seconds, distance of the nearest in metres), and since when
-    messages have come without a break.
-    """
+    """A message, and what is known from those before it; times are stamps in seconds."""
 
     msg: ActionArray
     held: dict[str, tuple[tuple[str, float], ...]]
+    """By person the labels held without a break, the earliest first: (label, its start)."""
     seen: tuple[tuple[float, float], ...]
+    """When somebody was in view, the earliest first: (time, metres to the nearest)."""
     since: float
+    """When the messages began to come without a break."""
 
 
 class ActionMonitor:
@@ -74,8 +71,8 @@ class ActionMonitor:
 
     def _take(self, msg: ActionArray) -> None:
         stamp = _seconds_of(msg)
-        before = self._newest or _Answers(msg, {}, (), stamp)
-        if not 0 <= stamp - _seconds_of(before.msg) <= self._max_age:
+        before = self._newest
+        if before is None or not 0 <= stamp - _seconds_of(before.msg) <= self._max_age:
             before = _Answers(msg, {}, (), stamp)  # nobody knows who was there meanwhile
         held = {
             action.person_id: _held(
@@ -136,7 +133,7 @@ class ActionMonitor:
             if action.status == Action.RECOGNIZED and action.label in wanted
             and person in ('', action.person_id) and action.confidence >= confidence
             and action.duration + _earlier(newest.held[action.person_id], wanted) >= seconds
-            and (within == math.inf or _distance(action, math.inf) <= within)
+            and _distance(action, math.inf) <= within
         ]
 
     @property
@@ -175,7 +172,7 @@ def _distance(action: Action, unknown: float) -> float:
 def _seen(
     before: tuple[tuple[float, float], ...], stamp: float, actions: Collection[Action],
 ) -> tuple[tuple[float, float], ...]:
-    """Return when somebody was how near, without what something later and nearer makes idle."""
+    """Return when somebody was how near, without the entries that a later, nearer one covers."""
     near = min((_distance(a, 0.0) for a in actions if a.status != Action.LOST), default=math.inf)
     if near == math.inf:
         return before
@@ -281,5 +278,5 @@ class IsWatching(_Behaviour):
 def _require_py_trees() -> None:
     if py_trees is None:
         raise ModuleNotFoundError(
-            'act_ros.ros.behaviours: the conditions need py_trees: apt install ros-$ROS_DISTRO-'
+            'act_ros.behaviours: the conditions need py_trees: apt install ros-$ROS_DISTRO-'
             'py-trees, or pip install py_trees. ActionMonitor works without it')

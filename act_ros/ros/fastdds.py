@@ -16,7 +16,7 @@ def image_transport_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """
     Return the variables to add to an environment, so that processes exchange raw images.
 
-    None where it holds a profile or transports already.
+    Empty where it holds a profile or transports already.
     """
     if any(environment.get(name) for name in (*PROFILE_VARIABLES, _TRANSPORTS)):
         return {}

@@ -22,7 +22,7 @@ from act_ros.core.stamps import NANOSECONDS, Order
 from act_ros.core.text import ERROR_LENGTH, printable
 
 _MEMORY = 10.0  # seconds that rates and times are taken over
-_ANOTHER_SENDER = 1000  # a gap this wide is none: somebody else sends, or anew
+_ANOTHER_SENDER = 1000  # numbers farther apart are no gap: another sends, or it began anew
 MANY_LOST = 0.05
 """Share of frames lost on the way, over the last ten seconds, that calls for a warning."""
 _ERROR_LIFETIME = 60.0  # seconds for which the last error is reported
@@ -108,7 +108,7 @@ class Health:
         self.pause = 0.0
         """Seconds between two answers where their rate is limited."""
         self.senders: Sequence[str] = ()
-        """Who sends the frames, as far as is known."""
+        """Names of those who send the frames, as far as they are known."""
         self.rivals = ''
         """Who else answers on the same topic, and what to do."""
         self.has_one_sender: Callable[[], bool] = lambda: True
@@ -128,6 +128,14 @@ class Health:
         self._heights, self._head_down, self._least = Recent(), Recent(), 0.0
         self._error, self._failed = '', -np.inf
 
+    @property
+    def mixed_senders(self) -> str:
+        """A warning where several send the frames: no window of poses comes of them. Or empty."""
+        return '' if len(self.senders) < 2 else (
+            f'{len(self.senders)} publishers on {self.source}: '
+            f'{printable(", ".join(self.senders), 500)}; their stamps and ids mix, give each a '
+            'topic of its own')
+
     def restart(self) -> None:
         """Note that frames may come from now on: silence counts from here."""
         self._begin, self._number = self._clock(), None
@@ -137,7 +145,7 @@ class Health:
         self._drops.append(drops)
 
     def skip(self, cause: str) -> None:
-        """Count a frame that was asked to be left out: no word in the log."""
+        """Count a frame that is left out because that was asked for: the log says nothing of it."""
         self._expected[cause] += 1
 
     def drop(self, cause: str, error: Exception) -> None:
@@ -279,10 +287,8 @@ class Health:
                                 'another clock, or use_sim_time without a /clock')
         if now - self._failed < _MEMORY:
             return Level.WARN, self._error
-        if len(self.senders) > 1:
-            return Level.WARN, (f'{len(self.senders)} publishers on {self.source}: '
-                                f'{printable(", ".join(self.senders), 500)}; their stamps and ids '
-                                'mix, give each a topic of its own')
+        if self.mixed_senders:
+            return Level.WARN, self.mixed_senders
         if self.rivals:
             return Level.WARN, self.rivals
         if now - self._mixed_at < _MEMORY:

@@ -35,8 +35,9 @@ def image_to_bgr(
     """
     Return an image message as uint8 (H, W, 3) BGR, perhaps a read-only view of it.
 
-    Encodings the core does not know are left to cv_bridge. Raises ValueError, saying why, for an
-    image that cannot be read.
+    Encodings that act_ros does not know are left to cv_bridge.
+
+    :raises ValueError: the image cannot be read; says why.
     """
     try:
         return decode(msg, max_pixels)
@@ -57,7 +58,7 @@ def _by_cv_bridge(msg: Image, error: UnknownEncodingError) -> np.ndarray:
 
 
 def bgr_to_image(image: np.ndarray, header: Header) -> Image:
-    """Return a contiguous uint8 (H, W, 3) BGR array as a message."""
+    """Return a uint8 (H, W, 3) BGR array as a message."""
     height, width = image.shape[:2]
     msg = Image(header=header, height=height, width=width, encoding='bgr8', step=3 * width)
     # The generated setter looks at every byte of anything but an array.array.
@@ -133,8 +134,8 @@ class VideoInput:
     """
     Plays a video or a camera in a thread of its own, since reading blocks.
 
-    When the video is over, so is the node: the context shuts down and ``close`` raises what went
-    wrong, if anything did. Not so when it is closed before its end.
+    When the video ends by itself, it shuts the context down, and so ends the node; ``close`` then
+    raises the error that ended it, if it was one.
     """
 
     def __init__(
@@ -171,8 +172,7 @@ class VideoInput:
         except Exception as error:
             if rclpy.ok():  # else somebody shut down while a frame was being published
                 self._error = error
-        # After a signal that would take the handler away before it has woken the executor.
-        if not self._is_closed and rclpy.ok():
+        if not self._is_closed:
             rclpy.try_shutdown()
 
     def close(self) -> None:

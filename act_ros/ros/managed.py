@@ -70,8 +70,8 @@ class ManagedNode(LifecycleNode):
     """
     A lifecycle node around some work.
 
-    A frame may be worked on in another thread, as those of a video are. Who has ``lock`` finds
-    parameters, models and health as they are, and nobody else changes them meanwhile.
+    A frame may be worked on in another thread, as those of a video are. While a thread holds
+    ``lock``, no other one changes parameters, models or health.
     A transition that fails is told in the log, and may be tried again. Where something unforeseen
     goes wrong, the node gives everything back and is unconfigured again.
     """
@@ -134,8 +134,8 @@ class ManagedNode(LifecycleNode):
         """
         Return a callback that has the lock, for any thread.
 
-        Its errors that nobody foresaw cost a frame, but not the node. They count at ``health``, or
-        at all there is of the work.
+        Its errors that nobody foresaw cost a frame, but not the node. They are counted in
+        ``health`` or, without one, in that of every stream of the work.
         """
         return guarded(callback, partial(self._lose_frame, health), self.lock)
 
@@ -271,7 +271,7 @@ class Gate(MutuallyExclusiveCallbackGroup):
         return self.is_open and bool(super().can_execute(entity))
 
     def forget_messages(self, node: Node) -> None:
-        """Take what waits in the queues of the node's subscriptions here."""
+        """Discard what waits in the queues of the node's subscriptions in this group."""
         for subscription in node.subscriptions:
             if subscription.callback_group is self:
                 with subscription.handle:
@@ -285,7 +285,7 @@ class Entities:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._made = WeakSet[Any]()  # what is destroyed sooner leaves it, and takes its callback
+        self._made = WeakSet[Any]()  # weak: keeps nothing alive that is destroyed sooner
 
     @contextmanager
     def record(self) -> Iterator[None]:

@@ -40,9 +40,9 @@ class Parameters:
     The parameters of a node; ``parameters(TrackerOptions)`` are the present ones of a class.
 
     A set of changes is taken as a whole or, with the reason, refused as a whole. Fixed parameters
-    are read-only; those of a managed node only while ``is_locked``. An integer will do for a float
+    are read-only; those of a managed node only while ``is_locked``. An integer is taken for a float
     or a text, and an empty list for the default of a list. A name given at the start that looks
-    like a slip of a parameter's is told.
+    like a misspelt parameter is warned of.
 
     :param changed: called after every change.
     :param check: raises ValueError where the values of a set of changes, by their classes, do not
@@ -56,23 +56,23 @@ class Parameters:
         check: Callable[[Values], None] = lambda _: None, is_managed: bool = False,
     ) -> None:
         self.is_locked = False
-        self._node, self._groups, self._changed, self._suits = node, groups, changed, check
+        self._node, self._groups, self._changed, self._check = node, groups, changed, check
         self._fixed = {name: bool(item.metadata['fixed']) for name, item in names_of(groups)}
         self._defaults = {name: list(item.default) if isinstance(item.default, tuple)
                           else item.default for name, item in names_of(groups)}
         given = given_parameters(node)
         for name, item in names_of(groups):
             default = self._defaults[name]
-            meant = self._meant(name, given.get(name, default))
-            is_other = meant is not given.get(name)
+            coerced = self._coerced(name, given.get(name, default))
+            is_other = coerced is not given.get(name)
             node.declare_parameter(
-                name, meant if is_other else default, descriptor(item, is_managed),
+                name, coerced if is_other else default, descriptor(item, is_managed),
                 ignore_override=is_other)
         for slip in slips(given, self._fixed):
             node.get_logger().warning(f'there is {printable(slip)}')
         self._options = self._made({})
-        node.add_pre_set_parameters_callback(self._to_meant)
-        node.add_on_set_parameters_callback(self._check)
+        node.add_pre_set_parameters_callback(self._coerce)
+        node.add_on_set_parameters_callback(self._validate)
         node.add_post_set_parameters_callback(self._take)
 
     def __call__(self, kind: type[T]) -> T:
@@ -102,9 +102,9 @@ class Parameters:
                 raise ValueError(f'parameter {prefix + "." if prefix else ""}{error}') from error
         return made
 
-    def _to_meant(self, parameters: list[Parameter]) -> list[Parameter]:
+    def _coerce(self, parameters: list[Parameter]) -> list[Parameter]:
         """
-        Return the parameters with what is meant for what will do for it.
+        Return the parameters with values of their declared types.
 
         :raises ParameterNotDeclaredException: there is no such parameter; rclpy's own would not
             tell which (Jazzy).
@@ -114,11 +114,11 @@ class Parameters:
                 near = nearest(name, self._fixed)
                 raise ParameterNotDeclaredException(
                     printable(name) + (f'; did you mean {near}?' if near else ''))
-        return [given if (meant := self._meant(given.name, given.value)) is given.value
-                else Parameter(given.name, value=meant) for given in parameters]
+        return [given if (coerced := self._coerced(given.name, given.value)) is given.value
+                else Parameter(given.name, value=coerced) for given in parameters]
 
-    def _meant(self, name: str, value: Any) -> Any:
-        """Return the value itself, or that of the parameter's type which it stands for."""
+    def _coerced(self, name: str, value: Any) -> Any:
+        """Return the value itself, or the one of the parameter's type that it is taken for."""
         default = self._defaults.get(name)
         if type(value) is int and isinstance(default, float | str):
             return type(default)(value)
@@ -126,14 +126,14 @@ class Parameters:
             return default  # whose type ROS cannot tell from an empty list
         return value
 
-    def _check(self, parameters: list[Parameter]) -> SetParametersResult:
+    def _validate(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {parameter.name: parameter.value for parameter in parameters}
         try:
             for name in changes:
                 if self.is_locked and self._fixed.get(name):
                     raise ValueError(f'parameter {name} can be changed only while the node is '
                                      'unconfigured: deactivate it and clean it up first')
-            self._suits(self._made(changes))
+            self._check(self._made(changes))
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)

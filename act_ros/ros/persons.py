@@ -24,7 +24,7 @@ _PERIOD = 1.0  # seconds between two looks at who else publishes
 
 
 def load_estimator(node: ManagedNode, *healths: Health) -> PoseEstimator:
-    """Open the pose network that the node's parameters name, and tell those who report on it."""
+    """Open the pose network that the node's parameters name, and note it in each health."""
     pose = node.parameters(PoseOptions)
     estimator = create_estimator(
         pose.model, pose.num_threads, pose.score_threshold, pose.providers,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from act_ros.core.rotation import ROTATIONS
 from act_ros.ros.options import CameraOptions
 
 _FLAGS = ('autostart', 'loop', 'place.depth', 'use_sim_time')
@@ -63,7 +64,7 @@ def _check_video(video: str) -> None:
 def _check_rotation(rotation: str, cameras: int) -> None:
     """Refuse what is neither one angle, nor one for each camera."""
     given = _parts(rotation or '0')
-    if not {*given} <= {'0', '90', '180', '270'} or len(given) not in (1, cameras):
+    if not {*given} <= {*map(str, ROTATIONS)} or len(given) not in (1, cameras):
         raise ValueError(f'rotation: {rotation!r} is neither 0, 90, 180 or 270, nor one of them '
                          f'for each of {cameras} camera(s), with commas between')
 
@@ -160,14 +161,13 @@ def _start(
 
 def _typed(key: str, text: str) -> bool | int | list[int] | list[str] | str:
     """Return the value of a parameter."""
-    parts = _parts(text)
     if key in _FLAGS:
         return text == 'true'
     if key == 'rotation':
         return int(text)
     if key == 'rotations':
-        return [int(part) for part in parts]
-    return [*parts] if key == 'cameras' else text
+        return [int(part) for part in _parts(text)]
+    return [*_parts(text)] if key == 'cameras' else text
 
 
 def _parts(text: str) -> tuple[str, ...]:

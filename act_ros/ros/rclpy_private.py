@@ -28,7 +28,7 @@ def given_parameters(node: Node) -> dict[str, Any]:
     """
     Return what was given at the start, by name: also what is declared nowhere, such as slips.
 
-    An empty list, for which rclpy has nothing, is one.
+    An empty list, which rclpy keeps as a parameter that is not set, is returned as one.
     """
     return {name: [] if parameter.type_ == Parameter.Type.NOT_SET else parameter.value
             for name, parameter in node._parameter_overrides.items()}

@@ -77,7 +77,7 @@ def join() -> Executor:
     """
     Join ROS, and leave it at a signal; return what spins a node.
 
-    A disk without room for a log is no reason not to.
+    Where the disk has no room for a log, the console is enough.
     """
     watch()
     try:

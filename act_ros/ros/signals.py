@@ -11,16 +11,16 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 CANNOT_START = 2
 """Exit status of a node that would fail again, however often it is started."""
 
-_threads: list[threading.Thread] = []
 _stop: Callable[[], object] = partial(os._exit, 0)
 _told = threading.Event()
 
 
+@cache  # once in a process
 def watch() -> None:
     """
     End the process with 0 at a signal, or do what `on_signal` says.
@@ -28,14 +28,11 @@ def watch() -> None:
     The signals are blocked and a thread waits for them. No handler, and so no KeyboardInterrupt,
     breaks in anywhere: not into an import, nor, at a second Ctrl-C, into the end itself.
     """
-    if _threads:
-        return
     signals = {signal.SIGINT, signal.SIGTERM}  # also where a shell has them ignored, for `... &`
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
         signals.add(signal.SIGHUP)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    _threads.append(threading.Thread(target=_wait, args=(signals,), daemon=True))
-    _threads[0].start()
+    threading.Thread(target=_wait, args=(signals,), daemon=True).start()
 
 
 def on_signal(stop: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""A camera's images in full: whether it is reliable or best effort, and whoever starts first."""
+"""Subscriptions that fit a camera, be it reliable or best effort, and whichever starts first."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class CameraSubscription:
 
     The policy of that name in ROS decides once, for whoever is there at that moment. Here there is
     a reliable subscription while anybody reliable publishes, and one of best effort, which hears
-    everybody, until all who publish are known to be reliable. While both are there, as when a
-    camera was killed and still seems to be there, what the reliable one hears counts.
+    everybody, until all who publish are known to be reliable. While there are both, as when DDS
+    has not yet forgotten a camera that was killed, what the reliable one hears counts.
 
     :param callback: gets each message and the information that comes with it.
     :param depth: of the queue; of depth 1, newer images replace each other while one is being

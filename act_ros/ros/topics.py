@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 
 from builtin_interfaces.msg import Time
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.timer import Timer
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from std_msgs.msg import Header
 
 from act_ros.core.frame import Frame
@@ -20,8 +22,7 @@ from act_ros.ros.health import THROTTLE, Health
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LEVEL = QoSProfile(depth=10)
 """RELIABLE, volatile: keypoints and actions."""
-# Seconds after which DDS knows no more of a process that was killed (its lease: 20).
-_FORGOTTEN = 30.0
+_FORGOTTEN = 30.0  # seconds after which DDS has forgotten a process that was killed (its lease: 20)
 
 
 def topic_of(camera: str, name: str) -> str:
@@ -50,39 +51,32 @@ def steady_timer(node: Node, period: float, callback: Callable[[], object]) -> T
     return node.create_timer(period, callback, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
-class Publishers:
+class PublisherNames:
     """
-    Who publishes on a topic.
+    The names of those who publish on a topic, look by look.
 
-    Of a node that was killed and started anew both are known until DDS forgets the first: two of
-    one name count as two only if that stays.
+    When a node was killed and started anew, DDS still knows both until it forgets the first: two
+    of one name count as two only once that has lasted longer.
     """
 
-    def __init__(self, node: Node, topic: str) -> None:
-        self._node, self._topic = node, topic
-        self._namesakes_since: float | None = None
+    def __init__(self) -> None:
+        self._namesakes_since = inf
 
-    def names(self) -> list[str]:
-        """Return the full names of the nodes, one for each publisher."""
+    def update(self, publishers: Sequence[TopicEndpointInfo]) -> list[str]:
+        """Return the full names of the nodes, one for each of the publishers there are now."""
         names = sorted(f'{publisher.node_namespace.rstrip("/")}/{publisher.node_name}'
-                       for publisher in self._node.get_publishers_info_by_topic(self._topic))
+                       for publisher in publishers)
         each_once, now = sorted({*names}), time.monotonic()
-        if names == each_once:
-            self._namesakes_since = None
-        elif self._namesakes_since is None:
-            self._namesakes_since = now
-        is_past = self._namesakes_since is not None and now - self._namesakes_since > _FORGOTTEN
-        return names if is_past else each_once
+        self._namesakes_since = inf if names == each_once else min(self._namesakes_since, now)
+        return names if now - self._namesakes_since > _FORGOTTEN else each_once
 
 
 class TopicLog:
     """
     Warns while a topic is silent, more and more rarely, and where several nodes publish on it.
 
-    Their stamps and ids mix: no window of poses comes of it, and nobody is recognized.
-
-    :param is_source: whether nobody further on would tell why nothing comes. Otherwise only that
-        nobody publishes is told: who does, but has nothing to publish, tells it.
+    :param is_source: whether to warn also of publishers that are silent, as a camera is that says
+        nothing itself; a node of act_ros that has nothing to publish warns of the cause.
     :param health: learns who publishes.
     """
 
@@ -93,9 +87,9 @@ class TopicLog:
         self.messages = 0
         """Messages received; the subscriber counts them."""
         self._node, self._topic, self._is_listening = node, topic, is_listening
-        self._is_source, self._health = is_source, health or Health(topic)
+        self._is_source, self._health = is_source, health or Health('', topic)
         self._health.has_one_sender = lambda: node.count_publishers(topic) == 1
-        self._publishers = Publishers(node, topic)
+        self._names = PublisherNames()
         self._known: int | None = 0  # of the messages; None where nobody listened
         self._silent = 0  # periods in a row
         steady_timer(node, THROTTLE, self._check)
@@ -114,9 +108,6 @@ class TopicLog:
             self._node.get_logger().warning(
                 f'nothing on {self._topic} for {THROTTLE * self._silent:.0f} s; publishers: '
                 f'{printable(state, 500) or "none; check topic names and remappings"}')
-        names = self._publishers.names()
-        if len(names) > 1 and names != self._health.senders:
-            self._node.get_logger().warning(
-                f'{len(names)} publishers on {self._topic}: {printable(", ".join(names), 500)}; '
-                'their stamps and ids mix, give each a topic of its own')
-        self._health.senders = names
+        before, self._health.senders = self._health.senders, self._names.update(publishers)
+        if self._health.mixed_senders and self._health.senders != before:
+            self._node.get_logger().warning(printable(self._health.mixed_senders, 1000))

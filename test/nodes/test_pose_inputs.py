@@ -135,13 +135,13 @@ def test_actions_of_foreign_poses(
 
 @pytest.mark.slow
 def test_poses_of_one_package_after_those_of_another(
-    tmp_path: Path, tiny_bundle: Path, variables: dict[str, str],
+    tmp_path: Path, tiny_bundle: Path, foreign_variables: dict[str, str],
 ) -> None:
     """Whatever was published before; those who see what is passed on see it from one publisher."""
     with bench(tmp_path) as made:
         peer = made.peer
         node = made.start('act_node', {'bundle': str(tiny_bundle)},
-                          {'keypoints': '/yolo/tracking'}, variables=variables)
+                          {'keypoints': '/yolo/tracking'}, variables=foreign_variables)
         heard: list[ActionArray] = peer.listen(ActionArray, '/actions')
         for begin in (0, 2000):
             keypoints, index = peer.publisher(KeypointArray, '/yolo/tracking'), count(begin)

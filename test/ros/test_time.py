@@ -13,6 +13,7 @@ pytest.importorskip('rclpy')
 
 from builtin_interfaces.msg import Time
 from rclpy.node import Node
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from robot import Robot, frame, walker
 from ros_harness import bench
 from rosgraph_msgs.msg import Clock
@@ -20,7 +21,7 @@ from rosgraph_msgs.msg import Clock
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import receive
 from act_ros.msg import KeypointArray
-from act_ros.ros.topics import Publishers
+from act_ros.ros.topics import PublisherNames
 
 
 def test_two_publishers_on_a_topic_are_named(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -43,18 +44,21 @@ def test_a_node_that_was_killed_and_started_anew_counts_once(
     """DDS knows the killed one for a while; whom it still knows after that is another."""
     now, known = 100.0, ['video', 'video']
     monkeypatch.setattr(time, 'monotonic', lambda: now)
-    node = SimpleNamespace(get_publishers_info_by_topic=lambda topic: [
-        SimpleNamespace(node_namespace='/', node_name=name) for name in known])
-    publishers = Publishers(cast('Node', node), '/image')
-    assert publishers.names() == ['/video']
+    publishers = PublisherNames()
+
+    def names() -> list[str]:
+        return publishers.update([cast('TopicEndpointInfo', SimpleNamespace(
+            node_namespace='/', node_name=name)) for name in known])
+
+    assert names() == ['/video']
     known.append('bag')
-    assert publishers.names() == ['/bag', '/video']
+    assert names() == ['/bag', '/video']
     now += 31
-    assert publishers.names() == ['/bag', '/video', '/video']
+    assert names() == ['/bag', '/video', '/video']
     known[:] = ['video']
-    assert publishers.names() == ['/video']
+    assert names() == ['/video']
     known.append('video')
-    assert publishers.names() == ['/video']
+    assert names() == ['/video']
 
 
 def test_a_clock_before_1970_ends_no_node(tmp_path: Path, tiny_bundle: Path) -> None:

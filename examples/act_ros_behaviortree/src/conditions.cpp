@@ -4,12 +4,10 @@
 // rclcpp::Node::SharedPtr. Conditions of one tree share a subscription, which is served while they
 // are ticked; so it does not matter who spins the node, or whether anybody does.
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>

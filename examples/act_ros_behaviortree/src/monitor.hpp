@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
+#include <cstddef>
 #include <limits>
 #include <map>
 #include <string>
@@ -17,7 +17,7 @@
 namespace act_ros_behaviortree
 {
 
-// A question; what is left as it is here matters to nobody.
+// Who is asked for; but for `labels`, a default excludes nobody.
 struct Question
 {
   std::vector<std::string> labels;  // any of which will do
@@ -31,7 +31,7 @@ struct Question
 class Monitor
 {
 public:
-  // Take the next message; older ones may be forgotten by whoever gave them.
+  // Take the next message; what matters of it is copied.
   void take(const act_ros::msg::ActionArray & message)
   {
     const double stamp = seconds_of(message.header.stamp);
@@ -48,13 +48,11 @@ public:
           before == held_.end() ? Held{} : std::move(before->second),
           action.label, stamp - action.duration);
       }
-    }
-    held_ = std::move(held);
-    for (const auto & action : message.actions) {
       if (action.status != act_ros::msg::Action::LOST) {
         seen_ = stamp;
       }
     }
+    held_ = std::move(held);
     newest_ = message;
     stamp_ = stamp;
   }

@@ -1,6 +1,7 @@
 // The answers of Monitor to messages as they come from act_node.
 
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
