@@ -51,6 +51,8 @@ def run(make_node: Callable[[], Node], about: str | None) -> None:
             status = 1
             rclpy.spin(node, executor)
         finally:
+            if not rclpy.ok():  # ended by a video, perhaps while the node still comes up
+                status = 1
             node.destroy_node()
     except ExternalShutdownException:
         pass

@@ -80,5 +80,5 @@ def test_what_ended_a_video_is_told_where_there_is_a_bond(
     video.write_bytes(content[:begin] + bytes(len(content) - begin))  # spoils its one picture
     with bench(tmp_path) as made:
         node = made.start('pipeline_node', {'source': str(video)})
-        assert node.wait() == 1
+        assert node.wait() == 1, node.log
         assert 'dark.avi holds no readable frame' in node.log and 'Traceback' not in node.log
