@@ -77,10 +77,9 @@ class ViewedClips:
         if view == WAIST_UP:
             seen.joints[:, _BELOW, 3] = 0
         frames = config.min_frames if view == SHORT else config.num_frames
-        windows, self.clip = clip_windows(
+        keypoints, self.clip = clip_windows(
             seen, frames, config.frame_rate, pose_smoothing=config.pose_smoothing)
-        self.features = extract_features(windows[..., [0, 1, 3]], LAYOUT,
-                                         normalisation=config.normalisation)
+        self.features = extract_features(keypoints, LAYOUT, normalisation=config.normalisation)
         self.label, self.source = sequences.label, sequences.source
 
 
@@ -323,12 +322,12 @@ def evaluate_bundle(
                         f'{", ".join(classifier.labels)}')
     results: dict[str, dict[str, float | None]] = {}
     for view in VIEWS:
-        windows, clip = clip_windows(
+        keypoints, clip = clip_windows(
             see_clips(sequences, view), classifier.num_frames, classifier.frame_rate,
             pose_smoothing=classifier.bundle.pose_smoothing)
         answer = clip_mean(np.concatenate([
-            classifier.classify(windows[i:i + 64][..., [0, 1, 3]], LAYOUT)
-            for i in range(0, len(windows), 64)]), clip)
+            classifier.classify(keypoints[i:i + 64], LAYOUT)
+            for i in range(0, len(keypoints), 64)]), clip)
         confidence = answer.max(axis=-1)
         results[view] = {
             **summary(sequences.label[known], answer[known]), 'clips': int(known.sum()),
