@@ -38,6 +38,7 @@ from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action, Status
 from act_ros.core.files import replacing
 from act_ros.core.person import Person
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
 from act_ros.demo import TREE
 from act_ros.persons.finder import PersonFinder
@@ -92,7 +93,7 @@ def _as_it_is(box: np.ndarray, way: str, width: int) -> np.ndarray:
 
 
 def _stamp(seconds: float) -> int:
-    return round((seconds + 1) * 1e9)
+    return round((seconds + 1) * NANOSECONDS)
 
 
 def found_before(

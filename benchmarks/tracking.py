@@ -32,17 +32,19 @@ from tqdm import tqdm
 
 from act_ros.core.arguments import count_from, share
 from act_ros.core.person import Person
+from act_ros.core.stamps import NANOSECONDS
 from act_ros.persons.follow import hits
 from act_ros.persons.models import DEFAULT_MODEL, MODES
 from act_ros.persons.tracker import PoseTracker, overlap
 from benchmarks.report import Row, one_line, parser, save, show
 from training.checkpoint import read_arrays
+from training.datasets.labels import MPOSE_LABELS
 
 WIDTH, HEIGHT, SECONDS = 1280.0, 720.0, 8.0
 PIXELS_A_METRE, WALK = 170.0, 1.2
 NOISE, HIDDEN, GHOSTS = 0.03, 0.5, 0.02
 RATES = (5.0, 15.0, 30.0)
-WALKING = 7  # class index of the sequences
+WALKING = MPOSE_LABELS.index('walk')  # class index of the sequences
 # Where somebody's hips are at a time in seconds (px), and None while out of sight.
 Path2D = Callable[[float], 'tuple[float, float] | None']
 
@@ -158,7 +160,7 @@ def play(
             seen.append((Person(ghost.astype(np.float32), 0.35, _box(ghost[:, :2])),
                          np.sqrt(np.full(12, 0.25, np.float32)), None))
         order = random.permutation(len(seen))
-        yield Frame(round((1 + time) * 1e9), truth, [seen[k][0] for k in order],
+        yield Frame(round((1 + time) * NANOSECONDS), truth, [seen[k][0] for k in order],
                     [seen[k][1] for k in order], [seen[k][2] for k in order])
 
 

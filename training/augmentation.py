@@ -9,13 +9,14 @@ resampled and turned into features by `act_ros.actions.features`, as live.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from act_ros.actions.features import MIN_SEEN, extract_features, resample, seen_joints
 from act_ros.core.skeletons import get_layout
-from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences, joints_of
+from training.datasets.skeletons import JOINTS, UNKNOWN, Sequences, gather, joints_of
 from training.errors import ErrorBank
 from training.hiding import hide
 
@@ -27,9 +28,9 @@ LAYOUT = 'mpose13_coco'
 _MIRROR = get_layout(LAYOUT).mirror
 _HEAD, _LEGS = JOINTS.index('head'), joints_of('hip', 'knee', 'ankle')
 _SHOULDERS, _HIPS, _KNEES = map(joints_of, ('shoulder', 'hip', 'knee'))
-_LIMBS = (('shoulder', 'elbow', 'wrist'), ('hip', 'knee', 'ankle'))
+_LIMBS = joints_of('shoulder', 'elbow', 'wrist'), _LEGS
 _NEAREST = 1.0  # metres between the camera and the nearest joint
-_RATE = 15.0  # frames a second, of a camera that drives
+_RATE = 15.0  # frames a second that windows are taken to have
 _DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
 _MOST = 6.0  # times that, at most
 
@@ -40,7 +41,7 @@ _LIMITS = {
          'lost_joints', 'leg_swaps', 'driven', 'hidden', 'errors'), (0.0, 1.0)),
     **dict.fromkeys(('noise', 'distance'), (1e-6, _MUCH)),  # whose logarithms are drawn
     'playback': (1.0, _MUCH), 'pitch': (-90.0, 90.0), 'head_forward': (-_MUCH, _MUCH)}
-"""Least and most of settings that may not be all from 0 on."""
+"""The least and the greatest value of settings that may not be any number from 0 on."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Augmentation:
     by the body itself."""
     errors: float = 0.0
     """Share of windows, of sources that are no pose network's, with a pose network's own errors in
-    place of jitter and bias; needs an `training.errors.ErrorBank`."""
+    place of jitter and bias; needs a `training.errors.ErrorBank`."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -263,8 +264,7 @@ def measure_bodies(sequences: Sequences) -> np.ndarray:
         length(neck - hips), length(joints[:, _HIPS] - joints[:, _KNEES]).mean(axis=1),
         length(joints[:, _HEAD] - neck), length(joints[:, _HIPS[0]] - joints[:, _HIPS[1]]),
     ], axis=1)
-    each = np.stack([np.median(frames[a:b], axis=0) for a, b in zip(
-        sequences.offsets[:-1], sequences.offsets[1:], strict=True)])
+    each = np.stack([np.median(frames[a:b], axis=0) for a, b in pairwise(sequences.offsets)])
     ratio = each / each[:, :1]
     for source in np.unique(sequences.source):
         mine = sequences.source == source
@@ -301,7 +301,7 @@ def render(
         is_detected = np.zeros(len(keypoints), bool)
     with_errors = ~is_detected & (rng.random(len(keypoints)) < options.errors)
     if errors is not None:
-        errors.add(rng, keypoints, with_errors, _size(keypoints))
+        errors.add(rng, keypoints, with_errors, _size(keypoints), _RATE)
         is_detected = is_detected | with_errors
     _detect(rng, keypoints, options, is_detected)
     hide(rng, keypoints, options.hidden)
@@ -361,14 +361,11 @@ def _reshape_bodies(
 
 def _stretch_limbs(rng: np.random.Generator, points: np.ndarray, options: Augmentation) -> None:
     """Change the lengths of the limbs of windows (N, T, 13, 3), left and right alike, in place."""
-    for chain in _LIMBS:
-        for side in 'lr':
-            joints = [JOINTS.index(f'{side}_{part}') for part in chain]
+    for limb in _LIMBS:
+        scale = np.exp(rng.normal(0, options.limbs, (len(points), 1, 2, 1))).astype(np.float32)
+        for joints in (limb[::2], limb[1::2]):  # left, right
             bones = np.diff(points[:, :, joints], axis=2)
-            if side == 'l':
-                scale = np.exp(rng.normal(0, options.limbs, (len(points), 1, 2, 1)))
-            points[:, :, joints[1:]] = points[:, :, joints[:1]] + np.cumsum(
-                bones * scale.astype(np.float32), axis=2)
+            points[:, :, joints[1:]] = points[:, :, joints[:1]] + np.cumsum(bones * scale, axis=2)
 
 
 def look(
@@ -494,6 +491,4 @@ def gather_frames(
     fps, longest = sequences.fps[index], sequences.lengths[index] - 1
     first = np.clip(np.floor(begin * fps) - 1, 0, np.maximum(longest - 1, 0)).astype(np.int64)
     last = np.clip(np.ceil(end * fps) + 1, first, longest).astype(np.int64)
-    offsets = np.concatenate(([0], np.cumsum(last - first + 1)))
-    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
-    return within + np.repeat(sequences.offsets[index] + first, np.diff(offsets)), offsets
+    return gather(sequences.offsets[index] + first, last - first + 1)

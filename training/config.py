@@ -222,16 +222,15 @@ class TrainConfig(Recipe):
         yield NONE not in self.labels, f'labels: {NONE} means no answer to evaluate_bag'
         yield len({*self.files}) == len(self.files), 'files must not name anything twice'
         yield set(self.relabelled.values()) <= set(self.labels), 'relabelled must give labels'
-        yield set(self.emphasis) <= set(self.labels), 'emphasis must give labels'
-        yield set(self.by_legs) <= set(self.labels), 'by_legs must give labels'
-        yield set(self.needs_legs) <= set(self.labels), 'needs_legs must give labels'
+        for name in ('emphasis', 'prior', 'by_legs', 'needs_legs'):
+            yield set(getattr(self, name)) <= set(self.labels), f'{name} must give labels'
         for name in ('by_legs', 'needs_legs'):
             yield (not getattr(self, name) or self.normalisation == SEEN,
                    f'{name} needs features as {SEEN}')
         yield self.background or not self.needs_legs, 'needs_legs needs a background'
-        yield all(0 < x < np.inf for x in self.emphasis.values()), 'emphasis must be positive'
-        yield set(self.prior) <= set(self.labels), 'prior must give labels'
-        yield all(0 < x < np.inf for x in self.prior.values()), 'prior must be positive'
+        for name in ('emphasis', 'prior'):
+            yield (all(0 < x < np.inf for x in getattr(self, name).values()),
+                   f'{name} must be positive')
         yield self.folds >= 2, 'folds must be at least 2'
         yield 0 < self.people <= 1, 'people must lie in (0, 1]'
         yield (set(self.members) <= set(range(self.folds + len(self.strangers))),

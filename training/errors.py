@@ -7,6 +7,7 @@ the score knows something of it. So whole stretches of them are kept and put on 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ class ErrorBank:
     def smoothed(self, pose_smoothing: float) -> ErrorBank:
         """Return the errors of poses smoothed in time, as `resample` smooths them."""
         both = np.concatenate((self.errors, self.scores[..., None]), axis=-1).astype(np.float32)
-        for a, b, fps in zip(self.offsets, self.offsets[1:], self.fps, strict=False):
+        for (a, b), fps in zip(pairwise(self.offsets), self.fps, strict=True):
             times = np.arange(b - a) / fps
             both[a:b] = resample(times, both[a:b], np.array([0, b - a]), times[None], -np.inf,
                                  pose_smoothing)[0]
@@ -50,7 +51,7 @@ class ErrorBank:
 
     def add(
         self, rng: np.random.Generator, keypoints: np.ndarray, chosen: np.ndarray,
-        size: np.ndarray, rate: float = 15.0,
+        size: np.ndarray, rate: float,
     ) -> None:
         """
         Put errors and scores on some of the windows (N, T, 13, 3), in place.

@@ -50,23 +50,20 @@ from training.views import VIEWS, clip_windows, see_clips
 
 BEGIN, END = '<!-- results: begin -->', '<!-- results: end -->'
 
-
 SHORT = 'short'
 """The view that is 'turned' in the shortest windows: what is known of people who just appeared."""
 WAIST_UP = 'waist_up'
 """The view that is 'turned' of people whose knees and feet are out of the picture."""
+ROBOT_VIEWS = ('own', 'turned', 'moving', 'hidden')
+"""Views that the threshold for the unknown is chosen on: what a robot sees."""
+
+_BELOW = joints_of('knee', 'ankle')
+_WRONG = 0.11  # share of all that may be answered wrongly
 
 
 def views_of(config: TrainConfig) -> tuple[str, ...]:
     """Return the views a run is measured in; `SHORT` where short windows are learned from."""
     return (*VIEWS, WAIST_UP, SHORT) if config.short_windows else (*VIEWS, WAIST_UP)
-
-
-ROBOT_VIEWS = ('own', 'turned', 'moving', 'hidden')
-"""Views that the threshold for the unknown is chosen on: what a robot sees."""
-
-
-_BELOW = joints_of('knee', 'ankle')
 
 
 class ViewedClips:
@@ -77,10 +74,9 @@ class ViewedClips:
         if view == WAIST_UP:
             seen.joints[:, _BELOW, 3] = 0
         frames = config.min_frames if view == SHORT else config.num_frames
-        windows, self.clip = clip_windows(
+        keypoints, self.clip = clip_windows(
             seen, frames, config.frame_rate, pose_smoothing=config.pose_smoothing)
-        self.features = extract_features(windows[..., [0, 1, 3]], LAYOUT,
-                                         normalisation=config.normalisation)
+        self.features = extract_features(keypoints, LAYOUT, normalisation=config.normalisation)
         self.label, self.source = sequences.label, sequences.source
 
 
@@ -163,7 +159,7 @@ def load_held_back(run: Path, config: TrainConfig, view: str) -> HeldBack:
             files[0]['label'], files[0]['source'], files[0]['group'],
             np.full(len(files[0]['label']), fold >= config.folds)))
     return HeldBack(*(np.concatenate([getattr(p, name) for p in parts])
-                      for name in HeldBack.__dataclass_fields__))
+                      for name in vars(parts[0])))
 
 
 def evaluate_run(run: Path, config: TrainConfig) -> dict:
@@ -176,63 +172,74 @@ def evaluate_run(run: Path, config: TrainConfig) -> dict:
 
     :raises DataError: nobody held back, but for strangers, does an action that is known.
     """
-    from sklearn.metrics import confusion_matrix  # slow to import
-
     everybody = {name: load_held_back(run, config, name) for name in views_of(config)}
     views = {name: everybody[name].select(~everybody[name].is_stranger) for name in VIEWS}
-    known = {name: held.label != UNKNOWN for name, held in views.items()}
-    if not known['own'].any():
+    people = views['own']
+    known = people.label != UNKNOWN
+    if not known.any():
         raise DataError(f'{run}: nobody held back, but for strangers, does an action that is '
                         f'known: there is nothing to measure')
-    of_known = {name: known[name][held.clip] for name, held in views.items()}  # windows
     met = np.array([config.prior.get(label, 1.0) for label in config.labels])
     robot = RobotMix.of([everybody[name] for name in ROBOT_VIEWS], met)
     temperature = fit_confidence(*robot)
-    answers = {name: held.clips(temperature) for name, held in views.items()}
     threshold = threshold_of(robot, temperature)
-    results: dict = {
+    return {
         'temperature': temperature, 'unknown_threshold': threshold,
         'short_threshold': threshold_of(
             RobotMix.of([everybody[SHORT]], met), temperature) if SHORT in everybody else 0.0,
-        'views': {},
+        'views': {name: of_view(held, temperature, threshold) for name, held in views.items()},
         'robot_ece': robot.calibration_error(temperature),
         'strangers': of_strangers(everybody['turned'], temperature, threshold),
-        'clips': int(known['own'].sum()), 'unknown_clips': int((~known['own']).sum()),
-        'people': int(len(np.unique(views['own'].group)))}
-    for name, held in views.items():
-        mine, label, asked = known[name], held.label, of_known[name]
-        windows, label_of = softmax(held.log_mean[asked], temperature), label[held.clip[asked]]
-        before = expected_calibration_error(label[mine], held.clips(1.0)[mine])
-        results['views'][name] = {
-            **summary(label[mine], answers[name][mine]), 'ece_before': before,
-            'window_accuracy': float((windows.argmax(-1) == label_of).mean()),
-            'window_ece': expected_calibration_error(label_of, windows),
-            **rejection(held, temperature, threshold),
-            'sources': {
-                source: summary(label[chosen], answers[name][chosen]) | {'clips': int(chosen.sum())}
-                for source in np.unique(held.source)
-                if (chosen := mine & (held.source == source)).any()}}
+        'clips': int(known.sum()), 'unknown_clips': int((~known).sum()),
+        'people': int(len(np.unique(people.group))),
+        **of_classes(everybody, config.labels, temperature, threshold)}
+
+
+def of_view(held: HeldBack, temperature: float, threshold: float) -> dict:
+    """Return the measures of what was said in one view: of clips, of windows and by source."""
+    known, answers = held.label != UNKNOWN, held.clips(temperature)
+    of_known = known[held.clip]  # windows
+    windows = softmax(held.log_mean[of_known], temperature)
+    label_of = held.label[held.clip[of_known]]
+    return {
+        **summary(held.label[known], answers[known]),
+        'ece_before': expected_calibration_error(held.label[known], held.clips(1.0)[known]),
+        'window_accuracy': float((windows.argmax(-1) == label_of).mean()),
+        'window_ece': expected_calibration_error(label_of, windows),
+        **rejection(answers.max(axis=-1), known, threshold),
+        'sources': {
+            source: summary(held.label[mine], answers[mine]) | {'clips': int(mine.sum())}
+            for source in np.unique(held.source)
+            if (mine := known & (held.source == source)).any()}}
+
+
+def of_classes(
+    views: dict[str, HeldBack], labels: Sequence[str], temperature: float, threshold: float,
+) -> dict:
+    """Return the measures of each class, and the confusion matrix of known actions."""
+    from sklearn.metrics import confusion_matrix  # slow to import
+
     # Of classes, strangers tell as much as people of sources that are known.
-    told = {name: everybody[name].clips(temperature) for name in (*VIEWS, WAIST_UP)}
-    label, people = everybody['own'].label, views['own']
-    best = {name: told[name].argmax(axis=-1) for name in told}
-    matrix = np.sum([confusion_matrix(label, best[name], labels=range(len(config.labels)))
-                     for name in VIEWS], axis=0)  # of known actions
-    given, right = (np.concatenate([values[name][told[name].max(axis=-1) >= threshold]
-                                    for name in ROBOT_VIEWS])
-                    for values in (best, {name: best[name] == label for name in ROBOT_VIEWS}))
-    results['classes'] = {
+    answers = {name: views[name].clips(temperature) for name in (*VIEWS, WAIST_UP)}
+    best = {name: answer.argmax(axis=-1) for name, answer in answers.items()}
+    held = views['own']
+    label = held.label
+    matrix = np.sum([confusion_matrix(label, best[name], labels=range(len(labels)))
+                     for name in VIEWS], axis=0)
+    is_given = {name: answers[name].max(axis=-1) >= threshold for name in ROBOT_VIEWS}
+    given = np.concatenate([best[name][is_given[name]] for name in ROBOT_VIEWS])
+    truth = np.concatenate([label[is_given[name]] for name in ROBOT_VIEWS])
+    return {'classes': {
         name: {
-            'clips': int((people.label == c).sum()),
-            'people': int(len(np.unique(people.group[people.label == c]))),
+            'clips': int((mine := (label == c) & ~held.is_stranger).sum()),
+            'people': int(len(np.unique(held.group[mine]))),
             'recall': _ratio(matrix[c, c], matrix[c].sum()),
             'precision': _ratio(matrix[c, c], matrix[:, c].sum()),
-            'answered_precision': _ratio(int(right[given == c].sum()), int((given == c).sum())),
+            'answered_precision': _ratio(int((truth[given == c] == c).sum()),
+                                         int((given == c).sum())),
             **{f'{view}_recall': _ratio(int((best[view][label == c] == c).sum()),
                                         int((label == c).sum())) for view in ('hidden', WAIST_UP)}}
-        for c, name in enumerate(config.labels)}
-    results['confusion'] = matrix.tolist()
-    return results
+        for c, name in enumerate(labels)}, 'confusion': matrix.tolist()}
 
 
 class RobotMix(NamedTuple):
@@ -266,12 +273,9 @@ class RobotMix(NamedTuple):
         return expected_calibration_error(self.label, probabilities, self.weight)
 
 
-_WRONG = 0.11  # share of all that may be answered wrongly
-
-
 def threshold_of(robot: RobotMix, temperature: float) -> float:
     """
-    Return the confidence from which on at most eleven in a hundred of all are answered wrongly.
+    Return the confidence from which on no more than `_WRONG` of all are answered wrongly.
 
     What is none of the actions and answered all the same is wrong.
     """
@@ -287,9 +291,10 @@ def threshold_of(robot: RobotMix, temperature: float) -> float:
     return float(min((refused + above) / 2, 0.99))
 
 
-def rejection(held: HeldBack, temperature: float, threshold: float) -> dict[str, float | None]:
-    """Return how many unknown clips are rejected at a threshold, and how many known ones lost."""
-    confidence, known = held.clips(temperature).max(axis=-1), held.label != UNKNOWN
+def rejection(
+    confidence: np.ndarray, known: np.ndarray, threshold: float,
+) -> dict[str, float | None]:
+    """Return which part of unknown clips (N,) a threshold rejects, and of known ones it loses."""
     return {'unknown_rejected': share_below(threshold, confidence[~known]),
             'known_lost': share_below(threshold, confidence[known])}
 
@@ -299,11 +304,11 @@ def of_strangers(held: HeldBack, temperature: float, threshold: float) -> dict[s
     results = {}
     for source in np.unique(held.source[held.is_stranger]):
         mine = held.select(held.is_stranger & (held.source == source))
-        known = mine.label != UNKNOWN
+        known, answers = mine.label != UNKNOWN, mine.clips(temperature)
         if known.any():
             results[str(source)] = {
-                **summary(mine.label[known], mine.clips(temperature)[known]),
-                **rejection(mine, temperature, threshold), 'clips': int(known.sum())}
+                **summary(mine.label[known], answers[known]),
+                **rejection(answers.max(axis=-1), known, threshold), 'clips': int(known.sum())}
     return results
 
 
@@ -323,18 +328,16 @@ def evaluate_bundle(
                         f'{", ".join(classifier.labels)}')
     results: dict[str, dict[str, float | None]] = {}
     for view in VIEWS:
-        windows, clip = clip_windows(
+        keypoints, clip = clip_windows(
             see_clips(sequences, view), classifier.num_frames, classifier.frame_rate,
             pose_smoothing=classifier.bundle.pose_smoothing)
         answer = clip_mean(np.concatenate([
-            classifier.classify(windows[i:i + 64][..., [0, 1, 3]], LAYOUT)
-            for i in range(0, len(windows), 64)]), clip)
-        confidence = answer.max(axis=-1)
+            classifier.classify(keypoints[i:i + 64], LAYOUT)
+            for i in range(0, len(keypoints), 64)]), clip)
         results[view] = {
             **summary(sequences.label[known], answer[known]), 'clips': int(known.sum()),
             'unknown_clips': int((~known).sum()),
-            'unknown_rejected': share_below(threshold, confidence[~known]),
-            'known_lost': share_below(threshold, confidence[known])}
+            **rejection(answer.max(axis=-1), known, threshold)}
     return results
 
 

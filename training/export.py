@@ -35,17 +35,13 @@ from training.metrics import share_background, softmax, summary
 from training.models.act import forward_with_attention
 from training.networks import SERVED, load_network, save_weights
 
-QUANTISATIONS = ('float32', 'float16', 'int8')
-
+TOLERANCE = {'float32': 1e-4, 'float16': 5e-3, 'int8': 0.1}
+"""Largest difference of a probability between Keras and the exported file, by quantisation."""
+QUANTISATIONS = tuple(TOLERANCE)
 OPSET = 13
 """Of ONNX: the first with every operator that is needed, known to runtimes since 2020."""
-
-# Largest difference of a probability between Keras and the exported file.
-TOLERANCE = {'float32': 1e-4, 'float16': 5e-3, 'int8': 0.1}
-
-
-# Held-back people a class must have been measured on before its label is trusted.
 TRUSTED_PEOPLE = 8
+"""Held-back people a class must have been measured on before its label is trusted."""
 
 
 class ExportError(RuntimeError):
@@ -127,7 +123,7 @@ def _serving(
         for model, values in zip(members, weights, strict=True):
             constants = [(v, tf.constant(x)) for v, x in zip(model.variables, values, strict=True)]
             with keras.StatelessScope(state_mapping=constants):
-                if attention:  # of what asks more than once, to the window itself
+                if attention:  # `as_served` asks more than once: that to the window itself
                     is_plain = model.name != SERVED
                     output, layers = forward_with_attention(
                         model if is_plain else model.get_layer(index=-1), features)
@@ -243,6 +239,16 @@ def export_bundle(
     return save_bundle(directory, bundle, model, other)
 
 
+def trusted(results: dict[str, Any], least: float) -> list[str]:
+    """
+    Return the labels whose recall suffices, and the precision of what is answered, other actions
+    and half hidden bodies included; on enough people to tell.
+    """
+    return [label for label, row in results['classes'].items()
+            if row['people'] >= TRUSTED_PEOPLE and (row['recall'] or 0) >= least
+            and (row.get('answered_precision') or 0) >= least]
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
@@ -289,16 +295,6 @@ def main(arguments: list[str] | None = None) -> None:
         if options.weights:
             save_weights(networks[0].model, path)
     print(f'wrote {printable(path)} and {printable(path.with_suffix(".yaml"))}')
-
-
-def trusted(results: dict[str, Any], least: float) -> list[str]:
-    """
-    Return the labels whose recall suffices, and the precision of what is answered, other actions
-    and half hidden bodies included; on enough people to tell.
-    """
-    return [label for label, row in results['classes'].items()
-            if row['people'] >= TRUSTED_PEOPLE and (row['recall'] or 0) >= least
-            and (row.get('answered_precision') or 0) >= least]
 
 
 if __name__ == '__main__':

@@ -30,8 +30,8 @@ LEARNED = 0.85
 """A new label whose recall is less than this is warned of."""
 LEAK = 0.03
 """
-Of a kept label in any source a new one takes no more windows than this part: of people learned
-from, who are known better than those whom `FALL` is measured on.
+A new label takes at most this part of the windows of a kept label in any source: of people learned
+from, who are known better than the people held back, on whom `FALL` is measured.
 """
 
 Recalls = dict[str, dict[str, int]]
@@ -109,7 +109,7 @@ class OldNetwork:
         """
         Return by how much each new label (C,) must lead the kept ones to be answered; 0 for those.
 
-        Of no group of windows it is then the answer to more than `LEAK`.
+        It is then the answer to no more than `LEAK` of each group of windows.
 
         :param group: of windows of kept labels (N,): those of one source that have one label.
         :param logits: the new network's (N, C), of which the last may be a background.

@@ -17,10 +17,10 @@ def hide(rng: np.random.Generator, keypoints: np.ndarray, share: float) -> None:
     Hide part of the body in a share of the windows (N, T, 13, 3): set scores to 0, in place.
 
     The picture ends above the feet, the knees, the hips or the chest, or at a side, or begins below
-    the head (the edge stands still in the picture, or moves in or out); furniture hides a band; an
-    arm or both are behind the body, a leg behind the other. Most of it lasts the whole window, some
-    of it a part. In a fifth of those windows nothing is hidden, such as where an edge misses the
-    body.
+    the head (the edge stands still in the picture, or moves in or out); furniture hides a band or
+    the legs; an arm or both are behind the body, the left shin or arm behind the rest. Most of it
+    lasts the whole window, some of it a part. In a fifth of those windows nothing is hidden, such
+    as where an edge misses the body.
     """
     count, frames = keypoints.shape[:2]
     chosen = np.flatnonzero(rng.random(count) < share)

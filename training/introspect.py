@@ -103,10 +103,10 @@ def cut_windows(sequences: Sequences, network: Network, limit: int) -> Windows:
     known = sequences.select(sequences.label != UNKNOWN)
     if len(known) == 0:
         raise ValueError('the data hold no clip of a class that the network knows')
-    windows, clip = clip_windows(see_clips(known, 'own'), network.num_frames, network.frame_rate,
-                                 pose_smoothing=network.pose_smoothing)
+    keypoints, clip = clip_windows(see_clips(known, 'own'), network.num_frames, network.frame_rate,
+                                   pose_smoothing=network.pose_smoothing)
     chosen = _evenly(len(clip), limit)
-    return Windows(windows[chosen][..., [0, 1, 3]], known.label[clip[chosen]])
+    return Windows(keypoints[chosen], known.label[clip[chosen]])
 
 
 def released_windows(

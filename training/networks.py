@@ -1,4 +1,4 @@
-"""Trained networks, taken up again: to look into them, or to train on from there."""
+"""Trained networks: how the exported one is asked, and how they are saved and loaded again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.config import read_run
 from training.datasets.labels import MPOSE_LABELS
 from training.metrics import share_background, softmax
 from training.models import build, normalisation_of
-from training.paper.mpose import PAPER_LAYOUTS
+from training.paper.mpose import FRAME_RATE, NUM_FRAMES, PAPER_LAYOUTS
 
 WEIGHTS = '.weights.h5'
 
@@ -29,9 +29,6 @@ SERVED = 'served'
 
 _ARMS, _LEGS = ([f'{side}_{part}' for part in parts for side in 'lr']
                 for parts in (('elbow', 'wrist'), ('knee', 'ankle')))
-
-MPOSE_RATE = 30.0
-"""Frames a second of MPOSE2021's clips."""
 
 
 @dataclass(frozen=True)
@@ -203,11 +200,11 @@ def _load_fold(path: Path) -> Network:
         arrays = read_arrays(path)
         layout = settings['output_layout'] or PAPER_LAYOUTS[extractor]
         step = settings['frame_step']
-        num_frames, classes = -(-30 // step), arrays['logits'].shape[-1]
+        num_frames, classes = -(-NUM_FRAMES // step), arrays['logits'].shape[-1]
         form = normalisation_of(kind)
         model = build(kind, num_frames, num_features(layout, form), classes, layout=layout)
         model.set_weights([arrays[f'weight_{i}'] for i in range(len(model.weights))])
     except (OSError, IndexError, KeyError, ValueError, CheckpointError) as error:
         raise ValueError(f'{path} is not a fold of training.paper.benchmark ({error})') from error
     labels = MPOSE_LABELS if classes == len(MPOSE_LABELS) else tuple(map(str, range(classes)))
-    return Network(model, kind, labels, False, layout, num_frames, MPOSE_RATE / step, form)
+    return Network(model, kind, labels, False, layout, num_frames, FRAME_RATE / step, form)

@@ -38,8 +38,6 @@ class TransformerSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self, d_model: int, total_steps: int, warmup: float = 0.4, drop_at: float = 0.8,
         final: float = 1e-4,
     ) -> None:
-        if total_steps < 1:
-            raise ValueError(f'total_steps must be at least 1, not {total_steps}')
         self.d_model, self.total_steps = d_model, total_steps
         self.warmup, self.drop_at, self.final = warmup, drop_at, final
 

@@ -30,6 +30,7 @@ from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
 from training.paper.mpose import SPLITS, MposeSplit, load_mpose
 from training.paper.protocol import (
+    CONFIGS,
     ProtocolConfig,
     command_options,
     load_protocol,
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 Space = dict[str, dict[str, Any]]
 
 PRUNERS = ('hyperband', 'none')
-_CONFIGS = Path(__file__).parent / 'configs'
 # What a search may not change: it says what is learned from, not how.
 _FIXED = ('name', 'extractor', 'splits', 'folds', 'models', 'ensemble_model', 'ensembles',
           'output_layout', 'validation', 'seed')
@@ -261,9 +261,9 @@ def describe(study: optuna.Study) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
-    parser.add_argument('--config', type=Path, default=_CONFIGS / 'mpose_benchmark.yaml',
+    parser.add_argument('--config', type=Path, default=CONFIGS / 'mpose_benchmark.yaml',
                         help='YAML file of the settings that are not searched')
-    parser.add_argument('--space', type=Path, default=_CONFIGS / 'search_act.yaml',
+    parser.add_argument('--space', type=Path, default=CONFIGS / 'search_act.yaml',
                         help='YAML file of what is searched; the authors searched '
                              'search_official.yaml')
     command_options(parser, 'trial')

@@ -114,7 +114,7 @@ class People:
 
 def make_batch(
     rng: np.random.Generator, sampler: WindowSampler, config: TrainConfig,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Batch:
     """Return features (B, T, F) and target distributions (B, C): smoothed, unknown = uniform."""
     frames = config.num_frames
     if rng.random() < config.short_windows:  # two lengths: each is compiled once
@@ -128,9 +128,7 @@ def make_batch(
     return features, target.astype(np.float32)
 
 
-def make_trainer(
-    config: TrainConfig, people: People, number: int,
-) -> Trainer[People]:
+def make_trainer(config: TrainConfig, people: People, number: int) -> Trainer[People]:
     """
     Return what trains the ``number``-th network of a run.
 
@@ -201,26 +199,6 @@ def save(trainer: Trainer[People], folder: Path) -> None:
                 people.views['turned'].features, arrays['turned_logits'])
             write_whole(folder / RECALLS, lambda path: path.write_text(json.dumps(recalls)))
     write_whole(folder / f'member{WEIGHTS}', trainer.model.save_weights)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
-    parser.add_argument('--config', required=True, help='YAML file of the run')
-    parser.add_argument('--data', type=Path, required=True, help='folder of the sequence files')
-    parser.add_argument('--output', type=Path, default=Path('runs'),
-                        help='folder for checkpoints and results; the run gets one inside')
-    parser.add_argument('--member', type=int, action='append',
-                        help='train this member only; may be repeated')
-    parser.add_argument('--tensorboard', action='store_true',
-                        help='also log for TensorBoard, beside log.jsonl')
-    parser.add_argument('--threads', type=count_from(0), default=0, help='CPU threads; 0 = all')
-    options = parser.parse_args(arguments)
-    start_afresh(options.threads)
-    print(f'training on {device()}', file=sys.stderr)
-    with one_line_errors(parser, OSError, ValueError, ImportError, CheckpointError):
-        train(load_config(options.config), options.data, options.output, options.member,
-              options.tensorboard)
 
 
 def train(
@@ -306,6 +284,26 @@ def _log(folder: Path, tensorboard: bool) -> OnEpoch:
             board(epoch, values)
 
     return log
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser.add_argument('--config', required=True, help='YAML file of the run')
+    parser.add_argument('--data', type=Path, required=True, help='folder of the sequence files')
+    parser.add_argument('--output', type=Path, default=Path('runs'),
+                        help='folder for checkpoints and results; the run gets one inside')
+    parser.add_argument('--member', type=int, action='append',
+                        help='train this member only; may be repeated')
+    parser.add_argument('--tensorboard', action='store_true',
+                        help='also log for TensorBoard, beside log.jsonl')
+    parser.add_argument('--threads', type=count_from(0), default=0, help='CPU threads; 0 = all')
+    options = parser.parse_args(arguments)
+    start_afresh(options.threads)
+    print(f'training on {device()}', file=sys.stderr)
+    with one_line_errors(parser, OSError, ValueError, ImportError, CheckpointError):
+        train(load_config(options.config), options.data, options.output, options.member,
+              options.tensorboard)
 
 
 if __name__ == '__main__':

@@ -266,7 +266,9 @@ def device() -> str:
 
 def start_afresh(threads: int = 0) -> None:
     """
-    Drop what earlier trainings of this process left in memory, and limit TensorFlow's CPU threads.
+    Drop what earlier trainings left in memory, and limit TensorFlow's CPU threads.
+
+    TensorFlow keeps what XLA compiled for them until the process ends.
 
     :param threads: 0 leaves them as they are; another number must be said before TensorFlow
         computes anything.

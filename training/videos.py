@@ -47,6 +47,7 @@ from training.datasets.skeletons import (
     UNKNOWN,
     Sequences,
     Take,
+    joints_of,
     load_sequences,
     write_sequences,
 )
@@ -165,8 +166,11 @@ def follow(path: Path, look: Look) -> tuple[list[int], list[np.ndarray]]:
 
 
 def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]] | str:
-    """Return rate in Hz and keypoints (T, 17, 3) of each stretch in which a person was seen, or why
-    the video cannot be read."""
+    """
+    Return rate in Hz and keypoints (T, 17, 3) of each stretch in which a person was seen.
+
+    A text says why the video cannot be read.
+    """
     cv2.setNumThreads(1)
     try:
         stamps, keypoints = follow(job[0].path, LOOKS[job[1]])
@@ -290,6 +294,7 @@ def errors_of(found: np.ndarray, marked: np.ndarray) -> np.ndarray:
     Marks have units of their own: in each frame they are moved and sized to fit what was found,
     by the joints that fit best.
     """
+    shoulders, hips = joints_of('shoulder'), joints_of('hip')
     a, b = marked[..., :2].astype(np.float64), found[..., :2].astype(np.float64)
     weight = found[..., 3:] + 1e-3
     for _ in range(6):  # iteratively reweighted least squares
@@ -300,7 +305,7 @@ def errors_of(found: np.ndarray, marked: np.ndarray) -> np.ndarray:
             ((a - am) ** 2 * weight).sum((1, 2)), 1e-9)
         scale = np.maximum(scale, 1e-9)[:, None, None]
         torso = np.maximum(np.linalg.norm(
-            a[:, 1:3].mean(1) - a[:, 7:9].mean(1), axis=-1)[:, None, None] * scale, 1e-6)
+            a[:, shoulders].mean(1) - a[:, hips].mean(1), axis=-1)[:, None, None] * scale, 1e-6)
         error = (b - bm - (a - am) * scale) / torso
         weight = (found[..., 3:] + 1e-3) / (1 + (np.linalg.norm(
             error, axis=-1, keepdims=True) / 0.15) ** 2)

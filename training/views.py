@@ -1,10 +1,9 @@
-"""
-Clips as a robot would see them: the cameras of the evaluation, and full windows cut as live.
-"""
+"""Clips as a robot would see them: the cameras of the evaluation, and full windows cut as live."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -38,7 +37,7 @@ def see_clips(sequences: Sequences, view: str, seed: int = 0) -> Sequences:
     """Return flat sequences in pixels: every clip seen by one camera of ``VIEWS[view]``."""
     bodies = measure_bodies(sequences)
     joints = np.zeros_like(sequences.joints)
-    for i, (a, b) in enumerate(zip(sequences.offsets[:-1], sequences.offsets[1:], strict=True)):
+    for i, (a, b) in enumerate(pairwise(sequences.offsets)):
         rng = np.random.default_rng([seed, i])
         seen = render(rng, sequences.joints[None, a:b], bodies[i:i + 1], sequences.flat[i:i + 1],
                       VIEWS[view], sequences.is_detected[i:i + 1])[0]
@@ -58,7 +57,7 @@ def clip_windows(
 
     :param stride: seconds between the ends of a clip's windows.
     :param pose_smoothing: as for `act_ros.actions.features.resample`.
-    :returns: windows (M, T, 13, 4) and the clip (M,) each is of.
+    :returns: keypoints (M, T, 13, 3) of windows, and the clip (M,) that each is of.
     """
     span = (num_frames - 1) / frame_rate
     duration = sequences.duration
@@ -70,5 +69,6 @@ def clip_windows(
     owner = np.repeat(np.arange(len(clip)), np.diff(offsets))
     stamps = (frames - sequences.offsets[clip][owner]) / sequences.fps[clip][owner]
     queries = end[:, None] + np.arange(1 - num_frames, 1) / frame_rate
-    return resample(
-        stamps, sequences.joints[frames], offsets, queries, SEEN_SCORE, pose_smoothing), clip
+    windows = resample(
+        stamps, sequences.joints[frames], offsets, queries, SEEN_SCORE, pose_smoothing)
+    return windows[..., [0, 1, 3]], clip

@@ -188,7 +188,8 @@ def test_errors_are_put_on_those_chosen_with_their_scores() -> None:
     keypoints[..., 2] = 1.0
     keypoints[0, :, 0, 2] = 0.0
     chosen = np.arange(50) < 25
-    bank.add(np.random.default_rng(0), keypoints, chosen, np.full((50, 1, 1, 1), 100, np.float32))
+    size = np.full((50, 1, 1, 1), 100, np.float32)
+    bank.add(np.random.default_rng(0), keypoints, chosen, size, 15.0)
     assert (keypoints[25:, ..., :2] == 0).all() and (keypoints[25:, ..., 2] == 1).all()
     off = keypoints[:25, :, 11, 0]
     assert (off > 29).all() and (off < 101).all() and (np.ptp(off, axis=1) < 1e-3).all()

@@ -458,7 +458,7 @@ def test_clips_are_cut_as_the_live_window_cuts(tmp_path: Path) -> None:
             if live.span >= round(9 / 15 * 1e9):
                 seen.append(sample_windows([live], 10, 15.0, 0.2, 0.06)[0])
         expected = np.stack(seen)[::2]
-        mine = windows[clip == i][..., [0, 1, 3]]
+        mine = windows[clip == i]
         assert len(mine) == len(expected)
         np.testing.assert_allclose(mine, expected, rtol=1e-3, atol=0.05)
 

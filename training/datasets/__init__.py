@@ -1,1 +1,1 @@
-"""Readers of skeleton data; each gives `training.datasets.skeletons.Sequences` or arrays."""
+"""Sequence files: their format, what converts others' skeletons, and the classes of MPOSE2021."""

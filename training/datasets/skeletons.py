@@ -3,21 +3,20 @@ Skeleton sequences with labels and actors, and how they are split between traini
 
 The file format is a compressed ``.npz`` without pickled objects:
 
-============  ====================  ==========================================================
-``joints``    float32 (frames, J, 3)  all sequences one after another: x, y, z or x, y, score
-``offsets``   int64 (n + 1,)        sequence i is ``joints[offsets[i]:offsets[i + 1]]``
-``label``     int (n,)              class index, -1 = another action (to reject the unknown)
-``fps``       float32 (n,)          frames a second
-``layout``    str (1,)              one of ``LAYOUTS`` below
-``actor``     str (n,)              person, '' where unknown
-``take``      str (n,)              clip; parts of one clip share the text before ``#``
-``view``      str (n,), optional    camera, style or ''
-``source_label``  str (n,), optional  the source's own name of the action
-``labels``    str (C,), optional    names of the classes, where they are not those of MPOSE2021
-``source``    str (n,), optional    source of each clip; by default the file's name
-``group``     str (n,), optional    what no split may cross (a film, a scene), also across files;
-                                    by default the person
-============  ====================  ==========================================================
+================  ====================  ==========================================================
+``joints``        float (frames, J, 3)  all sequences one after another: x, y, z or x, y, score
+``offsets``       int64 (n + 1,)        sequence i is ``joints[offsets[i]:offsets[i + 1]]``
+``label``         int (n,)              class index, -1 = another action (to reject the unknown)
+``fps``           float32 (n,)          frames a second
+``layout``        str (1,)              one of ``LAYOUTS`` below
+``actor``         str (n,)              person, '' where unknown
+``take``          str (n,)              clip; parts of one clip share the text before ``#``
+``view``          str (n,), optional    camera, style or ''
+``source_label``  str (n,), optional    the source's own name of the action
+``labels``        str (C,), optional    names of the classes, where they are not those of MPOSE2021
+``source``        str (n,), optional    source of each clip; by default the file's name
+``group``         str (n,), optional    what no split may cross, in all files: by default the person
+================  ====================  ==========================================================
 """
 
 from __future__ import annotations
@@ -106,18 +105,16 @@ class Sequences:
     def select(self, chosen: np.ndarray) -> Sequences:
         """Return the sequences at the given indices (n,), or where a mask (N,) is true."""
         index = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
-        frames, offsets = gather(self.offsets, index)
+        frames, offsets = gather(self.offsets[index], self.lengths[index])
         rest = {f.name: getattr(self, f.name)[index] for f in fields(self)
                 if f.name not in ('joints', 'offsets')}
         return Sequences(joints=self.joints[frames], offsets=offsets, **rest)
 
 
-def gather(offsets: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the frames (M,) of the sequences ``index`` (n,), and their new offsets (n + 1,)."""
-    lengths = np.diff(offsets)[index]
-    new = np.concatenate(([0], np.cumsum(lengths)))
-    frames = np.arange(new[-1]) + np.repeat(offsets[index] - new[:-1], lengths)
-    return frames, new
+def gather(first: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frames (M,) of stretches, by first frame and length (n,), and offsets (n + 1,)."""
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    return np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], lengths), offsets
 
 
 def concatenate(parts: Sequence[Sequences]) -> Sequences:
@@ -328,8 +325,6 @@ def assign_folds(sequences: Sequences, num_folds: int, seed: int) -> np.ndarray:
     a fold without people, as of sources of one person each, all are dealt out in one turn. Raises
     DataError where there are fewer people than folds.
     """
-    if num_folds < 2:
-        raise ValueError(f'num_folds must be at least 2, not {num_folds}')
     dealt: dict[str, int] = {}
     for source in np.unique(sequences.source):
         # Of its own chance: another source more or less leaves the folds of this one alone.

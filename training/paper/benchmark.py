@@ -26,6 +26,7 @@ from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
 from training.paper.mpose import SPLITS, MposeSplit, load_mpose
 from training.paper.protocol import (
+    CONFIGS,
     ProtocolConfig,
     command_options,
     load_protocol,
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
     parser.add_argument('--config', type=Path, help='YAML file; default: the paper, with AcT-µ',
-                        default=Path(__file__).parents[1] / 'configs' / 'mpose_benchmark.yaml')
+                        default=CONFIGS / 'mpose_benchmark.yaml')
     parser.add_argument('--output', type=Path, default=Path('runs'),
                         help='folder for the results; the benchmark gets one inside')
     command_options(parser, 'fold')

@@ -38,12 +38,11 @@ def read_folds(folder: Path, extractor: str) -> dict[tuple[int, str], list[Fold]
     """Return the folds of every split and model that are there, by fold number."""
     found: dict[tuple[int, str], list[Fold]] = {}
     for place in sorted((folder / extractor).glob('split_*/*')):
-        files = sorted(place.glob('fold_?.npz'), key=lambda path: int(path.stem.split('_')[1]))
-        if files:
-            split = int(place.parent.name.split('_')[1])
-            found[split, place.name] = [read_arrays(path) for path in files]
-            for fold, path in zip(found[split, place.name], files, strict=True):
-                fold['fold'] = np.array(int(path.stem[5:]))
+        for path in sorted(place.glob('fold_?.npz')):
+            fold = read_arrays(path)
+            fold['fold'] = np.array(int(path.stem.removeprefix('fold_')))
+            split = int(place.parent.name.removeprefix('split_'))
+            found.setdefault((split, place.name), []).append(fold)
     return found
 
 
@@ -205,9 +204,9 @@ def write_report(folder: Path, config: ProtocolConfig) -> str:
 
     :raises ValueError: when there is no fold yet.
     """
-    place = folder / config.extractor
-    from training.models import STREAMS
+    from training.models import STREAMS  # needs TensorFlow, which `training.paper.latency` does not
 
+    place = folder / config.extractor
     folds = add_streams(read_folds(folder, config.extractor), STREAMS)
     if not folds:
         raise ValueError(f'{place} holds no fold yet')

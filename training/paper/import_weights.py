@@ -43,7 +43,9 @@ from training.metrics import (
 )
 from training.models import build
 from training.models.act import SIZES
-from training.networks import MPOSE_RATE, load_network, save_weights
+from training.networks import load_network, save_weights
+from training.paper.benchmark_report import ensemble_probabilities
+from training.paper.mpose import FRAME_RATE
 
 _EXPECTED = ('the layers of an AcT: dense, patch_class_embedding, transformer_encoder, dense, '
              'dense')
@@ -147,7 +149,7 @@ def import_weights(
                 raise WeightsError(f'{path} is for {actual} {what}, {source} has {wanted}')
     bundle = Bundle(**{
         'name': paths[0].stem, 'layout': layout, 'normalisation': normalisation,
-        'num_frames': frames, 'min_frames': _shortest(frames), 'frame_rate': MPOSE_RATE,
+        'num_frames': frames, 'min_frames': _shortest(frames), 'frame_rate': FRAME_RATE,
         'temperature': 1.0, 'unknown_threshold': 0.5, 'license': 'that of the weight files',
         'training': {'model': f'act_{size}', 'imported_from': [path.name for path in paths],
                      'calibrated': False}, **description})
@@ -181,7 +183,6 @@ def import_folds(
     temperature = fit_temperature(logits, label)
     answers = softmax(logits, temperature)
     before, after = (expected_calibration_error(label, x) for x in (softmax(logits), answers))
-    tested = np.mean([softmax(fold['logits'].astype(float)) for fold in held_back], axis=0)
     frames = first.num_frames
     bundle = Bundle(**{
         'name': f'{first.kind}_mpose', 'layout': first.layout, 'num_frames': frames,
@@ -192,7 +193,8 @@ def import_folds(
         'training': {'model': first.kind, 'calibrated': True, 'imported_from': [
             '/'.join(path.absolute().parts[-4:]) for path in paths]},
         'metrics': {'test': {k: round(v, 4)
-                             for k, v in summary(held_back[0]['label'], tested).items()},
+                             for k, v in summary(
+                                 held_back[0]['label'], ensemble_probabilities(held_back)).items()},
                     'validation': {
                         **{k: round(v, 4) for k, v in summary(label, answers).items()},
                         'ece_before': round(before, 4), 'ece': round(after, 4)}}, **description})
@@ -244,7 +246,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument('--name', help='name of the bundle; default: that of the first file')
     parser.add_argument('--labels', nargs='+', default=MPOSE_LABELS, metavar='LABEL',
                         help='classes in order; default: the 20 of MPOSE2021')
-    parser.add_argument('--frame-rate', type=float, default=30.0,
+    parser.add_argument('--frame-rate', type=float, default=FRAME_RATE,
                         help='with --h5: Hz at which the model was trained (MPOSE2021: 30)')
     parser.add_argument('--license', help='of the weights, for the bundle to say')
     parser.add_argument('--quantisation', choices=QUANTISATIONS, default='float32',

@@ -21,7 +21,8 @@ from act_ros.core.skeletons import get_layout
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import DataError
 
-NUM_FRAMES = 30
+NUM_FRAMES, FRAME_RATE = 30, 30.0
+"""Of every clip: its frames, and frames a second."""
 SPLITS = (1, 2, 3)
 LAYOUTS = {'openpose': 'body25', 'posenet': 'coco17', 'movenet': 'coco17'}
 """Pose extractor: the layout of its arrays."""

@@ -23,6 +23,8 @@ from training.paper.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_valid
 from training.step import Batch
 from training.trainer import OnEpoch, Predict, Trainer
 
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
 
 @dataclass(frozen=True)
 class ProtocolConfig(Recipe):
