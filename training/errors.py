@@ -50,7 +50,7 @@ class ErrorBank:
 
     def add(
         self, rng: np.random.Generator, keypoints: np.ndarray, chosen: np.ndarray,
-        size: np.ndarray, rate: float = 15.0,
+        size: np.ndarray, rate: float,
     ) -> None:
         """
         Put errors and scores on some of the windows (N, T, 13, 3), in place.

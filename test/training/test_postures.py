@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from act_ros.actions.features import seen_joints
-from training.augmentation import LAYOUT, Augmentation, measure_bodies, render
+from training.augmentation import (
+    LAYOUT,
+    Augmentation,
+    WindowSampler,
+    measure_bodies,
+    render,
+)
+from training.config import TrainConfig
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     JOINTS,
@@ -202,6 +209,10 @@ def test_a_camera_that_drives_up_makes_people_larger() -> None:
     size = np.ptp(seen[..., 1], axis=2)
     growth = size[:, -1] / size[:, 0]
     assert growth.max() > 1.5 and growth.min() < 0.75
+    fast = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool), options,
+                  frame_rate=30.0)
+    way, half = (1 / x[:, -1] - 1 / x[:, 0] for x in (size, np.ptp(fast[..., 1], axis=2)))
+    np.testing.assert_allclose(half, way / 2, atol=0.02 * np.abs(way).max())
     before = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool), still)
     size = np.ptp(before[..., 1], axis=2)
     np.testing.assert_allclose(size[:, -1] / size[:, 0], 1, atol=0.01)
@@ -217,12 +228,68 @@ def test_errors_are_put_on_those_chosen_with_their_scores() -> None:
     keypoints[..., 2] = 1.0
     keypoints[0, :, 0, 2] = 0.0
     chosen = np.arange(50) < 25
-    bank.add(np.random.default_rng(0), keypoints, chosen, np.full((50, 1, 1, 1), 100, np.float32))
+    bank.add(np.random.default_rng(0), keypoints, chosen, np.full((50, 1, 1, 1), 100, np.float32),
+             rate=15.0)
     assert (keypoints[25:, ..., :2] == 0).all() and (keypoints[25:, ..., 2] == 1).all()
     off = keypoints[:25, :, 11, 0]
     assert (off > 29).all() and (off < 101).all() and (np.ptp(off, axis=1) < 1e-3).all()
     assert (keypoints[:25, :, 11, 2] == np.float32(0.1)).all()
     assert (keypoints[0, :, 0, 2] == 0).all(), 'what was not seen is not seen now'
+
+
+def bank_of(*stretches: np.ndarray) -> ErrorBank:
+    """Return stretches at 30 Hz whose x are the values (n,), with an error of 1 in y."""
+    values = np.concatenate(stretches)
+    errors = np.ones((len(values), 13, 2), np.float32)
+    errors[..., 0] = values[:, None]
+    return ErrorBank(np.cumsum([0, *map(len, stretches)]), errors, errors[..., 0] / 1000,
+                     np.full(len(stretches), 30.0))
+
+
+@pytest.mark.parametrize('rate', [30.0, 15.0])
+def test_errors_pass_as_fast_as_they_came_to_and_fro_in_their_stretch(rate: float) -> None:
+    bank = bank_of(np.arange(100, 140), np.array([500]), np.arange(700, 703))
+    keypoints = np.zeros((200, 60, 13, 3), np.float32)
+    keypoints[..., 2] = 1.0
+    bank.add(np.random.default_rng(0), keypoints, np.ones(200, bool), np.ones((200, 1, 1, 1)),
+             rate)
+    value = keypoints[..., 0, 0] / keypoints[..., 0, 1]  # whatever their strength
+    np.testing.assert_allclose(keypoints[..., 0, 2], value / 1000, rtol=1e-4)
+    number = np.rint(value).astype(int)
+    long, one, short = (number[number[:, 0] // 100 == first] for first in (1, 5, 7))
+    assert len(long) + len(one) + len(short) == 200
+    assert (one == 500).all()
+    assert {*long.flat} == {*range(100, 140)} and {*short.flat} == {700, 701, 702}
+    step = np.abs(np.diff(long, axis=1))
+    assert np.median(step) == 30 / rate == step.max()
+
+
+@pytest.mark.parametrize('rate', [30.0, 15.0])
+def test_errors_pass_as_fast_in_the_windows_of_a_training(rate: float) -> None:
+    """A network of 30 frames a second is no less used to errors that stay than one of 15."""
+    options = replace(VIEWS['own'], errors=1.0)
+    config = TrainConfig(name='x', files=('a.npz',), normalisation='motion-v1', frame_rate=rate,
+                         augmentation=options)
+    standing = clip('standing', np.repeat(figure()[None], 200, axis=0))
+    waves = np.sin(np.arange(300) * 2 * np.pi / 30)  # a second each
+    bank, wrist = bank_of(waves), JOINTS.index('l_wrist')
+    bank.errors[:, np.arange(13) != wrist] = 0
+    features, _ = WindowSampler(standing, config, errors=bank).draw(np.random.default_rng(0), 50)
+    across = features.reshape(50, 30, 13, 4)[:, :, wrist, 0]
+    strength = np.abs(np.fft.rfft(across, axis=1)).mean(axis=0)
+    assert strength[1:].argmax() + 1 == 30 / rate, 'as many waves as a window has seconds'
+
+
+def test_errors_are_smoothed_as_poses_each_stretch_by_itself() -> None:
+    spike = np.zeros(41)
+    spike[20] = 1.0
+    bank = bank_of(spike, np.full(20, 5.0)).smoothed(0.06)
+    np.testing.assert_allclose(bank.errors[41:, 0, 0], 5, rtol=1e-5)
+    np.testing.assert_allclose(bank.errors[..., 1], 1, rtol=1e-5)
+    np.testing.assert_allclose(bank.scores, bank.errors[..., 0] / 1000, atol=1e-6)
+    weight, away = bank.errors[:41, 0, 0], np.arange(-20, 21)
+    assert weight.sum() == pytest.approx(1, rel=0.02)
+    assert np.sqrt(weight @ away ** 2) == pytest.approx(0.06 * 30, rel=0.1)
 
 
 def test_a_file_that_is_no_bank_is_named(tmp_path: Path) -> None:
