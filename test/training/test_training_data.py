@@ -407,6 +407,16 @@ def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
         assert len(still) == 1 and wave == {2 * weight for weight in still}
 
 
+def test_a_source_for_training_only_is_never_held_back(tmp_path: Path) -> None:
+    for i, name in enumerate('ab'):
+        write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
+    config = TrainConfig(name='x', files=('a.npz', 'b.npz'), labels=('still', 'wave'), folds=3,
+                         training_only=('b',), final=True)
+    sequences, folds = load_data(config, tmp_path)
+    held_back = [is_held_back(config, sequences, folds, fold) for fold in config.held_back_folds]
+    np.testing.assert_array_equal(np.sum(held_back, axis=0), sequences.source == 'a')
+
+
 def test_a_part_of_the_people_is_of_every_source(tmp_path: Path) -> None:
     for i, name in enumerate('ab'):
         write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
