@@ -30,6 +30,7 @@ def test_runs_of_answers_and_of_truth_end_with_their_last_frame() -> None:
         answers = [answer('p1', status, 0.1, 0.9)] if seen else []
         trace.add(START + i * SECOND // 10, answers, [(truth, answers[0] if seen else None)])
     first, other = trace.to_dict()['people']
+    assert trace.to_dict()['left_out'] == 0
     assert (first['id'], other['id']) == ('p1', 'anna'), 'who is not found is called as labelled'
     assert first['answers'] == [[0, 2, 'BUFFERING'], [2, 5, 'wave'], [6, 10, 'wave']]
     assert first['truth'] == [[0, 5, 'wave'], [6, 10, 'wave']]
