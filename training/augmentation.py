@@ -30,7 +30,6 @@ _HEAD, _LEGS = JOINTS.index('head'), joints_of('hip', 'knee', 'ankle')
 _SHOULDERS, _HIPS, _KNEES = map(joints_of, ('shoulder', 'hip', 'knee'))
 _LIMBS = joints_of('shoulder', 'elbow', 'wrist'), _LEGS
 _NEAREST = 1.0  # metres between the camera and the nearest joint
-_RATE = 15.0  # frames a second that windows are taken to have
 _DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
 _MOST = 6.0  # times that, at most
 
@@ -148,7 +147,8 @@ class WindowSampler:
         index = np.searchsorted(self._chances, rng.random(count) * self._chances[-1])
         windows = self._cut(rng, index, num_frames or self.num_frames)
         keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
-                           self.augmentation, self.sequences.is_detected[index], self.errors)
+                           self.augmentation, self.sequences.is_detected[index], self.errors,
+                           self.frame_rate)
         # Of whom too little is seen nothing can be told, and a robot is told nothing: legs alone do
         # not say what somebody does.
         seen = seen_joints(keypoints, LAYOUT)
@@ -275,17 +275,19 @@ def measure_bodies(sequences: Sequences) -> np.ndarray:
 def render(
     rng: np.random.Generator, windows: np.ndarray, bodies: np.ndarray, flat: np.ndarray,
     options: Augmentation, is_detected: np.ndarray | None = None, errors: ErrorBank | None = None,
+    frame_rate: float = 15.0,
 ) -> np.ndarray:
     """
     Turn windows (N, T, 13, 4) into keypoints (N, T, 13, 3) as a detector would see them.
 
-    ``is_detected`` (N,) tells which are a pose network's answers, whose errors they have already.
+    ``is_detected`` (N,) tells which are a pose network's answers, whose errors they have already;
+    ``frame_rate`` how fast a camera drives, and ``errors`` come and go, from frame to frame.
     """
     points = windows[..., :3].copy()
     deep = np.flatnonzero(~flat)
     if len(deep):
         solid = _reshape_bodies(rng, points[deep], bodies[deep], options)
-        points[deep, ..., :2] = _project(rng, solid, options)
+        points[deep, ..., :2] = _project(rng, solid, options, frame_rate)
     if options.limbs:
         _stretch_limbs(rng, points, options)
     if options.flat_turn and flat.any():
@@ -301,7 +303,7 @@ def render(
         is_detected = np.zeros(len(keypoints), bool)
     with_errors = ~is_detected & (rng.random(len(keypoints)) < options.errors)
     if errors is not None:
-        errors.add(rng, keypoints, with_errors, _size(keypoints), _RATE)
+        errors.add(rng, keypoints, with_errors, _size(keypoints), frame_rate)
         is_detected = is_detected | with_errors
     _detect(rng, keypoints, options, is_detected)
     hide(rng, keypoints, options.hidden)
@@ -398,7 +400,9 @@ def look(
     return pixels
 
 
-def _project(rng: np.random.Generator, points: np.ndarray, options: Augmentation) -> np.ndarray:
+def _project(
+    rng: np.random.Generator, points: np.ndarray, options: Augmentation, frame_rate: float,
+) -> np.ndarray:
     count = len(points)
     around = rng.random(count) < options.any_yaw
     yaw = np.where(around, rng.uniform(-180, 180, count), rng.normal(0, options.yaw, count))
@@ -410,7 +414,7 @@ def _project(rng: np.random.Generator, points: np.ndarray, options: Augmentation
         speed = rng.uniform(-options.drive, options.drive, count) * (
             rng.random(count) < options.driven)
         frames = points.shape[1]
-        way = speed[:, None] * (np.arange(frames) - frames / 2) / _RATE
+        way = speed[:, None] * (np.arange(frames) - frames / 2) / frame_rate
         position = np.repeat(position[:, None], frames, axis=1)
         position[..., 2] += way
     return look(points, np.deg2rad(yaw), np.deg2rad(rng.uniform(*options.pitch, count)), position,

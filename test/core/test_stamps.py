@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from collections import Counter
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SECOND, stamps
 
+from act_ros.core.cdr import read_stamp
 from act_ros.core.frame import Frame
 from act_ros.core.stamps import Order, RateLimit, StampOrder, receive, to_nanoseconds
 
@@ -132,3 +134,12 @@ def test_a_limited_rate_leaves_stamps_that_stand_still_to_their_judge() -> None:
     """A camera without stamps must be told so, not pass for one that is too fast."""
     limit = RateLimit(10.0)
     assert [limit.allows(0) for _ in range(4)] == [True] * 4
+
+
+def test_the_stamp_of_a_serialized_message_is_read_or_refused() -> None:
+    little, big = b'\0\1\0\0', b'\0\0\0\0'
+    assert read_stamp(little + struct.pack('<iI', 7, 5) + b'rest') == 7 * SECOND + 5
+    assert read_stamp(big + struct.pack('>iI', 7, 5)) == 7 * SECOND + 5
+    for size in (0, 1, 4, 11):
+        with pytest.raises(ValueError, match=f'{size} bytes are no message with a header'):
+            read_stamp(little.ljust(11, b'\0')[:size])

@@ -20,6 +20,7 @@ from act_ros.persons.letterbox import Region
 from act_ros.persons.models import PoseOptions, checksum, create_estimator
 from act_ros.persons.onnx_networks import SimCC, WholeImage, open_onnx
 from act_ros.tflite.errors import ModelError
+from act_ros.tflite.runtime import load_interpreter
 
 # 320 x 160 pixels in 64 x 64: a fifth of the size, 16 rows from above.
 IMAGE = np.zeros((160, 320, 3), np.uint8)
@@ -235,3 +236,20 @@ def test_damaged_files_missing_providers_and_no_runtime(
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     with pytest.raises(ModelError, match='needs ONNX Runtime: pip install onnxruntime'):
         create_estimator(path)
+
+
+def test_an_onnx_file_is_opened_as_an_interpreter(tmp_path: Path) -> None:
+    interpreter = load_interpreter(moody(tmp_path / 'moody.onnx'))
+    (image,) = interpreter.get_input_details()
+    assert (image['name'], image['index'], image['dtype']) == ('image', 0, np.float32)
+    assert image['shape'].tolist() == [1, 3, 64, 64]
+    assert [(each['name'], each['index'], each['shape'].tolist())  # 1 where it is left open
+            for each in interpreter.get_output_details()] == [
+        ('dets', 0, [1, 1, 5]), ('keypoints', 1, [1, 1, 17, 3])]
+    interpreter.set_tensor(0, np.full((1, 3, 64, 64), 9, np.float32))
+    interpreter.invoke()
+    np.testing.assert_allclose(interpreter.get_tensor(0), [[(24, 8, 40, 56, 0.9)]])
+    np.testing.assert_allclose(interpreter.get_tensor(1)[0, 0], keypoints(30, 20))
+    interpreter.set_tensor(0, np.zeros((1, 3, 32, 64), np.float32))
+    with pytest.raises(RuntimeError, match='dimension'):
+        interpreter.invoke()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from act_ros.core.person import Person
 from act_ros.core.resources import find_model, find_resource
 from act_ros.core.skeletons import get_layout
-from act_ros.persons.estimator import PoseEstimator
+from act_ros.persons.estimator import PoseEstimator, person_of
 from act_ros.persons.letterbox import Letterbox, Region
 from act_ros.persons.models import checksum, create_estimator
 from act_ros.persons.movenet import crop_region
@@ -255,6 +255,18 @@ def test_nobody_gives_nobody(lightning: PoseEstimator, multipose: PoseEstimator)
     assert multipose.estimate(grey) == []
     lightning.reset()
     assert lightning.estimate(grey) == []
+
+
+def test_a_box_is_around_what_is_seen_and_the_score_is_of_the_best_eight_joints() -> None:
+    image, keypoints = np.zeros((90, 120, 3), np.uint8), np.full((17, 3), 0.1, np.float32)
+    keypoints[:, :2] = np.arange(17)[:, None] * 10 + (-20, 5)
+    keypoints[:8, 2], keypoints[8, 2] = 0.9, 0.5
+    person = person_of(keypoints, image)
+    np.testing.assert_array_equal(person.box, (0, 5, 60, 85))  # what is outside is cut off
+    assert person.score == pytest.approx(0.9)
+    keypoints[:, 2] = 0.1
+    keypoints[3, 2] = 0.2  # none is seen: the best of them
+    np.testing.assert_array_equal(person_of(keypoints, image).box, (10, 35, 10, 35))
 
 
 def _standing(x: float = 320, y: float = 240, torso: float = 60) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 import threading
 import time
@@ -302,6 +303,15 @@ def test_an_address_that_does_not_answer(server: str) -> None:
         VideoSource('http://me:se@cret@127.0.0.1:9/x?at=a@b')
     with pytest.raises(VideoError, match='nonsense://x cannot be opened'):
         VideoSource('nonsense://x')
+
+
+def test_an_address_that_answers_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a camera that hangs, or a firewall: a node would wait for it without end."""
+    monkeypatch.setattr(module, '_ANSWER_TIME', 0.3)
+    with socket.create_server(('127.0.0.1', 0)) as silent:
+        address = f'http://127.0.0.1:{silent.getsockname()[1]}/x.mp4'
+        with pytest.raises(VideoError, match='x.mp4 cannot be opened: is the address right'):
+            VideoSource(address)
 
 
 def test_a_live_address_that_breaks_off_is_taken_up_again(tmp_path: Path) -> None:

@@ -124,6 +124,25 @@ def test_labels_are_written_where_there_is_room(tmp_path: Path) -> None:
     assert 0.7 < filled < 0.998, 'there is room for the label here'
 
 
+def test_who_is_unsure_is_grey_in_a_row_of_their_own_and_the_colours_are_explained(
+    tmp_path: Path,
+) -> None:
+    image = picture(tmp_path, 10, lambda t: [
+        answer('p1'), answer('p2', '', Status.BUFFERING if t < 5 else Status.UNKNOWN)])
+    row, begin, end = axis(image)
+    walk, buffering, unknown = label_colour('walk'), '#e8e8e8', '#bdbdbd'
+    rows, _ = where(image, walk)
+    for colour, share in ((buffering, (0, 0.5)), (unknown, (0.5, 1))):
+        grey, columns = where(image, colour)
+        wide = np.flatnonzero(np.bincount(columns) > 20)  # not the edge of a letter
+        np.testing.assert_allclose(
+            (wide[[0, -1]] - begin) / (end - begin), share, atol=0.02)
+        assert np.median(grey) > rows.max(), 'who came first is at the top'
+    for colour in (walk, buffering, unknown):
+        blue_green_red = bytes.fromhex(colour[1:])[::-1]
+        assert (image[row:] == tuple(blue_green_red)).all(axis=-1).sum() > 50, 'below'
+
+
 def test_the_confidence_that_is_written_is_the_mean(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:

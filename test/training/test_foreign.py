@@ -47,9 +47,10 @@ def test_annotations_of_pyskl(tmp_path: Path, protocol: int) -> None:
 
 
 def test_annotations_in_depth_turn_to_the_camera(tmp_path: Path) -> None:
-    keypoint = np.zeros((2, 10, 25, 3))
-    keypoint[0, 1:] = np.arange(25)[:, None] * (0.1, 0.2, 0.3)
+    keypoint = np.zeros((2, 14, 25, 3))
+    keypoint[0] = np.arange(25)[:, None] * (0.1, 0.2, 0.3)
     keypoint[0, :, 4, 2] = 3.0  # the left shoulder
+    keypoint[0, 3] = 0.0  # nobody: what comes before is too short
     rows = [{'frame_dir': 'S001C001P002R001A002', 'label': 1, 'keypoint': keypoint}]
     path = tmp_path / 'ntu.pkl'
     path.write_bytes(pickle.dumps(rows))
@@ -58,6 +59,10 @@ def test_annotations_in_depth_turn_to_the_camera(tmp_path: Path) -> None:
     assert not found.flat[0] and found.lengths.tolist() == [10]
     np.testing.assert_allclose(
         found.joints[5, JOINTS.index('l_shoulder'), :3], (-0.4, -0.8, 3.0), atol=1e-6)
+    assert dict(zip(JOINTS, np.rint(found.joints[5, :, 0] / -0.1), strict=True)) == {
+        'head': 3, 'l_shoulder': 4, 'l_elbow': 5, 'l_wrist': 6, 'r_shoulder': 8, 'r_elbow': 9,
+        'r_wrist': 10, 'l_hip': 12, 'l_knee': 13, 'l_ankle': 14, 'r_hip': 16, 'r_knee': 17,
+        'r_ankle': 18}, 'as Kinect v2 numbers them'
 
 
 class Malicious:

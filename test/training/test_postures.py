@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 
 from act_ros.actions.features import seen_joints
-from training.augmentation import LAYOUT, Augmentation, measure_bodies, render
+from training.augmentation import (
+    LAYOUT,
+    Augmentation,
+    WindowSampler,
+    measure_bodies,
+    render,
+)
+from training.config import TrainConfig
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import (
     JOINTS,
@@ -27,6 +34,7 @@ from training.views import VIEWS
 
 LABELS = (*MPOSE_LABELS, SITTING)
 HIPS = [JOINTS.index('l_hip'), JOINTS.index('r_hip')]
+SHOULDERS = [JOINTS.index('l_shoulder'), JOINTS.index('r_shoulder')]
 KNEES = [JOINTS.index('l_knee'), JOINTS.index('r_knee')]
 
 
@@ -68,7 +76,8 @@ def test_who_sat_down_sits_and_who_is_about_to_stands() -> None:
     sitting = by_label[SITTING]
     depth = sitting.joints[:, KNEES, 2].mean() - sitting.joints[:, HIPS, 2].mean()
     assert depth < -0.35, 'the knees are in front of the hips'
-    assert sitting.duration[0] > 2.5
+    assert len(sitting.joints) == 3.0 * 30
+    assert len(np.unique(sitting.joints, axis=0)) == 8, 'a quarter of a second, to and fro'
     moves = np.abs(np.diff(sitting.joints[..., :3], axis=0)).max()
     assert moves < np.abs(np.diff(sitting_down(), axis=0)).max() * 1.5, 'a posture is held'
     assert set(made.group) == {'x:1'}, 'it stays with the person'
@@ -93,8 +102,35 @@ def test_seated_people_wave_and_other_gestures_are_sitting() -> None:
         assert knees * forward > 0.3
         assert np.allclose(part.joints[:, :7, :3], (standing if forward < 0 else turned)[:, :7],
                            atol=1e-5)
-    lying = [i for i, take in enumerate(made.take) if take.endswith('#lying')]
-    assert lying and (made.label[lying] == UNKNOWN).all()
+    lying = made.select(np.array([take.endswith('#lying') for take in made.take]))
+    assert len(lying) and (lying.label == UNKNOWN).all()
+    torso = lying.joints[:, HIPS, :2].mean(axis=1) - lying.joints[:, SHOULDERS, :2].mean(axis=1)
+    assert (np.abs(torso[:, 0]) > np.abs(torso[:, 1])).all(), 'across the picture'
+
+
+def test_seated_legs_are_as_long_as_who_waves_is_large() -> None:
+    tall = np.repeat(1.5 * figure()[None], 30, axis=0)
+    made = add_postures(
+        concatenate([clip('sit-down', sitting_down()), clip('wave1', tall, 'b')]), LABELS)
+    seated = made.select(made.take == 'b#seated').joints[..., :3]
+    hips, knees, ankles = (seated[:, [JOINTS.index(f'l_{part}')]] for part in (
+        'hip', 'knee', 'ankle'))
+    for bone in (knees - hips, ankles - knees):
+        np.testing.assert_allclose(np.linalg.norm(bone, axis=-1), 1.5 * 0.45, rtol=0.2)
+
+
+def test_only_who_stands_all_the_time_is_seated() -> None:
+    """Legs of a chair under somebody who bows or sits already are no posture of anybody."""
+    bowing = np.repeat(figure()[None], 30, axis=0)
+    above = [i for i, joint in enumerate(JOINTS) if not joint.endswith(('hip', 'knee', 'ankle'))]
+    bowing[:10][:, above] = bowing[:10][:, above][..., [0, 2, 1]] * (1, 0, 1) + (0, 0, 4)
+    on_chair = np.repeat(figure(1.0)[None], 30, axis=0)
+    made = add_postures(concatenate([
+        clip('sit-down', sitting_down()), clip('unknown', bowing, 'b'),
+        clip('wave1', on_chair, 'c')]), LABELS)
+    assert not [take for take in made.take if take.endswith('#seated')]
+    standing = clip('wave1', np.repeat(figure()[None], 30, axis=0))
+    assert len(add_postures(standing, LABELS)) == 1, 'nobody sits, of whom the legs could be'
 
 
 def windows(count: int = 400) -> np.ndarray:
@@ -173,6 +209,10 @@ def test_a_camera_that_drives_up_makes_people_larger() -> None:
     size = np.ptp(seen[..., 1], axis=2)
     growth = size[:, -1] / size[:, 0]
     assert growth.max() > 1.5 and growth.min() < 0.75
+    fast = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool), options,
+                  frame_rate=30.0)
+    way, half = (1 / x[:, -1] - 1 / x[:, 0] for x in (size, np.ptp(fast[..., 1], axis=2)))
+    np.testing.assert_allclose(half, way / 2, atol=0.02 * np.abs(way).max())
     before = render(np.random.default_rng(0), windows(), bodies(), np.zeros(400, bool), still)
     size = np.ptp(before[..., 1], axis=2)
     np.testing.assert_allclose(size[:, -1] / size[:, 0], 1, atol=0.01)
@@ -195,6 +235,61 @@ def test_errors_are_put_on_those_chosen_with_their_scores() -> None:
     assert (off > 29).all() and (off < 101).all() and (np.ptp(off, axis=1) < 1e-3).all()
     assert (keypoints[:25, :, 11, 2] == np.float32(0.1)).all()
     assert (keypoints[0, :, 0, 2] == 0).all(), 'what was not seen is not seen now'
+
+
+def bank_of(*stretches: np.ndarray) -> ErrorBank:
+    """Return stretches at 30 Hz whose x are the values (n,), with an error of 1 in y."""
+    values = np.concatenate(stretches)
+    errors = np.ones((len(values), 13, 2), np.float32)
+    errors[..., 0] = values[:, None]
+    return ErrorBank(np.cumsum([0, *map(len, stretches)]), errors, errors[..., 0] / 1000,
+                     np.full(len(stretches), 30.0))
+
+
+@pytest.mark.parametrize('rate', [30.0, 15.0])
+def test_errors_pass_as_fast_as_they_came_to_and_fro_in_their_stretch(rate: float) -> None:
+    bank = bank_of(np.arange(100, 140), np.array([500]), np.arange(700, 703))
+    keypoints = np.zeros((200, 60, 13, 3), np.float32)
+    keypoints[..., 2] = 1.0
+    bank.add(np.random.default_rng(0), keypoints, np.ones(200, bool), np.ones((200, 1, 1, 1)),
+             rate)
+    value = keypoints[..., 0, 0] / keypoints[..., 0, 1]  # whatever their strength
+    np.testing.assert_allclose(keypoints[..., 0, 2], value / 1000, rtol=1e-4)
+    number = np.rint(value).astype(int)
+    long, one, short = (number[number[:, 0] // 100 == first] for first in (1, 5, 7))
+    assert len(long) + len(one) + len(short) == 200
+    assert (one == 500).all()
+    assert {*long.flat} == {*range(100, 140)} and {*short.flat} == {700, 701, 702}
+    step = np.abs(np.diff(long, axis=1))
+    assert np.median(step) == 30 / rate == step.max()
+
+
+@pytest.mark.parametrize('rate', [30.0, 15.0])
+def test_errors_pass_as_fast_in_the_windows_of_a_training(rate: float) -> None:
+    """A network of 30 frames a second is no less used to errors that stay than one of 15."""
+    options = replace(VIEWS['own'], errors=1.0)
+    config = TrainConfig(name='x', files=('a.npz',), normalisation='motion-v1', frame_rate=rate,
+                         augmentation=options)
+    standing = clip('standing', np.repeat(figure()[None], 200, axis=0))
+    waves = np.sin(np.arange(300) * 2 * np.pi / 30)  # a second each
+    bank, wrist = bank_of(waves), JOINTS.index('l_wrist')
+    bank.errors[:, np.arange(13) != wrist] = 0
+    features, _ = WindowSampler(standing, config, errors=bank).draw(np.random.default_rng(0), 50)
+    across = features.reshape(50, 30, 13, 4)[:, :, wrist, 0]
+    strength = np.abs(np.fft.rfft(across, axis=1)).mean(axis=0)
+    assert strength[1:].argmax() + 1 == 30 / rate, 'as many waves as a window has seconds'
+
+
+def test_errors_are_smoothed_as_poses_each_stretch_by_itself() -> None:
+    spike = np.zeros(41)
+    spike[20] = 1.0
+    bank = bank_of(spike, np.full(20, 5.0)).smoothed(0.06)
+    np.testing.assert_allclose(bank.errors[41:, 0, 0], 5, rtol=1e-5)
+    np.testing.assert_allclose(bank.errors[..., 1], 1, rtol=1e-5)
+    np.testing.assert_allclose(bank.scores, bank.errors[..., 0] / 1000, atol=1e-6)
+    weight, away = bank.errors[:41, 0, 0], np.arange(-20, 21)
+    assert weight.sum() == pytest.approx(1, rel=0.02)
+    assert np.sqrt(weight @ away ** 2) == pytest.approx(0.06 * 30, rel=0.1)
 
 
 def test_a_file_that_is_no_bank_is_named(tmp_path: Path) -> None:

@@ -97,7 +97,8 @@ def test_a_file_is_read_by_joint_name(tmp_path: Path) -> None:
     ({'label': np.full(12, 20)}, 'labels must lie'),
     ({'label': np.zeros(12, np.float32)}, 'label must be integers'),
     ({'fps': np.zeros(12, np.float32)}, 'fps must be positive'),
-    ({'take': np.full(12, 'same')}, "take 'same' occurs more than once"),
+    ({'label': np.zeros((12, 1), np.int8)}, 'label must be .n,., not .12, 1.'),
+    ({'take': np.array(['a', 'b', *'acdefghijk'])}, "take 'a' occurs more than once"),
     ({'layout': np.array(['kinect25'])}, 'kinect25.*mpose13_3d'),
     ({'actor': np.array(['a'])}, 'actor has 1 entries for 12'),
 ])
@@ -268,6 +269,8 @@ def test_names_decide_which_class_is_which(tmp_path: Path) -> None:
     nameless = write(tmp_path / 'shipped.npz', label=np.tile([0, 7, 2], 4))
     with pytest.raises(DataError, match=r'shipped.npz: names no classes.*mpose_order'):
         load_sequences([nameless], labels)
+    with pytest.raises(DataError, match='first.npz: names no classes'):
+        load_sequences([write(tmp_path / 'first.npz', label=np.zeros(12, int))], labels)
     shipped = load_sequences([nameless], labels, mpose_order=True)
     assert shipped.label.tolist() == [0, 1, UNKNOWN] * 4  # cross-arms is no salute
     own = write(tmp_path / 'own.npz', label=np.tile([1, 0, -1], 4),
@@ -407,6 +410,16 @@ def test_strangers_are_folds_after_those_of_the_people(tmp_path: Path) -> None:
         assert len(still) == 1 and wave == {2 * weight for weight in still}
 
 
+def test_a_source_for_training_only_is_never_held_back(tmp_path: Path) -> None:
+    for i, name in enumerate('ab'):
+        write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
+    config = TrainConfig(name='x', files=('a.npz', 'b.npz'), labels=('still', 'wave'), folds=3,
+                         training_only=('b',), final=True)
+    sequences, folds = load_data(config, tmp_path)
+    held_back = [is_held_back(config, sequences, folds, fold) for fold in config.held_back_folds]
+    np.testing.assert_array_equal(np.sum(held_back, axis=0), sequences.source == 'a')
+
+
 def test_a_part_of_the_people_is_of_every_source(tmp_path: Path) -> None:
     for i, name in enumerate('ab'):
         write(tmp_path / f'{name}.npz', i, labels=np.array(['still', 'wave']))
@@ -541,7 +554,9 @@ def test_no_more_than_eleven_in_a_hundred_are_answered_wrongly(wrong: int) -> No
 def test_a_few_right_answers_leave_more_doubt_than_many() -> None:
     logits = np.eye(3) * 4
     many = np.repeat(logits, 25, axis=0), np.repeat(np.arange(3), 25)
-    assert metrics.fit_temperature(logits, np.arange(3)) > metrics.fit_temperature(*many)
+    # As sure as (n + 1/3) / (n + 1): one more is as likely of each of the three.
+    assert metrics.fit_temperature(logits, np.arange(3)) == pytest.approx(4 / np.log(10))
+    assert metrics.fit_temperature(*many) == pytest.approx(4 / np.log(226))
 
 
 def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
@@ -549,7 +564,8 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     shared = metrics.softmax(metrics.share_background(logits, 3))
     assert (shared.argmax(-1) == 0).all()
     assert shared[0].max() < 0.4 < shared[1].max()
-    np.testing.assert_allclose(shared.sum(-1), 1)
+    likely = metrics.softmax(logits)
+    np.testing.assert_allclose(shared, likely[:, :3] + likely[:, 3:] / 3)
     np.testing.assert_array_equal(metrics.share_background(logits, 4), logits)
 
 
@@ -588,6 +604,15 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     ('name: ../up', 'name must be that of a folder'), ('name: ""', 'name must be that of a folder'),
     ('labels: []', 'labels must be two'), ('labels: [walk]', 'labels must be two'),
     ('labels: [walk, walk]', 'labels must differ'),
+    ('precision: half', 'precision must be one of float32, bfloat16'),
+    ('keep: first', "keep must be 'best' or 'last'"),
+    ('keep: best\nfinal: true', 'needs keep: last'),
+    ('drops: [0.8, 0.6]', 'drops must rise'), ('schedule: linear', 'schedule must be one of'),
+    ('old_layers: 0', r'old_layers must lie in \(0, 1\]'), ('people: 0', 'people must lie in'),
+    ('folds: 1', 'folds must be at least 2'), ('files: []', 'files must name at least one'),
+    ('validate_every: 0', 'validate_every and checkpoint_every must be positive'),
+    ('unknown_share: 1', 'unknown_share must lie in'),
+    ('windows_per_epoch: 100', 'an epoch must have at least one batch'),
     ('labels: [walk, unknown]', 'unknown is what recordings call anything'),
     ('labels: [walk, "\\e[31mred"]', 'labels must be printable'),
     ('frame_rate: .inf', 'frame_rate must lie'), ('num_frames: 2000', 'num_frames <= 1000'),
@@ -613,6 +638,15 @@ def test_a_configuration_without_a_name_is_refused(tmp_path: Path) -> None:
     path.write_text('files: [a.npz]')
     with pytest.raises(ValueError, match='run.yaml: lacks name$'):
         load_config(path)
+
+
+def test_the_ends_of_what_settings_may_be_are_taken() -> None:
+    labels = ('walk', 'wave')
+    TrainConfig(
+        name='x', files=('a.npz',), labels=labels, normalisation='seen-v1', by_legs=labels,
+        needs_legs=labels, prior=dict.fromkeys(labels, 2.0), emphasis=dict.fromkeys(labels, 2.0),
+        old_layers=1.0, people=1.0, folds=2, short_windows=0.0, remember=1.0, unknown_share=0.0,
+        batch_size=64, windows_per_epoch=64, weight_decay=0.0, dropout=0.0, final=True)
 
 
 def test_a_configuration_may_change_one_setting_of_a_part(tmp_path: Path) -> None:
