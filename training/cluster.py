@@ -59,7 +59,8 @@ def run_jobs(
             f'(the token must be the same as here, see doc/benchmark.md), or use --ray local'
         ) from error
     try:
-        task = ray.remote(num_cpus=cpus)(function)
+        # A process for each job: TensorFlow keeps what XLA compiled until its process ends.
+        task = ray.remote(num_cpus=cpus, max_calls=1)(function)
         sent = {key: ray.put(value) for key, value in data.items()}
         running = {task.remote(sent[job[0]], *job[1:]): name for name, job in jobs.items()}
         while running:
