@@ -1,8 +1,8 @@
 // Conditions for BehaviorTree.CPP 4, as a plugin: IsDoing, IsNobody and IsWatching.
 //
-// The robot's node is taken from the blackboard, where Nav2 up to Kilted puts it, too: key "node", an
-// rclcpp::Node::SharedPtr. Conditions of one tree share a subscription, which is served while they
-// are ticked; so it does not matter who spins the node, or whether anybody does.
+// The robot's node is taken from the blackboard, where Nav2 up to Kilted puts it, too: key "node",
+// an rclcpp::Node::SharedPtr. Conditions of one tree share a subscription, which is served while
+// they are ticked; so it does not matter who spins the node, or whether anybody does.
 
 #include <cmath>
 #include <limits>
