@@ -278,10 +278,13 @@ class PoseInput:
         if not self._subscription:
             self._kind = kind
             self._subscription = self._subscribe(messages)
+            self._health.restart()  # another sender counts its messages by other numbers
         elif kind != self._kind:
             # A topic has one type in a process, and the executor lets go of it after this call.
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
+            if self._bodies:
+                self._bodies.close()
             self._node.get_logger().info(
                 f'takes {printable(INPUTS[kind])} on {self._health.source}')
 

@@ -84,6 +84,12 @@ class Bodies:
         ids = [name for name in message.ids if name in self._subscriptions]
         self._give(self._frames.add_ids(self._messages.IdsList(header=message.header, ids=ids)))
 
+    def close(self) -> None:
+        """End the subscriptions to skeletons."""
+        for subscription, _ in self._subscriptions.values():
+            self._node.destroy_subscription(subscription)
+        self._subscriptions.clear()
+
     def _subscribe(self, name: str) -> Subscription:
         return self._node.subscribe(
             self._messages.Skeleton2D, f'{self._root}/{name}/skeleton2d',

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -22,10 +23,13 @@ from robot import FRAME, START, frame, walker
 from ros_harness import Bench, Peer, bench
 from sensor_msgs.msg import CameraInfo
 
+from act_ros.core.adapters import IDS, KEYPOINTS
 from act_ros.core.frame import Frame
 from act_ros.core.person import Person
 from act_ros.msg import Action, ActionArray, KeypointArray
+from act_ros.ros import actions
 from act_ros.ros.bodies import Bodies
+from act_ros.ros.health import Health, HealthOptions
 from act_ros.ros.signals import CANNOT_START
 
 SIZE = (640, 480)
@@ -188,6 +192,36 @@ def test_bodies_without_a_topic_hold_up_no_frame() -> None:
         take(SimpleNamespace(header=header, skeleton=joints))
     assert [len(made.persons) for made in given] == [100]
     assert drops == {'id that cannot be part of a topic name': 2, 'too many bodies': 1}
+
+
+def test_of_a_sender_who_has_gone_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers of another sender are no gap, and no skeletons of one kind beside poses of another."""
+    messages = SimpleNamespace(IdsList=SimpleNamespace, Skeleton2D=None, DetectionArray=None)
+    monkeypatch.setattr(actions, 'import_messages', lambda *_: messages)
+    takers: dict[str, Any] = {}
+
+    def subscribe(_: Any, topic: str, take: Any, *__: Any, **___: Any) -> str:
+        takers[topic] = take
+        return topic
+
+    kind, health = KEYPOINTS, Health('')
+    node = MagicMock(
+        parameters=lambda options: options(), resolve_topic_name=lambda _: '/humans/tracked',
+        count_publishers=lambda _: 1, subscribe=subscribe, destroy_subscription=takers.pop,
+        get_publishers_info_by_topic=lambda _: [SimpleNamespace(topic_type=kind)])
+    actions.PoseInput(node, cast('Any', SimpleNamespace(
+        health=health, publish=lambda _: None, places=SimpleNamespace(image_size=SIZE))))
+    look = node.create_timer.call_args.args[1]
+    header = frame(0, []).header
+    for number, kind in (5, KEYPOINTS), (800, IDS), (20, KEYPOINTS):
+        look()
+        look()
+        given = SimpleNamespace(ids=['abc'], header=header) if kind == IDS else b''
+        takers['/humans/tracked'](given, {'publication_sequence_number': number})
+        assert ('/humans/abc/skeleton2d' in takers) == (kind == IDS)
+    drops = {name: value for name, value in health.report(HealthOptions()).values.items()
+             if name.startswith('dropped')}
+    assert drops == {'dropped: unreadable message': '2'}
 
 
 @pytest.mark.skipif(HAS_YOLO, reason='yolo_msgs is installed')
