@@ -195,7 +195,7 @@ def test_bodies_without_a_topic_hold_up_no_frame() -> None:
 
 
 def test_of_a_sender_who_has_gone_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers of another sender are no gap, and no skeletons of one kind beside poses of another."""
+    """Numbers of another sender are no gap, and skeletons end with who is tracked."""
     messages = SimpleNamespace(IdsList=SimpleNamespace, Skeleton2D=None, DetectionArray=None)
     monkeypatch.setattr(actions, 'import_messages', lambda *_: messages)
     takers: dict[str, Any] = {}
