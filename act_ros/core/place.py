@@ -125,6 +125,15 @@ class DepthError(ValueError):
     """A depth image that cannot be used; the message says why."""
 
 
+def is_depth(encoding: str) -> bool:
+    """
+    Tell a depth image by the encoding of an Image, or the format of a CompressedImage.
+
+    A format begins with the encoding that was compressed; compressed depth is a PNG like any other.
+    """
+    return encoding.partition(';')[0].strip() in METRES or 'compressedDepth' in encoding
+
+
 def depth_pixels(message: Any) -> tuple[np.ndarray, float]:
     """
     Return a depth image (REP-118), a sensor_msgs/Image of whatever library, without a copy.

@@ -68,7 +68,7 @@ def find_images(bag: Bag, topic: str) -> str | None:
     if topic in images:
         return topic
     said = [name for name in images if name not in depth and bag.topics[name].num_messages]
-    plain = [name for name in said if not {'annotated', 'compressedDepth'} & {*name.split('/')}]
+    plain = [name for name in said if 'annotated' not in name.split('/')]
     return _nearest(bag, topic, plain or said)
 
 
@@ -234,7 +234,7 @@ class BagPlaces:
         self._places = Places(lambda: options, drops, fail)
         self._delay = round(options.tolerance * NANOSECONDS) if is_early else 0
         found = {'camera_info': bag.topics_of((CAMERA_INFO,)),
-                 'depth': bag.depth_topics() if options.depth else []}
+                 'depth': bag.depth_topics(IMAGES[:1]) if options.depth else []}
         self.topics = {name: _nearest(bag, topic, topics) for name, topics in found.items()}
         self._messages: Iterator[tuple[str, int, Any]] = iter(())
         if self.topics['camera_info']:  # else nothing is known of any place

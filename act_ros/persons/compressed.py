@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 
 from act_ros.core.frame import MAX_PIXELS
+from act_ros.core.place import is_depth
 from act_ros.core.stderr import collecting
-from act_ros.persons.images import DEPTH_ENCODINGS, Buffer, ImageError, check_size, to_8_bits
+from act_ros.persons.images import Buffer, ImageError, check_size, to_8_bits
 
 _FORMATS = 'JPEG, PNG, TIFF, WebP or BMP'
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -43,9 +44,7 @@ def decode_compressed(
     :raises ImageError: empty or damaged data, another format, or too many pixels.
     """
     buffer = np.frombuffer(data, np.uint8)
-    # image_transport names the raw encoding first; its compressed depth is a PNG like any other.
-    is_depth = format.partition(';')[0].strip() in DEPTH_ENCODINGS
-    if is_depth or 'compressedDepth' in format or bytes(buffer[12:20]) == _PNG:
+    if is_depth(format) or bytes(buffer[12:20]) == _PNG:
         raise ImageError(f'this is a depth image ({format[:40].strip() or "compressedDepth"}): '
                          'choose the colour topic')
     height, width = _claimed_size(buffer.data)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from act_ros.core.frame import MAX_PIXELS
+from act_ros.core.place import is_depth
 from act_ros.core.text import PrintableError
 
 Buffer: TypeAlias = 'bytes | bytearray | memoryview | array[int] | np.ndarray'
@@ -59,7 +60,6 @@ _PLANAR = {
     'nv21': cv2.COLOR_YUV2BGR_NV21,
     'i420': cv2.COLOR_YUV2BGR_I420,
 }
-DEPTH_ENCODINGS = ('16UC1', '32FC1')
 # Bits of a sensor's pixels, in the words of 16 that they come in.
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 
@@ -86,7 +86,7 @@ def decode_raw(
     :raises ImageError: no pixels, too many, rows shorter than their pixels, or too few bytes.
     """
     if encoding not in supported_encodings():
-        hint = ('it is a depth image: choose the colour topic' if encoding in DEPTH_ENCODINGS
+        hint = ('it is a depth image: choose the colour topic' if is_depth(encoding)
                 else f'known: {", ".join(supported_encodings())}')
         raise UnknownEncodingError(f'unknown image encoding {encoding[:40]!r}; {hint}')
     if height <= 0 or width <= 0:

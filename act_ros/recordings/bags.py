@@ -34,7 +34,7 @@ from act_ros.core.adapters import (
 from act_ros.core.cdr import read_keypoints
 from act_ros.core.frame import Frame
 from act_ros.core.messages import frame_of_actions, frame_of_keypoints
-from act_ros.core.place import METRES
+from act_ros.core.place import is_depth
 from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, receive, to_nanoseconds
 from act_ros.core.text import PrintableError, printable
@@ -157,10 +157,11 @@ class Bag:
                            f'{wanted}')
         return topic
 
-    def depth_topics(self) -> list[str]:
-        """Return the topics of depth images (REP-118) that are not compressed."""
-        return [name for name in self.topics_of(IMAGES[:1])
-                if getattr(self.first(name), 'encoding', None) in METRES]
+    def depth_topics(self, types: Sequence[str] = IMAGES) -> list[str]:
+        """Return the topics of depth images (REP-118), compressed or not, in one of the types."""
+        firsts = ((name, self.first(name)) for name in self.topics_of(types))
+        return [name for name, message in firsts
+                if is_depth(getattr(message, 'encoding', getattr(message, 'format', '')))]
 
     def first(self, topic: str) -> Any:
         """Return the first message of a topic; None where it has none that can be read."""

@@ -42,6 +42,21 @@ def test_a_topic_on_which_nothing_was_said_hides_no_other(tmp_path: Path) -> Non
         assert choose_topic(bag, None, ['keypoints']) == ('keypoints', '/pose_node/keypoints')
 
 
+@pytest.mark.parametrize('format', ['16UC1; png compressed ', '16UC1; compressedDepth'])
+def test_nobody_is_sought_in_compressed_depth(tmp_path: Path, format: str) -> None:
+    """Registered to the colour image, it has its frame_id and comes first by name."""
+    def seen(topic: str, format: str) -> tuple[str, int, object]:
+        return topic, 1, message('sensor_msgs/msg/CompressedImage', header=header(1), format=format,
+                                 data=np.zeros(10, np.uint8))
+
+    with Bag(write_bag(tmp_path / 'bag', [
+            seen('/camera/aligned_depth/compressed', format),
+            seen('/camera/color/compressed', 'rgb8; jpeg compressed bgr8'),
+            ('/pose_node/keypoints', 2, keypoint_array(1, []))])) as bag:
+        assert find_images(bag, '/pose_node/keypoints') == '/camera/color/compressed'
+        assert choose_topic(bag, None, ['images']) == ('images', '/camera/color/compressed')
+
+
 def test_an_image_that_cannot_be_decoded_costs_its_frame_and_is_counted(tmp_path: Path) -> None:
     topic = '/image/compressed'
     sound = cv2.imencode('.png', np.zeros((2, 4, 3), np.uint8))[1].reshape(-1)
@@ -104,7 +119,7 @@ def test_the_images_are_those_of_the_same_camera(tmp_path: Path) -> None:
     poses[1][2].header.frame_id = 'b_optical'
     with Bag(write_bag(tmp_path / 'bag', [
             seen('/pipeline_node/a/annotated', 'camera'), seen('/b/image', 'b_optical'),
-            seen('/a/image', 'camera'), seen('/z/compressedDepth', 'camera'), *poses])) as bag:
+            seen('/a/image', 'camera'), *poses])) as bag:
         assert find_images(bag, poses[0][0]) == '/a/image'
         assert find_images(bag, poses[1][0]) == '/b/image'
         assert find_images(bag, '/b/image') == '/b/image'
