@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from act_ros.actions.bundle import BundleError, load_bundle
@@ -203,15 +203,18 @@ def read_label_names(
         pass  # what is cut off is told when the frames are read
     count = max([count, *(i + 1 for i in named)])
     if len(named) < count:
-        with suppress(FileNotFoundError, BundleError):
+        try:
             known = load_bundle(find_model(bundle, is_bundle=True))[0]
             if known.name == model and len(known.labels) == count and (
                     named.items() <= dict(enumerate(known.labels)).items()):
                 return model, known.labels
+            why = f'{known.name} is another model'
+        except (FileNotFoundError, BundleError) as error:
+            why = str(error)
         warnings.append(
             f'{count - len(named)} of {count} labels of the model {model!r} were neither recorded '
             'nor answered, and are taken for labels that it does not have: record '
-            '/act_node/labels, too, or name its bundle with --bundle')
+            f'/act_node/labels, too, or name its bundle with --bundle ({why})')
     return model, tuple(named.get(i, f'#{i}') for i in range(count))
 
 

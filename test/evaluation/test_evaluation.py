@@ -18,6 +18,7 @@ from plan import frames, keypoints, somebody, write_plan
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from synthetic import SECOND, stamps
 
+from act_ros.actions.classifier import ActOptions
 from act_ros.core.resources import find_resource
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, evaluate
@@ -214,9 +215,12 @@ def test_labels_that_were_neither_recorded_nor_answered_are_those_of_the_bundle(
     summary = run(bag, '0,7,wave,p1\n')
     assert summary['model'] == {'name': 'tiny', 'labels': ['standing', 'walk', 'wave']}
     assert summary['classes']['wave']['samples'] > 100 and not summary['warnings']
-    summary = run(bag, '0,7,wave,p1\n', settings=Settings())
-    assert summary['model']['labels'] == ['standing', 'walk', '#2']
-    assert "1 of 3 labels of the model 'tiny' were neither" in summary['warnings'][0]
+    for bundle, why in ('act_mu', 'act_mu is another model'), ('tyni', "no model 'tyni' in the"):
+        summary = run(bag, '0,7,wave,p1\n', settings=Settings(act=ActOptions(bundle=bundle)))
+        assert summary['model']['labels'] == ['standing', 'walk', '#2']
+        told = summary['warnings'][0]
+        assert "1 of 3 labels of the model 'tiny' were neither" in told
+        assert f'name its bundle with --bundle ({why}' in told
 
 
 @pytest.mark.parametrize(('member', 'sick', 'said'), [
