@@ -12,7 +12,7 @@ import jinja2
 from act_ros.core.files import replacing
 from act_ros.evaluation.scores import Segment
 from act_ros.evaluation.thumbnails import Gallery
-from act_ros.pictures.captions import label_colour
+from act_ros.pictures.captions import is_light, label_colour
 from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
 
 _Traces = Sequence[Mapping[str, Any]]
@@ -44,7 +44,9 @@ def write_page(
 
     :param duration: of the recording, in seconds.
     """
-    data = {'traces': traces, 'colours': _label_colours(traces), 'duration': max(duration, 0.1)}
+    colours = _label_colours(traces)
+    inks = {name: '#000' if is_light(colour) else '#fff' for name, colour in colours.items()}
+    data = {'traces': traces, 'colours': colours, 'inks': inks, 'duration': max(duration, 0.1)}
     text = _templates().get_template(template).render(title=title, data=data, **values)
     path.write_text(text, encoding='utf-8')
 

@@ -49,8 +49,9 @@ def label_colour(label: str) -> str:
 
 def is_light(colour: str) -> bool:
     """Whether black is easier to read than white on a colour, ``#rrggbb``."""
-    red, green, blue = bytes.fromhex(colour[1:])
-    return 0.3 * red + 0.6 * green + 0.1 * blue > 120
+    # Relative luminance as WCAG has it; with 0.179 black and white have the same contrast.
+    red, green, blue = ((value / 255) ** 2.2 for value in bytes.fromhex(colour[1:]))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179
 
 
 def caption(action: Action) -> str:
@@ -64,7 +65,12 @@ def caption(action: Action) -> str:
 
 
 def distance_of(place: Place) -> str:
-    """Return a distance in metres, with a ~ where it is estimated; nothing where it is unknown."""
+    """
+    Return a distance in metres, with a ~ where it is estimated; nothing where it is unknown.
+
+    Of one that may be a metre wrong, tenths are not told.
+    """
     if place.kind < PlaceKind.ESTIMATED:
         return ''
-    return f'{"" if place.kind is PlaceKind.MEASURED else "~"}{place.distance:.1f} m'
+    digits = 0 if place.distance_error >= 1 else 1
+    return f'{"" if place.kind is PlaceKind.MEASURED else "~"}{place.distance:.{digits}f} m'

@@ -23,6 +23,7 @@ _GREY = '#464646'
 _FACE = ('nose', 'eye', 'ear', 'head')
 # Far outside the image OpenCV's fixed-point coordinates overflow.
 _FARTHEST = 16_000
+_SMALLEST = 0.35  # scale of letters that can be read
 _CANVAS = (640, 480)  # where nothing tells the size of the image
 
 
@@ -126,10 +127,13 @@ def _head(
 def _write(image: np.ndarray, tags: Sequence[_Tag], heads: Sequence[np.ndarray]) -> None:
     """Write the captions beside their people, off the heads and each other where possible."""
     size = min(image.shape[:2])
-    scale = float(np.clip(size / 800, 0.35, 3.0))
-    weight = 1 if scale < 0.9 else 2
+    usual = float(np.clip(size / 800, _SMALLEST, 3.0))
+    weight = 1 if usual < 0.9 else 2
     taken = list(heads)
     for tag in tags:
+        (width, _), _ = cv2.getTextSize(tag.text, FONT, usual, weight)
+        # How sure and how far it is stands at the end: what is too long is written smaller.
+        scale = min(usual, max(_SMALLEST, usual * 0.9 * image.shape[1] / max(width, 1)))
         (width, height), base = cv2.getTextSize(tag.text, FONT, scale, weight)
         margin = max(2, height // 4)
         stripe = 2 * margin  # in the person's own colour
@@ -161,6 +165,7 @@ def _place(
         (x_max + 2, y_min), (x_min - chip[0] - 2, y_min), (left, below), (left, above - 2 * line),
         (left, below + line), (x_max + 2, y_min + line), (x_min - chip[0] - 2, y_min + line),
         (left, above - 3 * line), (left, (y_min + y_max) // 2), (left, y_max - line),
+        (left, below + 2 * line), (left, below + 3 * line),
     ])
     corners = np.clip(corners, 0, np.maximum(np.array(shape[1::-1]) - chip, 0))
     low = np.maximum(corners[:, None], taken[None, :, :2])

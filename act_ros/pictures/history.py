@@ -51,11 +51,12 @@ class History:
             self._wrong.clear()
         self._now = stamp
         for action in actions:
+            row = self._rows.get(action.person_id, _Row())
+            row.caption = caption(action)  # of who is lost too: it stands where now is
             if action.status is not Status.LOST:
-                row = self._rows.pop(action.person_id, None) or _Row()
+                self._rows.pop(action.person_id, None)
                 self._rows[action.person_id] = row
                 extend(row.stretches, stamp, action)
-                row.caption = caption(action)
         for row in self._rows.values():
             while row.stretches and row.stretches[0].end < stamp - seconds * NANOSECONDS:
                 row.stretches.popleft()

@@ -15,9 +15,11 @@ from act_ros.core.place import Place, PlaceKind
 from act_ros.core.text import printable
 from act_ros.pictures.captions import distance_of
 
-# Heading, width, and whether the text stands to the right.
-_COLUMNS = [('person', 8, False), ('action', 13, False), ('confidence', 10, True),
-            ('status', 11, False), ('held', 8, True), ('where', 17, True)]
+# Heading, least width, and whether the text stands to the right. The status comes early: a narrow
+# terminal shows it too, or what somebody lost did last would look like what they do.
+_COLUMNS = [('person', 8, False), ('action', 13, False), ('status', 11, False),
+            ('confidence', 10, True), ('held', 9, True), ('where', 17, True)]
+_WIDEST = 40
 
 
 class Screen:
@@ -59,17 +61,22 @@ def table(actions: Sequence[Action], width: int = 80, height: int = 24) -> str:
     """
     Return people and their actions as at most ``height`` lines of at most ``width`` columns.
 
-    Columns there is no room for are left out from the right, people from below. Where they are is
-    told if it is known of anybody.
+    Columns there is no room for are left out from the right, people from below; with room to spare
+    those grow that hold more. Where they are is told if it is known of anybody.
     """
     columns = _COLUMNS if any(action.place.kind for action in actions) else _COLUMNS[:-1]
     ends = accumulate(size + 1 for _, size, _ in columns)
     columns = columns[:max(sum(end - 1 <= width for end in ends), 1)]
     rows = [tuple(heading for heading, _, _ in columns)] + [
-        (action.person_id, action.label or '-', f'{action.confidence:.0%}', action.status.name,
+        (action.person_id, action.label or '-', action.status.name, f'{action.confidence:.0%}',
          f'{action.duration:.1f} s', _where(action.place)) for action in actions]
-    lines = [' '.join(_cell(text, size, right) for text, (_, size, right) in zip(
-        row, columns, strict=False))[:width].rstrip() for row in rows]
+    sizes, spare = [], width + 1 - sum(size + 1 for _, size, _ in columns)
+    for (_, size, _), cells in zip(columns, zip(*rows, strict=True), strict=False):
+        longest = max(_width(printable(text, _WIDEST)) for text in cells)
+        sizes.append(size + max(min(longest - size, spare), 0))
+        spare -= sizes[-1] - size
+    lines = [' '.join(_cell(text, size, right) for text, size, (_, _, right) in zip(
+        row, sizes, columns, strict=False))[:width].rstrip() for row in rows]
     if len(lines) > height:
         lines[height - 1:] = [f'and {len(lines) - height + 1} more'[:width]]
     return '\n'.join(lines)
@@ -85,12 +92,16 @@ def _where(place: Place) -> str:
 
 
 def _cell(text: str, size: int, right: bool) -> str:
-    """Return a cell of so many columns of a terminal, in which signs of East Asia take two."""
-    kept, used = '', 0
-    for sign in printable(text, size):
-        wide = 2 if east_asian_width(sign) in 'WF' else 1
-        if used + wide > size:
-            break
-        kept, used = kept + sign, used + wide
-    space = ' ' * (size - used)
+    """Return a cell of so many columns; what is cut off leaves an ellipsis."""
+    kept = printable(text, _WIDEST)
+    if _width(kept) > size:
+        while _width(kept) >= size:
+            kept = kept[:-1]
+        kept += '…'
+    space = ' ' * (size - _width(kept))
     return space + kept if right else kept + space
+
+
+def _width(text: str) -> int:
+    """Return the columns a text takes in a terminal: signs of East Asia take two."""
+    return sum(2 if east_asian_width(sign) in 'WF' else 1 for sign in text)

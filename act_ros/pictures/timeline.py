@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from act_ros.core.action import Action, Status
+from act_ros.core.person import OUT_OF_SIGHT
 from act_ros.core.place import Place, PlaceKind
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
@@ -117,8 +118,9 @@ class Timeline:
                 # From the first frame to the last, also where nobody was there.
                 axes.set_xlim(0, max(self._last / NANOSECONDS, _FRAME))
                 for row, stretches in enumerate(people.values()):
-                    for stretch in stretches:
-                        _draw_stretch(axes, row, stretch)
+                    for stretch, following in zip(
+                            stretches, [*stretches[1:], None], strict=True):
+                        _draw_stretch(axes, row, stretch, following)
                 axes.set_yticks(range(len(people)), [_text(name, 20) for name in people])
                 axes.set_ylim(max(len(people), 1) - 0.5, -0.5)
                 if not people:
@@ -171,11 +173,14 @@ def _text(text: str, limit: int) -> str:
     return ''.join(c if ord(c) in _glyphs() else ascii(c)[1:-1] for c in printable(text, limit))
 
 
-def _draw_stretch(axes: Any, row: int, stretch: Stretch) -> None:
+def _draw_stretch(axes: Any, row: int, stretch: Stretch, following: Stretch | None) -> None:
     known = stretch.status is Status.RECOGNIZED
     colour = label_colour(stretch.label) if known else _GREYS[stretch.status][1]
     start = stretch.begin / NANOSECONDS
     length = (stretch.end - stretch.begin) / NANOSECONDS + _FRAME
+    # Between two frames nobody is away, however slow the camera is.
+    if following and following.begin - stretch.end <= OUT_OF_SIGHT * NANOSECONDS:
+        length = (following.begin - stretch.begin) / NANOSECONDS
     axes.broken_barh([(start, length)], (row - 0.36, 0.72), facecolors=[colour])
     if not known:
         return

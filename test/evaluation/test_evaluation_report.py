@@ -16,11 +16,13 @@ pytest.importorskip('rosbags')
 pytest.importorskip('sklearn')
 from bag_writer import image, keypoint_array, write_bag
 from browser import CHROMIUM, show
+from contrast import channels, contrast
 
 from act_ros.evaluation.compare import compare
 from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 from act_ros.persons.compressed import decode_compressed
+from act_ros.pictures.captions import is_light
 
 NASTY = '{{data}}</script><img src=x onerror=alert(1)>'
 BRACES = '{{data}}'
@@ -61,6 +63,27 @@ def test_a_label_that_looks_like_a_template_is_text(report: Path) -> None:
     data = json.loads(re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)[0])
     labels = {name for p in data['traces'][0]['people'] for _, _, name in p['truth']}
     assert {'walk', BRACES} <= labels
+
+
+def test_figures_and_labels_are_readable_on_their_colours(report: Path) -> None:
+    """By day and by night the least contrast is 4.5; inks are those of the other pictures."""
+    page = (report / 'report.html').read_text()
+    strengths = [float(x) for x in re.findall(r'rgba\(var\(--heat\),([0-9.]+)\)', page)]
+    assert max(strengths) > 0.4
+    cards, inks, heats, *statuses = (
+        re.findall(rf'--{name}: ([^;]+);', page)
+        for name in ('card', 'ink', 'heat', 'buffering', 'unknown', 'lost'))
+    assert len(heats) == 2
+    for card, ink, heat, *colours in zip(cards, inks, heats, *statuses, strict=True):
+        assert all(contrast(channels(colour), channels(ink)) >= 4.5 for colour in colours)
+        for strength in strengths:
+            ground = strength * channels(heat) + (1 - strength) * channels(card)
+            assert contrast(ground, channels(ink)) >= 4.5
+    assert ';color:' not in page[page.index('class="matrix"'):page.index('Reliability')]
+    assert "ctx.fillStyle = data.inks[name] || css('ink');" in page
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)[0])
+    assert data['inks'] == {
+        name: '#000' if is_light(colour) else '#fff' for name, colour in data['colours'].items()}
 
 
 def test_a_class_that_never_occurs_has_no_recall(run: Any, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_table_of_every_system(tmp_path: Path) -> None:
         peer.insist(publish, lambda: 'walk' in node.log, 'a table')
         assert '/back/actions: no answer yet' in node.log
         row = next(line for line in node.log.splitlines() if line.startswith('p1'))
-        assert row.split() == ['p1', 'walk', '93%', 'RECOGNIZED', '4.2', 's', '2.2', 'm', '14°',
+        assert row.split() == ['p1', 'walk', 'RECOGNIZED', '93%', '4.2', 's', '2.2', 'm', '14°',
                                'right']
         assert '\\x1b' in node.log and '\x1b[2J' not in node.log
         head = next(line for line in node.log.splitlines() if 'a second' in line)

@@ -7,15 +7,17 @@ import re
 
 import numpy as np
 import pytest
+from contrast import channels, contrast
 from synthetic import SECOND, person, pose
 
 from act_ros.actions.classifier import ActClassifier
 from act_ros.actions.recognizer import ActionRecognizer
 from act_ros.core.action import Action, Status
+from act_ros.core.place import Place, PlaceKind
 from act_ros.core.resources import find_resource
 from act_ros.core.skeletons import LAYOUTS
-from act_ros.pictures.captions import caption, colour_of, label_colour
-from act_ros.pictures.drawing import draw
+from act_ros.pictures.captions import caption, colour_of, distance_of, is_light, label_colour
+from act_ros.pictures.drawing import _Tag, _write, draw
 
 
 def black(height: int = 480, width: int = 640) -> np.ndarray:
@@ -37,6 +39,42 @@ def test_captions(action: Action) -> None:
     assert caption(walking) == 'p1 walk 93%'
     assert [caption(dataclasses.replace(walking, status=status)) for status in (
         Status.BUFFERING, Status.UNKNOWN, Status.LOST)] == ['p1 ...', 'p1 ?', 'p1 lost']
+
+
+@pytest.mark.parametrize(('distance', 'error', 'text'), [
+    (2.94, 0.3, '~2.9 m'), (17.13, 1.4, '~17 m'), (2.94, np.nan, '~2.9 m')])
+def test_a_distance_is_no_more_precise_than_it_is_known(
+    distance: float, error: float, text: str,
+) -> None:
+    position = (0.0, 0.0, distance)
+    assert distance_of(Place(PlaceKind.ESTIMATED, position, 0.0, distance, error)) == text
+
+
+def test_labels_are_written_with_contrast() -> None:
+    """At least 4.5, as WCAG 2 asks for; on most colours one ink alone has that."""
+    for label in ActClassifier(find_resource('models/act_mu.tflite')).labels:
+        colour = label_colour(label)
+        ink = channels('#000' if is_light(colour) else '#fff')
+        assert contrast(ink, channels(colour)) >= 4.5, label
+
+
+def test_a_long_caption_is_written_whole(action: Action) -> None:
+    """Not cut off by the edge: how sure the answer is stands at its end."""
+    long = [dataclasses.replace(
+        action, person_id='person-' + 30 * 'x', status=Status.RECOGNIZED, label=35 * 'y',
+        confidence=sure) for sure in (0.91, 0.14)]
+    images = [black(), black()]
+    for image, what in zip(images, long, strict=True):
+        draw(image, [person(pose(0.0), what.person_id)], 'coco17', [what])
+    assert (images[0] != images[1]).any()
+
+
+def test_captions_find_a_place_below_where_all_above_is_taken() -> None:
+    """Of somebody whose box ends just below the upper edge, where others' captions stand."""
+    image = black()
+    tag = _Tag('p2 walk 90%', np.array((250, -200, 370, 30)), (0, 0, 255), '#464646')
+    _write(image, [tag], [np.array((0, 0, 640, 80))])
+    assert not image[:80].any() and image.any()
 
 
 def test_a_colour_belongs_to_an_id() -> None:

@@ -56,6 +56,18 @@ def test_who_was_away_leaves_a_gap_and_the_size_stays() -> None:
     assert share(history.strip(WIDTH, SECONDS), 'jog') == 0
 
 
+def test_who_is_lost_is_said_to_be() -> None:
+    """At the right, where now is, stands no longer what they did."""
+    strips = []
+    for label in 'walk', 'kick':
+        history = History()
+        play(history, 0, 2, doing('p1', label))
+        play(history, 2, 8, doing('p1', label, Status.LOST))
+        play(history, 8, 10)  # forgotten
+        strips.append(history.strip(WIDTH, SECONDS)[:, WIDTH // 2:])
+    np.testing.assert_array_equal(strips[0], strips[1])
+
+
 def test_captions_are_read_on_their_own_colour_and_off_it() -> None:
     """Of who is gone the ground is dark, whatever the colour of what was done; or half of it is."""
     history = History()

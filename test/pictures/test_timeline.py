@@ -77,6 +77,13 @@ def test_somebody_out_of_sight_no_longer_than_a_window_bears_has_no_gap(tmp_path
     assert set(range(begin + (end - begin) // 3, begin + (end - begin) // 2)) <= set(columns)
 
 
+def test_a_slow_camera_has_no_gaps_between_frames(tmp_path: Path) -> None:
+    image = picture(tmp_path, 4, lambda t: [answer(label='walk' if t < 2 else 'kick')])
+    _, walked = where(image, label_colour('walk'))
+    _, kicked = where(image, label_colour('kick'))
+    assert kicked.min() - walked.max() < 5
+
+
 def test_memory_does_not_grow_with_the_frames() -> None:
     """A camera may run for days; 30 frames a second of three people were 34 MB an hour."""
     timeline, actions = Timeline(), [answer('p1'), answer('p2', 'run'), answer('p3', 'wave1')]
@@ -201,8 +208,23 @@ def test_a_table_says_where_people_are() -> None:
     nearby.place = Place(PlaceKind.ESTIMATED, (0.0, 0.0, 2.9), 0.0, 2.9, 0.3)
     beside.place = Place(PlaceKind.BEARING, bearing=-0.4)
     lines = table([answer(), nearby, beside]).splitlines()
-    assert [line[54:].strip() for line in lines] == ['where', '-', '~2.9 m 0° ahead', '23° left']
+    assert [line[55:].strip() for line in lines] == ['where', '-', '~2.9 m 0° ahead', '23° left']
     assert 'where' not in table([nearby], 60) and 'where' not in table([answer()])
+
+
+def test_a_table_never_shows_a_part_as_the_whole() -> None:
+    """Ids of ROS4HRI differ in their last letters; numbers keep their unit."""
+    people = [answer(f'body_abcd{letter}', 'a-label-of-somebody-else-s-own') for letter in 'ef']
+    people[0].duration = 12345.6
+    for width in 80, 200:
+        _, first, second = table(people, width).splitlines()
+        assert 'body_abcde' in first and 'body_abcdf' in second and first.endswith(' 12345.6 s')
+    _, first, _ = table(people, 34).splitlines()
+    assert first == 'body_ab… a-label-of-s… RECOGNIZED'
+
+
+def test_a_narrow_table_says_who_is_lost() -> None:
+    assert 'LOST' in table([answer(status=Status.LOST)], 40)
 
 
 class Terminal(io.StringIO):
@@ -229,7 +251,7 @@ def test_a_screen_shows_in_place_and_a_log_one_after_another() -> None:
 
 def test_a_table_says_who_does_what() -> None:
     assert table([answer(), answer('p2', '', Status.UNKNOWN)]).splitlines() == [
-        'person   action        confidence status          held',
-        'p1       walk                 90% RECOGNIZED     1.0 s',
-        'p2       -                    90% UNKNOWN        1.0 s']
+        'person   action        status      confidence      held',
+        'p1       walk          RECOGNIZED         90%     1.0 s',
+        'p2       -             UNKNOWN            90%     1.0 s']
     assert table([]).splitlines() == [table([answer()]).splitlines()[0]]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from act_ros.pictures.captions import is_light
 from training.checkpoint import read_arrays, write_whole
 from training.datasets.labels import MPOSE_LABELS
 from training.metrics import softmax, summary
@@ -178,6 +179,7 @@ def plot_curves(path: Path, folds: list[Fold], title: str) -> None:
 
 def plot_confusion(path: Path, folds: list[Fold], title: str) -> None:
     """Draw the confusion matrix of all folds together, in percent of the true class."""
+    from matplotlib.colors import to_hex
     from matplotlib.figure import Figure
     from sklearn.metrics import confusion_matrix
 
@@ -188,10 +190,10 @@ def plot_confusion(path: Path, folds: list[Fold], title: str) -> None:
         labels=range(classes), normalize='true')
     figure = Figure(figsize=(8, 8), layout='constrained')
     axes = figure.subplots()
-    axes.imshow(shares, cmap='Blues', vmin=0, vmax=100)
+    image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=100)
     for i, j in zip(*np.nonzero(shares >= 0.5), strict=True):
         axes.text(j, i, f'{shares[i, j]:.0f}', ha='center', va='center', fontsize=7,
-                  color='white' if shares[i, j] > 50 else 'black')
+                  color='black' if is_light(to_hex(image.cmap(shares[i, j] / 100))) else 'white')
     axes.set_xticks(range(classes), MPOSE_LABELS, rotation=90)
     axes.set_yticks(range(classes), MPOSE_LABELS)
     axes.set(xlabel='answer', ylabel='action', title=f'{title}, percent of the action')
