@@ -32,6 +32,7 @@ _LIMBS = joints_of('shoulder', 'elbow', 'wrist'), _LEGS
 _NEAREST = 1.0  # metres between the camera and the nearest joint
 _DRIFT, _SHAKE = 0.12, 0.04  # of a moved camera: body sizes a frame, standard deviation
 _MOST = 6.0  # times that, at most
+_MOVED_RATE = 15.0  # frames a second of such a camera
 
 _MUCH = 1e6
 _LIMITS = {
@@ -281,7 +282,7 @@ def render(
     Turn windows (N, T, 13, 4) into keypoints (N, T, 13, 3) as a detector would see them.
 
     ``is_detected`` (N,) tells which are a pose network's answers, whose errors they have already;
-    ``frame_rate`` how fast a camera drives, and ``errors`` come and go, from frame to frame.
+    ``frame_rate`` how fast cameras move, and ``errors`` come and go, from frame to frame.
     """
     points = windows[..., :3].copy()
     deep = np.flatnonzero(~flat)
@@ -297,7 +298,7 @@ def render(
     if len(flat) != len(deep):  # the unit of flat sources is arbitrary: give them pixels
         keypoints[flat, ..., :2] *= (
             rng.uniform(60, 300, (flat.sum(), 1, 1, 1)) / _size(keypoints[flat])).astype(np.float32)
-    _move_camera(rng, keypoints, options)
+    _move_camera(rng, keypoints, options, frame_rate)
     _distort(rng, keypoints, options)
     if is_detected is None:
         is_detected = np.zeros(len(keypoints), bool)
@@ -431,7 +432,7 @@ def _size(keypoints: np.ndarray) -> np.ndarray:
 
 
 def _move_camera(
-    rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation,
+    rng: np.random.Generator, keypoints: np.ndarray, options: Augmentation, frame_rate: float,
 ) -> None:
     """Let some cameras follow the person, and others drift and shake; in place."""
     count, frames = keypoints.shape[:2]
@@ -442,9 +443,10 @@ def _move_camera(
     each = (len(moved), 1, 2)
     much = np.minimum(np.exp(rng.normal(0, 1, each) * options.bounce), _MOST)
     drift = rng.normal(0, _DRIFT, each) * (1.0, 0.3)  # a robot turns more than it nods
-    turns = np.arange(frames)[:, None] * rng.uniform(0.1, 1.0, each)
+    pace = _MOVED_RATE / frame_rate
+    turns = pace * np.arange(frames)[:, None] * rng.uniform(0.1, 1.0, each)
     shake = rng.normal(0, _SHAKE, each) * np.sin(turns + rng.uniform(0, 2 * np.pi, each))
-    way = np.cumsum((drift + shake) * much, axis=1)[:, :, None] * _size(keypoints[moved])
+    way = np.cumsum((drift + shake) * much * pace, axis=1)[:, :, None] * _size(keypoints[moved])
     keypoints[moved, ..., :2] += way.astype(np.float32)
 
 

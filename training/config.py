@@ -296,7 +296,7 @@ def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:
         node = loader.get_single_node()
         _refuse_repeated(node)
         values = node and loader.construct_document(node)
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(f'cannot read the configuration {path}: {error}') from error
     if not isinstance(values, dict):
         raise ValueError(f'{path} must be a YAML mapping')

@@ -31,18 +31,15 @@ rclpy.spin(node)
 
 @pytest.mark.slow
 def test_the_heart_beats_while_the_node_is_active(
-    tmp_path: Path, tiny_bundle: Path, foreign_packages: dict[str, str],
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, tiny_bundle: Path, foreign_variables: dict[str, str],
 ) -> None:
     """As Nav2's manager expects it; and it says so where it is told to stop."""
-    for name, value in foreign_packages.items():
-        monkeypatch.setenv(name, value, prepend=os.pathsep)
     with bench(tmp_path) as made:
         manager = subprocess.Popen(
             [sys.executable, '-c', MANAGER], text=True, stdout=subprocess.PIPE,
             env={**os.environ, 'ROS_DOMAIN_ID': str(made.domain)})
         assert manager.stdout
-        node = made.start('act_node', {'bundle': str(tiny_bundle)})
+        node = made.start('act_node', {'bundle': str(tiny_bundle)}, variables=foreign_variables)
         beats = [manager.stdout.readline().split() for _ in range(20)]
         assert {(beat[0], *beat[2:]) for beat in beats} == {('act_node', 'True', '4.0', '0.1')}
         first, = {beat[1] for beat in beats}
@@ -66,11 +63,9 @@ def test_the_heart_beats_while_the_node_is_active(
 
 @pytest.mark.slow
 def test_what_ended_a_video_is_told_where_there_is_a_bond(
-    tmp_path: Path, foreign_packages: dict[str, str], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, foreign_variables: dict[str, str],
 ) -> None:
     """The video has ended ROS by then, and nothing can be published any more."""
-    for name, value in foreign_packages.items():
-        monkeypatch.setenv(name, value, prepend=os.pathsep)
     video = tmp_path / 'dark.avi'
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*'MJPG'), 20.0, (64, 48))
     writer.write(np.zeros((48, 64, 3), np.uint8))
@@ -79,6 +74,6 @@ def test_what_ended_a_video_is_told_where_there_is_a_bond(
     begin = content.index(b'00dc', content.index(b'movi')) + 8
     video.write_bytes(content[:begin] + bytes(len(content) - begin))  # spoils its one picture
     with bench(tmp_path) as made:
-        node = made.start('pipeline_node', {'source': str(video)})
+        node = made.start('pipeline_node', {'source': str(video)}, variables=foreign_variables)
         assert node.wait() == 1, node.log
         assert 'dark.avi holds no readable frame' in node.log and 'Traceback' not in node.log

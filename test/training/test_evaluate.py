@@ -15,6 +15,8 @@ pytest.importorskip('sklearn', reason='the evaluation needs scikit-learn')
 from training.config import TrainConfig
 from training.datasets.skeletons import UNKNOWN, load_sequences
 from training.evaluate import (
+    BEGIN,
+    END,
     SHORT,
     WAIST_UP,
     evaluate_run,
@@ -22,6 +24,7 @@ from training.evaluate import (
     load_held_back,
     tables,
     views_of,
+    write_tables,
 )
 from training.metrics import softmax
 
@@ -129,6 +132,14 @@ def test_strangers_tell_of_classes_too(run: Path) -> None:
     assert 'Classes that need knees and feet, since from the waist up less than half as many are ' \
            'told: still.' in text
     assert '| mean | | 50.0 |' in text
+
+
+def test_a_card_whose_marks_are_the_wrong_way_round_stays(tmp_path: Path) -> None:
+    card = tmp_path / 'card.md'
+    card.write_text(f'# head\n{END}\n{BEGIN}\n')
+    with pytest.raises(ValueError, match='has no lines'):
+        write_tables(card, 'table')
+    assert card.read_text() == f'# head\n{END}\n{BEGIN}\n'
 
 
 def test_networks_that_hold_back_the_same_people_are_averaged(run: Path) -> None:

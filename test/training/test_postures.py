@@ -218,6 +218,17 @@ def test_a_camera_that_drives_up_makes_people_larger() -> None:
     np.testing.assert_allclose(size[:, -1] / size[:, 0], 1, atol=0.01)
 
 
+def test_a_carried_camera_moves_as_fast_at_any_frame_rate() -> None:
+    def way(rate: float) -> np.ndarray:
+        still = np.repeat(windows()[:, :1], round(2 * rate), axis=1)
+        seen = render(np.random.default_rng(0), still, bodies(), np.zeros(400, bool),
+                      replace(VIEWS['own'], moved=1), frame_rate=rate)
+        middle = seen[..., :2].mean(axis=2)
+        return np.abs(middle[:, -1] - middle[:, 0]).mean(axis=0)
+
+    np.testing.assert_allclose(way(30.0), way(15.0), rtol=0.1)
+
+
 def test_errors_are_put_on_those_chosen_with_their_scores() -> None:
     errors = np.zeros((20, 13, 2), np.float32)
     errors[:, 11] = 1.0  # one ankle a torso off, and the score knows

@@ -76,6 +76,7 @@ def test_the_spaces_hold_settings_of_the_protocol(name: str) -> None:
      'space.yaml: noise is given more than once'),
     ('noise: {low: 1, high: 3, low: 2}', 'low is given more than once'),
     ('noise: &a [*a]', 'cannot read'), ('[' * 4000, 'cannot read'),
+    ('noise: 2026-13-45', 'cannot read the configuration .*space.yaml: month must be'),
     ('noise: {choices: 3}', 'choices of noise must be a list'), ('{', 'cannot read'),
     ('epochs: {choices: [few, many]}', "epochs must be a whole number, not the text 'few'"),
     ('epochs: {low: 1, high: 3.5}', 'epochs must be a whole number, not 3.5'),
