@@ -85,8 +85,8 @@ class OldNetwork:
         """
         old_layers, new_layers = self.network.model.layers, model.layers
         for old, new in zip(old_layers[:-1], new_layers[:-1], strict=True):
-            for variable, value in zip(new.weights, old.weights, strict=True):
-                variable.assign(value)
+            # Copied by get_weights(): JAX would share the arrays, and a step deletes its own.
+            new.set_weights(old.get_weights())
         kernel, bias = (variable.numpy() for variable in new_layers[-1].trainable_variables)
         old_kernel, old_bias = (v.numpy() for v in old_layers[-1].trainable_variables)
         for old_class, new_class in self._pairs:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +91,40 @@ def test_the_new_network_begins_with_what_the_old_one_answers(config: TrainConfi
     old.transfer(model)
     np.testing.assert_allclose(model(FEATURES).numpy()[:, [0, 2, 3]],
                                old.network.model(FEATURES).numpy()[:, [2, 0, 3]], atol=1e-5)
+
+
+ON_JAX = """
+import json, sys
+import keras
+import numpy as np
+from training.config import TrainConfig
+from training.finetuning import OldNetwork
+from training.models import build
+from training.step import Step
+
+assert keras.backend.backend() == 'jax'
+config, features = json.loads(sys.argv[1]), np.array(json.loads(sys.argv[2]), np.float32)
+config = TrainConfig.parse(config)
+old = OldNetwork(config)
+before = old.network.probabilities(features)
+model = build(config.model, config.num_frames, num_classes=config.num_outputs)
+old.transfer(model)
+step = Step(model, keras.optimizers.Adam(0.01), teach=old.teacher(0.5))
+for frames in (10, 6):  # a second length is compiled after the first steps
+    step(features[:, :frames], np.eye(config.num_outputs, dtype=np.float32))
+    step.finish()
+np.testing.assert_array_equal(old.network.probabilities(features), before)
+"""
+
+
+@pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
+def test_on_jax_the_old_network_stays_as_it_is_while_the_new_one_learns(
+    config: TrainConfig,
+) -> None:
+    """JAX deletes what a step starts from: the old network's weights must not be among it."""
+    subprocess.run(
+        [sys.executable, '-c', ON_JAX, json.dumps(asdict(config)), json.dumps(FEATURES.tolist())],
+        check=True, env={**os.environ, 'KERAS_BACKEND': 'jax', 'JAX_PLATFORMS': 'cpu'})
 
 
 @pytest.mark.parametrize(('setting', 'said'), [
