@@ -226,13 +226,14 @@ def run_search(
     """
     from optuna.trial import TrialState
 
+    # First: where the data are missing, no study may keep the settings that asked for them.
+    split = {search.split: load_mpose(
+        search.config.extractor, search.split, data, search.config.output_layout,
+        normalisation_of(search.model))}
     study = open_study(search)
     take_up(study)
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     todo = max(trials - len(ended), 0)
-    split = {search.split: load_mpose(
-        search.config.extractor, search.split, data, search.config.output_layout,
-        normalisation_of(search.model))}
     jobs = dict.fromkeys(range(todo), (search.split, search, threads))
     for _ in progress(run_jobs(run_trial, jobs, split, address, threads or 1), search.name, trials,
                       'trial', trials - todo):

@@ -120,6 +120,14 @@ def whole(
     return trials
 
 
+def test_a_search_without_its_data_leaves_no_study_behind(tmp_path: Path, released: Path) -> None:
+    """A study would refuse the command once it names the data that are there."""
+    wrong = settings(tmp_path, config=replace(CONFIG, extractor='posenet'))
+    with pytest.raises(ValueError, match='lacks X_train'):
+        run_search(wrong, 1, released)
+    assert not search.open_study(settings(tmp_path)).trials
+
+
 def test_ray_gives_the_trials_of_a_sequence(
     tmp_path: Path, released: Path, ray_cluster: str, whole: list,
 ) -> None:
