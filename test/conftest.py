@@ -152,9 +152,10 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip('Ray is optional')
     log = tmp_path_factory.mktemp('ray') / 'start.log'
     with pytest.MonkeyPatch.context() as patch, ExitStack() as running, log.open('w') as output:
-        # The jobs are small; what else fills the machine is no reason to end them.
+        # The jobs are small; what else fills the machine is no reason to end them. Ray would also
+        # replace Python's print, for all later tests of the process.
         for name, value in (('AUTH_MODE', 'token'), ('AUTH_TOKEN', secrets.token_hex(32)),
-                            ('memory_monitor_refresh_ms', '0')):
+                            ('memory_monitor_refresh_ms', '0'), ('TQDM_PATCH_PRINT', '0')):
             patch.setenv(f'RAY_{name}', value)
         import ray  # which reads them now
 
