@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -171,19 +172,17 @@ def test_bodies_come_and_go(tmp_path: Path, foreign_variables: dict[str, str]) -
             NormalizedRegionOfInterest2D, '/humans/bodies/p2/roi', qos_profile_system_default)
         keypoints = peer.publisher(KeypointArray, '/keypoints')
 
-        def show(index: int, *ids: str) -> list[str]:
+        def show(index: int, *ids: str, until: Callable[[], bool] = lambda: True) -> list[str]:
             msg = frame(index, [walker(index, id) for id in ids])
-            peer.insist(lambda: keypoints.publish(msg),
-                        lambda: any(t.header == msg.header for t in tracked), 'the ids')
+            peer.insist(
+                lambda: keypoints.publish(msg),
+                lambda: any(t.header == msg.header for t in tracked) and until(), 'the ids')
             return sorted(tracked[-1].ids)
 
-        assert show(0, 'p1', 'p2') == ['p1', 'p2']
-        peer.insist(lambda: show(0, 'p1', 'p2'), lambda: bool(skeletons and regions), 'both')
+        assert show(0, 'p1', 'p2', until=lambda: bool(skeletons and regions)) == ['p1', 'p2']
         # Who is not looked at in an image is tracked all the same; '7' is of yolo_ros.
-        assert show(1, 'p1', 'no-topic', 'x' * 240, '7') == ['p1', 'p2', 'p7']
-        header = frame(1, []).header
-        peer.insist(lambda: show(1, 'p1', 'no-topic', '7'),
-                    lambda: skeletons[-1].header == header, 'the skeleton')
+        assert show(1, 'p1', 'no-topic', 'x' * 240, '7', until=lambda: (
+            skeletons[-1].header == frame(1, []).header)) == ['p1', 'p2', 'p7']
         nose = walker(1).keypoints[0]
         assert skeletons[-1].skeleton[Skeleton2D.NOSE].x == pytest.approx(nose[0] / 640)
         assert regions[-1].header == frame(0, []).header
