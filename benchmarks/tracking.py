@@ -9,9 +9,8 @@ misses fewer: ``benchmarks.pose --clips``), who is more than half behind somebod
 seen and else mixed up with the one in front, and there are ghosts. What perfect ids would get is
 told beside: nobody follows what is missed. The tracker alone gives an id after three frames; the
 default mode finds somebody new in every third image only, and needs no second look at who is surely
-seen. The measures are TrackEval's, MOTA and IDF1 at an
-overlap of boxes of one half. It asks for a second OpenCV, which would break the first, and needs
-none here:
+seen. The measures are TrackEval's, MOTA and IDF1 at an overlap of boxes of one half. It asks for a
+second OpenCV, which would break the first, and needs none here:
 
     pip install --no-deps trackeval tabulate pycocotools
 """
