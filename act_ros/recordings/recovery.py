@@ -145,9 +145,6 @@ def _register_whole_pages() -> Any:
     import apsw
 
     class File(apsw.VFSFile):
-        def __init__(self, name: Any, flags: list[int]) -> None:
-            super().__init__('', name, flags)
-
         def xRead(self, amount: int, offset: int) -> bytes:
             if offset + amount > self.xFileSize():
                 raise apsw.IOError(f'the file ends before {offset + amount}')
@@ -155,7 +152,7 @@ def _register_whole_pages() -> Any:
 
     class FileSystem(apsw.VFS):
         def xOpen(self, name: Any, flags: list[int]) -> File:
-            return File(name, flags)
+            return File('', name, flags)
 
     return FileSystem(_WHOLE_PAGES, '')  # it is there as long as this is kept
 
