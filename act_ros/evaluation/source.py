@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any, NamedTuple
+from typing import Any
 
 from act_ros.actions.bundle import BundleError, load_bundle
 from act_ros.core.frame import Frame
@@ -90,22 +90,15 @@ def read_frames(bag: Bag, kind: str, topic: str, images: str | None = None) -> I
         other.stamps = bag.stamps
         pictures = _Pictures(other.images(images))
         for frame in read(bag, topic):
-            found = pictures.find(frame)
-            if found is not None:
+            if found := pictures.find(frame):
+                image, message = found
                 try:
-                    frame.image = decode(found.message)
+                    frame.image = decode(message)
                 except ImageError as error:
-                    bag.note_unreadable(images, found.time, error)
+                    bag.note_unreadable(images, image.time, error)
             yield frame
         if pictures.damage:
             raise pictures.damage
-
-
-class _Picture(NamedTuple):
-    """An image's message, and when it was recorded."""
-
-    time: int
-    message: Any
 
 
 class _Pictures:
@@ -117,19 +110,19 @@ class _Pictures:
 
     def __init__(self, images: Iterator[tuple[Frame, Any]]) -> None:
         self._images = images
-        self._waiting: dict[int, _Picture] = {}
+        self._waiting: dict[int, tuple[Frame, Any]] = {}
         self.damage: BagError | None = None
         self._next = self._read()
 
-    def find(self, frame: Frame) -> _Picture | None:
+    def find(self, frame: Frame) -> tuple[Frame, Any] | None:
         """Return the image of a frame's stamp, recorded before it or a little later."""
         waiting = self._waiting
         while self._next and (self._next[0].time <= frame.time or (
                 frame.stamp not in waiting and len(waiting) < _MEMORY
                 and self._next[0].time <= frame.time + _LATENESS)):
-            image, message = self._next
-            waiting.pop(image.stamp, None)  # a stamp that comes again goes to the end
-            waiting[image.stamp] = _Picture(image.time, message)
+            stamp = self._next[0].stamp
+            waiting.pop(stamp, None)  # a stamp that comes again goes to the end
+            waiting[stamp] = self._next
             if len(waiting) > _MEMORY:
                 del waiting[next(iter(waiting))]
             self._next = self._read()
