@@ -71,21 +71,20 @@ class Recent:
         """Take a value that came ``now``."""
         self._values.append((now, value))
         self.last = now
-        self.forget(now)
+        self._forget(now)
 
-    def forget(self, now: float) -> None:
-        """Drop what is too old."""
+    def _forget(self, now: float) -> None:
         while self._values and self._values[0][0] < now - _MEMORY:
             self._values.popleft()
 
-    @property
-    def values(self) -> np.ndarray:
-        """The values (N,), oldest first."""
+    def values(self, now: float) -> np.ndarray:
+        """Return the values (N,), oldest first."""
+        self._forget(now)
         return np.array([value for _, value in self._values])
 
     def rate(self, now: float, begin: float) -> float:
         """Return how many values a second came since ``begin``, or lately."""
-        self.forget(now)
+        self._forget(now)
         count = sum(time >= begin for time, _ in self._values)
         return count / max(min(now - begin, _MEMORY), 1.0)
 
@@ -224,8 +223,6 @@ class Health:
     def report(self, options: HealthOptions) -> Report:
         """Return the present health."""
         now = self._clock()
-        self._heights.forget(now)
-        self._head_down.forget(now)
         level, message = self._assess(now, options)
         values = {
             'input': self.source,
@@ -233,16 +230,15 @@ class Health:
             'last input (s ago)': _seconds(now - self._input.last),
             'answer rate (Hz)': f'{self._ages.rate(now, self._begin):.1f}',
             'last answer (s ago)': _seconds(now - self._ages.last),
-            **_spread('age of answers', self._ages),
+            **_spread('age of answers', self._ages, now),
             'persons': str(self._persons),
         }
-        if len(heights := self._heights.values):
+        if len(heights := self._heights.values(now)):
             low, middle, high = np.percentile(heights, (0, 50, 100)) * 100
             values['heights of persons (% of the image)'] = (
                 f'{low:.0f} to {high:.0f}, median {middle:.0f}')
         for what, recent in self._times.items():
-            recent.forget(now)
-            values |= _spread(what, recent)
+            values |= _spread(what, recent, now)
         drops = self._all_drops()
         values |= {f'dropped: {cause}': str(count) for cause, count in sorted(drops.items())}
         values |= self.facts
@@ -260,10 +256,8 @@ class Health:
     @property
     def _lost_share(self) -> float:
         now = self._clock()
-        for recent in (self._lost, self._input):
-            recent.forget(now)
-        lost = self._lost.values.sum()
-        return float(lost / max(lost + len(self._input.values), 1))
+        lost = self._lost.values(now).sum()
+        return float(lost / max(lost + len(self._input.values(now)), 1))
 
     def _assess(self, now: float, options: HealthOptions) -> tuple[Level, str]:
         mixed = self._all_drops()[Order.INTERLEAVED.value]
@@ -278,7 +272,7 @@ class Health:
                 f'{cause} ({count})' for cause, count in self._all_drops().most_common(1))
             why = f': {why}' if why else ''
             return Level.WARN, f'no answer for {unanswered:.1f} s, though input comes{why}'
-        ages = self._ages.values
+        ages = self._ages.values(now)
         if len(ages) and ages[-1] > options.max_age:
             return Level.WARN, (f'answers are stale: {ages[-1]:.1f} s from stamp to answer; too '
                                 'slow, or stamps of another clock')
@@ -298,8 +292,8 @@ class Health:
             return Level.WARN, f'{100 * lost:.0f} % of the frames are lost on the way'
         if not np.isfinite(self._ages.last):
             return Level.OK, 'no answer yet'
-        heights = self._heights.values
-        if len(heights) and self._head_down.values.mean() > 0.5:
+        heights = self._heights.values(now)
+        if len(heights) and self._head_down.values(now).mean() > 0.5:
             return Level.WARN, 'most people are head down: set rotation, 180 more than it is'
         if len(heights) and np.median(heights) < self._least:
             return Level.WARN, (
@@ -330,9 +324,9 @@ def _seconds(value: float) -> str:
     return f'{value:.1f}' if np.isfinite(value) else 'never'
 
 
-def _spread(what: str, recent: Recent) -> dict[str, str]:
+def _spread(what: str, recent: Recent, now: float) -> dict[str, str]:
     """Return mean and 99th percentile of times in seconds, as milliseconds."""
-    values = recent.values * 1e3
+    values = recent.values(now) * 1e3
     if not len(values):
         return {f'{what}, mean (ms)': '', f'{what}, p99 (ms)': ''}
     return {f'{what}, mean (ms)': f'{values.mean():.1f}',
