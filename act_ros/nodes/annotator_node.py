@@ -45,7 +45,7 @@ class AnnotatorNode(Node):
         # They wait for their keypoints anyway, and to draw is quick: no need to lose one.
         options = self._settings(SubscriptionOptions)
         images = CameraSubscription(
-            self, image_source(self, options), options, self._take_image, depth=5)
+            self, image_source(self, options.transport), options, self._take_image, depth=5)
         keypoints = self.create_subscription(
             KeypointArray, 'keypoints', self._take_keypoints, LEVEL)
         return [images.close, partial(self.destroy_subscription, keypoints)]

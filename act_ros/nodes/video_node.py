@@ -20,7 +20,7 @@ from act_ros.core.frame import Frame
 from act_ros.core.stamps import to_nanoseconds
 from act_ros.msg import ActionArray
 from act_ros.ros.health import THROTTLE
-from act_ros.ros.images import VideoInput, bgr_to_image, compressed_topic
+from act_ros.ros.images import VideoInput, bgr_to_image, image_source
 from act_ros.ros.options import PublishOptions, VideoOptions
 from act_ros.ros.parameters import Parameters
 from act_ros.ros.run import run
@@ -41,9 +41,7 @@ class VideoNode(Node):
         video, self._options = parameters(VideoOptions), parameters(PublishOptions)
         if not video.source:
             raise ValueError('parameter source is empty; give a video file or a camera device')
-        topic, kind = self.resolve_topic_name('image'), Image
-        if self._options.transport == 'compressed':
-            topic, kind = compressed_topic(topic), CompressedImage
+        topic, kind = image_source(self, self._options.transport)
         self._publisher = self.create_publisher(kind, topic, QoSProfile(depth=2))
         self._answered = threading.Condition()
         self._newest_answer, self._is_ending = -1, False

@@ -22,7 +22,7 @@ from act_ros.persons.images import UnknownEncodingError
 from act_ros.persons.video import VideoSource
 from act_ros.ros.health import MANY_LOST, Health
 from act_ros.ros.managed import ManagedNode
-from act_ros.ros.options import ImageOptions, SubscriptionOptions, VideoOptions
+from act_ros.ros.options import ImageOptions, VideoOptions
 from act_ros.ros.subscription import CameraSubscription
 from act_ros.ros.topics import TopicLog, topic_of
 
@@ -66,19 +66,12 @@ def bgr_to_image(image: np.ndarray, header: Header) -> Image:
     return msg
 
 
-def compressed_topic(topic: str) -> str:
-    """Return where image_transport publishes the compressed images of ``topic``."""
-    return topic if topic.endswith('/compressed') else f'{topic}/compressed'
-
-
-def image_source(
-    node: Node, options: SubscriptionOptions, camera: str = '',
-) -> tuple[str, type]:
-    """Return topic and type of a camera's images."""
+def image_source(node: Node, transport: str, camera: str = '') -> tuple[str, type]:
+    """Return topic and type of a camera's images, where image_transport has them."""
     topic = node.resolve_topic_name(topic_of(camera, 'image'))
-    if options.transport == 'compressed':
-        return compressed_topic(topic), CompressedImage
-    return topic, Image
+    if transport == 'raw':
+        return topic, Image
+    return topic if topic.endswith('/compressed') else f'{topic}/compressed', CompressedImage
 
 
 def image_to_frame(msg: Image | CompressedImage, max_pixels: int = MAX_PIXELS) -> Frame:
@@ -103,7 +96,7 @@ class ImageInput:
         self._stamps = node.parameters(StampOptions).stamps
         self._clock = node.get_clock()
         options = node.parameters(ImageOptions)
-        topic, kind = image_source(node, options, camera)
+        topic, kind = image_source(node, options.transport, camera)
         self._topic_log = TopicLog(
             node, topic, lambda: node.is_active, is_source=True, health=health)
         self._subscription = CameraSubscription(
