@@ -33,9 +33,8 @@ class AnnotatorNode(Node):
 
     def __init__(self) -> None:
         super().__init__('annotator_node')
-        self._annotator = Annotator(self)
-        self._settings = Parameters(self, OPTIONS, self._reconfigure)
-        self._reconfigure()
+        self._settings = Parameters(self, OPTIONS)
+        self._annotator = Annotator(self, self._settings)
         self._annotations = SynchronizedAnnotator(
             self, self._annotator, subscribe=self._subscribe)
         self._topic_log = TopicLog(
@@ -60,9 +59,6 @@ class AnnotatorNode(Node):
     def _take_keypoints(self, msg: KeypointArray) -> None:
         self._topic_log.messages += 1
         self._annotations.add(frame_of_keypoints(msg))
-
-    def _reconfigure(self) -> None:
-        self._annotator.options = self._settings(DrawingOptions)
 
 
 NODE = AnnotatorNode

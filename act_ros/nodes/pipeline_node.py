@@ -51,11 +51,10 @@ class Camera:
         self, node: ManagedNode, name: str, health: Health, estimator: PoseEstimator,
         model: ActionModel, rotation: int,
     ) -> None:
-        self._node, self._health = node, health
+        self._health = health
         self._actions = model.output(health, rotation, name)
         self._persons = PersonOutput(node, estimator, health, rotation, name)
-        self._annotator = Annotator(node, name, node.subscribe)
-        self.reconfigure()
+        self._annotator = Annotator(node, node.parameters, name, node.subscribe)
         if not node.parameters(VideoOptions).source:
             self._input = ImageInput(node, health, self.process, name)
 
@@ -74,7 +73,6 @@ class Camera:
     def reconfigure(self) -> None:
         """Take over the node's parameters."""
         self._persons.reconfigure()
-        self._annotator.options = self._node.parameters(DrawingOptions)
 
 
 class PipelineWork(Work):

@@ -38,11 +38,10 @@ class PoseWork(Work):
         estimator = load_estimator(node, self._health)
         self._output = PersonOutput(
             node, estimator, self._health, node.parameters(MountOptions).rotation)
-        self._annotator = Annotator(node, subscribe=node.subscribe)
+        self._annotator = Annotator(node, node.parameters, subscribe=node.subscribe)
         # Actions are made of these keypoints, elsewhere: they come back to be drawn.
         self._annotations = SynchronizedAnnotator(node, self._annotator, lambda: node.is_active)
         self._input = ImageInput(node, self._health, self._find)
-        self.reconfigure()
         node.get_logger().info(f'pose network {estimator.name} is ready')
 
     def _find(self, frame: Frame) -> None:
@@ -59,7 +58,6 @@ class PoseWork(Work):
     def reconfigure(self) -> None:
         """Take over the node's parameters."""
         self._output.reconfigure()
-        self._annotator.options = self._node.parameters(DrawingOptions)
 
 
 NODE = partial(ManagedNode, 'pose_node', OPTIONS, PoseWork)

@@ -22,6 +22,7 @@ from act_ros.pictures.history import History
 from act_ros.ros.health import THROTTLE
 from act_ros.ros.images import bgr_to_image
 from act_ros.ros.options import DrawingOptions
+from act_ros.ros.parameters import Parameters
 from act_ros.ros.topics import LEVEL, steady_timer, to_header, topic_of
 
 _PERIOD = 0.5  # seconds between two looks for subscribers; no frame waits longer than two of them
@@ -32,14 +33,15 @@ class Annotator:
     """
     The topic ``~/annotated`` of a node, or of one of its cameras.
 
+    :param parameters: those of the node, with `DrawingOptions` among them.
     :param subscribe: makes subscriptions, if not the node itself.
     """
 
     def __init__(
-        self, node: Node, camera: str = '',
+        self, node: Node, parameters: Parameters, camera: str = '',
         subscribe: Callable[..., Subscription] | None = None,
     ) -> None:
-        self.options = DrawingOptions()
+        self._parameters = parameters
         self._node, self._subscribe = node, subscribe or node.create_subscription
         self._history = History()
         self._diagnostics: Subscription | None = None
@@ -56,22 +58,22 @@ class Annotator:
         """Draw and publish, if anybody subscribes; the frame's image itself is left alone."""
         if not self.is_wanted or frame.image is None:
             return
-        image = frame.image.copy()
+        image, options = frame.image.copy(), self._parameters(DrawingOptions)
         try:
-            draw(image, frame.persons, frame.layout, frame.actions or (), self.options.min_score,
-                 self.options.captions)
+            draw(image, frame.persons, frame.layout, frame.actions or (), options.min_score,
+                 options.captions)
         except ValueError as error:  # an unknown layout
             self._node.get_logger().error(
                 printable(error, ERROR_LENGTH), throttle_duration_sec=THROTTLE)
             return
-        if seconds := self.options.history:
+        if seconds := options.history:
             self._history.add(frame.stamp, frame.actions or (), seconds)
             image = np.vstack((image, self._history.strip(image.shape[1], seconds)))
         self._publisher.publish(bgr_to_image(image, to_header(frame)))
 
     def _follow(self) -> None:
         """Subscribe to diagnostics while the history is drawn, which shows what is wrong."""
-        is_drawn = self.is_wanted and self.options.history > 0
+        is_drawn = self.is_wanted and self._parameters(DrawingOptions).history > 0
         if is_drawn and not self._diagnostics:
             self._diagnostics = self._subscribe(
                 DiagnosticArray, '/diagnostics', self._take_diagnostics, LEVEL)
