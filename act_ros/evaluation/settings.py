@@ -188,8 +188,7 @@ def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
         if not key.startswith(prefix) or name not in fields:
             continue
         default: Any = fields[name].default
-        if not isinstance(value, _KINDS[type(default)]) or isinstance(
-                value, bool) != isinstance(default, bool):
+        if type(value) not in _KINDS[type(default)]:
             raise SettingsError(f'{where}: {key} must be {type(default).__name__}, not {value!r}')
         if isinstance(value, list) and not all(isinstance(part, str) for part in value):
             raise SettingsError(f'{where}: {key} must be a list of strings, not {value!r}')
