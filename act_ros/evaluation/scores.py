@@ -249,12 +249,12 @@ def calibration_error(
     return float(np.abs(confidence - right).sum() / max(samples.sum(), 1))
 
 
-def rounded(value: Any, digits: int = 6) -> Any:
-    """Return plain JSON values with floats rounded; what is not finite becomes null."""
+def rounded(value: Any) -> Any:
+    """Return plain JSON values, floats to six digits; what is not finite becomes null."""
     if isinstance(value, dict):
-        return {key: rounded(item, digits) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(item, digits) for item in value]
+        return [rounded(item) for item in value]
     if isinstance(value, float):
-        return round(value, digits) if math.isfinite(value) else None
+        return round(value, 6) if math.isfinite(value) else None
     return value
