@@ -15,6 +15,7 @@ import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 from tqdm import tqdm
 
+from act_ros.core.arguments import one_line_errors
 from act_ros.core.resources import find_resource
 from act_ros.core.stamps import NANOSECONDS
 from act_ros.core.text import printable
@@ -60,11 +61,9 @@ def main() -> None:
     parser.add_argument('--video', type=Path, help='default: media/demo.mp4')
     parser.add_argument('--storage', choices=('sqlite3', 'mcap'), default='sqlite3')
     options = parser.parse_args()
-    try:
+    with one_line_errors(parser, Exception):  # rosbags and OpenCV each have their own
         write_bag(options.bag, options.video or find_resource('media/demo.mp4'),
                   StoragePlugin[options.storage.upper()])
-    except Exception as error:  # rosbags and OpenCV each have their own
-        parser.error(printable(error, 1000))
 
 
 if __name__ == '__main__':
