@@ -53,7 +53,7 @@ class Camera:
     ) -> None:
         self._health = health
         self._actions = model.output(health, rotation, name)
-        self._persons = PersonOutput(node, estimator, health, rotation, name)
+        self.persons = PersonOutput(node, estimator, health, rotation, name)
         self._annotator = Annotator(node, node.parameters, name, node.subscribe)
         if not node.parameters(VideoOptions).source:
             self._input = ImageInput(node, health, self.process, name)
@@ -65,14 +65,10 @@ class Camera:
 
     def process(self, frame: Frame) -> None:
         """Answer an image."""
-        if self._persons.find(frame):
+        if self.persons.find(frame):
             self._actions.publish(frame)
-            self._persons.publish(frame)
+            self.persons.publish(frame)
             self._annotator.draw(frame)
-
-    def reconfigure(self) -> None:
-        """Take over the node's parameters."""
-        self._persons.reconfigure()
 
 
 class PipelineWork(Work):
@@ -116,7 +112,7 @@ class PipelineWork(Work):
         """Take over the node's parameters."""
         self._model.reconfigure()
         for camera in self._cameras:
-            camera.reconfigure()
+            camera.persons.reconfigure()
 
 
 NODE = partial(ManagedNode, 'pipeline_node', OPTIONS, PipelineWork)
