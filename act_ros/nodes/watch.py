@@ -8,8 +8,8 @@ nothing. Ctrl-C ends it.
 from __future__ import annotations
 
 import time
-from functools import partial
 
+from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -31,20 +31,20 @@ _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)  # slows 
 
 
 class Source:
-    """What is known of a topic."""
+    """What is known of a topic, by the clock of the node."""
 
-    def __init__(self) -> None:
-        self.begin = time.monotonic()
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self.begin = clock, time.monotonic()
         self.actions: list[Action] = []
         self.model, self.frame_id, self.age = '', '', 0.0
         self.times = Recent()
 
-    def take(self, message: ActionArray, now: int) -> None:
-        """Take a message that came at a time (nanoseconds) of the node's clock."""
+    def take(self, message: ActionArray) -> None:
+        """Take a message that has come."""
         frame = frame_of_actions(message)
         self.actions = list(frame.actions or ())
         self.model, self.frame_id = message.model, frame.frame_id
-        self.age = (now - frame.stamp) / NANOSECONDS
+        self.age = (self._clock.now().nanoseconds - frame.stamp) / NANOSECONDS
         self.times.add(time.monotonic(), 0.0)
 
     def heading(self, topic: str) -> str:
@@ -74,14 +74,11 @@ class Watch(Node):
         topics = {topic for topic, types in self.get_topic_names_and_types()
                   if _TYPE in types and self.count_publishers(topic)}
         for topic in topics - self._sources.keys():
-            source = Source()
+            source = Source(self.get_clock())
             self._sources[topic] = (self.create_subscription(
-                ActionArray, topic, partial(self._take, source), _QOS), source)
+                ActionArray, topic, source.take, _QOS), source)
         for topic in self._sources.keys() - topics:
             self.destroy_subscription(self._sources.pop(topic)[0])
-
-    def _take(self, source: Source, message: ActionArray) -> None:
-        source.take(message, self.get_clock().now().nanoseconds)
 
     def _draw(self) -> None:
         width, height = self._screen.size
