@@ -87,6 +87,27 @@ def test_messages_of_a_colcon_build_import(workspace: Path) -> None:
 
 
 @pytest.mark.slow
+def test_type_checkers_know_what_is_installed(workspace: Path, tmp_path: Path) -> None:
+    """Python's names have their types, and messages are no private names."""
+    pytest.importorskip('mypy')
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', tmp_path / 'venv'], check=True)
+    package = next(workspace.glob('install/**/act_ros/__init__.py')).parent
+    next(tmp_path.glob('venv/lib/*/site-packages')).joinpath('act_ros').symlink_to(package)
+    (tmp_path / 'robot.py').write_text(
+        'from act_ros import Action\n'
+        'from act_ros.behaviours import IsDoing as IsDoing\n'
+        'from act_ros.msg import ActionArray as ActionArray\n'
+        'from act_ros.srv import LoadBundle as LoadBundle\n'
+        'def label(action: Action) -> str:\n'
+        '    return action.label\n')
+    result = subprocess.run(
+        [sys.executable, '-m', 'mypy', '--strict', '--ignore-missing-imports',
+         '--python-executable', 'venv/bin/python', 'robot.py'],
+        cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize('node', NODES)
 def test_executables_of_a_colcon_build_run(workspace: Path, node: str) -> None:
     """Every node starts far enough to refuse a parameter of the wrong type in its own words."""
