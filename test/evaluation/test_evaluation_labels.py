@@ -175,7 +175,7 @@ def test_labels_beyond_the_bag_are_left_out_and_told(run: Any, plan_bag: Path) -
     assert summary['segments']['count'] == 2
 
 
-def test_labels_may_be_iso_times(run: Any, plan_bag: Path, tmp_path: Path) -> None:
+def test_labels_may_be_iso_times(run: Any, plan_bag: Path) -> None:
     summary = run(plan_bag, '1970-01-01T00:00:01.040Z,1970-01-01T00:00:05.040+00:00,standing,p1\n')
     assert summary['samples'] == 80
 

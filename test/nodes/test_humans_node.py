@@ -43,8 +43,6 @@ SIZE = (640, 480)
 class Skeleton(SimpleNamespace):
     """Stands in for hri_msgs/Skeleton2D, which takes a while to build."""
 
-    NOSE, NECK = 0, 1
-
 
 for number, code in enumerate(CODES):
     setattr(Skeleton, code, number)

@@ -54,7 +54,7 @@ class StagedNetworks(FindAndFollow):
         self.propose, self.look = stage.propose, stage.look  # type: ignore[method-assign, assignment]
 
 
-def grid(count: int, width: int = 640) -> list[Person]:
+def grid(count: int) -> list[Person]:
     """Return people who stand in rows, 17 to a row."""
     return [person(pose(0.0, x=20.0 + 36 * (i % 17), y=40.0 + 100 * (i // 17), torso=12.0))
             for i in range(count)]

@@ -99,13 +99,13 @@ def test_an_opaque_image_of_fewer_bits_is_as_bright_as_one_without_alpha(encodin
     np.testing.assert_array_equal(decode_raw(data, encoding, 6, 8, 64), BGR)
 
 
-@pytest.mark.parametrize(('bits', 'factor'), [(10, 4), (12, 16), (14, 64)])
-def test_mono16_of_fewer_bits_is_as_bright_as_of_16(bits: int, factor: int) -> None:
+@pytest.mark.parametrize('bits', [10, 12, 14])
+def test_mono16_of_fewer_bits_is_as_bright_as_of_16(bits: int) -> None:
     """A 10-bit sensor's upper byte would be black."""
     few = DEEP >> (16 - bits)
     data, step = rows_of(few.astype('<u2'))
     np.testing.assert_array_equal(decode_raw(data, 'mono16', 6, 8, step), GREY_BGR)
-    data, step = rows_of((few // 4 * 0 + 3).astype('<u2'))  # as good as black
+    data, step = rows_of(np.full_like(few, 3, '<u2'))  # as good as black
     assert decode_raw(data, 'mono16', 6, 8, step).max() == 3
     data, step = rows_of(np.zeros((6, 8), '<u2'))
     assert not decode_raw(data, 'mono16', 6, 8, step).any()

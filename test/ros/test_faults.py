@@ -40,7 +40,6 @@ from act_ros.ros.topics import to_time
 
 CLIP = ROOT / 'media' / 'demo.mp4'
 PERIOD = SECOND // 30
-WINDOW = 30 * PERIOD  # of the tiny bundle
 RIGHT = {'walker': 'walk', 'waver': 'wave'}
 
 

@@ -173,7 +173,7 @@ def test_times_are_of_the_last_seconds(health: Health, watch: Watch) -> None:
     assert told(health).values['network, mean (ms)'] == ''
 
 
-def test_drops_by_cause_and_gaps_in_the_numbers(health: Health, watch: Watch) -> None:
+def test_drops_by_cause_and_gaps_in_the_numbers(health: Health) -> None:
     late = Counter({'late or repeated stamp': 3})
     health.include_drops(late)
     health.include_drops(Counter({'unreadable image': 1, 'late or repeated stamp': 2}))

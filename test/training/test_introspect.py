@@ -273,7 +273,7 @@ def test_a_network_is_looked_into_by_jax(run: Path, tmp_path: Path) -> None:
     assert pictures(tmp_path / 'out') == set(FIGURES)
 
 
-def test_only_an_act_can_be_looked_into(run: Path, tmp_path: Path) -> None:
+def test_only_an_act_can_be_looked_into(tmp_path: Path) -> None:
     (tmp_path / 'member_0').mkdir()
     (tmp_path / 'config.json').write_text(json.dumps({**asdict(CONFIG), 'model': 'mlp'}))
     build('mlp', 10, num_classes=CONFIG.num_outputs).save_weights(

@@ -239,9 +239,7 @@ def test_settings_that_diverge_are_pruned_and_do_not_end_the_search(
     assert [trial.state.name for trial in study.trials] == ['PRUNED', 'PRUNED']
 
 
-def test_other_settings_and_unreachable_storage_are_refused(
-    tmp_path: Path, released: Path,
-) -> None:
+def test_other_settings_and_unreachable_storage_are_refused(tmp_path: Path) -> None:
     search.open_study(settings(tmp_path))
     with pytest.raises(ValueError, match="study 'search' of .* has other settings"):
         search.open_study(settings(tmp_path, fold=1))

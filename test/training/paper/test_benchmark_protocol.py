@@ -129,7 +129,7 @@ def test_wrong_settings_are_named(tmp_path: Path, change: dict[str, Any], messag
         load_protocol(file)
 
 
-def test_mirrored_windows_are_those_of_mirrored_people(data: MposeSplit) -> None:
+def test_mirrored_windows_are_those_of_mirrored_people() -> None:
     """With the sides swapped: as if the pixels had been mirrored and the joints named anew."""
     rng = np.random.default_rng(0)
     layout = 'mpose13_openpose'

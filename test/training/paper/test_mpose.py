@@ -160,9 +160,7 @@ def test_names_without_actors_are_allowed(tmp_path: Path) -> None:
     assert len(load_mpose(folder=tmp_path).y_train) == 200
 
 
-def test_what_is_missing_and_where_it_goes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_is_missing_and_where_it_goes(tmp_path: Path) -> None:
     place = write_split(tmp_path / 'own')
     (place / 'y_train.npy').unlink()
     with pytest.raises(DataError) as caught:
