@@ -254,7 +254,8 @@ def _read_truth(path: Path) -> dict[str, list[Any]]:
 @one_line
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser = argparse.ArgumentParser(
+        description='How right the package is in daily life, beside what a person saw.')
     parser.add_argument('clips', type=Path, help='folder of the clips')
     parser.add_argument('truth', type=Path, help='JSON of what a person saw in them')
     parser.add_argument('--groups', type=Path, help='JSON of groups of clips')

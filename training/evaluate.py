@@ -446,7 +446,8 @@ def write_tables(card: Path, text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser = argparse.ArgumentParser(
+        description='Measure models on clips of people they never saw.')
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument('--run', type=Path, help='folder of a training run')
     what.add_argument('--bundle', help='a bundle, measured on --files that it never saw')

@@ -251,7 +251,8 @@ def trusted(results: dict[str, Any], least: float) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser = argparse.ArgumentParser(
+        description='Make a model bundle (.tflite + .yaml) of trained members.')
     parser.add_argument('--run', type=Path, required=True, help='folder of a training run')
     parser.add_argument('--data', type=Path, required=True, help='folder of the sequence files')
     parser.add_argument('--output', type=Path, default=Path('models'), help='folder of the bundle')

@@ -261,7 +261,8 @@ def describe(study: optuna.Study) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser = argparse.ArgumentParser(
+        description="Search the settings of a network's training with Optuna.")
     parser.add_argument('--config', type=Path, default=CONFIGS / 'mpose_benchmark.yaml',
                         help='YAML file of the settings that are not searched')
     parser.add_argument('--space', type=Path, default=CONFIGS / 'search_act.yaml',

@@ -288,7 +288,7 @@ def _log(folder: Path, tensorboard: bool) -> OnEpoch:
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser = argparse.ArgumentParser(description='Train the members of a model.')
     parser.add_argument('--config', required=True, help='YAML file of the run')
     parser.add_argument('--data', type=Path, required=True, help='folder of the sequence files')
     parser.add_argument('--output', type=Path, default=Path('runs'),

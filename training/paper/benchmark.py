@@ -100,7 +100,8 @@ def run_benchmark(
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+    parser = argparse.ArgumentParser(
+        description="Train and test networks on MPOSE2021 by the paper's protocol.")
     parser.add_argument('--config', type=Path, help='YAML file; default: the paper, with AcT-µ',
                         default=CONFIGS / 'mpose_benchmark.yaml')
     parser.add_argument('--output', type=Path, default=Path('runs'),
