@@ -10,7 +10,7 @@ import json
 import time
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -183,7 +183,7 @@ class _Evaluation:
             self.scores.segment_of(label)
 
     def _take(
-        self, frame: Frame, actions: list[Action], file: IO[str], video: AnnotatedVideo | None,
+        self, frame: Frame, actions: Sequence[Action], file: IO[str], video: AnnotatedVideo | None,
     ) -> None:
         begin = time.perf_counter()
         self._ages.append((frame.time - frame.stamp) / NANOSECONDS)
