@@ -254,9 +254,9 @@ class _Film:
     def __init__(self, source: str, name: str) -> None:
         self._av = _pyav()
         self.num_frames = 0
-        self._num_damaged = 0
+        self._num_damaged = self._num_partial = 0
         self._failure = ''
-        self._end = 0.0
+        self._end = self._last_end = 0.0  # seconds: of the pictures, and of all there is
         is_address = _ADDRESS.match(source)
         if not is_address and not Path(source).is_file():
             exists = source and Path(source).exists()
@@ -293,11 +293,13 @@ class _Film:
         except ImageError as error:
             raise VideoError(f'{name} cannot be opened: {error}') from None
         stream.thread_type = 'AUTO'
+        # A frame may be larger than the first ones, or than the file says.
+        stream.codec_context.options = {'max_pixels': str(MAX_PIXELS)}
         return stream
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Yield the frames that can be decoded; what cannot is counted."""
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux()
         while True:
             try:
                 packet = next(packets)
@@ -306,38 +308,61 @@ class _Film:
             except (self._av.error.FFmpegError, OSError, ValueError) as error:
                 self._failure = str(getattr(error, 'strerror', None) or error)
                 return
+            end = 0.0
+            if packet.pts is not None and packet.time_base is not None:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self._last_end = max(self._last_end, end)
+            if packet.stream.index != self._stream.index:
+                continue
             try:
                 frames = packet.decode()
             except (self._av.error.FFmpegError, ValueError):
                 self._num_damaged += 1
                 continue
-            if packet.pts is not None and packet.time_base is not None:
-                self._end = max(
-                    self._end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            self._end = max(self._end, end)
             for frame in frames:
                 self.num_frames += 1
+                self._num_partial += frame.is_corrupt
                 if self._container.format.name in _UNTIMED:
                     frame.pts = frame.dts
                 yield frame
 
     def losses(self) -> Iterator[str]:
         """Yield what went missing, once all frames have come."""
-        stream = self._stream
         if self._num_damaged:
             yield f'has {self._num_damaged} damaged frames, which are left out'
+        if self._num_partial:
+            yield f'has {self._num_partial} frames of which only parts could be decoded'
         if self._failure:
             yield f'breaks off after {self.num_frames} frames: {self._failure}'
-        elif stream.duration and stream.time_base:
-            end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-            if end - self._end > max(3 / (self.fps or _FALLBACK_FPS), 0.1):
-                promised = f' of {stream.frames}' if stream.frames else ''
-                yield (f'ends early, after {self.num_frames}{promised} frames and {self._end:.1f} '
-                       f'of {end:.1f} s: it is cut off or damaged')
+            return
+        promised, reached = self._promise()
+        if promised - reached > max(3 / (self.fps or _FALLBACK_FPS), 0.1):
+            count = f' of {self._stream.frames}' if self._stream.frames else ''
+            yield (f'ends early, after {self.num_frames}{count} frames and {reached:.1f} of '
+                   f'{promised:.1f} s: it is cut off or damaged')
+
+    def _promise(self) -> tuple[float, float]:
+        """Return when the file says it ends (0: it does not say), and when it did, in seconds."""
+        stream, container = self._stream, self._container
+        if container.format.name in _UNTIMED and stream.frames and self.fps:
+            # FFmpeg takes the duration of an AVI from how much of it there is.
+            return stream.frames / self.fps, self._end
+        if stream.duration and stream.time_base:
+            start = stream.start_time or 0
+            return float((start + stream.duration) * stream.time_base), self._end
+        # Matroska and FLV say when all of it ends, of which sound may be the last.
+        return (container.duration or 0) / self._av.time_base, self._last_end
 
     def picture(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as uint8 (H, W, 3) BGR, upright."""
         image = self._convert.reformat(frame, format='bgr24').to_ndarray()
-        return _upright(image, frame.side_data.get('DISPLAYMATRIX'))
+        try:
+            matrix = frame.side_data.get('DISPLAYMATRIX')
+        except ValueError:  # of something beside it that this PyAV does not know, such as EXIF
+            turned = getattr(frame, 'rotation', 0)  # which tells the turns, but not a mirror
+            return np.ascontiguousarray(np.rot90(image, round(turned / 90)))
+        return _upright(image, matrix)
 
     def read(self) -> np.ndarray | None:
         """Return the next image (H, W, 3), or None where there is none."""

@@ -193,16 +193,77 @@ def test_a_recording_joined_to_another_goes_on(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.diff(times), 1 / 25, atol=0.015)
 
 
-def test_a_clip_that_ends_early_is_told(tmp_path: Path) -> None:
-    path = tmp_path / 'part.mp4'
-    write(path, [i / 25 for i in range(100)], movflags='faststart')
+@pytest.mark.parametrize(('name', 'promised'), [
+    ('part.mp4', ' of 100'), ('part.mkv', ''), ('part.flv', ''), ('part.avi', ' of 100')])
+def test_a_clip_that_ends_early_is_told(tmp_path: Path, name: str, promised: str) -> None:
+    path = tmp_path / name
+    write(path, [i / 25 for i in range(100)], ticks=25, movflags='faststart')
     told: list[str] = []
     assert len(list(VideoSource(str(path), warn=told.append).play(realtime=False))) == 100
     assert not told
-    path.write_bytes(path.read_bytes()[:-2500])
+    path.write_bytes(path.read_bytes()[:path.stat().st_size * 4 // 5])
     frames = list(VideoSource(str(path), warn=told.append).play(realtime=False))
     assert 10 < len(frames) < 100
-    assert f'part.mp4 ends early, after {len(frames)} of 100 frames' in told[-1]
+    assert f'{name} ends early, after {len(frames)}{promised} frames' in told[-1]
+
+
+def test_sound_may_go_on_after_the_last_picture(tmp_path: Path) -> None:
+    """Matroska tells the length of both together."""
+    path = tmp_path / 'sound.mkv'
+    with av.open(str(path), 'w') as file:
+        pictures = file.add_stream('libx264', rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, 'yuv420p'
+        sound = file.add_stream('pcm_s16le', rate=8000)
+        for i in range(20):
+            file.mux(pictures.encode(av.VideoFrame(64, 48, 'yuv420p')) if i < 10 else [])
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), layout='mono')
+            frame.sample_rate, frame.pts = 8000, 800 * i
+            file.mux(sound.encode(frame))
+        file.mux(pictures.encode())
+    told: list[str] = []
+    assert len(list(VideoSource(str(path), warn=told.append).play(realtime=False))) == 10
+    assert not told
+
+
+def test_a_frame_of_which_parts_are_lost_is_told(tmp_path: Path) -> None:
+    """A transport stream promises no length; of its last frame half is there."""
+    path = tmp_path / 'part.ts'
+    rng = np.random.default_rng(0)
+    write(path, [i / 25 for i in range(10)], picture=rng.integers(0, 256, (48, 64, 3), np.uint8))
+    data = path.read_bytes()
+    path.write_bytes(data[:data.index(b'\x47\x41', len(data) // 2) + 5 * 188])
+    told: list[str] = []
+    frames = list(VideoSource(str(path), warn=told.append).play(realtime=False))
+    assert 0 < len(frames) < 10
+    assert told == [f'{path} has 1 frames of which only parts could be decoded']
+
+
+def test_a_frame_that_grows_beyond_bounds_is_left_out(tmp_path: Path) -> None:
+    """The size that is checked first is that of the first frames."""
+    path = tmp_path / 'grows.mjpeg'
+    small, large = (cv2.imencode('.jpg', np.zeros((size, size), np.uint8))[1].tobytes()
+                    for size in (64, 5200))
+    path.write_bytes(small * 3 + large + small * 3)
+    told: list[str] = []
+    frames = list(VideoSource(str(path), warn=told.append).play(realtime=False))
+    assert [image.shape for _, image in frames] == [(64, 64, 3)] * 6
+    assert told == [f'{path} has 1 damaged frames, which are left out']
+
+
+@pytest.mark.skipif(av.library_versions['libavcodec'] < (62,), reason='FFmpeg turns none')
+@pytest.mark.parametrize(('orientation', 'turns'), [(1, 0), (3, 2), (6, -1), (8, 1)])
+def test_a_jpeg_is_turned_as_its_exif_says(tmp_path: Path, orientation: int, turns: int) -> None:
+    """PyAV knows no EXIF, and then refuses the matrix beside it."""
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:24, :32] = 255
+    jpeg = cv2.imencode('.jpg', picture)[1].tobytes()
+    exif = b'Exif\0\0MM' + struct.pack('>HIHHHIHHI', 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
+    path = tmp_path / 'camera.mjpeg'
+    path.write_bytes((jpeg[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif
+                      + jpeg[2:]) * 2)
+    images = [image for _, image in VideoSource(str(path)).play(realtime=False)]
+    assert len(images) == 2
+    np.testing.assert_allclose(images[0], np.rot90(picture, turns), atol=30)
 
 
 def test_damaged_frames_are_left_out_and_counted(tmp_path: Path) -> None:
