@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ from act_ros.core.person import OUT_OF_SIGHT, SEEN_SCORE
 from act_ros.core.rotation import ROTATIONS, turn_person
 from act_ros.core.stamps import NANOSECONDS, StampOrder
 from act_ros.core.text import printable
-from act_ros.evaluation.source import choose_topic, find_persons, read_frames
+from act_ros.evaluation.source import choose_topic, find_persons, read_frames, unused
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import DEFAULT_MODEL, MODES, create_estimator
 from act_ros.recordings.bags import Bag, BagError
@@ -70,12 +71,22 @@ def read_persons(
     frames = read_frames(bag, kind, name)
     if kind == 'images':
         finder = PersonFinder(create_estimator(pose_model, num_threads), rotation=rotation)
-        frames = (frame for frame in frames if find_persons(finder, frame))
+        frames = _found(finder, frames, bag.drops)
     else:
-        order = StampOrder(OUT_OF_SIGHT)
+        order = StampOrder(OUT_OF_SIGHT, bag.drops)
         frames = (frame for frame in frames if order.check(
             frame.stamp, arrival=frame.time).is_taken)
     return bag.topics[name].num_messages, frames
+
+
+def _found(
+    finder: PersonFinder, frames: Iterator[Frame], drops: Counter[str],
+) -> Iterator[Frame]:
+    """Yield the frames with who is in their images, and count those that are dropped."""
+    for frame in frames:
+        if find_persons(finder, frame):
+            yield frame
+    drops.update(finder.drops)
 
 
 def collect(frames: Iterator[Frame], segments: Sequence[Segment], rotation: int = 0) -> None:
@@ -187,7 +198,7 @@ class Recorder:
                         for label in read_labels(labels, bag.start, bag.end)]
             count, frames = read_persons(bag, topic, pose_model, num_threads, self._rotation)
             collect(progress(frames, printable(name), count, 'frame'), segments, self._rotation)
-            for loss in bag.losses():
+            for loss in (*bag.losses(), *([unused(bag.drops)] if bag.drops.total() else ())):
                 print(f'{printable(name)}: {loss}', file=sys.stderr)
         for segment in segments:
             try:

@@ -40,6 +40,7 @@ from act_ros.evaluation.source import (
     find_persons,
     read_frames,
     read_label_names,
+    unused,
 )
 from act_ros.evaluation.thumbnails import Gallery
 from act_ros.evaluation.trace import Trace
@@ -208,9 +209,11 @@ class _Evaluation:
         if self.images and self._dark:
             warnings.append(f'in the video {self._dark} of {self._read} frames are dark: on '
                             f'{self.images} there is no image of their stamp that can be decoded')
-        if dropped := sum(drops.values()):
-            causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(drops.items()))
-            warnings.append(f'{dropped} pieces of input were not used ({causes})')
+        if drops.total():
+            warnings.append(unused(drops))
+        if empty := [x.line for x in self.labels if not self.scores.segment_of(x).frames]:
+            warnings.append(f'there is no frame within {len(empty)} of {len(self.labels)} labels; '
+                            f'the first is in line {empty[0]}')
         if missing := sorted({x.person for x in self.labels if x.person} - set(seen)):
             names = ', '.join(f'{name} ({n} frames)' for name, n in seen.most_common(20))
             warnings.append(

@@ -165,6 +165,12 @@ def find_persons(finder: PersonFinder, frame: Frame) -> bool:
     return True
 
 
+def unused(drops: Counter[str]) -> str:
+    """Return what to say of input that was not used, by cause."""
+    causes = ', '.join(f'{cause}: {n}' for cause, n in sorted(drops.items()))
+    return f'{drops.total()} pieces of input were not used ({causes})'
+
+
 def read_label_names(
     bag: Bag, topic: str, bundle: str, warnings: list[str],
 ) -> tuple[str, tuple[str, ...]]:

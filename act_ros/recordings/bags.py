@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, receive, to_nanoseconds
 from act_ros.core.text import PrintableError, printable
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
-from act_ros.recordings.unpacking import UnpackError, limit_unpacking
+from act_ros.recordings.unpacking import UnpackError, limit_unpacking, unpack_file, unpacked
 
 ACTIONS = 'act_ros/msg/ActionArray'
 POSES = tuple(INPUTS.values())
@@ -48,6 +49,7 @@ IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _SIZED = (CAMERA_INFO, IMAGES[0])  # messages that say how large images are
 _STORAGES = ('.mcap', '.db3')
+_PACKED = '.zstd'
 _CERTAIN = 1 + 1e-6  # a probability of 1 after rounding: those of labels that are alike are added
 
 
@@ -68,7 +70,8 @@ class Bag:
 
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
-    header's stamp was empty, ``unreadable`` the images that could not be decoded, ``drops`` what of
+    header's stamp was empty, ``unreadable`` the images that could not be decoded, ``broken`` topic
+    and time of recording of every message that could not be decoded, ``drops`` what of
     another package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`, where
     a message arrives when it is recorded. ``image_size`` is what REP-155's joints are shares of,
     where the bag itself does not say how large images are.
@@ -88,7 +91,8 @@ class Bag:
         self.unstamped = self.unreadable = 0
         self.drops: Counter[str] = Counter()
         self.image_size = PoseInputOptions().image_size
-        self._first_unreadable = ''
+        self._first_unreadable = self._first_broken = ''
+        self.broken: set[tuple[str, int]] = set()
         self._damage: Exception | None = None
 
     def __enter__(self) -> Bag:
@@ -97,27 +101,65 @@ class Bag:
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 'reading bags needs the rosbags package: pip install rosbags') from error
-        limit_unpacking()
         try:
-            self._readers = [self._stack.enter_context(Reader(file)) for file in self._files]
-        except Exception as error:  # rosbags, sqlite and the file system each have their own
+            self._open(Reader)
+        except BaseException:
             self._stack.close()
-            self._readers, self._damage = self._recover(Reader, error), error
+            raise
+        return self
+
+    def _open(self, kind: type[Any]) -> None:
+        limit_unpacking()
+        self._unpack_files()
+        try:
+            self._readers = [self._stack.enter_context(kind(file)) for file in self._files]
+            if any(reader.compression_mode == 'message' for reader in self._readers):
+                # Read by their files, messages come as they are, and are unpacked one by one.
+                self._files = _storage_files(self.path)
+                self._readers = [self._stack.enter_context(kind(file)) for file in self._files]
+        except Exception as error:  # rosbags, sqlite and the file system each have their own
+            self._damage = self._damage or error
+            self._readers = self._recover(kind, self._damage)
         self._readers.sort(key=lambda reader: reader.start_time)  # by name, 10 is before 2
-        self.topics: dict[str, Topic] = {}
+        counts: Counter[tuple[str, str]] = Counter()
         for connection in (c for reader in self._readers for c in reader.connections):
-            known = self.topics.get(connection.topic, Topic(connection.msgtype, 0))
-            self.topics[connection.topic] = Topic(
-                known.type, known.num_messages + connection.msgcount)
+            counts[connection.topic, connection.msgtype] += connection.msgcount
+        self.topics: dict[str, Topic] = {}
+        for (topic, msgtype), count in counts.items():
+            # A recorder knows one type of a topic; if others were joined to it, most are right.
+            if topic not in self.topics or count > self.topics[topic].num_messages:
+                self.topics[topic] = Topic(msgtype, count)
+        self._strange = [
+            f'{count} messages of {topic} are of {msgtype}, not {self.topics[topic].type}, and are '
+            'left out' for (topic, msgtype), count in counts.items()
+            if count and msgtype != self.topics[topic].type]
         filled = [reader for reader in self._readers if reader.message_count]
         if not filled:
-            self._stack.close()
             if self._damage:
                 raise self._damaged(self._damage)
             raise BagError(f'{self.path} holds no messages')
         self.start: int = min(reader.start_time for reader in filled)
         self.end: int = max(reader.end_time for reader in filled)
-        return self
+
+    def _unpack_files(self) -> None:
+        """Unpack files that were packed as a whole into a folder of their own."""
+        packed = _packed_files(self.path)
+        if not packed:
+            return
+        folder = Path(self._stack.enter_context(TemporaryDirectory()))
+        self._files = _storage_files(self.path)  # the last one, where the recorder was killed
+        for file in packed:
+            target = folder / file.stem
+            try:
+                unpack_file(file, target)
+            except UnpackError as error:
+                self._damage = error
+                continue
+            except Exception as error:  # whatever unpacks has its own
+                self._damage = error
+            self._files.append(target)  # of one that is damaged, what comes before
+        if not self._files and self._damage:
+            raise self._damaged(self._damage) from self._damage
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -193,8 +235,10 @@ class Bag:
         """Yield what `messages` does, decoded by what ``decoder_for`` gives for a connection."""
         decoders: dict[str, Callable[[bytes], Any]] = {}
         count = 0
+        failures: list[Exception] = []
         for reader in self._readers:
-            connections = [c for c in reader.connections if c.topic in topics]
+            connections = [c for c in reader.connections
+                           if c.topic in topics and c.msgtype == self.topics[c.topic].type]
             if not connections:
                 continue
             try:
@@ -202,16 +246,30 @@ class Bag:
                     if connection.msgtype not in decoders:
                         decoders[connection.msgtype] = decoder_for(connection)
                 for connection, time, data in reader.messages(connections):
-                    yield connection.topic, time, decoders[connection.msgtype](data)
+                    try:
+                        value = decoders[connection.msgtype](unpacked(data))
+                    except Exception as error:  # it costs itself alone
+                        self._note_broken(connection.topic, time, error)
+                        failures.append(error)
+                        continue
+                    yield connection.topic, time, value
                     count += 1
             except Exception as error:
                 raise self._damaged(error, f' after {count} messages') from error
+        if failures and not count:
+            raise self._damaged(failures[0], ' after 0 messages') from failures[0]
         if self._damage:
             raise self._damaged(self._damage, f' after {count} messages')
         wanted = sum(self.topics[topic].num_messages for topic in topics)
-        if count < wanted:
+        if count + len(failures) < wanted:
             raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
-                           f'{", ".join(topics)}, but has {count}')
+                           f'{", ".join(topics)}, but has {count + len(failures)}')
+
+    def _note_broken(self, topic: str, time: int, error: Exception) -> None:
+        """Count a message that cannot be decoded, however often it is read."""
+        self.broken.add((topic, time))
+        self._first_broken = self._first_broken or (
+            f'{topic} at {(time - self.start) / NANOSECONDS:.3f} s: {error}')
 
     def keypoints(self, topic: str | None = None) -> Iterator[Frame]:
         """
@@ -307,6 +365,10 @@ class Bag:
 
     def losses(self) -> Iterator[str]:
         """Yield what of the frames read so far could not be used, or not as it was meant."""
+        yield from (printable(strange, 1000) for strange in self._strange)
+        if self.broken:
+            yield printable(f'{len(self.broken)} messages could not be decoded and are left out; '
+                            f'the first: {self._first_broken}', 1000)
         if self.unreadable:
             yield printable(f'{self.unreadable} images could not be decoded and are left out; the '
                             f'first: {self._first_unreadable}', 1000)
@@ -340,7 +402,7 @@ class Bag:
     def _recover(self, reader: type[Any], error: Exception) -> list[Any]:
         """Return readers of those files that can be read, or raise BagError."""
         readers = []
-        for file in _storage_files(self.path) if self.path.is_dir() else [self.path]:
+        for file in _storage_files(self.path) if self._files == [self.path] else self._files:
             try:
                 readers.append(self._stack.enter_context(reader(file)))
             except Exception:  # as above
@@ -420,11 +482,21 @@ def _find_files(path: Path) -> list[Path]:
         return [path]
     # The recorder writes the metadata when it ends; it may have been killed.
     files = _storage_files(path)
-    if not files:
+    if not files and not _packed_files(path):
         raise BagError(f'{path} is not a ROS 2 bag: it has neither a metadata.yaml nor '
                        f'{" or ".join(_STORAGES)} files')
     return files
 
 
-def _storage_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix in _STORAGES)
+def _storage_files(path: Path) -> list[Path]:
+    """Return the files of a bag, a folder or such a file itself, that can be read as they are."""
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.iterdir() if file.suffix in _STORAGES)
+
+
+def _packed_files(path: Path) -> list[Path]:
+    """Return the files of a bag that were packed as a whole and are there only so."""
+    return [] if path.is_file() else sorted(
+        file for file in path.iterdir() if file.suffix == _PACKED
+        and Path(file.stem).suffix in _STORAGES and not file.with_suffix('').exists())

@@ -1,9 +1,14 @@
-"""What is packed in a bag, unpacked within bounds: a few kilobytes may claim gigabytes."""
+"""
+What is packed in a bag, unpacked within bounds: a few kilobytes may claim gigabytes.
+
+Recorders pack chunks of MCAP files, every message by itself, or each file as a whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from act_ros.core.text import PrintableError
@@ -14,10 +19,11 @@ from act_ros.core.text import PrintableError
 _PLENTY = 32 << 20
 _RATIO = 100
 _MOST = 512 << 20
+_MAGIC = b'\x28\xb5\x2f\xfd'  # of Zstandard; no message of CDR begins so
 
 
 class UnpackError(PrintableError):
-    """A chunk that claims more bytes than it may."""
+    """Something packed that holds, or claims, more bytes than it may."""
 
 
 def limit_unpacking() -> None:
@@ -44,3 +50,41 @@ def _unpack(decompressor: Callable[[], Any], data: bytes, size: int) -> bytes:
         missing -= len(parts[-1])
         data = one.unused_data or b''  # none where it breaks off
     return b''.join(parts)
+
+
+def unpacked(message: bytes) -> bytes:
+    """
+    Return a message, unpacked where it was packed by itself.
+
+    :raises UnpackError: it holds more bytes than it may.
+    """
+    if message[:4] != _MAGIC:
+        return message
+    from rosbags.rosbag2 import storage_mcap
+
+    most = max(_PLENTY, min(_RATIO * len(message), _MOST))
+    data = _unpack(storage_mcap.zstd.ZstdDecompressor, message, most)
+    if len(data) > most:
+        raise UnpackError(f'a message of {len(message)} bytes holds more than {most} unpacked, as '
+                          'no recorder writes them')
+    return data
+
+
+def unpack_file(packed: Path, target: Path) -> None:
+    """
+    Unpack a file that was packed as a whole; after an error ``target`` holds what came before it.
+
+    :raises UnpackError: it holds more bytes than it may, and ``target`` is not there.
+    """
+    from rosbags.rosbag2 import storage_mcap
+
+    size = packed.stat().st_size
+    most = max(_PLENTY, _RATIO * size)
+    with storage_mcap.zstd.open(packed, 'rb') as source, target.open('wb') as file:
+        while (block := source.read1()) and file.tell() <= most:
+            file.write(block)
+        if file.tell() <= most:
+            return
+    target.unlink()
+    raise UnpackError(f'{packed.name} of {size} bytes holds more than {most} unpacked, as no '
+                      'recorder writes them')

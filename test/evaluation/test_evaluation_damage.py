@@ -20,20 +20,45 @@ from act_ros.evaluation.run import Job, evaluate
 from act_ros.evaluation.settings import read_settings
 
 
-@pytest.mark.parametrize('change', [
-    'DELETE FROM messages WHERE id > 160', "UPDATE messages SET data = X'00' WHERE id = 161"])
 def test_a_bag_is_evaluated_as_far_as_it_can_be_read(
-    tmp_path: Path, run: Any, labels: Path, change: str,
+    tmp_path: Path, run: Any, labels: Path,
 ) -> None:
     bag = write_plan(tmp_path / 'plan')
     with sqlite3.connect(bag / 'plan.db3') as database:
-        database.execute(change)
+        database.execute('DELETE FROM messages WHERE id > 160')
     database.close()
     summary = run(bag, labels)
     (warning,) = [w for w in summary['warnings'] if 'What could be read was evaluated' in w]
     assert '160 frames' in warning and summary['frames'] == 160
     assert len(frames(tmp_path / 'out')) == 160
     assert 'What could be read' in (tmp_path / 'out' / 'report.html').read_text()
+
+
+@pytest.mark.parametrize('number', [1, 161])
+def test_a_message_that_cannot_be_decoded_costs_itself_alone(
+    tmp_path: Path, run: Any, labels: Path, number: int,
+) -> None:
+    bag = write_plan(tmp_path / 'plan')
+    count = run(bag, labels)['frames']
+    with sqlite3.connect(bag / 'plan.db3') as database:
+        database.execute(f"UPDATE messages SET data = X'00' WHERE id = {number}")
+    database.close()
+    summary = run(bag, labels)
+    (warning,) = summary['warnings']
+    assert summary['frames'] == count - 1
+    assert warning.startswith('1 messages could not be decoded and are left out; the first: /')
+
+
+def test_labels_without_a_frame_are_told(tmp_path: Path, run: Any, labels: Path) -> None:
+    """The recorder's clock was not set yet when the first message came: all others are later."""
+    bag = write_plan(tmp_path / 'plan')
+    with sqlite3.connect(bag / 'plan.db3') as database:
+        database.execute('UPDATE messages SET timestamp = timestamp + 1000000000000 WHERE id > 1')
+    database.close()
+    (bag / 'metadata.yaml').unlink()
+    summary = run(bag, '1,2,walk,\n0,0.5,walk,\n2,3,wave1,\n')
+    (warning,) = [x for x in summary['warnings'] if 'no frame' in x]
+    assert warning == 'there is no frame within 2 of 3 labels; the first is in line 2'
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])

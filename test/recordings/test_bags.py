@@ -14,7 +14,7 @@ import pytest
 from synthetic import SECOND, person, pose, stamps
 
 pytest.importorskip('rosbags')
-from bag_writer import TYPES, image, keypoint_array, write_bag
+from bag_writer import STORAGES, TYPES, header, image, keypoint_array, write_bag
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
@@ -154,6 +154,97 @@ def test_a_message_cut_off_within_is_told(tmp_path: Path) -> None:
             writer.write(writer.add_connection(TOPIC, KEYPOINTS, typestore=TYPES), 1, data[:size])
         with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after 0 mess'):
             list(bag.keypoints())
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+@pytest.mark.parametrize('bad', [(0,), (7, 30), (60,)])
+def test_a_message_that_cannot_be_decoded_costs_itself_alone(
+    tmp_path: Path, storage: str, bad: tuple[int, ...],
+) -> None:
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=STORAGES[storage]) as writer:
+        connection = writer.add_connection(TOPIC, KEYPOINTS, typestore=TYPES)
+        for i, stamp in enumerate(stamps(30, 2.0)):
+            data = TYPES.serialize_cdr(keypoint_array(stamp, []), KEYPOINTS)
+            writer.write(connection, stamp, data[:20] if i in bad else data)
+    with Bag(tmp_path / 'bag') as bag:
+        first = bag.first(TOPIC)
+        assert first is not None  # and it is counted once, however often it is read
+        seen = [frame.stamp for frame in bag.keypoints()]
+        assert seen == [s for i, s in enumerate(stamps(30, 2.0)) if i not in bad]
+        (loss,) = bag.losses()
+    assert loss.startswith(f'{len(bad)} messages could not be decoded and are left out; the first: '
+                           f'{TOPIC} at {bad[0] / 30:.3f} s: ')
+
+
+def test_of_a_topic_with_two_types_the_rarer_is_left_out(tmp_path: Path) -> None:
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        for kind, value, count in (('std_msgs/msg/Header', header(1), 2),
+                                   (KEYPOINTS, keypoint_array(1, []), 5)):
+            connection = writer.add_connection(TOPIC, kind, typestore=TYPES)
+            for i in range(count):
+                writer.write(connection, i, TYPES.serialize_cdr(value, kind))
+    with Bag(tmp_path / 'bag') as bag:
+        assert bag.topics == {TOPIC: (KEYPOINTS, 5)}
+        assert len(list(bag.keypoints())) == 5
+        (loss,) = bag.losses()
+    assert loss == (f'2 messages of {TOPIC} are of std_msgs/msg/Header, not {KEYPOINTS}, and are '
+                    'left out')
+
+
+def write_packed(path: Path, mode: CompressionMode, storage: str, count: int = 61) -> Path:
+    """Write a bag packed by messages or files, with people of noise; return its file."""
+    writer = Writer(path, version=9, storage_plugin=STORAGES[storage])
+    writer.set_compression(mode, CompressionFormat.ZSTD)
+    rng = np.random.default_rng(0)
+    with writer:
+        connection = writer.add_connection(TOPIC, KEYPOINTS, typestore=TYPES)
+        for i in range(count):
+            people = [person(rng.normal(size=(17, 3)).astype(np.float32), f'p{j}')
+                      for j in range(30)]
+            writer.write(connection, i + 1, TYPES.serialize_cdr(
+                keypoint_array(i + 1, people), KEYPOINTS))
+    (file,) = path.glob(f'{path.name}.*')
+    return file
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+@pytest.mark.parametrize('mode', [CompressionMode.MESSAGE, CompressionMode.FILE])
+def test_a_packed_bag_is_read_with_and_without_its_metadata(
+    tmp_path: Path, mode: CompressionMode, storage: str,
+) -> None:
+    write_packed(tmp_path / 'bag', mode, storage)
+    for _ in range(2):
+        with Bag(tmp_path / 'bag') as bag:
+            assert len(list(bag.keypoints())) == 61 and not [*bag.losses()]
+        (tmp_path / 'bag' / 'metadata.yaml').unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
+def test_a_packed_file_that_is_cut_off_is_read_as_far_as_it_goes(
+    tmp_path: Path, storage: str,
+) -> None:
+    file = write_packed(tmp_path / 'bag', CompressionMode.FILE, storage, 400)
+    file.write_bytes(file.read_bytes()[:file.stat().st_size * 2 // 3])
+    assert 100 < count_until_damage(tmp_path / 'bag') < 300
+    file.write_bytes(b'no zstd')
+    with pytest.raises(BagError, match='bag is damaged or cut off .*[Zz]st'):
+        Bag(tmp_path / 'bag').__enter__()
+
+
+def test_what_is_packed_unpacks_within_bounds(tmp_path: Path) -> None:
+    file = write_packed(tmp_path / 'messages', CompressionMode.MESSAGE, 'sqlite3')
+    bomb = pack('zstd')(bytes(40 << 20))
+    with sqlite3.connect(file) as database:
+        database.execute('UPDATE messages SET data = ? WHERE id = 7', (bomb,))
+    database.close()
+    with Bag(tmp_path / 'messages') as bag:
+        assert len(list(bag.keypoints())) == 60
+        (loss,) = bag.losses()
+    assert f'a message of {len(bomb)} bytes holds more than {32 << 20} unpacked' in loss
+    file = write_packed(tmp_path / 'files', CompressionMode.FILE, 'mcap')
+    file.write_bytes(bomb)
+    with pytest.raises(BagError, match=f'files: files.mcap.zstd of {len(bomb)} bytes holds more'):
+        Bag(tmp_path / 'files').__enter__()
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])

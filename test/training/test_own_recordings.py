@@ -270,7 +270,9 @@ def test_stamps_that_are_wrong_or_missing_cost_what_they_cost_live(
             return [int(length) for length in np.diff(file['offsets'])]
 
     assert lengths('good', lambda i: times[i]) == [100]
+    assert not capsys.readouterr().err.count('not used')
     assert lengths('odd', lambda i: times[i] + (i % 10 == 5) * 3600 * SECOND) == [100]
+    assert 'odd: 10 pieces of input were not used (stamp ' in capsys.readouterr().err
     assert lengths('arrival', lambda i: 0, 'arrival') == [100]
     capsys.readouterr()
     with pytest.raises(LabelError, match='never seen'):
