@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -29,9 +30,18 @@ NODES = ('pose_node', 'act_node')
 
 # The types that YAML may give for each type of an option.
 _KINDS: dict[type, tuple[type, ...]] = {
-    bool: (bool,), int: (int,), float: (int, float), str: (str,), tuple: (list,)}
+    bool: (bool,), int: (int,), float: (int, float), str: (int, str), tuple: (list,)}
 # Bytes; more than any parameter file has.
 _LARGEST = 1 << 20
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes for floats what ROS does: PyYAML wants a point and a sign for 3e-1."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$'),
+    list('-+.0123456789'))
 
 
 class SettingsError(PrintableError):
@@ -113,14 +123,17 @@ def _read(path: Path) -> dict[str, Any]:
             raise SettingsError(f'cannot read the parameters {path}: it has more than {_LARGEST} '
                                 'bytes')
         text = path.read_text(encoding='utf-8')
-        for token in yaml.scan(text, yaml.SafeLoader):
+        for token in yaml.scan(text, _Loader):
             if isinstance(token, yaml.AliasToken):  # a few can stand for gigabytes
                 raise yaml.YAMLError(f'line {token.start_mark.line + 1} has an alias (*), which '
                                      'ROS does not take')
-        sections = yaml.safe_load(text)
+        sections = yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
     except RecursionError:
         raise SettingsError(f'cannot read the parameters {path}: too many levels') from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except SettingsError:
+        raise
+    # PyYAML lets through what a date, a number or a tag without its text raises.
+    except (OSError, ValueError, LookupError, AttributeError, yaml.YAMLError) as error:
         raise SettingsError(f'cannot read the parameters {path}: {error}') from error
     if not isinstance(sections, dict) or not all(
             isinstance(section, dict) for section in sections.values()):
@@ -192,7 +205,10 @@ def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
             raise SettingsError(f'{where}: {key} must be {type(default).__name__}, not {value!r}')
         if isinstance(value, list) and not all(isinstance(part, str) for part in value):
             raise SettingsError(f'{where}: {key} must be a list of strings, not {value!r}')
-        values[name] = type(default)(value)
+        try:
+            values[name] = type(default)(value)
+        except OverflowError:  # an integer that no float can hold
+            raise SettingsError(f'{where}: {key} is too large') from None
     try:
         return kind(**values)
     except ValueError as error:

@@ -50,6 +50,12 @@ def test_the_parameter_file_of_the_nodes_serves(tmp_path: Path, tiny_bundle: Pat
     ('act_node:\n  a: &a {x: 1}\n  b: {y: *a, z: *a}', r'line 3 has an alias \(\*\)'),
     ('a: &a [*a]', 'has an alias'), ('[' * 5000, 'too many levels'), ('#' * 2_000_000, 'more than'),
     ('a: \x1b[2J', r'cannot read .*#x001b'),
+    ('act_node: {ros__parameters: {bundle: 2001-99-99}}', 'cannot read .*act.yaml'),
+    ("act_node: {ros__parameters: {act_threads: !!int ''}}", 'cannot read .*act.yaml'),
+    ('act_node: {ros__parameters: {act_threads: !!timestamp x}}', 'cannot read .*act.yaml'),
+    (f'act_node: {{ros__parameters: {{act_threads: {"1" * 5000}}}}}', 'cannot read .*act.yaml'),
+    (f'act_node: {{ros__parameters: {{window.max_gap: {"1" * 400}}}}}', 'window.max_gap is too la'),
+    ('act_node: {ros__parameters: {window.max_gap: 3e-1s}}', "must be float, not '3e-1s'"),
 ])
 def test_parameters_a_node_would_refuse_are_refused(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / 'act.yaml'
@@ -97,11 +103,14 @@ def test_sections_of_other_nodes_are_no_slips(tmp_path: Path) -> None:
     assert not read_settings(path).warnings
 
 
-def test_an_integer_may_stand_for_a_float(tmp_path: Path) -> None:
+def test_numbers_are_what_the_nodes_take_them_for(tmp_path: Path) -> None:
+    """An integer for a float or a text, and a float without a point."""
     path = tmp_path / 'act.yaml'
-    path.write_text('act_node: {ros__parameters: {window.max_gap: 1}}')
+    path.write_text('act_node: {ros__parameters: {window.max_gap: 1, bundle: 5, '
+                    'place.tolerance: 1e-1}}')
     settings = read_settings(path)
-    assert settings.window.max_gap == 1.0 and not settings.warnings
+    assert (settings.window.max_gap, settings.act.bundle) == (1.0, '5')
+    assert settings.place.tolerance == 0.1 and not settings.warnings
 
 
 def test_parameters_change_the_answers(
