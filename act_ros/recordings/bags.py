@@ -117,6 +117,9 @@ class Bag:
                 # Read by their files, messages come as they are, and are unpacked one by one.
                 self._files = _storage_files(self.path)
                 self._readers = [self._stack.enter_context(kind(file)) for file in self._files]
+            for connection in (c for reader in self._readers for c in reader.connections):
+                if not isinstance(connection.msgcount, int):  # rosbags takes it as it is written
+                    raise ValueError(f'{connection.msgcount!r} is no number of messages')
         except Exception as error:  # rosbags, sqlite and the file system each have their own
             self._damage = self._damage or error
             self._readers = self._recover(kind, self._damage)

@@ -296,6 +296,13 @@ def test_a_bag_with_half_of_its_metadata_is_read_and_the_damage_told(
     assert count_until_damage(path) == 61
 
 
+def test_metadata_with_a_word_for_a_number_costs_no_message(tmp_path: Path) -> None:
+    path = walk(tmp_path / 'walk')
+    metadata = path / 'metadata.yaml'
+    metadata.write_text(metadata.read_text().replace('message_count: 61', 'message_count: many'))
+    assert count_until_damage(path) == 61
+
+
 def test_of_several_files_those_that_are_whole_are_read(tmp_path: Path) -> None:
     path = walk(tmp_path / 'walk', 'mcap')
     (path / 'metadata.yaml').unlink()
