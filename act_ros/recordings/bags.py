@@ -248,7 +248,7 @@ class Bag:
                 for connection in connections:
                     if connection.msgtype not in decoders:
                         decoders[connection.msgtype] = decoder_for(connection)
-                for connection, time, data in reader.messages(connections):
+                for connection, time, data in self._messages_of(reader, connections):
                     try:
                         value = decoders[connection.msgtype](unpacked(data))
                     except Exception as error:  # it costs itself alone
@@ -267,6 +267,25 @@ class Bag:
         if count + len(failures) < wanted:
             raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
                            f'{", ".join(topics)}, but has {count + len(failures)}')
+
+    def _messages_of(
+        self, reader: Any, connections: Sequence[Any],
+    ) -> Iterator[tuple[Any, int, bytes]]:
+        """Yield what a reader has; where it ends by a damage within an MCAP file, also the rest."""
+        last = -1
+        try:
+            for connection, time, data in reader.messages(connections):
+                yield connection, time, data
+                last = time
+        except Exception as error:  # as above
+            self._damage = self._damage or error
+            known = {(c.topic, c.msgtype): c for c in connections}
+            files = [file for file in _storage_files(Path(reader.path)) if file.suffix == '.mcap']
+            for rest in map(UnfinishedMcap, files):
+                channels = [c for c in rest.connections if (c.topic, c.msgtype) in known]
+                for channel, time, data in rest.messages(channels):
+                    if time > last:
+                        yield known[channel.topic, channel.msgtype], time, data
 
     def _note_broken(self, topic: str, time: int, error: Exception) -> None:
         """Count a message that cannot be decoded, however often it is read."""

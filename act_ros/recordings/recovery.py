@@ -74,7 +74,7 @@ class _Unfinished(ABC):
 
 class UnfinishedMcap(_Unfinished):
     """
-    An MCAP file, up to the first record or chunk that is damaged.
+    An MCAP file without the chunks, or the rest of one, that are damaged.
 
     :raises ValueError: it is none.
     :raises UnpackError: a chunk claims more bytes than it may.
@@ -182,7 +182,12 @@ def _records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             return
         data = file.read(size)
         if kind == _CHUNK:
-            yield from _chunk_records(data, is_whole=len(data) == size)
+            try:
+                yield from _chunk_records(data, is_whole=len(data) == size)
+            except UnpackError:
+                raise
+            except Exception:  # noqa: S112 - the next chunk may be whole
+                continue
         elif len(data) == size:
             yield kind, data
 

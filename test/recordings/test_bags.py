@@ -326,29 +326,38 @@ def test_a_bag_that_lost_its_statistics_lost_nothing_else(tmp_path: Path) -> Non
     assert count_until_damage(path) > 60
 
 
-@pytest.mark.parametrize(('compression', 'is_zeros', 'count'), [
-    ('', True, 5), ('zstd', True, 4), ('', False, 4)])
-def test_what_comes_before_a_damaged_chunk_is_read(
-    tmp_path: Path, compression: str, is_zeros: bool, count: int,
-) -> None:
-    """The power failed: the end is zeros, or is not what its checksum says."""
+def write_chunks(
+    path: Path, compression: str,
+) -> tuple[Path, list[tuple[int, int]], list[np.ndarray]]:
+    """Write images, two to a chunk; return the file, where its chunks lie, and the images."""
     rng = np.random.default_rng(0)
     pixels = [rng.integers(0, 256, (480, 400, 3), np.uint8) for _ in range(6)]  # two to a chunk
-    writer = Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP)
+    writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
     if compression:
         writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
     with writer:
         connection = writer.add_connection('/image', IMAGES[0], typestore=TYPES)
         for i, picture in enumerate(pixels):
             writer.write(connection, i, TYPES.serialize_cdr(image(i, picture), IMAGES[0]))
-    file = tmp_path / 'bag' / 'bag.mcap'
-    data, at, chunks = bytearray(file.read_bytes()), 8, []
+    file = path / f'{path.name}.mcap'
+    data, at, chunks = file.read_bytes(), 8, []
     while data[at] != 15:  # the end of the data
         size = 9 + int.from_bytes(data[at + 1:at + 9], 'little')
         if data[at] == 6:
             chunks.append((at, at + size))
         at += size
     assert len(chunks) == 3
+    return file, chunks, pixels
+
+
+@pytest.mark.parametrize(('compression', 'is_zeros', 'count'), [
+    ('', True, 5), ('zstd', True, 4), ('', False, 4)])
+def test_what_comes_before_a_damaged_chunk_is_read(
+    tmp_path: Path, compression: str, is_zeros: bool, count: int,
+) -> None:
+    """The power failed: the end is zeros, or is not what its checksum says."""
+    file, chunks, pixels = write_chunks(tmp_path / 'bag', compression)
+    data = bytearray(file.read_bytes())
     begin, end = chunks[-1]
     if is_zeros:
         begin += (end - begin) // 4
@@ -362,6 +371,27 @@ def test_what_comes_before_a_damaged_chunk_is_read(
             for _, message in bag.images():
                 read.append(message.data)
     np.testing.assert_array_equal(read[:4], [picture.ravel() for picture in pixels[:4]])
+
+
+@pytest.mark.parametrize('compression', ['', 'zstd'])
+@pytest.mark.parametrize('has_metadata', [True, False])
+def test_what_comes_after_a_damaged_chunk_is_read(
+    tmp_path: Path, compression: str, has_metadata: bool,
+) -> None:
+    file, chunks, pixels = write_chunks(tmp_path / 'bag', compression)
+    data = bytearray(file.read_bytes())
+    begin, end = chunks[1]
+    data[begin + 60:end] = b'\xff' * (end - begin - 60)
+    file.write_bytes(data)
+    if not has_metadata:
+        (tmp_path / 'bag' / 'metadata.yaml').unlink()
+    read = []
+    with Bag(tmp_path / 'bag') as bag:
+        with pytest.raises(BagError, match='damaged or cut off after 4 messages'):
+            for _, message in bag.images():
+                read.append(message.data)
+    np.testing.assert_array_equal(
+        read, [picture.ravel() for i, picture in enumerate(pixels) if i not in (2, 3)])
 
 
 def test_what_is_no_bag_is_refused(tmp_path: Path) -> None:
