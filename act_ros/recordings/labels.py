@@ -101,6 +101,7 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield line number and cells of every row."""
     if path.exists() and not path.is_file():
         raise LabelError(f'cannot read the labels {path}: it is no file')
+    reader = None
     try:
         with open(path, newline='', encoding='utf-8-sig') as file:
             first = file.readline()
@@ -120,7 +121,10 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except UnicodeDecodeError as error:
         raise LabelError(f'cannot read the labels {path}: it is not UTF-8 ({error}); save it as '
                          'UTF-8 text') from error
-    except (OSError, csv.Error) as error:
+    except csv.Error as error:
+        line = reader.line_num + 1 if reader else 1
+        raise LabelError(f'{path} line {line}: {error}') from error
+    except OSError as error:
         raise LabelError(f'cannot read the labels {path}: {error}') from error
 
 

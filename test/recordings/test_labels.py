@@ -50,6 +50,7 @@ def test_any_text_may_be_a_label(tmp_path: Path) -> None:
     ('', 'the first line lacks'),
     ('start,end,label\n0,4\n', 'line 2: the label is empty'),
     ('start,end,label\n0,4,"walk\n1,2,run\n', 'unexpected end of data'),
+    ('start,end,label\n0,4,walk\n5,6,"run"x\n7,8,walk\n', 'line 3: .* expected after'),
     ('start,end,label\n0,4,gähnen\n'.encode('latin1'), 'it is not UTF-8 .*; save it as UTF-8'),
     ('start,end,label\n0,4,walk\n'.encode('utf-16'), 'it is not UTF-8'),
     ('start,end,label\n0,4,' + 'x' * 200_000, 'field larger than field limit'),
