@@ -267,7 +267,7 @@ class _Film:
             self._container = self._av.open(
                 # Else a colon in a file's name would begin a protocol.
                 source if is_address else f'file:{source}',
-                options={'rtsp_transport': 'tcp'} if source.startswith('rtsp') else {},
+                options=_options(source, bool(is_address)),
                 timeout=_ANSWER_TIME if is_address else None)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, 'strerror', None) or error
@@ -375,6 +375,14 @@ class _Film:
     def close(self) -> None:
         """Close the file or the connection."""
         self._container.close()
+
+
+def _options(source: str, is_address: bool) -> dict[str, str]:
+    """Return what FFmpeg is told of a source."""
+    if not is_address:
+        # A playlist without an end, of a recorder that was killed: nothing is added any more.
+        return {'m3u8_hold_counters': '3'}
+    return {'rtsp_transport': 'tcp'} if source.startswith('rtsp') else {}
 
 
 def _upright(image: np.ndarray, matrix: Any) -> np.ndarray:

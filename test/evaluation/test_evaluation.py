@@ -247,8 +247,9 @@ def test_recorded_answers_of_another_model_are_not_scored_by_the_labels_of_the_f
     summary = run(recorded_actions(
         tmp_path / 'out', tmp_path / 'actions', frames_of_tiny=150), labels)
     assert summary['frames'] == 150 and summary['model']['name'] == 'tiny'
-    [warning] = summary['warnings']
+    warning, missed = summary['warnings']
     assert "from 7.500 s on model 'other' answers, no longer 'tiny'" in warning
+    assert missed.startswith('there is no frame within ')  # of those of the time after it
 
 
 def test_recorded_probabilities_may_be_one_as_rounding_has_it(

@@ -353,6 +353,18 @@ def test_an_address_is_played(server: str, tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(times, np.arange(FRAMES) / 25, atol=0.001)
 
 
+def test_a_playlist_that_was_never_ended_ends(tmp_path: Path) -> None:
+    write(tmp_path / 'a.ts', [i / 25 for i in range(10)])
+    path = tmp_path / 'list.m3u8'
+    path.write_text('#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\na.ts\n')
+    times: list[float] = []
+    player = threading.Thread(target=lambda: times.extend(
+        seconds for seconds, _ in VideoSource(str(path)).play(realtime=False)), daemon=True)
+    player.start()
+    player.join(30)
+    assert not player.is_alive() and len(times) == 10
+
+
 def test_an_address_that_does_not_answer(server: str) -> None:
     with pytest.raises(VideoError, match='no.m3u8 cannot be opened: is the address right'):
         VideoSource(f'{server}/no.m3u8')
