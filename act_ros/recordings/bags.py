@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,9 +36,9 @@ from act_ros.core.messages import frame_of_actions, frame_of_keypoints
 from act_ros.core.place import is_depth
 from act_ros.core.resources import file_checksum, find_resource
 from act_ros.core.stamps import NANOSECONDS, receive, to_nanoseconds
-from act_ros.core.text import PrintableError, printable
-from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
-from act_ros.recordings.unpacking import UnpackError, limit_unpacking, unpack_file, unpacked
+from act_ros.core.text import printable
+from act_ros.recordings.storage import BagError, Storage
+from act_ros.recordings.unpacking import unpacked
 
 ACTIONS = 'act_ros/msg/ActionArray'
 POSES = tuple(INPUTS.values())
@@ -48,13 +46,7 @@ POSES = tuple(INPUTS.values())
 IMAGES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _SIZED = (CAMERA_INFO, IMAGES[0])  # messages that say how large images are
-_STORAGES = ('.mcap', '.db3')
-_PACKED = '.zstd'
 _CERTAIN = 1 + 1e-6  # a probability of 1 after rounding: those of labels that are alike are added
-
-
-class BagError(PrintableError):
-    """A bag that cannot be used; the message says which, why, what to do."""
 
 
 class Topic(NamedTuple):
@@ -70,10 +62,10 @@ class Bag:
 
     ``topics`` tells what there is; ``start`` and ``end`` (nanoseconds) are the times of recording
     of the first message and after the last. ``unstamped`` counts the frames read so far whose
-    header's stamp was empty, ``unreadable`` the images that could not be decoded, ``broken`` topic
-    and time of recording of every message that could not be decoded, ``drops`` what of
-    another package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`, where
-    a message arrives when it is recorded. ``image_size`` is what REP-155's joints are shares of,
+    header's stamp was empty, ``unreadable`` the images that could not be decoded, ``broken`` holds
+    topic and time of recording of the messages that could not, ``drops`` counts what of another
+    package's poses could not be used, by cause. ``stamps`` is that of `StampOptions`, where a
+    message arrives when it is recorded. ``image_size`` is what REP-155's joints are shares of,
     where the bag itself does not say how large images are.
 
     A file that was never finished or is cut off is read as far as it goes; the error that says so
@@ -86,46 +78,18 @@ class Bag:
 
     def __init__(self, path: str | Path) -> None:
         self.path, self.stamps = Path(path), 'header'
-        self._files = _find_files(self.path)
-        self._stack = ExitStack()
+        self._storage = Storage(self.path)
         self.unstamped = self.unreadable = 0
         self.drops: Counter[str] = Counter()
         self.image_size = PoseInputOptions().image_size
         self._first_unreadable = self._first_broken = ''
         self.broken: set[tuple[str, int]] = set()
-        self._damage: Exception | None = None
 
     def __enter__(self) -> Bag:
-        try:
-            from rosbags.rosbag2 import Reader
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                'reading bags needs the rosbags package: pip install rosbags') from error
-        try:
-            self._open(Reader)
-        except BaseException:
-            self._stack.close()
-            raise
-        return self
-
-    def _open(self, kind: type[Any]) -> None:
-        limit_unpacking()
-        self._unpack_files()
-        try:
-            self._readers = [self._stack.enter_context(kind(file)) for file in self._files]
-            if any(reader.compression_mode == 'message' for reader in self._readers):
-                # Read by their files, messages come as they are, and are unpacked one by one.
-                self._files = _storage_files(self.path)
-                self._readers = [self._stack.enter_context(kind(file)) for file in self._files]
-            for connection in (c for reader in self._readers for c in reader.connections):
-                if not isinstance(connection.msgcount, int):  # rosbags takes it as it is written
-                    raise ValueError(f'{connection.msgcount!r} is no number of messages')
-        except Exception as error:  # rosbags, sqlite and the file system each have their own
-            self._damage = self._damage or error
-            self._readers = self._recover(kind, self._damage)
-        self._readers.sort(key=lambda reader: reader.start_time)  # by name, 10 is before 2
+        storage = self._storage.__enter__()
+        self.start, self.end = storage.start, storage.end
         counts: Counter[tuple[str, str]] = Counter()
-        for connection in (c for reader in self._readers for c in reader.connections):
+        for connection in storage.connections:
             counts[connection.topic, connection.msgtype] += connection.msgcount
         self.topics: dict[str, Topic] = {}
         for (topic, msgtype), count in counts.items():
@@ -136,36 +100,10 @@ class Bag:
             f'{count} messages of {topic} are of {msgtype}, not {self.topics[topic].type}, and are '
             'left out' for (topic, msgtype), count in counts.items()
             if count and msgtype != self.topics[topic].type]
-        filled = [reader for reader in self._readers if reader.message_count]
-        if not filled:
-            if self._damage:
-                raise self._damaged(self._damage)
-            raise BagError(f'{self.path} holds no messages')
-        self.start: int = min(reader.start_time for reader in filled)
-        self.end: int = max(reader.end_time for reader in filled)
+        return self
 
-    def _unpack_files(self) -> None:
-        """Unpack files that were packed as a whole into a folder of their own."""
-        packed = _packed_files(self.path)
-        if not packed:
-            return
-        folder = Path(self._stack.enter_context(TemporaryDirectory()))
-        self._files = _storage_files(self.path)  # the last one, where the recorder was killed
-        for file in packed:
-            target = folder / file.stem
-            try:
-                unpack_file(file, target)
-            except UnpackError as error:
-                self._damage = error
-                continue
-            except Exception as error:  # whatever unpacks has its own
-                self._damage = error
-            self._files.append(target)  # of one that is damaged, what comes before
-        if not self._files and self._damage:
-            raise self._damaged(self._damage) from self._damage
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, *error: Any) -> None:
+        self._storage.__exit__(*error)
 
     @property
     def duration(self) -> float:
@@ -217,9 +155,7 @@ class Bag:
 
     def checksums(self) -> dict[str, str]:
         """Return the SHA-256 of every file with messages, by name."""
-        files = [self.path] if self.path.is_file() else [
-            path for path in self.path.iterdir() if set(path.suffixes) & set(_STORAGES)]
-        return {path.name: file_checksum(path) for path in sorted(files)}
+        return {path.name: file_checksum(path) for path in self._storage.files_as_recorded()}
 
     def messages(self, topics: Sequence[str]) -> Iterator[tuple[str, int, Any]]:
         """
@@ -236,56 +172,31 @@ class Bag:
         self, topics: Sequence[str], decoder_for: Callable[[Any], Callable[[bytes], Any]],
     ) -> Iterator[tuple[str, int, Any]]:
         """Yield what `messages` does, decoded by what ``decoder_for`` gives for a connection."""
-        decoders: dict[str, Callable[[bytes], Any]] = {}
-        count = 0
+        storage, count = self._storage, 0
         failures: list[Exception] = []
-        for reader in self._readers:
-            connections = [c for c in reader.connections
-                           if c.topic in topics and c.msgtype == self.topics[c.topic].type]
-            if not connections:
-                continue
-            try:
-                for connection in connections:
-                    if connection.msgtype not in decoders:
-                        decoders[connection.msgtype] = decoder_for(connection)
-                for connection, time, data in self._messages_of(reader, connections):
-                    try:
-                        value = decoders[connection.msgtype](unpacked(data))
-                    except Exception as error:  # it costs itself alone
-                        self._note_broken(connection.topic, time, error)
-                        failures.append(error)
-                        continue
-                    yield connection.topic, time, value
-                    count += 1
-            except Exception as error:
-                raise self._damaged(error, f' after {count} messages') from error
+        connections = [c for c in storage.connections
+                       if c.topic in topics and c.msgtype == self.topics[c.topic].type]
+        try:
+            decoders = {c.msgtype: decoder_for(c) for c in reversed(connections)}
+            for connection, time, data in storage.messages(connections):
+                try:
+                    value = decoders[connection.msgtype](unpacked(data))
+                except Exception as error:  # it costs itself alone
+                    self._note_broken(connection.topic, time, error)
+                    failures.append(error)
+                    continue
+                yield connection.topic, time, value
+                count += 1
+        except Exception as error:
+            raise storage.damaged(error, f' after {count} messages') from error
         if failures and not count:
-            raise self._damaged(failures[0], ' after 0 messages') from failures[0]
-        if self._damage:
-            raise self._damaged(self._damage, f' after {count} messages')
+            raise storage.damaged(failures[0], ' after 0 messages') from failures[0]
+        if storage.damage:
+            raise storage.damaged(storage.damage, f' after {count} messages')
         wanted = sum(self.topics[topic].num_messages for topic in topics)
         if count + len(failures) < wanted:
             raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
                            f'{", ".join(topics)}, but has {count + len(failures)}')
-
-    def _messages_of(
-        self, reader: Any, connections: Sequence[Any],
-    ) -> Iterator[tuple[Any, int, bytes]]:
-        """Yield what a reader has; where it ends by a damage within an MCAP file, also the rest."""
-        last = -1
-        try:
-            for connection, time, data in reader.messages(connections):
-                yield connection, time, data
-                last = time
-        except Exception as error:  # as above
-            self._damage = self._damage or error
-            known = {(c.topic, c.msgtype): c for c in connections}
-            files = [file for file in _storage_files(Path(reader.path)) if file.suffix == '.mcap']
-            for rest in map(UnfinishedMcap, files):
-                channels = [c for c in rest.connections if (c.topic, c.msgtype) in known]
-                for channel, time, data in rest.messages(channels):
-                    if time > last:
-                        yield known[channel.topic, channel.msgtype], time, data
 
     def _note_broken(self, topic: str, time: int, error: Exception) -> None:
         """Count a message that cannot be decoded, however often it is read."""
@@ -321,7 +232,7 @@ class Bag:
                 frames = (bodies.add_ids(message) if name == topic
                           else bodies.add_skeleton(names[name], message))
             except AttributeError as error:
-                raise self._damaged(error) from error
+                raise self._storage.damaged(error) from error
             yield from (self._timed(frame, time) for frame in frames)
         yield from (self._timed(frame, time) for frame in bodies.flush())
 
@@ -357,7 +268,7 @@ class Bag:
                 for action in message.actions:
                     _check_action(action)
             except AttributeError as error:
-                raise self._damaged(error) from error
+                raise self._storage.damaged(error) from error
             first = model if first is None else first
             if model != first:
                 raise BagError(f'from {(time - self.start) / NANOSECONDS:.3f} s on model {model!r} '
@@ -376,7 +287,7 @@ class Bag:
             try:
                 frame = Frame(to_nanoseconds(message.header.stamp), message.header.frame_id)
             except AttributeError as error:
-                raise self._damaged(error) from error
+                raise self._storage.damaged(error) from error
             yield self._timed(frame, time), message
 
     def note_unreadable(self, topic: str, time: int, error: Exception) -> None:
@@ -421,24 +332,6 @@ class Bag:
                 f'known, and the bag carries no definition of it')
         return store
 
-    def _recover(self, reader: type[Any], error: Exception) -> list[Any]:
-        """Return readers of those files that can be read, or raise BagError."""
-        readers = []
-        for file in _storage_files(self.path) if self._files == [self.path] else self._files:
-            try:
-                readers.append(self._stack.enter_context(reader(file)))
-            except Exception:  # as above
-                unfinished = UnfinishedMcap if file.suffix == '.mcap' else UnfinishedSqlite
-                try:
-                    readers.append(unfinished(file))
-                except UnpackError as reason:  # which is why, and not that the end is missing
-                    error = reason
-                except Exception:  # noqa: S110 - one more file that is left out
-                    pass
-        if not readers:
-            raise self._damaged(error) from error
-        return readers
-
     def _check_topic(self, topic: str) -> None:
         if topic not in self.topics:
             raise BagError(f'{self.path} has no topic {topic!r}; it holds {self._listing()}')
@@ -446,17 +339,6 @@ class Bag:
     def _listing(self) -> str:
         return ', '.join(f'{name} ({info.type}, {info.num_messages} messages)'
                          for name, info in sorted(self.topics.items())) or 'no topics'
-
-    def _damaged(self, error: Exception, where: str = '') -> BagError:
-        if isinstance(error, BagError):
-            return error
-        if isinstance(error, AttributeError):
-            return BagError(f'{self.path} holds messages without the field {error.name!r}: they '
-                            'are of another version than this one can read')
-        if isinstance(error, UnpackError):
-            return BagError(f'{self.path}{where}: {error}')
-        return BagError(f'{self.path} is damaged or cut off{where} ({error}); copy it again, or '
-                        f'repair it with `ros2 bag reindex`')
 
 
 def _check_action(message: Any) -> None:
@@ -486,39 +368,3 @@ def project_types() -> Any:
         types.update(get_types_from_msg(text, f'act_ros/msg/{name}'))
     store.register(types)
     return store
-
-
-def _find_files(path: Path) -> list[Path]:
-    """Return what rosbags shall open: the folder, or files of one without its metadata."""
-    if not path.exists():
-        raise BagError(f'the bag {path} does not exist')
-    if path.is_file():
-        if path.suffix not in _STORAGES:
-            raise BagError(f'{path} is not a ROS 2 bag: give its folder, or a '
-                           f'{" or ".join(_STORAGES)} file')
-        return [path]
-    for entry in sorted(path.iterdir()):
-        if set(entry.suffixes) & set(_STORAGES) and not entry.is_file():
-            raise BagError(f'{entry} is no file')  # a pipe would be waited for without end
-    if (path / 'metadata.yaml').is_file():
-        return [path]
-    # The recorder writes the metadata when it ends; it may have been killed.
-    files = _storage_files(path)
-    if not files and not _packed_files(path):
-        raise BagError(f'{path} is not a ROS 2 bag: it has neither a metadata.yaml nor '
-                       f'{" or ".join(_STORAGES)} files')
-    return files
-
-
-def _storage_files(path: Path) -> list[Path]:
-    """Return the files of a bag, a folder or such a file itself, that can be read as they are."""
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.iterdir() if file.suffix in _STORAGES)
-
-
-def _packed_files(path: Path) -> list[Path]:
-    """Return the files of a bag that were packed as a whole and are there only so."""
-    return [] if path.is_file() else sorted(
-        file for file in path.iterdir() if file.suffix == _PACKED
-        and Path(file.stem).suffix in _STORAGES and not file.with_suffix('').exists())
