@@ -45,10 +45,6 @@ class PoseEstimator(Protocol):
         """Keypoint layout of every ``Person``, a name known to ``act_ros.core.skeletons``."""
 
     @property
-    def max_persons(self) -> int:
-        """Most people that one image can yield."""
-
-    @property
     def least_height(self) -> float:
         """Height of a person as a share of the image's, below which poses get unreliable."""
 

@@ -91,7 +91,6 @@ class FindAndFollow:
         self.score_threshold = score_threshold
         self._find, self._look, self.layout = find, look, look.layout
         self.drops = find.drops = look.drops
-        self.max_persons = find.max_persons
 
     def propose(self, image_bgr: np.ndarray, region: Region | None = None) -> list[Person]:
         """

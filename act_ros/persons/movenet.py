@@ -113,7 +113,6 @@ class MultiPose:
         self._network = network
         self.score_threshold = score_threshold
         self.name, self.drops = network.name, Counter[str]()
-        self.max_persons = network.output_shape[1]
         self.least_height = LEAST_PIXELS / network.height
 
     def estimate(
@@ -148,7 +147,6 @@ class SinglePose:
     """
 
     layout = 'coco17'
-    max_persons = 1
     least_height = 0.3  # an image is searched as a whole until the torso is seen
 
     def __init__(self, network: _Network, score_threshold: float) -> None:

@@ -162,7 +162,6 @@ class WholeImage:
     """A network that finds everybody in an image in one pass; see ``PoseEstimator``."""
 
     layout = 'coco17'
-    max_persons = _MOST
 
     def __init__(
         self, network: _Network, score_threshold: float,

@@ -25,7 +25,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 class OnePerson:
     """A pose estimator that sees the same person in every image that has pixels."""
 
-    name, layout, max_persons, score_threshold, least_height = 'one', 'coco17', 1, 0.2, 0.2
+    name, layout, score_threshold, least_height = 'one', 'coco17', 0.2, 0.2
 
     def __init__(self) -> None:
         self.images = self.resets = 0

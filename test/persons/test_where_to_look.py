@@ -80,10 +80,10 @@ def somebody(x: float, y: float = 150.0, torso: float = 60.0, score: float = 0.9
 def proposed(boxes: list[tuple[float, ...]], region: Region | None) -> list[tuple[float, ...]]:
     """Return which of the boxes that a network finds in a region are proposed."""
     found = [Person(pose(0.0), 0.9, np.array(box, np.float32)) for box in boxes]
-    find: Any = SimpleNamespace(max_persons=6, estimate=lambda *_: found)
+    find: Any = SimpleNamespace(estimate=lambda *_: found)
     look: Any = SimpleNamespace(layout='coco17', drops=Counter())
     networks = FindAndFollow('two', find, look, 0.2, Schedule(3, 3, 1), 0.2)
-    assert networks.drops is find.drops is look.drops and networks.max_persons == 6
+    assert networks.drops is find.drops is look.drops
     return [tuple(p.box.tolist()) for p in networks.propose(IMAGE, region)]
 
 
