@@ -7,8 +7,8 @@ and right (``l_``, ``r_``), as in REP-155.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -29,34 +29,24 @@ _SPINE = (
 
 @dataclass(frozen=True)
 class Layout:
-    """
-    The joints of a pose, in order.
-
-    ``edges`` are the index pairs to draw as bones, ``pairs`` the (left, right) index pairs; both
-    follow from the joint names.
-    """
+    """The joints of a pose, in order; all else follows from their names."""
 
     name: str
     joints: tuple[str, ...]
-    edges: tuple[tuple[int, int], ...] = field(init=False)
-    pairs: tuple[tuple[int, int], ...] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """Index pairs of joints to draw as bones."""
         bones = [(f'{side}_{a}', f'{side}_{b}') for side in 'lr' for a, b in _LIMBS]
-        object.__setattr__(self, 'edges', tuple(
-            (self.joints.index(a), self.joints.index(b)) for a, b in (*bones, *_SPINE)
-            if a in self.joints and b in self.joints))
-        object.__setattr__(self, 'pairs', tuple(
-            (i, self.joints.index('r' + joint[1:])) for i, joint in enumerate(self.joints)
-            if joint.startswith('l_')))
+        return tuple((self.joints.index(a), self.joints.index(b)) for a, b in (*bones, *_SPINE)
+                     if a in self.joints and b in self.joints)
 
     @property
     def mirror(self) -> np.ndarray:
         """Joint indices (K,) that swap left and right: ``keypoints[..., layout.mirror, :]``."""
-        order = np.arange(len(self.joints))
-        for left, right in self.pairs:
-            order[left], order[right] = right, left
-        return order
+        other = {'l_': 'r_', 'r_': 'l_'}
+        return np.array([self.joints.index(other.get(joint[:2], joint[:2]) + joint[2:])
+                         for joint in self.joints])
 
 
 LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (
