@@ -263,13 +263,8 @@ class ActionFilter:
         What falls on other classes counts as unknown.
         """
         self.reconfigure(options, bundle)
-        self._allowed = None if allowed.all() else allowed
-        self.probabilities: np.ndarray | None = None
-        self.status = Status.BUFFERING
-        self.label_id = -1
-        self.cause = ''
-        """One of `CAUSES` while the status is UNKNOWN."""
-        self.since = self._stamp = 0
+        self._allowed = allowed
+        self.reset(0)
 
     @property
     def confidence(self) -> float:
@@ -278,7 +273,7 @@ class ActionFilter:
             return 0.0
         if self.label_id >= 0:
             return float(self.probabilities[self.label_id])
-        return float(self._answerable(self.probabilities).max())
+        return float((self.probabilities * self._allowed).max())
 
     def reconfigure(self, options: DecisionOptions, bundle: Bundle) -> None:
         """Go on with other options, or the thresholds of another model."""
@@ -286,8 +281,11 @@ class ActionFilter:
 
     def reset(self, stamp: int) -> None:
         """Begin anew at ``stamp``: a new window fills."""
-        self.probabilities, self.cause = None, ''
-        self.status, self.label_id, self.since = Status.BUFFERING, -1, stamp
+        self.probabilities: np.ndarray | None = None
+        self.status, self.label_id = Status.BUFFERING, -1
+        self.since = self._stamp = stamp
+        self.cause = ''
+        """One of `CAUSES` while the status is UNKNOWN."""
 
     def decide(
         self, stamp: int, probabilities: np.ndarray, frames: int, lack: str = '',
@@ -322,14 +320,10 @@ class ActionFilter:
         missing, most = bundle.num_frames - frames, bundle.num_frames - bundle.min_frames
         return full + (short - full) * missing / max(most, 1)
 
-    def _answerable(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the probabilities with 0 for classes that may not be answered."""
-        return probabilities if self._allowed is None else probabilities * self._allowed
-
     def _choose(self, probabilities: np.ndarray, threshold: float) -> int:
         """Return the class to answer, or -1 for unknown."""
         slack = self._options.hysteresis
-        best = int(self._answerable(probabilities).argmax())
+        best = int((probabilities * self._allowed).argmax())
         is_clear = probabilities[best] >= threshold
         if self.label_id < 0:
             return best if is_clear else -1
