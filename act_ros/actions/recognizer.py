@@ -278,9 +278,7 @@ class ActionRecognizer:
 
     def _take(self, stamp: int, persons: Sequence[Person]) -> None:
         """Add each usable person's pose to the person's window, and count the unusable."""
-        persons = self._well_formed(persons)
-        if self._rotation:
-            persons = [turn_person(person, self._rotation) for person in persons]
+        persons = [turn_person(p, self._rotation) for p in self._well_formed(persons)]
         if not persons:
             return
         poses, seen = repaired(
