@@ -57,11 +57,9 @@ def is_light(colour: str) -> bool:
 def caption(action: Action) -> str:
     """Return the line written at a person: ``p1 walk 93% 2.9 m``."""
     person = printable(action.person_id, _LONGEST)
-    where = distance_of(action.place)
-    if action.status is not Status.RECOGNIZED:
-        return ' '.join(filter(None, (person, _WORDS[action.status], where)))
-    doing = f'{person} {printable(action.label, _LONGEST)} {action.confidence:.0%}'
-    return f'{doing} {where}' if where else doing
+    doing = _WORDS.get(
+        action.status, f'{printable(action.label, _LONGEST)} {action.confidence:.0%}')
+    return ' '.join(filter(None, (person, doing, distance_of(action.place))))
 
 
 def distance_of(place: Place) -> str:
