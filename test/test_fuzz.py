@@ -30,7 +30,7 @@ from synthetic import SECOND, bundle_of, person, pose, stamps, tiny_model
 from act_ros.actions.bundle import BundleError, load_bundle, save_bundle
 from act_ros.actions.classifier import ActClassifier
 from act_ros.persons.compressed import decode_compressed
-from act_ros.persons.images import ImageError, decode_raw, supported_encodings
+from act_ros.persons.images import ENCODINGS, ImageError, decode_raw
 from act_ros.recordings.labels import LabelError, read_labels
 from act_ros.tflite.flatbuffer import check_offsets
 
@@ -65,7 +65,7 @@ def mutated(data: bytes) -> st.SearchStrategy[bytes]:
 def test_any_image(data: st.DataObject) -> None:
     """A picture, or ImageError."""
     small = st.integers(0, 9) | NUMBERS
-    encoding = data.draw(st.sampled_from(supported_encodings()) | st.text())
+    encoding = data.draw(st.sampled_from(ENCODINGS) | st.text())
     content = data.draw(st.binary(max_size=300))
     height, width, step = (data.draw(small) for _ in range(3))
     try:

@@ -60,6 +60,8 @@ _PLANAR = {
     'nv21': cv2.COLOR_YUV2BGR_NV21,
     'i420': cv2.COLOR_YUV2BGR_I420,
 }
+ENCODINGS = (*_ENCODINGS, *_PLANAR)
+"""What `decode_raw` knows."""
 # Bits of a sensor's pixels, in the words of 16 that they come in.
 _SENSOR_BITS = (8, 10, 12, 14, 16)
 
@@ -82,12 +84,12 @@ def decode_raw(
     The arguments are the fields of sensor_msgs/Image. Pixels of 16 bits are brought to 8 by
     `to_8_bits`.
 
-    :raises UnknownEncodingError: the encoding is not one of `supported_encodings`.
+    :raises UnknownEncodingError: the encoding is not one of `ENCODINGS`.
     :raises ImageError: no pixels, too many, rows shorter than their pixels, or too few bytes.
     """
-    if encoding not in supported_encodings():
+    if encoding not in ENCODINGS:
         hint = ('it is a depth image: choose the colour topic' if is_depth(encoding)
-                else f'known: {", ".join(supported_encodings())}')
+                else f'known: {", ".join(ENCODINGS)}')
         raise UnknownEncodingError(f'unknown image encoding {encoding[:40]!r}; {hint}')
     if height <= 0 or width <= 0:
         raise ImageError(f'the image is {width} x {height}: it has no pixels')
@@ -158,8 +160,3 @@ def to_8_bits(image: np.ndarray) -> np.ndarray:
     brightest = int(image[..., :3].max()).bit_length()
     shift = next(bits for bits in _SENSOR_BITS if bits >= brightest) - 8
     return (image >> shift).astype(np.uint8)
-
-
-def supported_encodings() -> tuple[str, ...]:
-    """Return the encodings `decode_raw` knows."""
-    return (*_ENCODINGS, *_PLANAR)
