@@ -44,6 +44,14 @@ ROS = [
     'ros-jazzy-std-msgs==5.3.6',
     'ros-jazzy-visualization-msgs==5.3.6',
 ]
+# What reads recordings, and holds answers against labels.
+RECORDINGS = [
+    'apsw>=3.40,<4',
+    'lz4>=4.3.2,<5',
+    'rosbags>=0.11.9,<0.12',
+    'scikit-learn>=1.5,<2',
+    'tqdm>=4.66.3,<5',
+]
 EXTRAS = {
     'ros': ROS,
     'build': [
@@ -68,26 +76,15 @@ EXTRAS = {
     ],
     'behaviours': ['py_trees>=2.2.1,<3'],
     'demo': ['matplotlib>=3.6,<4', 'tqdm>=4.66.3,<5'],
-    'evaluation': [
-        'Jinja2>=3.1.6,<4',
-        'apsw>=3.40,<4',
-        'lz4>=4.3.2,<5',
-        'rosbags>=0.11.9,<0.12',
-        'scikit-learn>=1.5,<2',
-        'tqdm>=4.66.3,<5',
-    ],
+    'evaluation': ['Jinja2>=3.1.6,<4', *RECORDINGS],
     'onnx': ['onnxruntime>=1.16,<2'],
     'onnx-export': ['onnxruntime>=1.16,<2', 'tf2onnx>=1.17,<2'],
     'training': [
-        'apsw>=3.40,<4',
+        *RECORDINGS,
         'h5py>=3.8,<4',
-        'lz4>=4.3.2,<5',
         'matplotlib>=3.6,<4',
         'protobuf>=4.21,<8',
-        'rosbags>=0.11.9,<0.12',
-        'scikit-learn>=1.5,<2',
         'tensorflow>=2.16,<3',
-        'tqdm>=4.66.3,<5',
     ],
     'jax': ['jax>=0.4.34,<0.12'],
     'search': ['SQLAlchemy>=1.4.49,<3', 'optuna>=3.2,<6', 'tensorboard>=2.16,<3'],
