@@ -64,17 +64,17 @@ COMBINATIONS = [
 
 def requirements(combination: Combination) -> list[str]:
     """Return what pip shall install."""
-    needed = {*packaging.ROBOT, *packaging.EXTRAS['build'], *packaging.EXTRAS['behaviours'],
-              *packaging.EXTRAS['demo'], *packaging.EXTRAS['evaluation'], *packaging.EXTRAS['test']}
+    ranges = {*packaging.ROBOT, *packaging.EXTRAS['behaviours'], *packaging.EXTRAS['demo'],
+              *packaging.EXTRAS['evaluation']}
+    needed = {*ranges, *packaging.EXTRAS['build'], *packaging.EXTRAS['test']}
     needed = {item for item in needed if not item.startswith(('numpy', 'mpose', 'mypy', 'ruff'))}
     if combination.ros != 'jazzy':  # the pins are those of Jazzy
         needed = {re.sub(r'ros-jazzy-([\w-]+).*', rf'ros-{combination.ros}-\1', item)
                   for item in needed if 'python-cmake-module' not in item}
         needed.add(f'ros-{combination.ros}-ament-cmake-ros-core')  # took that one's place
     if combination.end == 'lowest':  # the tools that build and test are of no concern
-        ranges = {*packaging.ROBOT, *packaging.EXTRAS['behaviours'], *packaging.EXTRAS['demo'],
-                  *packaging.EXTRAS['evaluation']} & needed
-        needed = needed - ranges | {re.sub('>=([^,]+),.*', r'==\1', item) for item in ranges}
+        needed = {re.sub('>=([^,]+),.*', r'==\1', item) if item in ranges else item
+                  for item in needed}
     # The tests make their models with the schema that comes with LiteRT.
     runtime = {TFLITE} if combination.runtime == TFLITE else set()
     return sorted(needed | runtime | {f'numpy{combination.numpy}'})
