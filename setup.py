@@ -75,7 +75,7 @@ EXTRAS = {
         'wheel>=0.38.1,<1',
     ],
     'behaviours': ['py_trees>=2.2.1,<3'],
-    'demo': ['matplotlib>=3.6,<4', 'tqdm>=4.66.3,<5'],
+    'demo': ['matplotlib>=3.6,<4'],
     'evaluation': ['Jinja2>=3.1.6,<4', *RECORDINGS],
     'onnx': ['onnxruntime>=1.16,<2'],
     'onnx-export': ['onnxruntime>=1.16,<2', 'tf2onnx>=1.17,<2'],
