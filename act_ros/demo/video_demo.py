@@ -214,17 +214,12 @@ def main(args: list[str] | None = None) -> None:
                         f'({", ".join(MODES)}), or a pose network: a name or a path')
     options = parser.parse_args(args)
     name = options.camera or str(options.video or find_resource('media/demo.mp4'))
-    try:
-        opened = VideoSource(name)
-    except VideoError as error:
-        raise SystemExit(f'demo: {error}') from error
-    fps, is_camera = opened.fps, opened.is_camera
-    opened.release()
-
     # What runs here is nobody else's business, and another robot's nodes are none of ours.
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     os.environ.update(image_transport_variables(os.environ))
     try:
-        _record(name, fps, is_camera, options)
-    except OSError as error:  # the disk is full, or the output no folder
+        opened = VideoSource(name)
+        opened.release()
+        _record(name, opened.fps, opened.is_camera, options)
+    except (VideoError, OSError) as error:  # no such video; no room, or no folder
         raise SystemExit(f'demo: {printable(error, 1000)}') from error
