@@ -42,7 +42,7 @@ SOURCES := CMakeLists.txt LICENSE NOTICE package.xml setup.py \
 # pip with its many lines in a file, shown when it fails.
 pip = $(VENV)/bin/python -m pip $(1) > $@.log 2>&1 || { cat $@.log >&2; exit 1; }
 # Install what setup.py declares for the given extras.
-requirements = cd $(CURDIR) && $(VENV)/bin/python -c \
+requirements = $(VENV)/bin/python -c \
 	'import sys, setup; print("\n".join(setup.requirements(*sys.argv[1:])))' $(1) \
 	> $@.txt && $(call pip,install -r $@.txt)
 
