@@ -82,7 +82,7 @@ class DecisionOptions(Options):
         ('',), 'Labels that are answered as one, by the name of the first, such as run and jog; '
         'their probabilities are added. An empty list (or one empty string): none.')
 
-    def alike_of(self, bundle: Bundle, allowed: Sequence[str] = ()) -> list[int]:
+    def alike_of(self, bundle: Bundle, allowed: Sequence[str]) -> list[int]:
         """
         Return which labels of a bundle are answered as one.
 

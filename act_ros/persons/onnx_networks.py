@@ -99,7 +99,7 @@ def _fits(shape: tuple[int, ...], promised: tuple[int | str, ...]) -> bool:
 
 
 def open_onnx(
-    path: Path, num_threads: int = 1, score_threshold: float = 0.2, providers: Sequence[str] = (),
+    path: Path, num_threads: int, score_threshold: float, providers: Sequence[str],
 ) -> WholeImage | SimCC:
     """
     Open an ONNX file: a network for everybody in an image, or one for a single person.

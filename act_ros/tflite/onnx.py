@@ -27,7 +27,7 @@ DTYPES = {'tensor(float)': np.float32, 'tensor(float16)': np.float16}
 
 
 def open_session(
-    model: Path | bytes, label: str, num_threads: int = 1, providers: Sequence[str] = (),
+    model: Path | bytes, label: str, num_threads: int, providers: Sequence[str] = (),
 ) -> Any:
     """
     Return an ONNX Runtime session.
@@ -59,7 +59,7 @@ def open_session(
 class OnnxInterpreter:
     """An ONNX model as an `act_ros.tflite.runtime.Interpreter`, on the CPU."""
 
-    def __init__(self, content: bytes, label: str, num_threads: int = 1) -> None:
+    def __init__(self, content: bytes, label: str, num_threads: int) -> None:
         self._session = open_session(content, label, num_threads)
         self._inputs, self._outputs = self._session.get_inputs(), self._session.get_outputs()
         self._values: dict[str, np.ndarray] = {}

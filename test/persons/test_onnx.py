@@ -99,7 +99,7 @@ def test_rtmpose(tmp_path: Path, joints: int, layout: str) -> None:
         x[0, i, 10 + i], y[0, i, 20 + i] = 0.9, 0.7
     path = save(tmp_path / 'net.onnx', {'x': ('n', joints, 96), 'y': ('n', joints, 128)},
                 [constant('x', x), constant('y', y)], (64, 48))
-    network = open_onnx(path)
+    network = open_onnx(path, 1, 0.2, ())
     assert isinstance(network, SimCC)
     # A square of 96 pixels in 48 x 64: half the size, 8 rows from above.
     person = network.look(IMAGE, Region(100, 20, 196, 116))
@@ -132,7 +132,7 @@ def test_colours_come_as_each_network_was_trained(tmp_path: Path, kind: str) -> 
         nodes.insert(0, helper.make_node('Constant', [], ['axis'], value=helper.make_tensor(
             'axis', TensorProto.INT64, [1], [2])))
         path = save(tmp_path / 'net.onnx', {'x': (1, 17, 128), 'y': (1, 17, 128)}, nodes)
-        network = open_onnx(path)
+        network = open_onnx(path, 1, 0.2, ())
         assert isinstance(network, SimCC)
         scores = network.look(image, Region(0, 0, 64, 64)).keypoints[:3, 2]
         expected = 0.3 * (np.array([RED, GREEN, BLUE]) - (123.675, 116.28, 103.53)) / (
@@ -186,7 +186,7 @@ def test_rtmpose_without_numbers(tmp_path: Path) -> None:
     path = save(tmp_path / 'net.onnx', {'x': (1, 17, 96), 'y': (1, 17, 128)}, [
         constant('x', np.full((1, 17, 96), np.nan)), constant('y', np.zeros((1, 17, 128)))],
         (64, 48))
-    network = open_onnx(path)
+    network = open_onnx(path, 1, 0.2, ())
     assert isinstance(network, SimCC)
     assert network.look(IMAGE, Region(100, 20, 196, 116)).score == 0.0
     assert network.drops == {'no numbers in an answer of the pose network': 1}
