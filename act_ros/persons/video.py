@@ -227,12 +227,11 @@ class _Device:
 
     def __init__(self, name: str) -> None:
         path = Path(f'/dev/video{name}' if name.isdigit() else name)
-        hint = 'is it plugged in, free, and readable for this user (group video)?'
-        if not path.exists():  # OpenCV would say so on the terminal, at every try
-            raise VideoError(f'{name} cannot be opened: {hint}')
-        self._capture = cv2.VideoCapture(str(path), cv2.CAP_V4L2)
-        if not self._capture.isOpened():
-            raise VideoError(f'{name} cannot be opened: {hint}')
+        self._capture = cv2.VideoCapture()
+        # Of a path that is not there OpenCV would speak on the terminal, at every try.
+        if not (path.exists() and self._capture.open(str(path), cv2.CAP_V4L2)):
+            raise VideoError(f'{name} cannot be opened: is it plugged in, free, and readable for '
+                             'this user (group video)?')
         self.fps: float = self._capture.get(cv2.CAP_PROP_FPS)
 
     def read(self) -> np.ndarray | None:
