@@ -63,7 +63,7 @@ def decode_compressed(
 
 def _claimed_size(data: memoryview) -> tuple[int, int]:
     """Return the height and width that an image file says it has, or zeros."""
-    head = bytes(data[:30])
+    head, height, width = bytes(data[:30]), 0, 0
     with suppress(IndexError, struct.error):
         if head.startswith(_PNG):
             width, height = struct.unpack_from('>II', head, 16)
@@ -76,10 +76,7 @@ def _claimed_size(data: memoryview) -> tuple[int, int]:
             width, height = struct.unpack_from('<HH' if small else '<ii', head, 18)
         elif head[:4] in (b'II*\0', b'MM\0*'):
             height, width = _tiff_size(data, '<' if head[0] == ord('I') else '>')
-        else:
-            return 0, 0
-        return abs(height), abs(width)  # of a BMP from top to bottom the height is negative
-    return 0, 0
+    return abs(height), abs(width)  # of a BMP from top to bottom the height is negative
 
 
 def _jpeg_size(data: memoryview) -> tuple[int, int]:
@@ -112,11 +109,10 @@ def _webp_size(head: bytes) -> tuple[int, int]:
 def _tiff_size(data: memoryview, order: str) -> tuple[int, int]:
     at, = struct.unpack_from(f'{order}I', data, 4)
     count, = struct.unpack_from(f'{order}H', data, at)
-    height = width = 0
+    widths, heights = [0], [0]
     for entry in range(at + 2, at + 2 + 12 * min(count, _MOST), 12):
         tag, kind = struct.unpack_from(f'{order}HH', data, entry)
         if tag in (*_WIDTHS, *_HEIGHTS):
             value, = struct.unpack_from(order + ('H' if kind == 3 else 'I'), data, entry + 8)
-            width, height = (max(width, value), height) if tag in _WIDTHS else (
-                width, max(height, value))
-    return height, width
+            (widths if tag in _WIDTHS else heights).append(value)
+    return max(heights), max(widths)
