@@ -145,7 +145,7 @@ def with_onnx(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]
     for name in ('tf2onnx', 'onnxruntime'):
         pytest.importorskip(name)
     keras.utils.set_random_seed(0)
-    models = [build_act(ActSize(2, 8, 1, 8, 0.0), 12, 52, 4) for _ in range(2)]
+    models = [build_act(ActSize(2, 8, 1, 8, 0.0), 12, 52, 4, 'act') for _ in range(2)]
     path = export.export_bundle(
         models, CONFIG.bundle(attention=True), tmp_path_factory.mktemp('onnx'), FEATURES,
         background=True, onnx=True)

@@ -251,8 +251,8 @@ def exact_gelu(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def build_act(
-    size: ActSize, num_frames: int = 30, num_features: int = 52, num_classes: int = 20,
-    dropout: float | None = None, name: str = 'act',
+    size: ActSize, num_frames: int, num_features: int, num_classes: int, name: str,
+    dropout: float | None = None,
 ) -> keras.Model:
     """Build an AcT: features (N, T, F) to logits (N, C). ``dropout`` overrides the size's own."""
     rate = size.dropout if dropout is None else dropout

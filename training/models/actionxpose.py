@@ -37,8 +37,7 @@ def joint_distances(features: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def build_actionxpose(
-    num_frames: int = 30, num_features: int = 52, num_classes: int = 20, dropout: float = 0.8,
-    name: str = 'actionxpose',
+    num_frames: int, num_features: int, num_classes: int, name: str, dropout: float = 0.8,
 ) -> keras.Model:
     """Build ActionXPose: features (N, T, F) to logits (N, C)."""
     if num_features % CHANNELS:

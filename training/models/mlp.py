@@ -11,8 +11,7 @@ import keras
 
 
 def build_mlp(
-    num_frames: int = 30, num_features: int = 52, num_classes: int = 20, dropout: float = 0.3,
-    name: str = 'mlp',
+    num_frames: int, num_features: int, num_classes: int, name: str, dropout: float = 0.3,
 ) -> keras.Model:
     """Build the perceptron: features (N, T, F) to logits (N, C)."""
     frames = keras.Input((num_frames, num_features), name='features')

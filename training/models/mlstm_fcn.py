@@ -40,8 +40,7 @@ def lstm_beside_convolutions(
 
 
 def build_mlstm_fcn(
-    num_frames: int = 30, num_features: int = 52, num_classes: int = 20, dropout: float = 0.8,
-    name: str = 'mlstm_fcn',
+    num_frames: int, num_features: int, num_classes: int, name: str, dropout: float = 0.8,
 ) -> keras.Model:
     """Build MLSTM-FCN: features (N, T, F) to logits (N, C). Dropout as in the paper."""
     frames = keras.Input((num_frames, num_features), name='features')

@@ -63,8 +63,8 @@ class MultiScaleAggregation(keras.layers.Layer):
 
 
 def build_ms_g3d(
-    streams: str, num_frames: int = 30, num_features: int = 52, num_classes: int = 20,
-    dropout: float = 0.0, layout: str | None = None, name: str = 'ms_g3d',
+    streams: str, num_frames: int, num_features: int, num_classes: int, name: str,
+    layout: str | None, dropout: float = 0.0,
 ) -> keras.Model:
     """
     Build MS-G3D: features (N, T, F) to logits (N, C).

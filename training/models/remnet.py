@@ -24,8 +24,7 @@ ATTENTION_RATIO = 4
 
 
 def build_remnet(
-    num_frames: int = 30, num_features: int = 52, num_classes: int = 20, dropout: float = 0.3,
-    name: str = 'remnet',
+    num_frames: int, num_features: int, num_classes: int, name: str, dropout: float = 0.3,
 ) -> keras.Model:
     """Build REMNet: features (N, T, F) to logits (N, C)."""
     frames = keras.Input((num_frames, num_features), name='features')

@@ -72,8 +72,8 @@ class PartitionAggregation(keras.layers.Layer):
 
 
 def build_st_tr(
-    streams: str, num_frames: int = 30, num_features: int = 52, num_classes: int = 20,
-    dropout: float = 0.5, layout: str | None = None, name: str = 'st_tr',
+    streams: str, num_frames: int, num_features: int, num_classes: int, name: str,
+    layout: str | None, dropout: float = 0.5,
 ) -> keras.Model:
     """
     Build ST-TR: features (N, T, F) to logits (N, C).
