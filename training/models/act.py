@@ -135,26 +135,22 @@ class TransformerEncoder(keras.layers.Layer):
         if width % self.num_heads:
             raise ValueError(f'd_model {width} is not a multiple of {self.num_heads} heads')
 
-        def dense(units: int, name: str, activation: object = None) -> keras.layers.Dense:
-            layer = keras.layers.Dense(units, activation=activation, name=name)
-            layer.build((None, width if name != 'contract' else 4 * width))
+        def built(layer: keras.layers.Layer, size: int = width) -> keras.layers.Layer:
+            layer.build((None, size))
             return layer
 
         # Three kernels of (d, d) side by side: initialised as the three they are.
         limit = (6 / (2 * width)) ** 0.5
-        self.qkv = keras.layers.Dense(
+        self.qkv = built(keras.layers.Dense(
             3 * width, kernel_initializer=keras.initializers.RandomUniform(-limit, limit),
-            name='qkv')
-        self.qkv.build((None, width))
-        self.project = dense(width, 'project')
-        self.expand = dense(4 * width, 'expand', exact_gelu)
-        self.contract = dense(width, 'contract')
-        self.norm_attention = keras.layers.LayerNormalization(
-            epsilon=LAYER_NORM_EPSILON, name='norm_attention')
-        self.norm_forward = keras.layers.LayerNormalization(
-            epsilon=LAYER_NORM_EPSILON, name='norm_forward')
-        self.norm_attention.build((None, width))
-        self.norm_forward.build((None, width))
+            name='qkv'))
+        self.project = built(keras.layers.Dense(width, name='project'))
+        self.expand = built(keras.layers.Dense(4 * width, exact_gelu, name='expand'))
+        self.contract = built(keras.layers.Dense(width, name='contract'), 4 * width)
+        self.norm_attention = built(keras.layers.LayerNormalization(
+            epsilon=LAYER_NORM_EPSILON, name='norm_attention'))
+        self.norm_forward = built(keras.layers.LayerNormalization(
+            epsilon=LAYER_NORM_EPSILON, name='norm_forward'))
         self.drop_attention = HashDropout(self.dropout)
         self.drop_forward = HashDropout(self.dropout)
 
