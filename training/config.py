@@ -326,9 +326,7 @@ def make(kind: type[T], values: dict[str, Any]) -> T:
     needed = {f.name for f in fields if f.default is f.default_factory is dataclasses.MISSING}
     if missing := sorted(needed - set(values)):
         raise ValueError(f'lacks {", ".join(missing)}')
-    values = {k: _as_tuple(v) for k, v in values.items()}
-    check_types(kind, values)
-    return kind(**values)
+    return kind(**checked(kind, values))
 
 
 def _mapping(values: Any) -> dict[str, Any]:
@@ -337,18 +335,19 @@ def _mapping(values: Any) -> dict[str, Any]:
     return values
 
 
-def check_types(kind: type, values: dict[str, Any]) -> None:
+def checked(kind: type, values: dict[str, Any]) -> dict[str, Any]:
     """
-    Check values of a dataclass's fields, with tuples for lists.
+    Return values of a dataclass's fields, with tuples for lists.
 
     :raises ValueError: one has not the type of its field; the message names it.
     """
-    types = get_type_hints(kind)
+    types, values = get_type_hints(kind), {k: _as_tuple(v) for k, v in values.items()}
     for name, value in values.items():
         if not _fits(value, types[name]):
             # A number in quotes, or as 1e-4, which YAML takes for text, should be seen to be one.
             shown = f'the text {value!r}' if isinstance(value, str) else repr(value)
             raise ValueError(f'{name} must be {_said(types[name])}, not {shown}')
+    return values
 
 
 def _fits(value: Any, kind: Any) -> bool:

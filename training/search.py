@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from act_ros.core.arguments import count_from, one_line_errors
 from act_ros.core.files import is_running
 from training.cluster import ClusterError, run_jobs
-from training.config import check_types, read_yaml, refuse_unknown
+from training.config import checked, read_yaml, refuse_unknown
 from training.metrics import softmax
 from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
@@ -92,7 +92,7 @@ def _check_space(space: Space) -> Space:
         if 'low' in keys and not bounds['low'] <= bounds['high']:
             raise ValueError(f'low of {name} is above its high')
         for value in bounds.get('choices', numbers):
-            check_types(ProtocolConfig, {name: tuple(value) if isinstance(value, list) else value})
+            checked(ProtocolConfig, {name: value})
     return space
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from act_ros.actions.features import CHANNELS, MPOSE, SCORED, mirror
 from act_ros.core.arguments import count_from
 from act_ros.core.skeletons import get_layout
-from training.config import Recipe, check_types, read_yaml, refuse_unknown
+from training.config import Recipe, checked, read_yaml, refuse_unknown
 from training.datasets.labels import MPOSE_LABELS
 from training.models import MODELS, build
 from training.paper.mpose import LAYOUTS, SEEDS, SPLITS, MposeSplit, split_validation
@@ -55,10 +55,7 @@ class ProtocolConfig(Recipe):
         """Return the settings of one network."""
         own = self.networks.get(model, {})
         refuse_unknown(own, {f.name for f in fields(Recipe)} - {'name', 'seed', 'folds'})
-        values: dict[str, Any] = {
-            name: tuple(x) if isinstance(x, list) else x for name, x in own.items()}
-        check_types(Recipe, values)
-        return replace(self, networks={}, **values)
+        return replace(self, networks={}, **checked(Recipe, own))
 
     def rules(self) -> Iterator[tuple[object, str]]:
         """Yield whether each rule is met, and what it says."""
