@@ -150,7 +150,7 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> tuple[list[Row],
     y = np.arange(round(count / (1 - config.validation))) % NUM_CLASSES
     x = rng.standard_normal((len(y), 30, 52))
     features = x.astype(np.float32)
-    data = MposeSplit('openpose', 1, 'mpose13_openpose', features, y, features, y)
+    data = MposeSplit(1, 'mpose13_openpose', features, y, features, y)
     ours = make_trainer(config, data, 'act_mu', 0)
     fold = ours.source
     fold.x_train, fold.y_train, fold.steps = fold.x_train[:count], fold.y_train[:count], steps

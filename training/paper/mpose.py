@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from act_ros.actions.features import MPOSE, extract_features, num_features
+from act_ros.actions.features import MPOSE, extract_features
 from act_ros.core.skeletons import get_layout
 from training.datasets.labels import MPOSE_LABELS
 from training.datasets.skeletons import DataError
@@ -49,7 +49,6 @@ class MposeSplit:
     (n,) and ``y_test`` class numbers.
     """
 
-    extractor: str
     split: int
     layout: str
     x_train: np.ndarray
@@ -57,11 +56,6 @@ class MposeSplit:
     x_test: np.ndarray
     y_test: np.ndarray
     normalisation: str = MPOSE
-
-    @property
-    def num_features(self) -> int:
-        """Length F of a frame's feature vector."""
-        return num_features(self.layout, self.normalisation)
 
 
 def load_mpose(
@@ -94,7 +88,7 @@ def load_mpose(
                 normalisation).astype(np.float32, copy=False)
     except ValueError as error:
         raise DataError(f'{place}: {error}') from error
-    return MposeSplit(extractor, split, layout, **arrays, normalisation=normalisation)
+    return MposeSplit(split, layout, **arrays, normalisation=normalisation)
 
 
 def load_test_poses(

@@ -161,9 +161,10 @@ def make_trainer(config: ProtocolConfig, data: MposeSplit, model: str, fold: int
     config = config.of(model)
     options = {} if config.dropout is None else {'dropout': config.dropout}
     source = Fold(config, data, fold)
+    _, frames, features = source.x_train.shape
     return Trainer(
-        config, source, lambda: build(model, source.x_train.shape[1], data.num_features,
-                                      len(MPOSE_LABELS), layout=data.layout, **options),
+        config, source, lambda: build(model, frames, features, len(MPOSE_LABELS),
+                                      layout=data.layout, **options),
         [config.seed, data.split, fold])
 
 

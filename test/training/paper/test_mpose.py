@@ -25,8 +25,8 @@ def test_every_extractor_has_the_papers_features(
 ) -> None:
     write_split(tmp_path, extractor, 2)
     data = load_mpose(extractor, 2, tmp_path)
-    assert (data.extractor, data.split, data.layout) == (extractor, 2, layout)
-    assert data.x_train.shape == (200, 30, features) == (200, 30, data.num_features)
+    assert (data.split, data.layout) == (2, layout)
+    assert data.x_train.shape == (200, 30, features)
     assert data.x_test.shape == (60, 30, features)
     assert data.x_train.dtype == data.x_test.dtype == np.float32
     np.testing.assert_array_equal(np.bincount(data.y_train), np.full(20, 10))
@@ -225,6 +225,6 @@ def test_arrays_that_are_not_the_released_ones_are_told(
 def test_graph_networks_read_the_scores(tmp_path: Path) -> None:
     place = write_split(tmp_path, 'posenet', 1)
     data = load_mpose('posenet', 1, tmp_path, normalisation=SCORED)
-    assert data.num_features == 51 and data.x_test.shape == (60, 30, 51)
+    assert data.x_test.shape == (60, 30, 51)
     np.testing.assert_allclose(data.x_test[..., 2::3], np.load(place / 'X_test.npy')[..., 2],
                                atol=1e-6)
