@@ -135,9 +135,7 @@ class WindowSampler:
         self, sequences: Sequences, config: TrainConfig, weights: np.ndarray | None = None,
         errors: ErrorBank | None = None,
     ) -> None:
-        self.sequences, self.errors, self.normalisation = sequences, errors, config.normalisation
-        self.num_frames, self.frame_rate = config.num_frames, config.frame_rate
-        self.pose_smoothing, self.augmentation = config.pose_smoothing, config.augmentation
+        self.sequences, self.config, self.errors = sequences, config, errors
         self._chances = np.cumsum(sampling_weights(sequences) if weights is None else weights)
         self._body = measure_bodies(sequences)
 
@@ -146,26 +144,27 @@ class WindowSampler:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return features (count, T, F) float32 and labels (count,); T is ``num_frames``."""
         index = np.searchsorted(self._chances, rng.random(count) * self._chances[-1])
-        windows = self._cut(rng, index, num_frames or self.num_frames)
+        windows = self._cut(rng, index, num_frames or self.config.num_frames)
         keypoints = render(rng, windows, self._body[index], self.sequences.flat[index],
-                           self.augmentation, self.sequences.is_detected[index], self.errors,
-                           self.frame_rate)
+                           self.config.augmentation, self.sequences.is_detected[index],
+                           self.errors, self.config.frame_rate)
         # Of whom too little is seen nothing can be told, and a robot is told nothing: legs alone do
         # not say what somebody does.
         seen = seen_joints(keypoints, LAYOUT)
         is_enough = (seen.mean(axis=-1) >= MIN_SEEN) & seen[:, _SHOULDERS].any(axis=-1)
-        return (extract_features(keypoints, LAYOUT, normalisation=self.normalisation),
+        return (extract_features(keypoints, LAYOUT, normalisation=self.config.normalisation),
                 np.where(is_enough, self.sequences.label[index], UNKNOWN))
 
     def _cut(
         self, rng: np.random.Generator, index: np.ndarray, num_frames: int,
     ) -> np.ndarray:
         """Cut one random window (T, 13, 4) from each sequence of ``index``, at a random speed."""
-        data, options, count = self.sequences, self.augmentation, len(index)
+        data, options, count = self.sequences, self.config.augmentation, len(index)
+        rate = self.config.frame_rate
         speed = np.exp(rng.uniform(-1, 1, count) * np.log(options.playback))
         fps = data.fps[index] * speed
         duration = (data.lengths[index] - 1) / fps
-        span = (num_frames - 1) / self.frame_rate
+        span = (num_frames - 1) / rate
         shortest, longest = np.minimum(duration, span), np.maximum(duration, span)
         # Windows lie within the clip, or the clip within the window; some reach a little beyond.
         end = rng.uniform(shortest, longest)
@@ -183,9 +182,9 @@ class WindowSampler:
 
         number = frames - data.offsets[index][owner]
         stamps = (number + rng.uniform(-0.2, 0.2, len(number))) / fps[owner]
-        queries = end[:, None] + np.arange(1 - num_frames, 1) / self.frame_rate
+        queries = end[:, None] + np.arange(1 - num_frames, 1) / rate
         min_score = float(rng.choice((0.01, 0.1, 0.2, 0.3)))
-        return resample(stamps, joints, offsets, queries, min_score, self.pose_smoothing)
+        return resample(stamps, joints, offsets, queries, min_score, self.config.pose_smoothing)
 
 
 def _lose(
