@@ -12,15 +12,14 @@ from act_ros.core.person import SEEN_SCORE
 from training.augmentation import Augmentation, gather_frames, measure_bodies, render
 from training.datasets.skeletons import Sequences
 
+_RAW = Augmentation(
+    raw_body=1, any_yaw=0, yaw=0, pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0,
+    focal=(300, 300), aspect=0, followed=0, moved=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0)
 VIEWS = {
-    'own': Augmentation(
-        raw_body=0, torso_to_thigh=(1.25, 1.25), head_to_torso=(0.42, 0.42),
-        hips_to_torso=(0.35, 0.35), shoulder_width=(1, 1), head_forward=0.1, any_yaw=0, yaw=0,
-        pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0, focal=(300, 300), aspect=0,
-        followed=0, moved=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
-    'raw': Augmentation(
-        raw_body=1, any_yaw=0, yaw=0, pitch=(0, 0), flip=0, roll=0, distance=(3, 3), aside=0,
-        focal=(300, 300), aspect=0, followed=0, moved=0, noise=(1e-4, 1e-4), bias=0, leg_swaps=0),
+    'own': replace(
+        _RAW, raw_body=0, torso_to_thigh=(1.25, 1.25), head_to_torso=(0.42, 0.42),
+        hips_to_torso=(0.35, 0.35), shoulder_width=(1, 1), head_forward=0.1),
+    'raw': _RAW,
     'turned': Augmentation(
         raw_body=0, torso_to_thigh=(1.1, 1.4), head_to_torso=(0.35, 0.47), any_yaw=0, yaw=45,
         pitch=(0, 25), flip=0, roll=2, distance=(2.5, 6), aspect=0.03, followed=0, moved=0,
