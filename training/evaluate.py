@@ -77,7 +77,7 @@ class ViewedClips:
         keypoints, self.clip = clip_windows(
             seen, frames, config.frame_rate, pose_smoothing=config.pose_smoothing)
         self.features = extract_features(keypoints, LAYOUT, normalisation=config.normalisation)
-        self.label, self.source = sequences.label, sequences.source
+        self.label = sequences.label
 
 
 def measure(clips: ViewedClips, logits: np.ndarray, temperature: float = 1.0) -> dict[str, float]:

@@ -141,11 +141,9 @@ def _features_of(parts: Sequence[str], joints: Sequence[str], channels: int) -> 
     return np.repeat(np.isin(joints, parts), channels).astype(np.float32)
 
 
-def save_weights(model: keras.Model, bundle: Path) -> Path:
+def save_weights(model: keras.Model, bundle: Path) -> None:
     """Write a model's weights beside its bundle; CheckpointError where that is impossible."""
-    path = bundle.with_name(bundle.stem + WEIGHTS)
-    write_whole(path, model.save_weights)
-    return path
+    write_whole(bundle.with_name(bundle.stem + WEIGHTS), model.save_weights)
 
 
 def load_network(path: str | Path, member: int = 0) -> Network:
