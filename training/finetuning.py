@@ -87,8 +87,8 @@ class OldNetwork:
         for old, new in zip(old_layers[:-1], new_layers[:-1], strict=True):
             # Copied by get_weights(): JAX would share the arrays, and a step deletes its own.
             new.set_weights(old.get_weights())
-        kernel, bias = (variable.numpy() for variable in new_layers[-1].trainable_variables)
-        old_kernel, old_bias = (v.numpy() for v in old_layers[-1].trainable_variables)
+        kernel, bias = new_layers[-1].get_weights()
+        old_kernel, old_bias = old_layers[-1].get_weights()
         for old_class, new_class in self._pairs:
             kernel[:, new_class], bias[new_class] = old_kernel[:, old_class], old_bias[old_class]
         new_layers[-1].set_weights([kernel, bias])

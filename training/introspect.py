@@ -141,7 +141,7 @@ def watched(network: Network, video: Path) -> Example:
     poses = np.concatenate([resample(times, np.stack(keypoints), np.array([0, len(times)]),
                                      query[None], SEEN_SCORE, network.pose_smoothing)
                             for query in queries])
-    features = Windows(poses, np.zeros(len(poses)), 'coco17').features(network)
+    features = extract_features(poses, 'coco17', network.layout, network.normalisation)
     answers = network.probabilities(features)
     best = int(answers.max(axis=-1).argmax())
     points = poses[best, ..., :2]
