@@ -403,7 +403,7 @@ def tables(results: dict) -> str:
         lines.append(f'| {printable(source)} | {first["clips"]} | ' + ' | '.join(
             f'{percent(c["accuracy"])} / {percent(c["balanced_accuracy"])} / '
             f'{percent(c["macro_f1"])}' for c in cells) + ' |')
-    if results.get('strangers'):
+    if results['strangers']:
         lines += ['', '| source as a stranger | clips | accuracy | ECE | unknown rejected | '
                   'known lost |', '|---|---|---|---|---|---|']
         lines += [f'| {printable(name)} | {of["clips"]} | {percent(of["accuracy"])} | '
@@ -422,12 +422,11 @@ def tables(results: dict) -> str:
         share = percent(wrong.max() / max(sum(results['confusion'][c]), 1))
         worst = f'{labels[wrong.argmax()]} ({share})'
         lines.append(f'| {label} | {row["clips"]} | {row["people"]} | {percent(row["recall"])} | '
-                     f'{percent(row.get("hidden_recall"))} | '
-                     f'{percent(row.get("waist_up_recall"))} | {percent(row["precision"])} | '
-                     f'{percent(row.get("answered_precision"))} | '
+                     f'{percent(row["hidden_recall"])} | {percent(row["waist_up_recall"])} | '
+                     f'{percent(row["precision"])} | {percent(row["answered_precision"])} | '
                      f'{worst if wrong.any() else "-"} |')
     needy = [label for label, row in results['classes'].items()
-             if (row['recall'] or 0) > 2 * (row.get('waist_up_recall') or 0)]
+             if (row['recall'] or 0) > 2 * (row['waist_up_recall'] or 0)]
     lines += ['', f'Classes that need knees and feet, since from the waist up less than half as '
               f'many are told: {", ".join(needy) or "none"}.']
     return '\n'.join(lines)

@@ -246,7 +246,7 @@ def trusted(results: dict[str, Any], least: float) -> list[str]:
     """
     return [label for label, row in results['classes'].items()
             if row['people'] >= TRUSTED_PEOPLE and (row['recall'] or 0) >= least
-            and (row.get('answered_precision') or 0) >= least]
+            and (row['answered_precision'] or 0) >= least]
 
 
 def main(arguments: list[str] | None = None) -> None:
