@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -54,8 +54,8 @@ from training.datasets.skeletons import (
 from training.progress import progress
 from training.record import cut
 
-Job = TypeVar('Job')
-Found = TypeVar('Found')
+Pieces = list[tuple[float, np.ndarray]]
+"""Of a track: rate in Hz and keypoints (T, 17, 3) of each stretch in which a person was seen."""
 
 # Most frames that the finder sees somebody late, and how far two clocks of a clip may differ.
 _LATE, _STRETCH = 8, 1.25
@@ -165,12 +165,8 @@ def follow(path: Path, look: Look) -> tuple[list[int], list[np.ndarray]]:
     return longest[0], longest[1]
 
 
-def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]] | str:
-    """
-    Return rate in Hz and keypoints (T, 17, 3) of each stretch in which a person was seen.
-
-    A text says why the video cannot be read.
-    """
+def _watch(job: tuple[Clip, int]) -> Pieces | str:
+    """Return the pieces of a clip, seen in one of the `LOOKS`, or why it cannot be read."""
     cv2.setNumThreads(1)
     try:
         stamps, keypoints = follow(job[0].path, LOOKS[job[1]])
@@ -179,16 +175,13 @@ def _watch(job: tuple[Clip, int]) -> list[tuple[float, np.ndarray]] | str:
     return cut(stamps, keypoints) if stamps else []
 
 
-def _in_processes(
-    function: Callable[[Job], Found], jobs: Sequence[Job], processes: int,
-) -> Iterator[Found]:
-    """Yield what a function makes of each job, in order; ChildProcessError if a process dies."""
+def _watch_all(jobs: Sequence[tuple[Clip, int]], processes: int) -> Iterator[Pieces | str]:
+    """Yield what `_watch` makes of each job, in order; ChildProcessError if a process dies."""
     # A forked child of a parent that has threads, as OpenCV makes them, may wait for ever. Ctrl-C
     # reaches all processes, and one that ends is enough.
-    pool = ProcessPoolExecutor(processes, get_context('spawn'), signal,
-                               (SIGINT, SIG_IGN))
+    pool = ProcessPoolExecutor(processes, get_context('spawn'), signal, (SIGINT, SIG_IGN))
     try:
-        yield from pool.map(function, jobs)
+        yield from pool.map(_watch, jobs)
     except BrokenProcessPool as error:
         raise ChildProcessError('a process that looks at clips has died, as it does when memory '
                                 'runs out; try --processes 1') from error
@@ -213,7 +206,7 @@ def record(
             for clip in clips]
     takes, origin, unread = [], [], dict[Path, str]()
     for (clip, look), pieces in zip(jobs, progress(
-            _in_processes(_watch, jobs, processes), 'clips', len(jobs), 'clip'), strict=True):
+            _watch_all(jobs, processes), 'clips', len(jobs), 'clip'), strict=True):
         if isinstance(pieces, str):
             unread[clip.path] = pieces
             continue
