@@ -63,7 +63,7 @@ _BORDER = (6, 10, 14, 6)
 Frame = tuple[float, list[Person]]
 
 
-def find(path: Path, model: str = DEFAULT_MODEL, way: str = WAYS[0]) -> Iterator[Frame]:
+def find(path: Path, model: str, way: str) -> Iterator[Frame]:
     """
     Yield the seconds and the persons of every frame of a clip played in one of the ``WAYS``.
 
@@ -96,9 +96,7 @@ def _stamp(seconds: float) -> int:
     return round((seconds + 1) * NANOSECONDS)
 
 
-def found_before(
-    path: Path, folder: Path | None, model: str = DEFAULT_MODEL, way: str = WAYS[0],
-) -> list[Frame]:
+def found_before(path: Path, folder: Path | None, model: str, way: str) -> list[Frame]:
     """Return the frames of a clip, from the folder if they were kept there."""
     kept = folder / f'{Path(model).name}-{way}' / f'{path.stem}.npz' if folder else None
     if kept is None or not kept.is_file():
