@@ -154,7 +154,7 @@ def messages() -> str:
 
 def action() -> str:
     """Return the table of the message that robots read, for the README."""
-    return message(ROOT / 'msg' / 'Action.msg').partition('\n\n| ')[2].join(('| ', ''))
+    return '| ' + message(ROOT / 'msg' / 'Action.msg').partition('\n\n| ')[2]
 
 
 def trusted() -> str:
