@@ -7,14 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import matplotlib
-
-matplotlib.use('Agg')
-
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
@@ -57,9 +53,8 @@ def draw_attention_maps(path: Path, layers: Sequence[np.ndarray], title: str) ->
     :param layers: (heads, T + 1, T + 1) of each layer; row 0 is the class token's.
     """
     heads, tokens = layers[0].shape[:2]
-    figure, axes = plt.subplots(
-        heads, len(layers), squeeze=False, sharex=True, sharey=True,
-        figsize=(2.5 * len(layers) + 1.0, 2.5 * heads + 1.0), layout='constrained')
+    figure = Figure((2.5 * len(layers) + 1.0, 2.5 * heads + 1.0), layout='constrained')
+    axes = figure.subplots(heads, len(layers), squeeze=False, sharex=True, sharey=True)
     # The square root shows weak attention beside strong.
     scale = PowerNorm(0.5, 0, max(float(layer.max()) for layer in layers))
     ticks = np.arange(0, tokens, 10)
@@ -88,9 +83,8 @@ def draw_class_attention(path: Path, examples: Sequence[Example], title: str) ->
     Below them is what the camera saw, where there are pictures.
     """
     ratios = [ratio for x in examples for ratio in ((6, 5, 1) if len(x.pictures) else (6, 1))]
-    figure, axes = plt.subplots(
-        len(ratios), 1, squeeze=False, figsize=(12, 0.25 * sum(ratios) + 0.5),
-        height_ratios=ratios, layout='constrained')
+    figure = Figure((12, 0.25 * sum(ratios) + 0.5), layout='constrained')
+    axes = figure.subplots(len(ratios), 1, squeeze=False, height_ratios=ratios)
     figure.suptitle(title, fontsize=11)
     rows = iter(axes[:, 0])
     for i, example in enumerate(examples):
@@ -159,7 +153,8 @@ def draw_frame_dropping(
     path: Path, start: dict[int, float], end: dict[int, float], chance: float, title: str,
 ) -> None:
     """Draw balanced accuracy by the number of frames dropped from start and end (Figure 8)."""
-    figure, axis = plt.subplots(figsize=(6.4, 4.2), layout='constrained')
+    figure = Figure((6.4, 4.2), layout='constrained')
+    axis = figure.subplots()
     for values, name, colour, marker in ((start, 'from the start', _RIGHT, 'o'),
                                          (end, 'from the end', _LEFT, 's')):
         axis.plot(list(values), [100 * v for v in values.values()], marker=marker, ms=3.5, lw=1.5,
@@ -175,7 +170,8 @@ def draw_frame_dropping(
 
 def draw_position_similarity(path: Path, similarity: np.ndarray, title: str) -> None:
     """Draw the cosine similarity (T + 1, T + 1) of the position embeddings (Figure 9)."""
-    figure, axis = plt.subplots(figsize=(5.6, 4.8), layout='constrained')
+    figure = Figure((5.6, 4.8), layout='constrained')
+    axis = figure.subplots()
     image = axis.imshow(similarity, vmin=-1, vmax=1, cmap='RdBu_r')
     ticks = np.arange(0, len(similarity), 5)
     for which in (axis.xaxis, axis.yaxis):
@@ -193,8 +189,8 @@ def draw_latency(path: Path, panels: Mapping[str, Sequence[Mapping[str, Any]]]) 
     :param panels: networks, ``model``, ``median_ms``, ``accuracy`` and ``parameters`` of each; the
         area of their circles tells the last.
     """
-    figure, axes = plt.subplots(1, len(panels), squeeze=False, sharey=True,
-                                figsize=(4.6 * len(panels) + 0.6, 4.6), layout='constrained')
+    figure = Figure((4.6 * len(panels) + 0.6, 4.6), layout='constrained')
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)
     for axis, (title, networks) in zip(axes[0], panels.items(), strict=True):
         for row in networks:
             colour = _LEFT if row['model'].startswith('act_') else _RIGHT
@@ -251,7 +247,6 @@ def _shared(box: Bbox, others: Sequence[Bbox]) -> float:
     return sum(x.width * x.height for x in common if x)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as file:
         figure.savefig(file, dpi=140)
-    plt.close(figure)
