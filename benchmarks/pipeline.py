@@ -90,7 +90,7 @@ class Process:
         """Resident memory now, and its private part (no shared libraries), in MB."""
         status = dict(
             line.split(':', 1) for line in (self._folder / 'status').read_text().splitlines())
-        return tuple(int(status[k].split()[0]) / 1000 for k in ('VmRSS', 'RssAnon'))  # type: ignore
+        return int(status['VmRSS'].split()[0]) / 1000, int(status['RssAnon'].split()[0]) / 1000
 
     @property
     def threads(self) -> int:
