@@ -267,7 +267,8 @@ class _Film:
                 # Else a colon in a file's name would begin a protocol.
                 source if is_address else f'file:{source}',
                 options=_options(source, bool(is_address)),
-                timeout=_ANSWER_TIME if is_address else None)
+                # A title of another encoding than UTF-8, as in many AVI files, keeps nobody out.
+                metadata_errors='replace', timeout=_ANSWER_TIME if is_address else None)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, 'strerror', None) or error
             raise VideoError(f'{name} cannot be opened: {hint} ({reason})') from None

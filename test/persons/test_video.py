@@ -13,6 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +40,8 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write(
     path: Path | str, times: Sequence[float], container: str | None = None,
-    picture: np.ndarray | None = None, ticks: int = 1000, bf: int = 0, **options: str,
+    picture: np.ndarray | None = None, ticks: int = 1000, bf: int = 0, title: str = '',
+    **options: str,
 ) -> None:
     """
     Write H.264 with a frame at each of the times, grey value 5 i, a key frame every five.
@@ -49,6 +51,7 @@ def write(
     :param bf: frames between two others that are stored after both of them.
     """
     with av.open(str(path), 'w', format=container, options=options) as file:
+        file.metadata['title'] = title
         stream = file.add_stream('libx264', rate=min(ticks, 30), options={
             'preset': 'ultrafast', 'g': '5', 'bf': str(bf), 'b_strategy': '0'})
         stream.width, stream.height, stream.pix_fmt = 64, 48, 'yuv420p'
@@ -94,11 +97,61 @@ def test_in_real_time_a_slow_consumer_misses_frames(video: Path) -> None:
         time.sleep(0.2)
 
 
+class Clock(threading.Event):
+    """A time of its own, in which only waiting and what a test says takes any."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """Return the time in seconds."""
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let the time pass."""
+        self.now += timeout or 0.0
+        return self.is_set()
+
+
+@pytest.mark.parametrize(('busy', 'seen'), [
+    (0.0, list(range(FRAMES))), (0.039, list(range(FRAMES))), (0.115, [0, 2, 5, 8, 11, 14, 17])])
+def test_in_real_time_only_frames_more_than_a_period_late_are_skipped(
+    video: Path, monkeypatch: pytest.MonkeyPatch, busy: float, seen: list[int],
+) -> None:
+    clock, source = Clock(), VideoSource(str(video))
+    monkeypatch.setattr(module, 'time', clock)
+    source._stop, numbers = clock, []
+    for seconds, image in source.play():
+        numbers.append(number(image))
+        assert seconds - 1e-9 <= clock.now <= seconds + 1 / FPS
+        clock.now += busy
+    assert numbers == seen
+
+
+def test_a_machine_too_slow_for_a_video_sees_a_frame_a_second(
+    video: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, source = Clock(), VideoSource(str(video), loop=True)
+    frames = module._Film.frames
+
+    def slow(film: module._Film) -> Iterator[Any]:
+        for frame in frames(film):
+            clock.now += 3 / FPS  # to decode it
+            yield frame
+
+    monkeypatch.setattr(module, 'time', clock)
+    monkeypatch.setattr(module._Film, 'frames', slow)
+    source._stop = clock
+    times = [seconds for seconds, _ in islice(source.play(), 4)]
+    np.testing.assert_allclose(np.diff(times), 1 + 1 / FPS, atol=1.1 / FPS)
+
+
 def test_a_loop_goes_on_with_ascending_times(video: Path) -> None:
-    source = VideoSource(str(video), loop=True)
+    told: list[str] = []
+    source = VideoSource(str(video), loop=True, warn=told.append)
     frames = list(islice(source.play(realtime=False), 3 * FRAMES))
     assert [number(image) for _, image in frames] == 3 * list(range(FRAMES))
     np.testing.assert_allclose([t for t, _ in frames], np.arange(3 * FRAMES) / FPS)
+    assert not told, 'its times do not jump'
 
 
 def test_close_ends_the_play(video: Path) -> None:
@@ -126,6 +179,14 @@ def test_a_file_that_is_no_video(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(VideoError, match='odd.mp4 cannot be opened: is it a video'):
         VideoSource(str(path))
+
+
+def test_a_video_of_too_many_pixels_is_refused(
+    video: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, 'MAX_PIXELS', 64 * 48 - 1)
+    with pytest.raises(VideoError, match='clip.avi cannot be opened: .* 64 x 48 pixels, more than'):
+        VideoSource(str(video))
 
 
 @pytest.mark.parametrize('loop', [False, True])
@@ -322,6 +383,16 @@ def test_odd_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -
     assert len(list(VideoSource(name).play(realtime=False))) == 2
 
 
+@pytest.mark.parametrize('name', ['clip.avi', 'clip.mp4', 'clip.mkv'])
+def test_a_title_that_is_no_utf_8_keeps_nobody_out(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    write(path, [i / 25 for i in range(5)], title='caf__')
+    data = path.read_bytes()
+    assert data.count(b'caf__') == 1
+    path.write_bytes(data.replace(b'caf__', 'café '.encode('latin-1')))
+    assert len(list(VideoSource(str(path)).play(realtime=False))) == 5
+
+
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / 'sound.wav'
     with av.open(str(path), 'w') as file:
@@ -365,6 +436,27 @@ def test_a_playlist_that_was_never_ended_ends(tmp_path: Path) -> None:
     assert not player.is_alive() and len(times) == 10
 
 
+def test_a_server_that_breaks_off_is_told(tmp_path: Path) -> None:
+    write(tmp_path / 'clip.ts', [i / 25 for i in range(100)])
+    content = (tmp_path / 'clip.ts').read_bytes()
+
+    class Server(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(10_000)
+            self.request.sendall(
+                b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n' % len(content)
+                + content[:len(content) // 2])
+
+    told: list[str] = []
+    with ThreadingTCPServer(('127.0.0.1', 0), Server) as tcp:
+        threading.Thread(target=tcp.serve_forever, daemon=True).start()
+        source = VideoSource(f'http://127.0.0.1:{tcp.server_address[1]}/clip.ts', warn=told.append)
+        frames = list(source.play(realtime=False))
+        tcp.shutdown()
+    assert 10 < len(frames) < 100
+    assert f'breaks off after {len(frames)} frames: ' in told[0]
+
+
 def test_an_address_that_does_not_answer(server: str) -> None:
     with pytest.raises(VideoError, match='no.m3u8 cannot be opened: is the address right'):
         VideoSource(f'{server}/no.m3u8')
@@ -376,6 +468,8 @@ def test_an_address_that_does_not_answer(server: str) -> None:
         VideoSource('http://me:se@cret@127.0.0.1:9/x?at=a@b')
     with pytest.raises(VideoError, match='nonsense://x cannot be opened'):
         VideoSource('nonsense://x')
+    with pytest.raises(VideoError, match='cannot be opened: is the address right'):
+        VideoSource('http://127.0.0.1:9/\ud800')  # which cannot be encoded
 
 
 def test_an_address_that_answers_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,10 +599,33 @@ def test_a_camera_that_never_sends_anything(
         next(VideoSource('0').play())
 
 
-def test_a_silent_camera_can_be_closed(fake: type[FakeCamera]) -> None:
-    fake.script[:] = [True] + [False] * 10_000
+def test_a_camera_that_sends_nothing_is_tried_less_and_less_often(fake: type[FakeCamera]) -> None:
+    """The third failure in a row opens it anew; an image begins the counting again."""
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append((timeout, fake.opened))
+            if len(pauses) == 13:
+                self.set()
+            return self.is_set()
+
+    pauses: list[tuple[float | None, int]] = []
+    fake.script[:] = [False] * 9 + [True] + [False] * 4
     source = VideoSource('0')
+    source._stop = Stop()
+    source._keep_reading([])
+    assert pauses == [
+        (0.05, 1), (0.05, 1), (0.05, 1), (0.1, 2), (0.2, 3), (0.4, 4), (0.8, 5), (1.6, 6), (2.0, 7),
+        (0.05, 8), (0.05, 8), (0.05, 8), (0.1, 9)]
+    assert fake.opened == 9  # it was closed: nobody waits for another
+
+
+@pytest.mark.parametrize('works', [True, False])
+def test_a_silent_camera_can_be_closed(fake: type[FakeCamera], works: bool) -> None:
+    fake.script[:] = [works] + [False] * 10_000
+    told: list[str] = []
+    source = VideoSource('0', warn=told.append)
     frames = source.play()
-    next(frames)
+    if works:
+        next(frames)
     threading.Timer(0.05, source.close).start()
-    assert list(frames) == []
+    assert list(frames) == [] and not told
