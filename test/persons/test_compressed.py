@@ -92,9 +92,9 @@ def test_other_webp_headers() -> None:
     lossless = b'RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f' + struct.pack('<I', bits) + bytes(10)
     with pytest.raises(ImageError, match='claims 16381 x 100 pixels'):
         decode_compressed(lossless, max_pixels=1000)
-    size = (99).to_bytes(3, 'little') + (1 << 17).to_bytes(3, 'little')
+    size = (1 << 16).to_bytes(3, 'little') + (1 << 17).to_bytes(3, 'little')
     extended = b'RIFF\0\0\0\0WEBPVP8X' + bytes(8) + size + bytes(10)
-    with pytest.raises(ImageError, match='claims 100 x 131073 pixels'):
+    with pytest.raises(ImageError, match='claims 65537 x 131073 pixels'):
         decode_compressed(extended, max_pixels=1000)
 
 
@@ -123,6 +123,17 @@ def test_another_format_is_refused_by_its_name() -> None:
         decode_compressed(b'\0\0\0\1\x67' + bytes(100), 'h264')
     with pytest.raises(ImageError, match='no whole JPEG, PNG, TIFF, WebP or BMP'):
         decode_compressed(b'GIF89a' + bytes(50))
+
+
+def test_what_opencv_reads_otherwise_or_not_at_all_is_refused() -> None:
+    """Numbers that are no colours, and a row longer than OpenCV has it, which throws."""
+    width = (1 << 20) + 1
+    row = bytes(-(-3 * width // 4) * 4)
+    wide = b'BM' + struct.pack('<IIIIiiHH', 54 + len(row), 0, 54, 40, width, 1, 1, 24) + bytes(
+        24) + row
+    for data in (encoded('.tiff', BGR.astype(np.float32)), wide):
+        with pytest.raises(ImageError, match='cannot be decoded: it is no whole'):
+            decode_compressed(data)
 
 
 def test_a_depth_image_is_called_one() -> None:
@@ -164,9 +175,21 @@ def test_exif_does_not_turn_an_image() -> None:
 def test_what_comes_before_the_frame_of_a_jpeg_is_skipped() -> None:
     """Exif and the like, two megabytes of them, and bytes that fill up to the next marker."""
     data = encoded('.jpg')
-    comments = 32 * segment(b'\xff\xff\xff\xfe', bytes(65_000))
+    comments = 32 * segment(b'\xff\xff\xff\xff\xfe', bytes(65_000))
     np.testing.assert_array_equal(
         decode_compressed(data[:2] + comments + data[2:]), decode_compressed(data))
+
+
+@pytest.mark.parametrize('junk', [b'\0\xc0', b'\xff\x01', b'\xff\xd0'])
+def test_no_size_is_taken_from_between_the_segments_of_a_jpeg(junk: bytes) -> None:
+    """Decoders skip what stands there; a length in it would lead to a size in a comment."""
+    data, size = encoded('.jpg'), segment(b'\xff\xc0', struct.pack('>BHH', 8, 1, 1))
+    comment = b'\xff\xfe'
+    hidden = (data[:2] + segment(comment, b'') + junk + struct.pack('>H', 6)
+              + segment(comment, size) + data[2:])
+    assert cv2.imdecode(np.frombuffer(hidden, np.uint8), cv2.IMREAD_COLOR) is not None
+    with pytest.raises(ImageError, match='cannot be decoded'):
+        decode_compressed(hidden, max_pixels=47)
 
 
 def test_decoders_keep_quiet_and_their_words_are_the_reason(
