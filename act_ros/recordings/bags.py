@@ -249,7 +249,7 @@ class Bag:
         if connection.msgtype == DETECTIONS:
             return lambda data: frame_of_detections(
                 store.deserialize_cdr(data, DETECTIONS), self.drops)
-        if store is ours or store.hash_rihs01(KEYPOINTS) == ours.hash_rihs01(KEYPOINTS):
+        if store.hash_rihs01(KEYPOINTS) == ours.hash_rihs01(KEYPOINTS):
             return read_keypoints
         # Of another version of this project: as its own definition has it.
         return lambda data: frame_of_keypoints(store.deserialize_cdr(data, KEYPOINTS))

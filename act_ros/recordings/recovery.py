@@ -44,6 +44,20 @@ class Channel(NamedTuple):
     msgcount: int
 
 
+def check_pages(path: Path) -> None:
+    """
+    Refuse an SQLite file that ends within a page: SQLite takes what lacks of it for zeros.
+
+    :raises ValueError: it does.
+    """
+    with open(path, 'rb') as file:
+        head = file.read(18)
+    size = int.from_bytes(head[16:18], 'big')
+    size = 1 << 16 if size == 1 else size  # https://sqlite.org/fileformat2.html, 1.3.2
+    if head.startswith(b'SQLite format 3\0') and size and path.stat().st_size % size:
+        raise ValueError(f'{path.name} ends within a page')
+
+
 class _Unfinished(ABC):
     """An unfinished file with what is needed of the interface of `rosbags.rosbag2.Reader`."""
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from act_ros.core.text import PrintableError
-from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite
+from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite, check_pages
 from act_ros.recordings.unpacking import UnpackError, limit_unpacking, unpack_file
 
 _STORAGES = ('.mcap', '.db3')
@@ -117,11 +117,11 @@ class Storage:
     def _open(self, kind: type[Any]) -> list[Any]:
         """Return the open readers, in the order of recording."""
         try:
-            readers = [self._stack.enter_context(kind(file)) for file in self._files]
+            readers = [self._reader(kind, file) for file in self._files]
             if any(reader.compression_mode == 'message' for reader in readers):
                 # Read by their files, messages come as they are, and are unpacked one by one.
                 self._files = _storage_files(self.path)
-                readers = [self._stack.enter_context(kind(file)) for file in self._files]
+                readers = [self._reader(kind, file) for file in self._files]
             for connection in (c for reader in readers for c in reader.connections):
                 if not isinstance(connection.msgcount, int):  # rosbags takes it as it is written
                     raise ValueError(f'{connection.msgcount!r} is no number of messages')
@@ -130,12 +130,18 @@ class Storage:
             readers = self._recover(kind, self.damage)
         return sorted(readers, key=lambda reader: reader.start_time)  # by name, 10 is before 2
 
+    def _reader(self, kind: type[Any], path: Path) -> Any:
+        """Return a reader of the bag's folder, or of one of its files."""
+        for file in _storage_files(path):
+            check_pages(file)
+        return self._stack.enter_context(kind(path))
+
     def _recover(self, kind: type[Any], error: Exception) -> list[Any]:
         """Return readers of those files that can be read, or raise BagError."""
         readers = []
         for file in _storage_files(self.path) if self._files == [self.path] else self._files:
             try:
-                readers.append(self._stack.enter_context(kind(file)))
+                readers.append(self._reader(kind, file))
             except Exception:  # as above
                 unfinished = UnfinishedMcap if file.suffix == '.mcap' else UnfinishedSqlite
                 try:

@@ -8,18 +8,21 @@ import sqlite3
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from synthetic import SECOND, person, pose, stamps
 
 pytest.importorskip('rosbags')
-from bag_writer import STORAGES, TYPES, header, image, keypoint_array, write_bag
+from bag_writer import STORAGES, TYPES, header, image, keypoint_array, message, write_bag
+from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from act_ros.core.person import Person
-from act_ros.recordings.bags import IMAGES, KEYPOINTS, Bag, BagError
+from act_ros.recordings.bags import ACTIONS, IMAGES, KEYPOINTS, Bag, BagError
+from act_ros.recordings.recovery import UnfinishedSqlite
 
 TOPIC = '/pose_node/keypoints'
 LATENCY = 40_000_000
@@ -88,7 +91,8 @@ def test_a_type_nobody_knows_is_refused(tmp_path: Path) -> None:
     metadata = path / 'metadata.yaml'
     metadata.write_text(metadata.read_text().replace('act_ros/msg/KeypointArray',
                                                      'robot_msgs/msg/Thing'))
-    with Bag(path) as bag, pytest.raises(BagError, match='type robot_msgs/msg/Thing .*not known'):
+    with Bag(path) as bag, pytest.raises(
+            BagError, match='^[^ ]*: the type robot_msgs/msg/Thing .*not known'):
         list(bag.messages([TOPIC]))
 
 
@@ -324,6 +328,25 @@ def test_a_bag_that_lost_its_statistics_lost_nothing_else(tmp_path: Path) -> Non
     database.close()
     file.write_bytes(file.read_bytes()[:file.stat().st_size // 2])
     assert count_until_damage(path) > 60
+    (channel,) = UnfinishedSqlite(file).connections
+    assert channel.msgdef.format == MessageDefinitionFormat.MSG
+    assert 'PersonKeypoints[] persons' in channel.msgdef.data
+
+
+@pytest.mark.parametrize('lacking', [1, 200, 20_768, 28_268])
+def test_of_a_page_that_is_cut_off_nothing_is_made_up(tmp_path: Path, lacking: int) -> None:
+    """SQLite takes what lacks for zeros: coordinates of 0, or of all pages before it nothing."""
+    path = walk(tmp_path / 'walk', seconds=4)
+    file = path / 'walk.db3'
+    file.write_bytes(file.read_bytes()[:-lacking])
+    read = []
+    with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after'):
+        for frame in bag.keypoints():
+            read.append(frame)
+    assert len(read) > 10 and [f.stamp for f in read] == stamps(30, 4.0)[:len(read)]
+    for frame in read:
+        for who in frame.persons:
+            np.testing.assert_array_equal(who.keypoints, pose(frame.stamp / SECOND))
 
 
 def write_chunks(
@@ -455,7 +478,8 @@ def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
 
     definition = text('robot_msgs/msg/Count') + text('ros2msg') + text('int32 data')
     channel = struct.pack('<HH', 1, 1) + text('/count') + text('cdr') + struct.pack('<I', 0)
-    head = record(3, struct.pack('<H', 1) + definition) + record(4, channel)
+    other = struct.pack('<HH', 2, 0) + channel[4:]  # without a definition
+    head = record(4, other) + record(3, struct.pack('<H', 1) + definition) + record(4, channel)
     rows = [record(5, struct.pack('<HIQQ', 1, i, i, i) + b'\0\1\0\0' + struct.pack('<i', i))
             for i in range(8)]
     chunks = [(head + rows[0], ''), (rows[1] + rows[2], 'zstd'), (rows[3] + rows[4], 'lz4')]
@@ -511,3 +535,31 @@ def test_a_field_that_is_missing_is_named(tmp_path: Path) -> None:
             kind(header=empty, model='', actions=[action]), kind.__msgtype__))
     with Bag(tmp_path / 'old') as bag, pytest.raises(BagError, match="without the field '"):
         list(bag.actions())
+
+
+@pytest.mark.parametrize(('values', 'said'), [
+    ({}, None), ({'probabilities': (1 + 1e-7, 0.0)}, None),
+    ({'status': 4}, 'the status 4, which no version knows'),
+    ({'probabilities': (1.01, 0.0)}, r'probabilities outside of \[0, 1\]'),
+    ({'probabilities': (1.0, -0.01)}, r'probabilities outside of \[0, 1\]')])
+def test_an_action_that_nobody_can_have_answered_is_refused(
+    tmp_path: Path, values: dict[str, Any], said: str | None,
+) -> None:
+    time = message('builtin_interfaces/msg/Time', sec=0, nanosec=0)
+    whole = {
+        'status': 1, 'label': 'walk', 'label_id': 0, 'confidence': 1.0, 'duration': 1.0,
+        'frames': 30, 'place': 0, 'bearing': 0.0, 'distance': 0.0, 'distance_error': 0.0,
+        'probabilities': (1.0, 0.0), **values}
+    whole['probabilities'] = np.array(whole['probabilities'], np.float32)
+    action = message(
+        'act_ros/msg/Action', person_id='p1', window_start=time, window_end=time,
+        box=message('act_ros/msg/BoundingBox', x_min=0.0, y_min=0.0, x_max=9.0, y_max=9.0),
+        attention=np.zeros(0, np.float32),
+        position=message('geometry_msgs/msg/Point', x=0.0, y=0.0, z=0.0), **whole)
+    answers = message(ACTIONS, header=header(SECOND), model='tiny', actions=[action])
+    with Bag(write_bag(tmp_path / 'bag', [('/actions', SECOND, answers)])) as bag:
+        if said is None:
+            assert len(list(bag.actions())) == 1
+        else:
+            with pytest.raises(BagError, match=f"of 'p1' has {said}"):
+                list(bag.actions())
