@@ -69,6 +69,7 @@ def test_the_spaces_hold_settings_of_the_protocol(name: str) -> None:
 @pytest.mark.parametrize(('text', 'message'), [
     ('nose: {low: 0, high: 1}', 'unknown settings nose; known: .*noise'),
     ('seed: {choices: [1]}', 'unknown settings seed'),
+    ('{}', 'it names no setting'),
     ('noise: 0.1', 'noise must have choices'), ('noise: {low: 0.1}', 'noise must have choices'),
     ('noise: {low: 2, high: 1}', 'low of noise is above'), ('[]', 'must be a YAML mapping'),
     ('noise: {low: a, high: 3}', "noise must have numbers, not {'low': 'a'"),

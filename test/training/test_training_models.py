@@ -19,7 +19,7 @@ from training.models import MODELS, build  # noqa: E402
 from training.models.act import HashDropout, PatchClassEmbedding, TransformerEncoder  # noqa: E402
 from training.schedule import TransformerSchedule, learning_rate  # noqa: E402
 from training.step import Batch, Step  # noqa: E402
-from training.trainer import Predict, Trainer  # noqa: E402
+from training.trainer import DivergedError, Predict, Trainer  # noqa: E402
 
 PARAMETERS = [
     ('act_mu', 52, 227_156), ('act_mu', 68, 228_180), ('act_s', 52, 1_040_404),
@@ -179,6 +179,19 @@ def test_where_nobody_watches_progress_is_no_line_an_epoch(
     trainer.run(title='mlp')
     lines = capsys.readouterr().err.replace('\r', '\n').split('\n')
     assert 0 < len([line for line in lines if 'epoch' in line]) < 5
+
+
+def test_answers_are_those_of_the_samples_alone_and_numbers() -> None:
+    """A batch that is not full is filled; a network that answers none has diverged."""
+    config = TrainConfig(name='x', files=('x.npz',), batch_size=4)
+    trainer: Trainer[Source] = Trainer(config, Source(), lambda: build('mlp'), [0])
+    features = np.random.default_rng(0).standard_normal((6, 30, 52)).astype(np.float32)
+    np.testing.assert_allclose(
+        trainer.logits(features), trainer.model(features, training=False), atol=1e-5)
+    trainer.model.trainable_variables[-1].assign(
+        np.full(trainer.model.trainable_variables[-1].shape, np.nan))
+    with pytest.raises(DivergedError, match='lower the learning rate'):
+        trainer.logits(features)
 
 
 def test_half_precision_computes_in_bfloat16_and_keeps_its_weights(small_act: None) -> None:
