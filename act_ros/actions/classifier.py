@@ -73,8 +73,8 @@ class DecisionOptions(Options):
         '0 takes the threshold the model was calibrated with.', low=0.0, high=1.0)
     hysteresis: float = option(
         0.1, 'By how much a recognized action may fall below the threshold before it is given '
-        'up, which it is below half of the threshold in any case, and by how much another must '
-        'lead to replace it.', low=0.0, high=0.5)
+        'up (at the latest below half of the threshold), and by how much another must lead to '
+        'replace it.', low=0.0, high=0.5)
     smoothing: float = option(
         0.2, 'Time constant in seconds of the exponential mean over probabilities; more '
         'flickers less and answers later. 0 turns it off.', low=0.0, high=10.0)

@@ -53,10 +53,9 @@ class WindowOptions(Options):
         'told; where less is seen the answer is UNKNOWN.',
         low=0.0, high=1.0)
     min_pose_score: float = option(
-        0.4, 'Mean score of the keypoints seen in a window below which no action is told, but '
-        'UNKNOWN: poses of which the pose network is not sure itself may be those of things, or '
-        'of somebody half hidden. Of other pose networks than MoveNet another value may be right; '
-        '0 turns it off.', low=0.0, high=1.0)
+        0.4, 'Mean score of the keypoints seen in a window below which the answer is UNKNOWN: '
+        'such a pose may be that of a thing, or of somebody half hidden. Other pose networks than '
+        'MoveNet may need another value; 0 turns it off.', low=0.0, high=1.0)
     forget_after: float = option(
         2.0, 'Seconds a person who is out of sight is still reported, as LOST from max_gap on.',
         low=0.0, high=60.0)

@@ -39,10 +39,10 @@ class PoseInputOptions(Options):
         "on `/humans/bodies/tracked` and beside it. 'auto' takes whichever of them is published on "
         '`keypoints`.', choices=('auto', *INPUTS), fixed=True)
     image_width: int = option(
-        640, 'Width in pixels of the images that REP-155 tells joints as shares of; only its '
+        640, 'Width in pixels of the images, of which REP-155 gives joints as shares; only its '
         'ratio to the height matters.', low=1, high=100_000)
     image_height: int = option(
-        480, 'Height in pixels of the images that REP-155 tells joints as shares of.',
+        480, 'Height in pixels of the images, of which REP-155 gives joints as shares.',
         low=1, high=100_000)
 
     @property
