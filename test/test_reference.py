@@ -21,7 +21,8 @@ from training import record
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 OPERATIONS = (ROOT / 'doc' / 'operations.md').read_text(encoding='utf-8')
-DOCUMENTS = sorted([*ROOT.glob('*.md'), *(ROOT / 'doc').glob('*.md')])
+DOCUMENTS = sorted(
+    path for folder in ('', 'doc', 'models') for path in (ROOT / folder).glob('*.md'))
 INTERFACES = [*sorted((ROOT / 'msg').glob('*.msg')), *sorted((ROOT / 'srv').glob('*.srv'))]
 
 document = pytest.mark.parametrize('path', DOCUMENTS, ids=lambda path: path.name)
