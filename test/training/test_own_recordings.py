@@ -23,12 +23,13 @@ from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
 from act_ros.core.person import SEEN_SCORE, Person
 from act_ros.core.rotation import turn_image
+from act_ros.core.skeletons import LAYOUTS
 from act_ros.persons.finder import PersonFinder
 from act_ros.persons.models import create_estimator
 from act_ros.persons.video import VideoSource
 from act_ros.recordings.labels import LabelError
 from training import record
-from training.datasets.skeletons import assign_folds, check_disjoint, load_sequences
+from training.datasets.skeletons import JOINTS, assign_folds, check_disjoint, load_sequences
 from training.record import Recorder, cut
 
 ROOT = Path(__file__).parents[2]
@@ -145,6 +146,23 @@ def test_sequences_are_what_was_recorded_at_its_own_rate(tmp_path: Path) -> None
     assert loaded.label.tolist() == [1, 0, -1]
     loaded = load_sequences([tmp_path / 'anna.npz'], ('salute',))
     assert loaded.label.tolist() == [-1, 0, -1]  # what the model has no class for is unknown
+
+
+@pytest.mark.parametrize('layout', LAYOUTS)
+def test_bags_of_every_layout_can_be_learned_from(tmp_path: Path, layout: str) -> None:
+    """Whatever poses a robot takes, also those of other packages."""
+    joints = LAYOUTS[layout].joints
+    keypoints = np.ones((len(joints), 3), np.float32)
+    keypoints[:, :2] = np.random.default_rng(0).uniform(50, 400, (len(joints), 2))
+    bag = write_bag(tmp_path / 'anna', [
+        (TOPIC, stamp, keypoint_array(stamp, [person(keypoints, 'p1')], layout))
+        for stamp in stamps(20, 3)])
+    sequences_of(tmp_path, bag, '0,2,walk,,\n').save(tmp_path / 'anna.npz')
+    loaded = load_sequences([tmp_path / 'anna.npz'], ('walk',))
+    assert loaded.label.tolist() == [0]
+    for name in ('l_wrist', 'r_knee'):
+        wanted = keypoints[joints.index(name), :2]
+        assert np.allclose(loaded.joints[:, JOINTS.index(name), :2], wanted, atol=1e-3)
 
 
 @pytest.mark.parametrize(('frames', 'lengths'), [(11, [100]), (12, [30, 58])])

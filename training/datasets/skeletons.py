@@ -31,6 +31,7 @@ import numpy as np
 
 from act_ros.actions.features import reduce_joints
 from act_ros.core.files import replacing
+from act_ros.core.skeletons import LAYOUTS as KEYPOINT_LAYOUTS
 from act_ros.core.skeletons import get_layout
 from training.checkpoint import UNREADABLE
 from training.datasets.labels import MPOSE_LABELS
@@ -47,8 +48,8 @@ def joints_of(*parts: str) -> list[int]:
 LAYOUTS = {
     'mpose13_3d': ('mpose13_openpose', True),
     'mpose13_2d': ('mpose13_openpose', False),
-    **{f'{layout}_2d': (layout, False) for layout in (
-        'coco17', 'body25', 'mpose13_coco', 'coco18', 'h36m17', 'halpe26', 'blazepose33')},
+    **{f'{layout}_2d': (layout, False) for layout in KEYPOINT_LAYOUTS
+       if layout != 'mpose13_openpose'},
 }
 """Layout in a file: the keypoint layout whose joint order it has, and whether z is a depth."""
 
