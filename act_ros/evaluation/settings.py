@@ -133,7 +133,8 @@ def _read(path: Path) -> dict[str, Any]:
     except SettingsError:
         raise
     # PyYAML lets through what a date, a number or a tag without its text raises.
-    except (OSError, ValueError, LookupError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, LookupError, ArithmeticError, AttributeError,
+            yaml.YAMLError) as error:
         raise SettingsError(f'cannot read the parameters {path}: {error}') from error
     if not isinstance(sections, dict) or not all(
             isinstance(section, dict) for section in sections.values()):
@@ -207,7 +208,7 @@ def _make(kind: type[T], prefix: str, given: dict[str, Any], where: str) -> T:
             raise SettingsError(f'{where}: {key} must be a list of strings, not {value!r}')
         try:
             values[name] = type(default)(value)
-        except OverflowError:  # an integer that no float can hold
+        except (OverflowError, ValueError):  # an integer that no float or text can hold
             raise SettingsError(f'{where}: {key} is too large') from None
     try:
         return kind(**values)

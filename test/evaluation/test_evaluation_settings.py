@@ -55,6 +55,8 @@ def test_the_parameter_file_of_the_nodes_serves(tmp_path: Path, tiny_bundle: Pat
     ('act_node: {ros__parameters: {act_threads: !!timestamp x}}', 'cannot read .*act.yaml'),
     (f'act_node: {{ros__parameters: {{act_threads: {"1" * 5000}}}}}', 'cannot read .*act.yaml'),
     (f'act_node: {{ros__parameters: {{window.max_gap: {"1" * 400}}}}}', 'window.max_gap is too la'),
+    (f'act_node: {{ros__parameters: {{bundle: 0x{"F" * 4000}}}}}', 'bundle is too large'),
+    (f'act_node: {{ros__parameters: {{window.max_gap: 1{":59" * 300}.5}}}}', 'cannot read .*act'),
     ('act_node: {ros__parameters: {window.max_gap: 3e-1s}}', "must be float, not '3e-1s'"),
 ])
 def test_parameters_a_node_would_refuse_are_refused(tmp_path: Path, text: str, said: str) -> None:
