@@ -172,31 +172,30 @@ class Bag:
         self, topics: Sequence[str], decoder_for: Callable[[Any], Callable[[bytes], Any]],
     ) -> Iterator[tuple[str, int, Any]]:
         """Yield what `messages` does, decoded by what ``decoder_for`` gives for a connection."""
-        storage, count = self._storage, 0
-        failures: list[Exception] = []
+        storage, count, num_broken = self._storage, 0, 0
+        first: Exception | None = None  # of the broken ones, each of which keeps its message
         connections = [c for c in storage.connections
                        if c.topic in topics and c.msgtype == self.topics[c.topic].type]
         try:
-            decoders = {c.msgtype: decoder_for(c) for c in reversed(connections)}
+            firsts = {c.msgtype: c for c in reversed(connections)}
+            decoders = {kind: decoder_for(c) for kind, c in firsts.items()}
             for connection, time, data in storage.messages(connections):
                 try:
                     value = decoders[connection.msgtype](unpacked(data))
                 except Exception as error:  # it costs itself alone
                     self._note_broken(connection.topic, time, error)
-                    failures.append(error)
+                    first, num_broken = first or error, num_broken + 1
                     continue
                 yield connection.topic, time, value
                 count += 1
         except Exception as error:
             raise storage.damaged(error, f' after {count} messages') from error
-        if failures and not count:
-            raise storage.damaged(failures[0], ' after 0 messages') from failures[0]
-        if storage.damage:
-            raise storage.damaged(storage.damage, f' after {count} messages')
+        if first and not count:
+            raise storage.damaged(first, ' after 0 messages') from first
         wanted = sum(self.topics[topic].num_messages for topic in topics)
-        if count + len(failures) < wanted:
+        if count + num_broken < wanted:
             raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
-                           f'{", ".join(topics)}, but has {count + len(failures)}')
+                           f'{", ".join(topics)}, but has {count + num_broken}')
 
     def _note_broken(self, topic: str, time: int, error: Exception) -> None:
         """Count a message that cannot be decoded, however often it is read."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import yaml
+
 from act_ros.core.text import PrintableError
 from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite, check_pages
 from act_ros.recordings.unpacking import UnpackError, limit_unpacking, unpack_file
@@ -30,7 +32,7 @@ class Storage:
 
     ``connections`` tells what each file holds of a topic, with the fields of a rosbags connection;
     ``start`` and ``end`` are the times of recording of the first message and after the last, in
-    nanoseconds. ``damage`` is what kept some of it from being read, as far as that has shown.
+    nanoseconds.
 
     :param path: the bag's folder, or a single ``.mcap`` or ``.db3`` file.
     :raises BagError: no such bag, or one that is damaged or empty.
@@ -39,7 +41,7 @@ class Storage:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.damage: Exception | None = None
+        self._damage: Exception | None = None  # what keeps some of the files from being opened
         self._files = _find_files(path)
         self._stack = ExitStack()
 
@@ -55,7 +57,7 @@ class Storage:
             self._readers = self._open(Reader)
             filled = [reader for reader in self._readers if reader.message_count]
             if not filled:
-                raise self.damaged(self.damage or BagError(f'{self.path} holds no messages'))
+                raise self.damaged(self._damage or BagError(f'{self.path} holds no messages'))
         except BaseException:
             self._stack.close()
             raise
@@ -71,11 +73,18 @@ class Storage:
         """
         Yield connection, time of recording and bytes of the messages of some connections.
 
-        Each file's are in the order of recording, and so are the files.
+        Each file's are in the order of recording, and so are the files. What kept some of them from
+        being read is raised after the last.
         """
+        damage = self._damage
         for reader in self._readers:
             if wanted := [c for c in reader.connections if c in connections]:
-                yield from self._messages_of(reader, wanted)
+                try:
+                    yield from self._messages_of(reader, wanted)
+                except Exception as error:  # as above
+                    damage = damage or error
+        if damage:
+            raise damage
 
     def files_as_recorded(self) -> list[Path]:
         """Return the files with messages, packed ones too."""
@@ -99,35 +108,52 @@ class Storage:
         packed = _packed_files(self.path)
         if not packed:
             return
+        self._check_metadata()
         folder = Path(self._stack.enter_context(TemporaryDirectory()))
         self._files = _storage_files(self.path)  # the last one, where the recorder was killed
         for file in packed:
             target = folder / file.stem
+            if file.with_suffix('').exists():  # somebody unpacked it
+                continue
             try:
                 unpack_file(file, target)
             except UnpackError as error:
-                self.damage = error
+                self._damage = error
                 continue
             except Exception as error:  # whatever unpacks has its own
-                self.damage = error
+                self._damage = error
             self._files.append(target)  # of one that is damaged, what comes before
-        if not self._files and self.damage:
-            raise self.damaged(self.damage) from self.damage
+        if not self._files and self._damage:
+            raise self.damaged(self._damage) from self._damage
+
+    def _check_metadata(self) -> None:
+        """Note that a file is not there which the metadata name: packed ones are found without."""
+        metadata = self.path / 'metadata.yaml'
+        if not metadata.is_file():
+            return
+        there = {file.name.removesuffix(_PACKED) for file in self.files_as_recorded()}
+        try:
+            names = yaml.safe_load(metadata.read_text(encoding='utf-8'))[
+                'rosbag2_bagfile_information']['relative_file_paths']
+            if lacking := [name for name in names
+                           if Path(name).name.removesuffix(_PACKED) not in there]:
+                raise ValueError(f'there is no {", ".join(lacking)}')
+        except Exception as error:  # of a half written file, too
+            self._damage = error
 
     def _open(self, kind: type[Any]) -> list[Any]:
         """Return the open readers, in the order of recording."""
         try:
             readers = [self._reader(kind, file) for file in self._files]
-            if any(reader.compression_mode == 'message' for reader in readers):
-                # Read by their files, messages come as they are, and are unpacked one by one.
-                self._files = _storage_files(self.path)
-                readers = [self._reader(kind, file) for file in self._files]
+            for storage in (reader.storage for reader in readers):
+                # So messages come as they are, and are unpacked one by one.
+                storage.metadata = storage.metadata._replace(compression_mode=None)
             for connection in (c for reader in readers for c in reader.connections):
                 if not isinstance(connection.msgcount, int):  # rosbags takes it as it is written
                     raise ValueError(f'{connection.msgcount!r} is no number of messages')
         except Exception as error:  # rosbags, sqlite and the file system each have their own
-            self.damage = self.damage or error
-            readers = self._recover(kind, self.damage)
+            self._damage = self._damage or error
+            readers = self._recover(kind, self._damage)
         return sorted(readers, key=lambda reader: reader.start_time)  # by name, 10 is before 2
 
     def _reader(self, kind: type[Any], path: Path) -> Any:
@@ -163,8 +189,7 @@ class Storage:
             for connection, time, data in reader.messages(connections):
                 yield connection, time, data
                 last = time
-        except Exception as error:  # as above
-            self.damage = self.damage or error
+        except Exception:  # as above
             known = {(c.topic, c.msgtype): c for c in connections}
             files = [file for file in _storage_files(Path(reader.path)) if file.suffix == '.mcap']
             for rest in map(UnfinishedMcap, files):
@@ -172,6 +197,7 @@ class Storage:
                 for channel, time, data in rest.messages(channels):
                     if time > last:
                         yield known[channel.topic, channel.msgtype], time, data
+            raise
 
 
 def _find_files(path: Path) -> list[Path]:
@@ -204,7 +230,7 @@ def _storage_files(path: Path) -> list[Path]:
 
 
 def _packed_files(path: Path) -> list[Path]:
-    """Return the files of a bag that were packed as a whole and are there only so."""
+    """Return the files of a bag that were packed as a whole."""
     return [] if path.is_file() else sorted(
         file for file in path.iterdir() if file.suffix == _PACKED
-        and Path(file.stem).suffix in _STORAGES and not file.with_suffix('').exists())
+        and Path(file.stem).suffix in _STORAGES)

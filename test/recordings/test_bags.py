@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from act_ros.core.person import Person
 from act_ros.recordings.bags import ACTIONS, IMAGES, KEYPOINTS, Bag, BagError
 from act_ros.recordings.recovery import UnfinishedSqlite
+from act_ros.recordings.unpacking import unpack_file
 
 TOPIC = '/pose_node/keypoints'
 LATENCY = 40_000_000
@@ -180,6 +182,59 @@ def test_a_message_that_cannot_be_decoded_costs_itself_alone(
                            f'{TOPIC} at {bad[0] / 30:.3f} s: ')
 
 
+def test_broken_messages_are_not_kept(tmp_path: Path) -> None:
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.SQLITE3) as writer:
+        connection = writer.add_connection('/image', IMAGES[0], typestore=TYPES)
+        data = TYPES.serialize_cdr(image(1, np.zeros((240, 320, 3), np.uint8)), IMAGES[0])
+        for i in range(50):
+            writer.write(connection, i + 1, data[:-10] if i else data)
+    tracemalloc.start()
+    try:
+        with Bag(tmp_path / 'bag') as bag:
+            assert len(list(bag.images())) == 1 and len(bag.broken) == 49
+        assert tracemalloc.get_traced_memory()[1] < 20 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
+def test_types_are_looked_up_once_for_all_topics(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of REP-155 every body has a topic, and to parse a definition takes long."""
+    write_bag(tmp_path / 'bag', ((f'/{i}', i + 1, keypoint_array(i + 1, [])) for i in range(9)))
+    looked: list[str] = []
+    look = Bag._store_for
+
+    def store_for(bag: Bag, connection: Any) -> Any:
+        looked.append(connection.topic)
+        return look(bag, connection)
+
+    monkeypatch.setattr(Bag, '_store_for', store_for)
+    with Bag(tmp_path / 'bag') as bag:
+        assert len(list(bag.messages([f'/{i}' for i in range(9)]))) == 9
+    assert looked == ['/0']
+
+
+def test_a_damage_is_told_of_the_topics_that_have_it(tmp_path: Path) -> None:
+    """A bag's images may be looked at before its keypoints are read, in chunks of their own."""
+    writer = Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP)
+    writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+    pixels = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
+    with writer:
+        for topic, value in (('/image', image(1, pixels)), (TOPIC, keypoint_array(1, []))):
+            kind = value.__msgtype__
+            connection = writer.add_connection(topic, kind, typestore=TYPES)
+            for i in range(3):
+                writer.write(connection, i + 1, TYPES.serialize_cdr(value, kind))
+    file = tmp_path / 'bag' / 'bag.mcap'
+    file.write_bytes(file.read_bytes().replace(b'\x28\xb5\x2f\xfd', b'nope', 1))
+    with Bag(tmp_path / 'bag') as bag:
+        assert bag.first('/image') is not None  # the second one
+        assert len(list(bag.keypoints())) == 3
+        with pytest.raises(BagError, match='damaged or cut off after 2 messages'):
+            list(bag.images())
+
+
 def test_of_a_topic_with_two_types_the_rarer_is_left_out(tmp_path: Path) -> None:
     with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         for kind, value, count in (('std_msgs/msg/Header', header(1), 2),
@@ -249,6 +304,31 @@ def test_what_is_packed_unpacks_within_bounds(tmp_path: Path) -> None:
     file.write_bytes(bomb)
     with pytest.raises(BagError, match=f'files: files.mcap.zstd of {len(bomb)} bytes holds more'):
         Bag(tmp_path / 'files').__enter__()
+
+
+def test_a_packed_bag_that_lacks_a_file_or_messages_is_told(tmp_path: Path) -> None:
+    """As where copying it ended early: its metadata come before its files."""
+    file = write_packed(tmp_path / 'files', CompressionMode.FILE, 'mcap')
+    metadata = file.with_name('metadata.yaml')
+    metadata.write_text(metadata.read_text().replace(
+        f'  - {file.name}\n', f'  - {file.name}\n  - files_1.mcap.zstd\n'))
+    with Bag(tmp_path / 'files') as bag, pytest.raises(
+            BagError, match=r'after 61 messages \(there is no files_1.mcap.zstd\)'):
+        list(bag.keypoints())
+    file = write_packed(tmp_path / 'messages', CompressionMode.MESSAGE, 'sqlite3')
+    with sqlite3.connect(file) as database:
+        database.execute('DELETE FROM messages WHERE id > 40')
+    database.close()
+    with Bag(tmp_path / 'messages') as bag, pytest.raises(BagError, match='61 .* but has 40'):
+        list(bag.keypoints())
+
+
+def test_a_file_that_is_also_there_unpacked_is_not_unpacked_again(tmp_path: Path) -> None:
+    file = write_packed(tmp_path / 'bag', CompressionMode.FILE, 'mcap')
+    unpack_file(file, file.with_suffix(''))
+    file.write_bytes(pack('zstd')(bytes(40 << 20)))
+    with Bag(tmp_path / 'bag') as bag:
+        assert len(list(bag.keypoints())) == 61
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
