@@ -164,7 +164,7 @@ def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
     keypoints = np.asarray(keypoints)
     if keypoints.dtype != np.float64:
         keypoints = keypoints.astype(np.float32, copy=False)
-    joints = len(get_layout(layout).joints)
+    joints = len(_output_joints(layout, layout))
     if keypoints.ndim < 3 or keypoints.shape[-1] not in (2, 3):
         raise ValueError(f'keypoints must be (..., T, K, 2 or 3), not {keypoints.shape}')
     if keypoints.shape[-2] != joints:
