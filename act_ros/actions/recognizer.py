@@ -277,7 +277,9 @@ class ActionRecognizer:
 
     def _take(self, stamp: int, persons: Sequence[Person]) -> None:
         """Add each usable person's pose to the person's window, and count the unusable."""
-        persons = [turn_person(p, self._rotation) for p in self._well_formed(persons)]
+        persons = self._well_formed(persons)
+        if self._rotation:
+            persons = [turn_person(person, self._rotation) for person in persons]
         if not persons:
             return
         poses, seen = repaired(
