@@ -173,35 +173,37 @@ class Bag:
     ) -> Iterator[tuple[str, int, Any]]:
         """Yield what `messages` does, decoded by what ``decoder_for`` gives for a connection."""
         storage, count, num_broken = self._storage, 0, 0
-        first: Exception | None = None  # of the broken ones, each of which keeps its message
+        failure: Exception | None = None  # the first one: each keeps its message in memory
         connections = [c for c in storage.connections
                        if c.topic in topics and c.msgtype == self.topics[c.topic].type]
+        decoders: dict[str, Callable[[bytes], Any]] = {}
         try:
-            firsts = {c.msgtype: c for c in reversed(connections)}
-            decoders = {kind: decoder_for(c) for kind, c in firsts.items()}
+            for connection in connections:  # one for each file and topic
+                if connection.msgtype not in decoders:
+                    decoders[connection.msgtype] = decoder_for(connection)
             for connection, time, data in storage.messages(connections):
                 try:
                     value = decoders[connection.msgtype](unpacked(data))
                 except Exception as error:  # it costs itself alone
-                    self._note_broken(connection.topic, time, error)
-                    first, num_broken = first or error, num_broken + 1
+                    self.broken.add((connection.topic, time))  # once, however often it is read
+                    self._first_broken = self._first_broken or self._told(
+                        connection.topic, time, error)
+                    failure, num_broken = failure or error, num_broken + 1
                     continue
                 yield connection.topic, time, value
                 count += 1
         except Exception as error:
             raise storage.damaged(error, f' after {count} messages') from error
-        if first and not count:
-            raise storage.damaged(first, ' after 0 messages') from first
+        if failure and not count:
+            raise storage.damaged(failure, ' after 0 messages') from failure
         wanted = sum(self.topics[topic].num_messages for topic in topics)
         if count + num_broken < wanted:
             raise BagError(f'{self.path} is cut off: it should hold {wanted} messages of '
                            f'{", ".join(topics)}, but has {count + num_broken}')
 
-    def _note_broken(self, topic: str, time: int, error: Exception) -> None:
-        """Count a message that cannot be decoded, however often it is read."""
-        self.broken.add((topic, time))
-        self._first_broken = self._first_broken or (
-            f'{topic} at {(time - self.start) / NANOSECONDS:.3f} s: {error}')
+    def _told(self, topic: str, time: int, error: Exception) -> str:
+        """Return where a message was, recorded at ``time``, and what is wrong with it."""
+        return f'{topic} at {(time - self.start) / NANOSECONDS:.3f} s: {error}'
 
     def keypoints(self, topic: str | None = None) -> Iterator[Frame]:
         """
@@ -292,18 +294,17 @@ class Bag:
     def note_unreadable(self, topic: str, time: int, error: Exception) -> None:
         """Count an image that could not be decoded; the first one is named in `losses`."""
         self.unreadable += 1
-        self._first_unreadable = self._first_unreadable or (
-            f'{topic} at {(time - self.start) / NANOSECONDS:.3f} s: {error}')
+        self._first_unreadable = self._first_unreadable or self._told(topic, time, error)
 
     def losses(self) -> Iterator[str]:
         """Yield what of the frames read so far could not be used, or not as it was meant."""
         yield from (printable(strange, 1000) for strange in self._strange)
-        if self.broken:
-            yield printable(f'{len(self.broken)} messages could not be decoded and are left out; '
-                            f'the first: {self._first_broken}', 1000)
-        if self.unreadable:
-            yield printable(f'{self.unreadable} images could not be decoded and are left out; the '
-                            f'first: {self._first_unreadable}', 1000)
+        for number, what, first in (
+                (len(self.broken), 'messages', self._first_broken),
+                (self.unreadable, 'images', self._first_unreadable)):
+            if number:
+                yield printable(f'{number} {what} could not be decoded and are left out; the '
+                                f'first: {first}', 1000)
         if self.unstamped:
             yield f'{self.unstamped} messages have no stamp; ' + (
                 'the time of recording served instead' if self.stamps == 'arrival' else

@@ -81,7 +81,7 @@ class Storage:
             if wanted := [c for c in reader.connections if c in connections]:
                 try:
                     yield from self._messages_of(reader, wanted)
-                except Exception as error:  # as above
+                except Exception as error:  # rosbags, sqlite and the files each have their own
                     damage = damage or error
         if damage:
             raise damage
@@ -112,9 +112,9 @@ class Storage:
         folder = Path(self._stack.enter_context(TemporaryDirectory()))
         self._files = _storage_files(self.path)  # the last one, where the recorder was killed
         for file in packed:
-            target = folder / file.stem
             if file.with_suffix('').exists():  # somebody unpacked it
                 continue
+            target = folder / file.stem
             try:
                 unpack_file(file, target)
             except UnpackError as error:
@@ -127,7 +127,7 @@ class Storage:
             raise self.damaged(self._damage) from self._damage
 
     def _check_metadata(self) -> None:
-        """Note that a file is not there which the metadata name: packed ones are found without."""
+        """Note which files the metadata name that are not there; of packed ones nobody else asks."""
         metadata = self.path / 'metadata.yaml'
         if not metadata.is_file():
             return
@@ -151,7 +151,7 @@ class Storage:
             for connection in (c for reader in readers for c in reader.connections):
                 if not isinstance(connection.msgcount, int):  # rosbags takes it as it is written
                     raise ValueError(f'{connection.msgcount!r} is no number of messages')
-        except Exception as error:  # rosbags, sqlite and the file system each have their own
+        except Exception as error:  # as in `messages`
             self._damage = self._damage or error
             readers = self._recover(kind, self._damage)
         return sorted(readers, key=lambda reader: reader.start_time)  # by name, 10 is before 2
@@ -168,7 +168,7 @@ class Storage:
         for file in _storage_files(self.path) if self._files == [self.path] else self._files:
             try:
                 readers.append(self._reader(kind, file))
-            except Exception:  # as above
+            except Exception:  # as in `messages`
                 unfinished = UnfinishedMcap if file.suffix == '.mcap' else UnfinishedSqlite
                 try:
                     readers.append(unfinished(file))
@@ -189,7 +189,7 @@ class Storage:
             for connection, time, data in reader.messages(connections):
                 yield connection, time, data
                 last = time
-        except Exception:  # as above
+        except Exception:  # as in `messages`
             known = {(c.topic, c.msgtype): c for c in connections}
             files = [file for file in _storage_files(Path(reader.path)) if file.suffix == '.mcap']
             for rest in map(UnfinishedMcap, files):

@@ -13,9 +13,9 @@ from typing import Any
 
 from act_ros.core.text import PrintableError
 
-# A chunk may unpack to _PLENTY bytes in any case; to more, but at most _MOST, only where they are
-# no more than _RATIO times the packed ones, as images are. Recorders close a chunk after a few
-# megabytes, or one message.
+# Anything may unpack to _PLENTY bytes; to more only where they are no more than _RATIO times the
+# packed ones, as images are, and what is held in memory to _MOST at most. Recorders close a chunk
+# after a few megabytes, or one message.
 _PLENTY = 32 << 20
 _RATIO = 100
 _MOST = 512 << 20
@@ -24,6 +24,14 @@ _MAGIC = b'\x28\xb5\x2f\xfd'  # of Zstandard; no message of CDR begins so
 
 class UnpackError(PrintableError):
     """Something packed that holds, or claims, more bytes than it may."""
+
+    def __init__(self, what: str, size: int, unpacked: str) -> None:
+        super().__init__(f'{what} of {size} bytes {unpacked} unpacked, as no recorder writes them')
+
+
+def _bound(size: int) -> int:
+    """Return how many bytes so many packed ones may unpack to."""
+    return max(_PLENTY, _RATIO * size)
 
 
 def limit_unpacking() -> None:
@@ -40,9 +48,8 @@ def limit_unpacking() -> None:
 
 def _unpack(decompressor: Callable[[], Any], data: bytes, size: int) -> bytes:
     """Return the ``size`` bytes that ``data`` unpack to, or one more where they are more."""
-    if size > min(max(_PLENTY, _RATIO * len(data)), _MOST):
-        raise UnpackError(f'a chunk of {len(data)} bytes claims {size} unpacked, as no recorder '
-                          'writes them')
+    if size > min(_bound(len(data)), _MOST):
+        raise UnpackError('a chunk', len(data), f'claims {size}')
     parts, missing = [], size + 1
     while missing and data:
         one = decompressor()
@@ -62,11 +69,10 @@ def unpacked(message: bytes) -> bytes:
         return message
     from rosbags.rosbag2 import storage_mcap
 
-    most = max(_PLENTY, min(_RATIO * len(message), _MOST))
+    most = min(_bound(len(message)), _MOST)
     data = _unpack(storage_mcap.zstd.ZstdDecompressor, message, most)
     if len(data) > most:
-        raise UnpackError(f'a message of {len(message)} bytes holds more than {most} unpacked, as '
-                          'no recorder writes them')
+        raise UnpackError('a message', len(message), f'holds more than {most}')
     return data
 
 
@@ -79,12 +85,11 @@ def unpack_file(packed: Path, target: Path) -> None:
     from rosbags.rosbag2 import storage_mcap
 
     size = packed.stat().st_size
-    most = max(_PLENTY, _RATIO * size)
+    most = _bound(size)
     with storage_mcap.zstd.open(packed, 'rb') as source, target.open('wb') as file:
         while (block := source.read1()) and file.tell() <= most:
             file.write(block)
         if file.tell() <= most:
             return
     target.unlink()
-    raise UnpackError(f'{packed.name} of {size} bytes holds more than {most} unpacked, as no '
-                      'recorder writes them')
+    raise UnpackError(packed.name, size, f'holds more than {most}')
