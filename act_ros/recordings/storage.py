@@ -127,7 +127,7 @@ class Storage:
             raise self.damaged(self._damage) from self._damage
 
     def _check_metadata(self) -> None:
-        """Note which files the metadata name that are not there; of packed ones nobody else asks."""
+        """Note which files that the metadata name are lacking: of packed ones nobody else asks."""
         metadata = self.path / 'metadata.yaml'
         if not metadata.is_file():
             return
