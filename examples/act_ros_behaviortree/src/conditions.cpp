@@ -4,6 +4,7 @@
 // an rclcpp::Node::SharedPtr. Conditions of one tree share a subscription, which is served while
 // they are ticked; so it does not matter who spins the node, or whether anybody does.
 
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -40,7 +41,7 @@ public:
   // The newest answers; nothing if none is as new as `max_age` seconds, by the node's clock.
   const Monitor * look(double max_age)
   {
-    executor_.spin_some();
+    executor_.spin_all(std::chrono::nanoseconds(0));  // spin_some hands out a single message
     return std::abs(monitor_.age(node_->now().seconds())) <= max_age ? &monitor_ : nullptr;
   }
 
