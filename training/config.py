@@ -174,7 +174,8 @@ class TrainConfig(Recipe):
     validate_every: int = 10
     keep: str = 'last'
     start_from: str = ''
-    """Fine-tune: folder of a run, or a ``.weights.h5`` file with its bundle beside it."""
+    """Fine-tune: folder of a run, of which the final network counts or else the first, or a
+    ``.weights.h5`` file with its bundle beside it."""
     remember: float = 0.7
     """Fine-tuning: how much the old network's answers count beside the labels, but for labels that
     it does not know."""

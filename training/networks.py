@@ -146,19 +146,37 @@ def save_weights(model: keras.Model, bundle: Path) -> None:
     write_whole(bundle.with_name(bundle.stem + WEIGHTS), model.save_weights)
 
 
-def load_network(path: str | Path, member: int = 0) -> Network:
+def weights_of(path: str | Path, member: int | None = None) -> Path:
+    """
+    Return the file that `load_network` takes weights from.
+
+    :raises ValueError: there is none.
+    """
+    path = Path(path)
+    if path.is_dir():
+        config = read_run(path)
+        if member is None:  # the one that `training.export --weights` keeps
+            member = len(config.held_back_folds) - 1 if config.final else 0
+        path = path / f'member_{member}' / f'member{WEIGHTS}'
+    if not path.is_file():
+        raise ValueError(f'{path} does not exist')
+    return path
+
+
+def load_network(path: str | Path, member: int | None = None) -> Network:
     """
     Load a member of a run, a fold of a benchmark, or weights with their bundle beside them.
 
     :param path: the folder of a run, a ``fold_<i>.npz`` of `training.paper.benchmark`, or a
         ``.weights.h5`` file as `training.paper.import_weights` and `training.export` write it.
+    :param member: of a run; by default its final network, or else the first.
     :raises ValueError: there are no such weights, or they cannot be read.
     """
     path = Path(path)
     if path.suffix == '.npz':
         return _load_fold(path)
+    weights = weights_of(path, member)
     if path.is_dir():
-        weights = path / f'member_{member}' / f'member{WEIGHTS}'
         config = read_run(path)
         model = build(config.model, config.num_frames,
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
@@ -166,7 +184,6 @@ def load_network(path: str | Path, member: int = 0) -> Network:
                           config.num_frames, config.frame_rate, config.normalisation,
                           config.pose_smoothing, Serving.of(vars(config)))
     elif path.name.endswith(WEIGHTS):
-        weights = path
         try:
             bundle, _ = load_bundle(path.with_name(path.name[:-len(WEIGHTS)] + '.tflite'))
         except BundleError as error:
@@ -181,8 +198,6 @@ def load_network(path: str | Path, member: int = 0) -> Network:
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')
-    if not weights.is_file():
-        raise ValueError(f'{weights} does not exist')
     try:
         model.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:

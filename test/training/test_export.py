@@ -427,7 +427,7 @@ def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
     assert classifier.bundle.members == 1
     assert classifier.bundle.temperature == pytest.approx(temperature, abs=1e-3)
     assert classifier.bundle.normalisation == 'motion-v1'
-    network = load_network(run_folder, 2)
+    network = load_network(run_folder)  # what another training starts from
     assert network.normalisation == 'motion-v1'
     features = np.random.default_rng(0).standard_normal((4, 12, 52)).astype(np.float32)
     np.testing.assert_allclose(
