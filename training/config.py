@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import UnionType
@@ -16,6 +16,7 @@ import yaml
 
 from act_ros.actions.bundle import Bundle
 from act_ros.actions.features import MPOSE, SEEN
+from act_ros.core.resources import file_checksum
 from act_ros.recordings.labels import NONE, UNKNOWN_LABEL
 from training.augmentation import LAYOUT, Augmentation
 from training.checkpoint import write_whole
@@ -287,6 +288,33 @@ def keep_settings(folder: Path, config: Recipe, extent: Sequence[str] = ()) -> N
         return
     values = {name: value for name, value in asdict(config).items() if name not in extent}
     text = json.dumps(values, indent=1, sort_keys=True) + '\n'
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+
+
+def checksums(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the SHA-256 of files, by name."""
+    return {name: file_checksum(file) for name, file in files.items()}
+
+
+def keep_data(folder: Path, files: Mapping[str, Path]) -> None:
+    """
+    Write the checksums of the files that are learned from beside the results of a folder.
+
+    Those there already must be the same; results without any are taken to be of these files.
+
+    :raises ValueError: the folder holds results of other data; the message names the files.
+    """
+    path, found = folder / 'data.json', checksums(files)
+    if path.is_file():
+        try:
+            stored = dict(json.loads(path.read_text(encoding='utf-8')))
+        except (OSError, TypeError, ValueError) as error:
+            raise ValueError(f'{path} is damaged ({error}): remove it') from error
+        if others := [name for name in found if stored.get(name) != found[name]]:
+            raise ValueError(f'{folder} holds results of other data ({", ".join(others)} changed '
+                             f'since): choose another --output, or remove it')
+        return
+    text = json.dumps(found, indent=1, sort_keys=True) + '\n'
     write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
 
 

@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from act_ros.core.arguments import count_from, one_line_errors
 from act_ros.core.files import is_running
 from training.cluster import ClusterError, run_jobs
-from training.config import checked, read_yaml, refuse_unknown
+from training.config import checked, checksums, read_yaml, refuse_unknown
 from training.metrics import softmax
 from training.models import MODELS, normalisation_of
 from training.paper.benchmark_report import scores
-from training.paper.mpose import SPLITS, MposeSplit, load_mpose
+from training.paper.mpose import SPLITS, MposeSplit, files_of, load_mpose
 from training.paper.protocol import (
     CONFIGS,
     ProtocolConfig,
@@ -223,6 +223,7 @@ def run_search(
     :param data: folder of the data set, by default the cache of the ``mpose`` package.
     :param address: of a Ray cluster, see `training.cluster.run_jobs`; its machines must reach the
         storage.
+    :raises ValueError: as `open_study`, or the study has trials on other data.
     """
     from optuna.trial import TrialState
 
@@ -231,6 +232,11 @@ def run_search(
         search.config.extractor, search.split, data, search.config.output_layout,
         normalisation_of(search.model))}
     study = open_study(search)
+    found = checksums(files_of(search.config.extractor, search.split, data))
+    if study.user_attrs.get('data', found) != found:
+        raise ValueError(f'the study {search.name!r} of {search.storage} has trials on other data: '
+                         f'choose another --name or --storage')
+    study.set_user_attr('data', found)
     take_up(study)
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     todo = max(trials - len(ended), 0)

@@ -25,7 +25,7 @@ from act_ros.core.arguments import count_from, one_line_errors
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
-from training.config import TrainConfig, keep_settings, load_config
+from training.config import TrainConfig, keep_data, keep_settings, load_config
 from training.data import is_held_back, load_data, load_errors, part_of_people
 from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint
 from training.errors import ErrorBank
@@ -42,7 +42,7 @@ from training.finetuning import (
 )
 from training.metrics import share_background
 from training.models import build
-from training.networks import WEIGHTS, Serving, as_served
+from training.networks import WEIGHTS, Serving, as_served, weights_of
 from training.step import Batch
 from training.trainer import (
     OnEpoch,
@@ -209,7 +209,7 @@ def train(
     Train members of a configuration, by default all, into a folder of its name in ``output``.
 
     :raises ValueError: there is no such member, the data cannot be used, or the folder holds a run
-        of other settings.
+        of other settings or data.
     :raises CheckpointError: the disk is full; the same call goes on later.
     """
     known = range(len(config.held_back_folds))
@@ -219,13 +219,17 @@ def train(
     sequences, folds = load_data(config, data)
     errors = load_errors(config, data)
     run = output / config.name
+    files = {name: data / name for name in (*config.files, config.errors) if name}
+    if config.start_from:
+        files[config.start_from] = weights_of(config.start_from)
     keep_settings(run, config)
+    keep_data(run, files)
     folders = {number: run / f'member_{number}' for number in members or known}
     todo = {number: folder for number, folder in folders.items()
             if not (folder / f'member{WEIGHTS}').is_file()}
-    if there := sorted(folders.keys() - todo.keys()):  # whatever the data have become
-        print(f'trained already: member {", ".join(map(str, there))}; to train anew, as on other '
-              f'data, remove {printable(run)} or choose another --output', file=sys.stderr)
+    if there := sorted(folders.keys() - todo.keys()):
+        print(f'trained already: member {", ".join(map(str, there))}; to train anew, remove '
+              f'{printable(run)} or choose another --output', file=sys.stderr)
     for done, (number, folder) in enumerate(todo.items()):
         title = f'{config.name} member {number}'
         tell = tell_duration(title, config.epochs, len(todo) - done)

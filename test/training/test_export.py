@@ -403,6 +403,42 @@ def test_one_command_each_from_sequences_to_a_bundle(
     assert 'results of other settings (epochs)' in capsys.readouterr().err
 
 
+def test_a_run_is_of_one_state_of_its_data(
+    tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Else members would be of different people, and a checkpoint go on with others."""
+    def command(name: str, *options: str, **settings: Any) -> list[str]:
+        config = tmp_path / f'{name}.yaml'
+        config.write_text(yaml.safe_dump({'name': name, **SETTINGS, 'epochs': 1, 'model': 'mlp',
+                                          **settings}))
+        return ['--config', str(config), '--output', str(tmp_path), *people, *options]
+
+    def refused(name: str, file: str, **settings: Any) -> None:
+        with pytest.raises(SystemExit):
+            train.main(command(name, **settings))
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert f'{name} holds results of other data ({file} changed since): choose' in said
+        assert not (tmp_path / name / 'member_1').exists()
+
+    train.main(command('old', '--member', '0'))
+    train.main(command('new', '--member', '0', start_from=str(tmp_path / 'old')))
+    weights = tmp_path / 'old' / 'member_0' / 'member.weights.h5'
+    shutil.copy(tmp_path / 'new' / 'member_0' / 'member.weights.h5', weights)
+    refused('new', str(tmp_path / 'old'), start_from=str(tmp_path / 'old'))
+    with np.load(tmp_path / 'a.npz') as file:
+        arrays = dict(file)
+    np.savez(tmp_path / 'a.npz', **{**arrays, 'fps': arrays['fps'] + 1})
+    refused('old', 'a.npz')
+    record = tmp_path / 'old' / 'data.json'
+    record.write_text('[1')
+    with pytest.raises(SystemExit):
+        train.main(command('old'))
+    assert f'{record} is damaged' in capsys.readouterr().err
+    record.unlink()  # as runs of earlier versions: they go on
+    train.main(command('old'))
+    assert (tmp_path / 'old' / 'member_1' / 'member.weights.h5').is_file()
+
+
 def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
     tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -181,6 +181,17 @@ def test_tpe_searches(tmp_path: Path) -> None:
     assert sampled(again, 4) == trials[:4]
 
 
+def test_trials_on_other_data_are_not_mixed_in(
+    tmp_path: Path, released: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, 'run_trial', lambda *_: None)
+    for _ in range(2):  # the same data are welcome
+        run_search(settings(tmp_path), 1, released)
+    write_split(tmp_path, train=11)
+    with pytest.raises(ValueError, match="study 'search' of .* has trials on other data"):
+        run_search(settings(tmp_path), 1, tmp_path)
+
+
 def test_a_killed_search_takes_up_what_was_running(tmp_path: Path) -> None:
     options = settings(tmp_path)
     study = search.open_study(options)

@@ -21,10 +21,10 @@ import numpy as np
 from act_ros.core.arguments import count_from, one_line_errors
 from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
-from training.config import keep_settings
+from training.config import keep_data, keep_settings
 from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
-from training.paper.mpose import SPLITS, MposeSplit, load_mpose
+from training.paper.mpose import SPLITS, MposeSplit, files_of, load_mpose
 from training.paper.protocol import (
     CONFIGS,
     ProtocolConfig,
@@ -75,7 +75,8 @@ def run_benchmark(
     """
     Train every fold that is not there yet.
 
-    :param folder: of the results; refused (ValueError) if it holds those of other settings.
+    :param folder: of the results; refused (ValueError) if it holds those of other settings, or on
+        other data.
     :param data: folder of the data set, by default the cache of the ``mpose`` package.
     :param address: of a Ray cluster, see `training.cluster.run_jobs`.
     """
@@ -91,6 +92,9 @@ def run_benchmark(
     splits = {(split, form): load_mpose(
         config.extractor, split, data, config.output_layout, form)
         for split, form in sorted({job[0] for job in jobs.values()})}
+    for split in {split for split, _ in splits}:
+        keep_data(folder / config.extractor / f'split_{split}',
+                  files_of(config.extractor, split, data))
     for file, arrays in progress(
             run_jobs(train_fold, jobs, splits, address, threads or 1),
             f'{config.name} {config.extractor}', len(folds), 'fold', len(folds) - len(jobs)):

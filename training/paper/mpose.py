@@ -36,6 +36,9 @@ SEEDS = (11331, 11435, 12123, 53453, 42344, 24234, 65747, 84443, 29345, 99543)
 NUM_SAMPLES, NUM_TEST_1 = 15_429, 2_867
 """Samples of MPOSE2021 (OpenPose) in every split together, and those of split 1's test."""
 
+ARRAYS = ('X_train.npy', 'y_train.npy', 'X_test.npy', 'y_test.npy')
+"""Files of a split: its poses and labels."""
+
 CACHE = Path('~/.mpose')
 _URL = 'https://zenodo.org/record/5906977/files/{}.zip'
 
@@ -91,6 +94,14 @@ def load_mpose(
     return MposeSplit(split, layout, **arrays, normalisation=normalisation)
 
 
+def files_of(
+    extractor: str, split: int, folder: str | Path | None = None,
+) -> dict[str, Path]:
+    """Return the files of a split that are learned from and measured on, by name."""
+    place = _locate(extractor, split, folder)
+    return {name: place / name for name in ARRAYS}
+
+
 def load_test_poses(
     extractor: str, split: int, folder: str | Path | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -139,8 +150,7 @@ def _locate(extractor: str, split: int, folder: str | Path | None) -> Path:
         raise DataError(f'unknown split {split!r}; known: 1, 2 and 3')
     root = Path(folder or CACHE).expanduser()
     place = root / extractor / str(split)
-    files = [place / name for name in (
-        'X_train.npy', 'y_train.npy', 'X_test.npy', 'y_test.npy', f'{split}.txt')]
+    files = [place / name for name in (*ARRAYS, f'{split}.txt')]
     reason = ''
     if folder is None and not all(file.is_file() for file in files):
         reason = _download(extractor, split, root)

@@ -7,6 +7,7 @@ import errno
 import json
 import re
 import runpy
+import shutil
 import sys
 from dataclasses import replace
 from itertools import count
@@ -267,6 +268,13 @@ def test_a_benchmark_goes_on_where_it_stopped(
     with pytest.raises(ValueError, match=r'results of other settings \(noise\)'):
         benchmark.run_benchmark(replace(config, noise=0.1), tmp_path, released)
     benchmark.run_benchmark(replace(config, folds=1), tmp_path, released)  # a part of it
+
+
+def test_folds_of_other_data_are_not_mixed_in(tmp_path: Path, sequence: Path) -> None:
+    results = shutil.copytree(sequence, tmp_path / 'results')
+    write_split(tmp_path, train=11)
+    with pytest.raises(ValueError, match=r'split_1 holds results of other data \(X_train.npy, y_'):
+        benchmark.run_benchmark(small(epochs=2, folds=3), results, tmp_path)
 
 
 def test_a_log_file_gets_no_line_for_every_fold(
