@@ -68,7 +68,7 @@ def read_persons(
     :raises BagError: when there is nothing to read or the choice is not clear.
     """
     kind, name = choose_topic(bag, topic, ('keypoints', 'images'))
-    frames = read_frames(bag, kind, name)
+    frames = _readable(read_frames(bag, kind, name))
     if kind == 'images':
         finder = PersonFinder(create_estimator(pose_model, num_threads), rotation=rotation)
         frames = _found(finder, frames, bag.drops)
@@ -77,6 +77,21 @@ def read_persons(
         frames = (frame for frame in frames if order.check(
             frame.stamp, arrival=frame.time).is_taken)
     return bag.topics[name].num_messages, frames
+
+
+def _readable(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Yield the frames of a bag up to its damage, which is told; BagError where there are none."""
+    count = 0
+    try:
+        for frame in frames:
+            yield frame
+            count += 1
+    except BagError as error:
+        if not count:
+            raise
+        # No label is lost in silence: of one without poses `choose_person` says that it has none.
+        print(f'{printable(error, 1000)}. What could be read is taken: {count} frames',
+              file=sys.stderr)
 
 
 def _found(
@@ -186,9 +201,9 @@ class Recorder:
     def add(self, path: Path, labels: Path, topic: str | None = None,
             pose_model: str = DEFAULT_MODEL, num_threads: int = 1) -> None:
         """
-        Take the labelled parts of a recording.
+        Take the labelled parts of a recording; of a damaged one what can be read, which is told.
 
-        :raises BagError: the bag cannot be read.
+        :raises BagError: nothing of the bag can be read.
         :raises LabelError: the labels do not fit the bag.
         """
         name = path.stem if path.is_file() else path.resolve().name

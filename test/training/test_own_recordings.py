@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sqlite3
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -343,6 +344,29 @@ def test_labels_that_do_not_fit_say_where(tmp_path: Path, labels: str, message: 
     bag = write_recording(tmp_path / 'two', seconds=4, others=True)
     with pytest.raises(LabelError, match=message):
         sequences_of(tmp_path, bag, labels)
+
+
+def test_of_a_bag_that_is_cut_off_what_can_be_read_is_taken_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A label in what is lost is no shorter sequence, but an error."""
+    whole = write_recording(tmp_path / 'anna', seconds=8)
+    bag = shutil.copytree(whole, tmp_path / 'cut' / 'anna')
+    (file,) = bag.glob('*.db3')
+    with sqlite3.connect(file) as database:
+        database.execute('DELETE FROM messages WHERE id > 100')  # those of five seconds are left
+    database.close()
+    takes = []
+    for path in (whole, bag):
+        recorder = sequences_of(tmp_path, path, '1,4,standing,,\n')
+        recorder.save(tmp_path / 'anna.npz')
+        with np.load(tmp_path / 'anna.npz') as arrays:
+            takes.append(arrays['joints'])
+        assert ('is cut off: it should hold' in (said := capsys.readouterr().err)) == (path == bag)
+    assert 'What could be read is taken: 100 frames' in said
+    np.testing.assert_array_equal(*takes)
+    with pytest.raises(LabelError, match='line 3: nobody was seen then'):
+        sequences_of(tmp_path, bag, '1,4,standing,,\n6,7,walk,,\n')
 
 
 def test_wrong_requests_are_refused_and_nothing_is_written(
