@@ -268,7 +268,8 @@ def start_afresh(threads: int = 0) -> None:
     """
     Drop what earlier trainings left in memory, and limit TensorFlow's CPU threads.
 
-    TensorFlow keeps what XLA compiled for them until the process ends.
+    TensorFlow keeps the graphs of their steps, and what XLA compiled of them, until the process
+    ends.
 
     :param threads: 0 leaves them as they are; another number must be said before TensorFlow
         computes anything.
