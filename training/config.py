@@ -142,6 +142,8 @@ class TrainConfig(Recipe):
     """Labels that legs alone tell, whatever the arms do: see `training.networks.Serving`."""
     needs_legs: tuple[str, ...] = ()
     """Labels that nobody can tell who sees neither knees nor feet."""
+    steady_view: tuple[str, ...] = ()
+    """Labels that are not told while hips or knees come into view or leave it."""
     folds: int = 4
     members: tuple[int, ...] = ()
     """The fold that each network holds back; by default every fold has one."""
@@ -208,7 +210,7 @@ class TrainConfig(Recipe):
             'name': self.name, 'labels': self.labels, 'layout': LAYOUT,
             'num_frames': self.num_frames, 'min_frames': self.min_frames,
             'frame_rate': self.frame_rate, 'normalisation': self.normalisation,
-            'pose_smoothing': self.pose_smoothing,
+            'pose_smoothing': self.pose_smoothing, 'steady_view': self.steady_view,
             'temperature': 1.0, 'unknown_threshold': 0.0, **others})
 
     def rules(self) -> Iterator[tuple[object, str]]:

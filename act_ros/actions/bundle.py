@@ -44,8 +44,9 @@ class Bundle:
     ``softmax(logits / temperature)``. An ensemble (``members`` > 1) gives the logarithm of its
     averaged probabilities. Below ``unknown_threshold`` an answer is unknown; windows of
     ``min_frames`` need ``short_threshold`` (0: the same), those between what lies between.
-    ``trusted_labels`` are the labels whose results were measured on enough people. ``sha256`` is of
-    the network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
+    ``trusted_labels`` are the labels whose results were measured on enough people, ``steady_view``
+    those that are not told while hips or knees come into view or leave it. ``sha256`` is of the
+    network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Bundle:
     members: int = 1
     attention: bool = False
     trusted_labels: tuple[str, ...] = ()
+    steady_view: tuple[str, ...] = ()
     license: str = ''
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -76,6 +78,7 @@ class Bundle:
     def __post_init__(self) -> None:
         object.__setattr__(self, 'labels', tuple(self.labels))
         object.__setattr__(self, 'trusted_labels', tuple(self.trusted_labels))
+        object.__setattr__(self, 'steady_view', tuple(self.steady_view))
         get_layout(self.layout)
         problems = [problem for ok, problem in (
             (bool(self.name) and '/' not in self.name, 'name must be a plain file name'),
@@ -88,6 +91,7 @@ class Bundle:
              f'name and labels must be printable, and of at most {_LONGEST_LABEL} characters'),
             (len(set(self.labels)) == len(self.labels), 'labels must differ from one another'),
             (set(self.trusted_labels) <= set(self.labels), 'trusted_labels must be labels'),
+            (set(self.steady_view) <= set(self.labels), 'steady_view must be labels'),
             (2 <= self.min_frames <= self.num_frames <= 1000,
              '2 <= min_frames <= num_frames <= 1000 must hold'),
             (1.0 <= self.frame_rate <= 240.0, 'frame_rate must lie in [1, 240] Hz'),
@@ -151,8 +155,9 @@ def save_bundle(directory: Path, bundle: Bundle, model: bytes, onnx: bytes = b''
         bundle, sha256=hashlib.sha256(model).hexdigest(),
         sha256_onnx=hashlib.sha256(onnx).hexdigest() if onnx else '')
     values = {'schema': SCHEMA, **dataclasses.asdict(bundle)}
-    if not onnx:
-        del values['sha256_onnx']  # so that versions before it can read the bundle
+    for key in ('steady_view', 'sha256_onnx'):
+        if not values[key]:
+            del values[key]  # so that versions before it can read the bundle
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     with replacing_in(directory, last=f'{bundle.name}.yaml') as folder:

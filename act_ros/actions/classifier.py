@@ -16,7 +16,13 @@ from typing import NamedTuple
 import numpy as np
 
 from act_ros.actions.bundle import Bundle, BundleError, load_bundle
-from act_ros.actions.features import SEEN, extract_features, seen_features, seen_joints
+from act_ros.actions.features import (
+    SEEN,
+    extract_features,
+    is_view_steady,
+    seen_features,
+    seen_joints,
+)
 from act_ros.core.action import Status
 from act_ros.core.options import Options, option
 from act_ros.core.resources import find_model
@@ -145,6 +151,7 @@ class ActClassifier:
         except ModelError as error:
             raise BundleError(f'{path}: {error}') from error
         self._shape: tuple[int, ...] = ()
+        self._needs_steady_view = np.isin(self.labels, self.bundle.steady_view)
         self._check_tensors(path)
 
     @property
@@ -197,7 +204,13 @@ class ActClassifier:
         if len(features) == 0:  # TFLite runs no empty batch
             attention = np.zeros((0, frames), np.float32) if bundle.attention else None
             return Prediction(np.zeros((0, len(self.labels)), np.float32), attention, seen)
-        return self.invoke(features.astype(np.float32, copy=False))._replace(seen=seen)
+        answer = self.invoke(features.astype(np.float32, copy=False))._replace(seen=seen)
+        if bundle.steady_view:
+            # What is not told is as likely to be any other thing.
+            is_steady = is_view_steady(keypoints, layout, min_score)[:, None]
+            untold = answer.probabilities * (self._needs_steady_view & ~is_steady)
+            answer.probabilities[:] += untold.mean(axis=-1, keepdims=True) - untold
+        return answer
 
     def invoke(self, features: np.ndarray) -> Prediction:
         """Run the network on features (N, T, F) float32."""

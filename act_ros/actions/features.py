@@ -54,6 +54,8 @@ _MOTION_FRAMES = 6.0
 # How many times as long a torso is as: itself, the shoulders' width, the way from neck to head.
 _TORSO_OF = (1.0, 1.4, 2.4)
 
+_LOWER_BODY = ('l_hip', 'r_hip', 'l_knee', 'r_knee')
+
 # The layout a model is trained on when it sees poses of the given layout.
 _OUTPUT_LAYOUT = {'body25': 'mpose13_openpose', **dict.fromkeys(
     ('coco17', 'coco18', 'h36m17', 'halpe26', 'blazepose33'), 'mpose13_coco')}
@@ -194,6 +196,24 @@ def seen_joints(
     poses = reduce_joints(
         _checked(keypoints, layout), layout, _output_joints(layout, output_layout), min_score)
     return _seen(poses, min_score)
+
+
+def is_view_steady(
+    keypoints: np.ndarray, layout: str, min_score: float = SEEN_SCORE,
+) -> np.ndarray:
+    """
+    Tell whether in windows (..., T, K, 3) of ``layout`` hips and knees stay in view, or out of it.
+
+    Of each pair one joint is seen in the first and in the last frame, or none is in either. Whoever
+    comes into the picture from below seems to get up, and whoever leaves it to sit down.
+
+    :returns: (...) bool.
+    """
+    ends = reduce_joints(keypoints[..., (0, -1), :, :], layout, _LOWER_BODY)
+    seen = (ends[..., 2] >= min_score).reshape(*ends.shape[:-2], 2, 2)  # end, pair, side
+    pairs: np.ndarray = np.logical_or(seen[..., 0], seen[..., 1])
+    steady: np.ndarray = np.all(pairs[..., 0, :] == pairs[..., 1, :], axis=-1)
+    return steady
 
 
 def reduce_joints(

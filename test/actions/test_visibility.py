@@ -7,19 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import LABELS, SECOND, bundle_of, tiny_model
+from synthetic import LABELS, SECOND, bundle_of, person, pose, tiny_model
 from test_recognizer import film, play, someone
 
 from act_ros.actions.bundle import save_bundle
 from act_ros.actions.classifier import (
+    MIN_SCORE,
     NOT_SURE,
     POSE_NOT_SURE,
     TOO_LITTLE_SEEN,
     ActClassifier,
     DecisionOptions,
 )
+from act_ros.actions.features import is_view_steady
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
+from act_ros.core.person import Person
 
 
 def test_people_who_are_seen_in_turn_are_all_answered(classifier: ActClassifier) -> None:
@@ -142,3 +145,59 @@ def test_labels_that_are_alike_are_answered_as_one(classifier: ActClassifier) ->
                          labels=['wave'])
     with pytest.raises(ValueError, match='alike: hop not among the labels of model'):
         ActionRecognizer(classifier, decision=DecisionOptions(alike=('hop', 'wave')))
+
+
+@pytest.mark.parametrize(('unseen', 'is_steady'), [
+    ({}, True), ({11: -1}, True), ({11: -1, 12: -1}, False), ({13: 0, 14: 0}, False),
+    ({11: 0, 12: -1}, True), ({15: -1, 16: -1, 5: 0, 6: 0}, True)])
+def test_a_view_is_steady_while_hips_and_knees_stay_in_it(
+    unseen: dict[int, int], is_steady: bool,
+) -> None:
+    """One of a pair is enough; feet may come and go, and so may anything in between."""
+    keypoints = np.full((2, 9, 17, 3), MIN_SCORE, np.float32)
+    keypoints[1, 4] = 0.0
+    for joint, frame in unseen.items():
+        keypoints[0, frame, joint, 2] = MIN_SCORE - 0.01
+    assert is_view_steady(keypoints, 'coco17', MIN_SCORE).tolist() == [is_steady, True]
+    keypoints[0, :, 11:15, 2] = 0.0  # at a table all along
+    assert is_view_steady(keypoints, 'coco17', MIN_SCORE).all()
+
+
+def test_what_needs_a_steady_view_is_not_told_of_others(
+    classifier: ActClassifier, tmp_path: Path,
+) -> None:
+    """Its probability falls on all alike, for nothing is known of it; the neighbour's stays."""
+    careful = ActClassifier(save_bundle(
+        tmp_path, bundle_of(steady_view=('walk',)), tiny_model()))
+    window = np.stack([someone(i / 30).keypoints for i in range(30)])
+    windows = np.stack((window, window))
+    windows[0, -1, 11:15, 2] = 0.1
+    free, told = (c.classify(windows, 'coco17') for c in (classifier, careful))
+    walk = LABELS.index('walk')
+    assert free[:, walk].min() > 0.5
+    share = free[0, walk] / len(LABELS)
+    assert told[0] == pytest.approx(np.where(np.arange(len(LABELS)) == walk, 0, free[0]) + share)
+    assert np.array_equal(told[1], free[1])
+
+
+@pytest.mark.parametrize('motion', ['standing', 'walk'])
+@pytest.mark.parametrize('way', [1, -1])
+def test_who_leaves_or_enters_at_the_lower_edge_neither_sits_down_nor_gets_up(
+    motion: str, way: int,
+) -> None:
+    """Joints below the edge are seen at the edge, and hardly; so do pose networks."""
+    recognizer = ActionRecognizer(ActClassifier('act_mu'))
+    rng = np.random.default_rng(0)
+
+    def sinking(seconds: float) -> list[Person]:
+        below = max(0.0, (seconds if way > 0 else 4 - seconds) - 1.5) * 120
+        keypoints = pose(seconds, motion, y=120 + below)
+        keypoints[:, :2] += rng.normal(0, 2, (17, 2))
+        is_out = keypoints[:, 1] > 479
+        keypoints[is_out, 1] = 479
+        keypoints[:, 2] = np.where(is_out, 0.1, 0.7)
+        return [person(keypoints, 'p1')]
+
+    labels = {action.label for actions in play(recognizer, film(sinking, 30.0, 4.0))
+              for action in actions}
+    assert motion in labels and not labels & {'sit-down', 'get-up'}
