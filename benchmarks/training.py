@@ -32,7 +32,7 @@ from benchmarks.report import Row, one_line, parser, save, show
 from training.models.act import SIZES, ActSize, PatchClassEmbedding
 from training.paper.mpose import MposeSplit
 from training.paper.protocol import Fold, ProtocolConfig, make_trainer
-from training.schedule import TransformerSchedule
+from training.schedule import learning_rate
 from training.step import Batch
 from training.trainer import Trainer
 
@@ -159,7 +159,7 @@ def measure(steps: int, rounds: int, config: ProtocolConfig) -> tuple[list[Row],
              'Keras fit, XLA': usual_model(SIZES['mu'], 30, 52)}
     for way, model in usual.items():
         model.compile(
-            keras.optimizers.AdamW(TransformerSchedule(64, config.epochs * steps),
+            keras.optimizers.AdamW(learning_rate(config, 64, config.epochs * steps),
                                    weight_decay=config.weight_decay),
             keras.losses.CategoricalCrossentropy(True, label_smoothing=config.label_smoothing),
             metrics=['accuracy'], jit_compile='XLA' in way)

@@ -35,8 +35,7 @@ class TransformerSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(
-        self, d_model: int, total_steps: int, warmup: float = 0.4, drop_at: float = 0.8,
-        final: float = 1e-4,
+        self, d_model: int, total_steps: int, warmup: float, drop_at: float, final: float,
     ) -> None:
         self.d_model, self.total_steps = d_model, total_steps
         self.warmup, self.drop_at, self.final = warmup, drop_at, final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from training.config import TrainConfig  # noqa: E402
 from training.metrics import softmax  # noqa: E402
 from training.models import MODELS, build  # noqa: E402
 from training.models.act import HashDropout, PatchClassEmbedding, TransformerEncoder  # noqa: E402
-from training.schedule import TransformerSchedule, learning_rate  # noqa: E402
+from training.schedule import learning_rate  # noqa: E402
 from training.step import Batch, Step  # noqa: E402
 from training.trainer import DivergedError, Predict, Trainer  # noqa: E402
 
@@ -116,14 +117,16 @@ def test_models_survive_saving(tmp_path: Path) -> None:
     np.testing.assert_allclose(again(features), model(features), atol=1e-6)
 
 
-def test_schedule_is_the_papers() -> None:
-    schedule = TransformerSchedule(d_model=64, total_steps=1000, warmup=0.4)
-    rates = np.array([float(schedule(step)) for step in range(1000)])
-    peak = int(rates.argmax())
-    assert abs(peak - 400) <= 1
-    assert rates[peak] == pytest.approx(64 ** -0.5 * 400 ** -0.5, rel=1e-2)
-    assert rates[99] == pytest.approx(rates[399] / 4, rel=1e-2)
-    assert rates[850] == pytest.approx(1e-4)
+@pytest.mark.parametrize(('settings', 'rise', 'drop', 'final'), [
+    ({}, 400, 800, 1e-4), ({'warmup': 0.0, 'drop_at': 0.5, 'final_rate': 1e-5}, 1, 500, 1e-5)])
+def test_schedule_is_the_papers(
+    settings: dict[str, Any], rise: int, drop: int, final: float,
+) -> None:
+    schedule = learning_rate(TrainConfig(name='x', files=('x.npz',), **settings), 64, 1000)
+    assert not isinstance(schedule, float)
+    step = np.arange(1.0, 1001.0)
+    np.testing.assert_allclose(schedule(step - 1), np.where(
+        step > drop, final, 64 ** -0.5 * np.minimum(step ** -0.5, step * rise ** -1.5)), rtol=1e-5)
 
 
 def test_the_cosine_rises_and_falls_to_nothing() -> None:
@@ -137,6 +140,11 @@ def test_the_cosine_rises_and_falls_to_nothing() -> None:
     assert rates[10] == pytest.approx(0.01)
     assert rates[55] == pytest.approx(0.005, rel=1e-2)
     assert (np.diff(rates[10:]) < 0).all() and rates[100] < 1e-5
+    for warmup, peak in ((0.0, 1), (1.0, 100)):  # one step at least
+        schedule = learning_rate(replace(config, warmup=warmup), 64, 100)
+        assert not isinstance(schedule, float)
+        before, at, after = (float(schedule(peak + i)) for i in (-1, 0, 1))
+        assert before < at > after and at == pytest.approx(0.01)
 
 
 def test_a_step_goes_down_the_gradient_of_the_cross_entropy() -> None:
