@@ -413,11 +413,19 @@ def test_a_bag_that_lost_its_statistics_lost_nothing_else(tmp_path: Path) -> Non
     assert 'PersonKeypoints[] persons' in channel.msgdef.data
 
 
-@pytest.mark.parametrize('lacking', [1, 200, 20_768, 28_268])
-def test_of_a_page_that_is_cut_off_nothing_is_made_up(tmp_path: Path, lacking: int) -> None:
+@pytest.mark.parametrize(('lacking', 'change'), [
+    (1, ''), (200, ''), (20_768, ''), (28_268, ''),
+    (100, 'DROP TABLE message_definitions'),  # as recorders before ROS 2 Iron
+    (100, 'PRAGMA page_size = 65536; VACUUM')])
+def test_of_a_page_that_is_cut_off_nothing_is_made_up(
+    tmp_path: Path, lacking: int, change: str,
+) -> None:
     """SQLite takes what lacks for zeros: coordinates of 0, or of all pages before it nothing."""
     path = walk(tmp_path / 'walk', seconds=4)
     file = path / 'walk.db3'
+    with sqlite3.connect(file) as database:
+        database.executescript(change)
+    database.close()
     file.write_bytes(file.read_bytes()[:-lacking])
     read = []
     with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after'):
@@ -453,18 +461,20 @@ def write_chunks(
     return file, chunks, pixels
 
 
-@pytest.mark.parametrize(('compression', 'is_zeros', 'count'), [
-    ('', True, 5), ('zstd', True, 4), ('', False, 4)])
+@pytest.mark.parametrize(('compression', 'damage', 'count'), [
+    ('', 'zeros', 5), ('zstd', 'zeros', 4), ('', 'other', 4), ('', 'cut', 5), ('zstd', 'cut', 4)])
 def test_what_comes_before_a_damaged_chunk_is_read(
-    tmp_path: Path, compression: str, is_zeros: bool, count: int,
+    tmp_path: Path, compression: str, damage: str, count: int,
 ) -> None:
-    """The power failed: the end is zeros, or is not what its checksum says."""
+    """The power failed: the end is zeros, or is not what its checksum says, or is not there."""
     file, chunks, pixels = write_chunks(tmp_path / 'bag', compression)
     data = bytearray(file.read_bytes())
     begin, end = chunks[-1]
-    if is_zeros:
+    if damage == 'zeros':
         begin += (end - begin) // 4
         data[begin:] = bytes(end - begin + (1 << 20))
+    elif damage == 'cut':
+        del data[(begin + 3 * end) // 4:]
     else:
         data[begin + 33:] = b'\x01' + data[begin + 34:end]
     file.write_bytes(data)
@@ -473,6 +483,7 @@ def test_what_comes_before_a_damaged_chunk_is_read(
         with pytest.raises(BagError, match=f'damaged or cut off after {count} messages'):
             for _, message in bag.images():
                 read.append(message.data)
+    assert not bag.broken
     np.testing.assert_array_equal(read[:4], [picture.ravel() for picture in pixels[:4]])
 
 
@@ -552,31 +563,46 @@ def record(kind: int, content: bytes) -> bytes:
 
 
 def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
-    """Also such as were packed in two pieces, not in order, and one that is cut off."""
+    """Also such as were packed in two pieces, not in order, one cut off, and none at all."""
     def text(value: str) -> bytes:
         return struct.pack('<I', len(value)) + value.encode()
 
+    def channel(number: int, schema: int, topic: str) -> bytes:
+        return record(4, struct.pack('<HH', number, schema) + text(topic) + text('cdr')
+                      + struct.pack('<I', 0))
+
+    def row(i: int, number: int = 1) -> bytes:
+        return record(5, struct.pack('<HIQQ', number, i, i, i) + b'\0\1\0\0'
+                      + struct.pack('<i', i))
+
+    def read_all(data: bytes) -> list[int]:
+        path.write_bytes(b'\x89MCAP0\r\n' + data)
+        read = []
+        with Bag(path) as bag, pytest.raises(BagError, match='cut off after . messages') as caught:
+            for _, time, message in bag.messages(['/count']):
+                assert message.data == time
+                read.append(time)
+        assert f'after {len(read)} messages' in str(caught.value) and not bag.broken
+        assert bag.topics == {'/count': ('robot_msgs/msg/Count', len(read)),
+                              '/more': ('robot_msgs/msg/Count', 1)}
+        assert (bag.start, bag.end) == (0, max(read) + 1)
+        return read
+
+    path = tmp_path / 'many.mcap'
     definition = text('robot_msgs/msg/Count') + text('ros2msg') + text('int32 data')
-    channel = struct.pack('<HH', 1, 1) + text('/count') + text('cdr') + struct.pack('<I', 0)
-    other = struct.pack('<HH', 2, 0) + channel[4:]  # without a definition
-    head = record(4, other) + record(3, struct.pack('<H', 1) + definition) + record(4, channel)
-    rows = [record(5, struct.pack('<HIQQ', 1, i, i, i) + b'\0\1\0\0' + struct.pack('<i', i))
-            for i in range(8)]
-    chunks = [(head + rows[0], ''), (rows[1] + rows[2], 'zstd'), (rows[3] + rows[4], 'lz4')]
+    head = b''.join((channel(2, 0, '/count'),  # without a definition
+                     record(3, struct.pack('<H', 1) + definition), channel(1, 1, '/count'),
+                     channel(3, 1, '/more'), row(0), row(0, 3)))
+    chunks = [(head, ''), (row(1) + row(2), 'zstd'), (row(3) + row(4), 'lz4')]
     packed = [chunk_of(len(data), pack(name)(data) if name else data, name)[8:]
               for data, name in chunks]
     for name in ('zstd', 'lz4'):
-        pieces = pack(name)(rows[6]) + pack(name)(rows[5])
-        packed.append(chunk_of(len(rows[5] + rows[6]), pieces, name)[8:])
-    packed.append(chunk_of(len(rows[7]), pack('zstd')(rows[7]), 'zstd')[8:-3])
-    path = tmp_path / 'many.mcap'
-    path.write_bytes(b'\x89MCAP0\r\n' + b''.join(packed))
-    read = []
-    with Bag(path) as bag, pytest.raises(BagError, match='cut off after 9 messages'):
-        for _, time, message in bag.messages(['/count']):
-            assert message.data == time
-            read.append(time)
-    assert read == [0, 1, 2, 3, 4, 6, 5, 6, 5] and (bag.start, bag.end) == (0, 7)
+        pieces = pack(name)(row(6)) + pack(name)(row(5))
+        packed.append(chunk_of(len(row(5) + row(6)), pieces, name)[8:])
+    packed.append(chunk_of(len(row(7)), pack('zstd')(row(7)), 'zstd')[8:-3])
+    assert read_all(b''.join(packed)) == [0, 1, 2, 3, 4, 6, 5, 6, 5]
+    for end in (1, 5, 14):  # of a recorder that makes no chunks, as it may be told
+        assert read_all(head + row(1) + row(2)[:-end]) == [0, 1]
 
 
 @pytest.mark.parametrize('name', ['walk.db3', 'other.mcap', 'x.mcap.zstd'])
