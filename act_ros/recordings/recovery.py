@@ -13,7 +13,7 @@ import struct
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -142,8 +142,6 @@ class UnfinishedSqlite(_Unfinished):
             )) as database:
                 # So SQLite opens a file that lacks pages, and only to read one of those fails.
                 database.execute('PRAGMA writable_schema = ON')
-                with suppress(apsw.IOError):  # of statistics, at the end, which it can do without
-                    database.execute('SELECT 1 FROM sqlite_master')
                 if not self._channels:
                     self._channels = _channels_of(database)
                 yield from database.execute(
@@ -210,8 +208,6 @@ def _chunk_records(chunk: bytes, is_whole: bool) -> Iterator[tuple[int, bytes]]:
     """Yield the whole records of a chunk; of one cut off only where it is not compressed."""
     from rosbags.rosbag2.storage_mcap import decompress
 
-    if len(chunk) < 40:
-        return
     size, checksum = struct.unpack_from('<QI', chunk, 16)
     compression, at = _text(chunk, 28)
     records = chunk[at + 8:]
@@ -222,8 +218,8 @@ def _chunk_records(chunk: bytes, is_whole: bool) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + _RECORD.size <= len(records):
         kind, size = _RECORD.unpack_from(records, at)
-        if not kind:
-            raise ValueError('a chunk holds records of kind 0, which there is not')
+        if not kind:  # as in `_records`
+            return
         at += _RECORD.size + size
         if at <= len(records):
             yield kind, records[at - size:at]

@@ -426,6 +426,7 @@ def test_of_a_page_that_is_cut_off_nothing_is_made_up(
     with sqlite3.connect(file) as database:
         database.executescript(change)
     database.close()
+    assert UnfinishedSqlite(file).message_count == len(stamps(30, 4.0))  # of one that is whole, all
     file.write_bytes(file.read_bytes()[:-lacking])
     read = []
     with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after'):
@@ -590,7 +591,7 @@ def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
 
     path = tmp_path / 'many.mcap'
     definition = text('robot_msgs/msg/Count') + text('ros2msg') + text('int32 data')
-    head = b''.join((channel(2, 0, '/count'),  # without a definition
+    head = b''.join((channel(2, 0, '/count'), row(0, 2),  # without a definition
                      record(3, struct.pack('<H', 1) + definition), channel(1, 1, '/count'),
                      channel(3, 1, '/more'), row(0), row(0, 3)))
     chunks = [(head, ''), (row(1) + row(2), 'zstd'), (row(3) + row(4), 'lz4')]
@@ -601,8 +602,8 @@ def test_chunks_of_several_compressions_in_one_file(tmp_path: Path) -> None:
         packed.append(chunk_of(len(row(5) + row(6)), pieces, name)[8:])
     packed.append(chunk_of(len(row(7)), pack('zstd')(row(7)), 'zstd')[8:-3])
     assert read_all(b''.join(packed)) == [0, 1, 2, 3, 4, 6, 5, 6, 5]
-    for end in (1, 5, 14):  # of a recorder that makes no chunks, as it may be told
-        assert read_all(head + row(1) + row(2)[:-end]) == [0, 1]
+    for end in (row(2)[:-1], row(2)[:-14], record(4, b'\1') + row(2)):
+        assert read_all(head + row(1) + end) == [0, 1]  # of a recorder told to make no chunks
 
 
 @pytest.mark.parametrize('name', ['walk.db3', 'other.mcap', 'x.mcap.zstd'])
