@@ -105,6 +105,10 @@ def test_without_definitions_in_the_bag_the_projects_own_serve(tmp_path: Path) -
     database.close()
     with Bag(path) as bag:
         assert len(list(bag.keypoints())) == 61
+    (path,) = walk(tmp_path / 'idl', 'mcap').glob('*.mcap')  # and is in a language we do not read
+    data = path.read_bytes().replace(b'ros2msg', b'ros2idl').replace(b'std_msgs/Header', b'{' * 15)
+    path.write_bytes(data[:data.index(b'KeypointArray', len(data) // 2)])  # without an index
+    assert count_until_damage(path) == 61
 
 
 @pytest.mark.parametrize(('storage', 'file'), [('sqlite3', 'walk.db3'), ('mcap', 'walk.mcap')])
