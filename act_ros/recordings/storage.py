@@ -123,8 +123,6 @@ class Storage:
             except Exception as error:  # whatever unpacks has its own
                 self._damage = error
             self._files.append(target)  # of one that is damaged, what comes before
-        if not self._files and self._damage:
-            raise self.damaged(self._damage) from self._damage
 
     def _check_metadata(self) -> None:
         """Note which files that the metadata name are lacking: of packed ones nobody else asks."""

@@ -73,22 +73,29 @@ def test_detections(tmp_path: Path, storage: str) -> None:
             assert np.array_equal(found.keypoints, real.keypoints)
 
 
-@pytest.mark.parametrize('is_sized', [False, True])
-def test_bodies(tmp_path: Path, is_sized: bool) -> None:
+@pytest.mark.parametrize(('is_sized', 'told', 'size'), [
+    (True, (320, 240), SIZE), (False, (320, 240), (320, 240)), (False, None, (640, 480))])
+def test_bodies(
+    tmp_path: Path, is_sized: bool, told: tuple[int, int] | None, size: tuple[int, int],
+) -> None:
     """Of the lists of ids only that of bodies counts; the camera says how large images are."""
     more = [('/camera_info', 1, camera_info(1, SIZE))] if is_sized else []
-    path = write_bag(tmp_path / 'bag', [*more, *hri()], 'mcap', TYPES)
+    end = stamps(30.0, 3.0)[-1]
+    last = '/humans/bodies/tracked', end, make(  # the skeleton was not recorded any more
+        'hri_msgs/msg/IdsList', header=header(end), ids=['abc'])
+    path = write_bag(tmp_path / 'bag', [*more, *hri(), last], 'mcap', TYPES)
     with Bag(path) as bag:
         assert choose_topic(bag, None) == ('keypoints', '/humans/bodies/tracked')
-        bag.image_size = 640, 480
-        frames = list(bag.keypoints())
+        bag.image_size = told or bag.image_size
+        *frames, frame = bag.keypoints()
         assert not bag.drops
-    assert {frame.size for frame in frames} == {SIZE if is_sized else (640, 480)}
+    assert (frame.stamp, frame.time, frame.persons) == (end, end, [])
+    assert {frame.size for frame in frames} == {size}
     for (stamp, persons), frame in zip(people(), frames, strict=True):
         assert (frame.stamp, frame.layout) == (stamp, 'rep155')
         assert [p.id for p in frame.persons] == [p.id for p in persons]
         for found, real in zip(frame.persons, persons, strict=True):
-            nose = real.keypoints[0, :2] * (1.0 if is_sized else 0.5)
+            nose = real.keypoints[0, :2] * (size[0] / SIZE[0])
             assert np.allclose(found.keypoints[0, :2], nose, atol=1e-3)
 
 
