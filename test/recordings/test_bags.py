@@ -17,13 +17,22 @@ import pytest
 from synthetic import SECOND, person, pose, stamps
 
 pytest.importorskip('rosbags')
-from bag_writer import STORAGES, TYPES, header, image, keypoint_array, message, write_bag
+from bag_writer import (
+    STORAGES,
+    TYPES,
+    camera_info,
+    header,
+    image,
+    keypoint_array,
+    message,
+    write_bag,
+)
 from rosbags.interfaces import MessageDefinitionFormat
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from act_ros.core.person import Person
-from act_ros.core.resources import file_checksum
+from act_ros.core.resources import file_checksum, find_resource
 from act_ros.recordings.bags import ACTIONS, IMAGES, KEYPOINTS, Bag, BagError
 from act_ros.recordings.recovery import UnfinishedSqlite
 from act_ros.recordings.unpacking import unpack_file
@@ -113,6 +122,23 @@ def test_without_definitions_in_the_bag_the_projects_own_serve(tmp_path: Path) -
     assert count_until_damage(path) == 61
 
 
+def test_keypoints_of_another_version_are_read_by_the_definition_they_came_with(
+    tmp_path: Path,
+) -> None:
+    types = get_typestore(Stores.ROS2_JAZZY)
+    for name, more in (('BoundingBox', ''), ('Keypoint', ''), ('PersonKeypoints', ''),
+                       ('KeypointArray', 'float64 rate\n')):
+        text = find_resource(f'msg/{name}.msg').read_text(encoding='utf-8')
+        types.register(get_types_from_msg(more + text, f'act_ros/msg/{name}'))
+    array = keypoint_array(SECOND, [person(pose(1.0), 'p1')])
+    other = types.types[KEYPOINTS](rate=30.0, **{
+        name: value for name, value in vars(array).items() if not name.startswith('_')})
+    with Bag(write_bag(tmp_path / 'bag', [(TOPIC, SECOND, other)], types=types)) as bag:
+        (frame,) = bag.keypoints()
+    assert (frame.stamp, frame.persons[0].id) == (SECOND, 'p1')
+    np.testing.assert_array_equal(frame.persons[0].keypoints, pose(1.0))
+
+
 @pytest.mark.parametrize(('storage', 'file'), [('sqlite3', 'walk.db3'), ('mcap', 'walk.mcap')])
 @pytest.mark.parametrize('share', [0.0, 0.02, 0.5, 0.9])
 def test_a_bag_cut_off_is_an_error_not_a_short_bag(
@@ -166,6 +192,8 @@ def test_a_message_cut_off_within_is_told(tmp_path: Path) -> None:
             writer.write(writer.add_connection(TOPIC, KEYPOINTS, typestore=TYPES), 1, data[:size])
         with Bag(path) as bag, pytest.raises(BagError, match='damaged or cut off after 0 mess'):
             list(bag.keypoints())
+    with Bag(path) as bag:
+        assert bag.first(TOPIC) is None
 
 
 @pytest.mark.parametrize('storage', ['sqlite3', 'mcap'])
@@ -243,17 +271,19 @@ def test_a_damage_is_told_of_the_topics_that_have_it(tmp_path: Path) -> None:
 
 def test_of_a_topic_with_two_types_the_rarer_is_left_out(tmp_path: Path) -> None:
     with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        for kind, value, count in (('std_msgs/msg/Header', header(1), 2),
-                                   (KEYPOINTS, keypoint_array(1, []), 5)):
-            connection = writer.add_connection(TOPIC, kind, typestore=TYPES)
+        for topic, value, count in ((TOPIC, header(1), 2), (TOPIC, keypoint_array(1, []), 5),
+                                    (TOPIC, image(1, np.zeros((1, 1, 3), np.uint8)), 0),
+                                    (TOPIC, camera_info(1), 1), ('/empty', header(1), 0)):
+            kind = value.__msgtype__
+            connection = writer.add_connection(topic, kind, typestore=TYPES)
             for i in range(count):
                 writer.write(connection, i, TYPES.serialize_cdr(value, kind))
     with Bag(tmp_path / 'bag') as bag:
-        assert bag.topics == {TOPIC: (KEYPOINTS, 5)}
-        assert len(list(bag.keypoints())) == 5
-        (loss,) = bag.losses()
-    assert loss == (f'2 messages of {TOPIC} are of std_msgs/msg/Header, not {KEYPOINTS}, and are '
-                    'left out')
+        assert bag.topics == {TOPIC: (KEYPOINTS, 5), '/empty': ('std_msgs/msg/Header', 0)}
+        assert len(list(bag.keypoints())) == 5 and not [*bag.messages(['/empty'])]
+        assert [*bag.losses()] == [
+            f'{count} messages of {TOPIC} are of {kind}, not {KEYPOINTS}, and are left out'
+            for count, kind in ((2, 'std_msgs/msg/Header'), (1, 'sensor_msgs/msg/CameraInfo'))]
 
 
 def write_packed(path: Path, mode: CompressionMode, storage: str, count: int = 61) -> Path:

@@ -79,7 +79,9 @@ def test_bodies(
     tmp_path: Path, is_sized: bool, told: tuple[int, int] | None, size: tuple[int, int],
 ) -> None:
     """Of the lists of ids only that of bodies counts; the camera says how large images are."""
-    more = [('/camera_info', 1, camera_info(1, SIZE))] if is_sized else []
+    (stamp, (somebody,)), *_ = people()
+    more = [('/camera_info', 1, camera_info(1, SIZE if is_sized else (SIZE[0], 0))),
+            ('/other/bodies/d/skeleton2d', 2, skeleton(make, header(stamp), somebody, SIZE))]
     end = stamps(30.0, 3.0)[-1]
     last = '/humans/bodies/tracked', end, make(  # the skeleton was not recorded any more
         'hri_msgs/msg/IdsList', header=header(end), ids=['abc'])
