@@ -45,8 +45,8 @@ class Serving:
     by_legs: tuple[str, ...] = ()
     """Labels that legs alone tell, whatever the arms do: who walks may carry a bag or hold a
     telephone, and then is none of the sources' people. The network is asked of the mirror image
-    with the arms unseen, too; the greater of both answers counts for these classes, and the others
-    share the rest. Of features as in `SEEN`."""
+    with the arms unseen, too. The greater of both answers counts, for these classes together and
+    among themselves, and the others share the rest. Of features as in `SEEN`."""
     needs_legs: tuple[str, ...] = ()
     """Labels that nobody can tell who sees neither knees nor feet: who is cut off at the hips may
     sit or stand. What then falls on them goes to the background. Of features as in `SEEN`."""
@@ -118,10 +118,11 @@ def as_served(
     answer = (answers[0] + answers[1]) / 2 if mirrored else answers[0]
     if by_legs:
         told = np.isin(outputs, by_legs).astype(np.float32)
-        legs = ops.maximum(answer, answers[-1]) * told
-        rest = answer * (1 - told)
-        left = ops.maximum(1 - ops.sum(legs, axis=-1, keepdims=True), 0)
-        answer = legs + rest * left / ops.maximum(ops.sum(rest, axis=-1, keepdims=True), 1e-9)
+        total = ops.maximum(*(ops.sum(x * told, axis=-1, keepdims=True)
+                              for x in (answer, answers[-1])))
+        legs, rest = ops.maximum(answer, answers[-1]) * told, answer * (1 - told)
+        answer = sum(part * share / ops.maximum(ops.sum(part, axis=-1, keepdims=True), 1e-9)
+                     for part, share in ((legs, total), (rest, ops.maximum(1 - total, 0))))
     if serving.needs_legs:
         shown = ops.max(ops.abs(features * _features_of(_LEGS, joints, channels)),
                         axis=(1, 2))[:, None]

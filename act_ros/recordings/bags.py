@@ -119,7 +119,7 @@ class Bag:
         """
         Return ``topic`` if the bag has it in one of the types, or without a name the only such.
 
-        A depth image is not taken unless it is named.
+        Of several, those of depth images are not taken unless named.
 
         :raises BagError: none or several; the message lists what there is.
         """

@@ -91,11 +91,15 @@ def test_a_mirrored_person_does_the_same() -> None:
         attention, run(export.convert([network], attention=True), FEATURES)[1], atol=1e-5)
 
 
-@pytest.mark.parametrize('mirrored', (False, True))
-def test_legs_alone_tell_who_walks(mirrored: bool) -> None:
-    """Class 1 gets the greater of two answers, of which one is blind for arms; the rest shrinks."""
+@pytest.mark.parametrize(('mirrored', 'told'), [(False, 'b'), (True, 'b'), (True, 'ac')])
+def test_legs_alone_tell_who_walks(mirrored: bool, told: str) -> None:
+    """
+    Some classes get the greater of two answers, of which one is blind for arms; the rest shrinks.
+
+    So they do together, and among themselves.
+    """
     network, (index, sign) = member(0), mirror('mpose13_coco')
-    served = as_served(network, 'mpose13_coco', 'abc', Serving(mirrored, by_legs=('b',)))
+    served = as_served(network, 'mpose13_coco', 'abc', Serving(mirrored, by_legs=tuple(told)))
     (logits,) = run(export.convert([served]), FEATURES)
     image = FEATURES[..., index] * sign
     armless = image.reshape(20, 12, 13, 4).copy()
@@ -104,9 +108,12 @@ def test_legs_alone_tell_who_walks(mirrored: bool) -> None:
     plain, other, legs = (softmax(network(x).numpy()) for x in (
         FEATURES, image, armless.reshape(image.shape)))
     plain = (plain + other) / 2 if mirrored else plain
-    wanted = plain * ((1 - np.maximum(plain, legs)) / (1 - plain))[:, [1]]
-    wanted[:, 1] = np.maximum(plain, legs)[:, 1]
-    assert 0 < (legs > plain)[:, 1].mean() < 1
+    those = ['abc'.index(name) for name in told]
+    seen, alone = plain[:, those].sum(axis=-1), legs[:, those].sum(axis=-1)
+    assert 0 < (alone > seen).mean() < 1
+    total, greater = np.maximum(seen, alone)[:, None], np.maximum(plain, legs)[:, those]
+    wanted = plain * (1 - total) / (1 - seen)[:, None]
+    wanted[:, those] = greater * total / greater.sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(np.exp(logits), wanted, atol=1e-5)
     np.testing.assert_allclose(wanted.sum(axis=-1), 1, atol=1e-6)
 
