@@ -66,6 +66,9 @@ find_package(rosidl_default_generators REQUIRED)
 find_package(geometry_msgs REQUIRED)
 find_package(std_msgs REQUIRED)
 rosidl_generate_interfaces({package} {files} DEPENDENCIES geometry_msgs std_msgs)
+foreach(kind c cpp fastrtps_c fastrtps_cpp introspection_cpp)  # whose headers take most of the time
+  set_target_properties({package}__rosidl_typesupport_${{kind}} PROPERTIES UNITY_BUILD ON)
+endforeach()
 {workaround}
 ament_package()
 """
