@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -277,7 +276,7 @@ def test_an_epoch_that_is_done_again_has_one_line_of_the_log(
 
 @pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
 def test_tensorboard_without_tensorflow_is_said_in_one_line(
-    tmp_path: Path, people: list[str],
+    tmp_path: Path, people: list[str], on_jax: dict[str, str],
 ) -> None:
     config = tmp_path / 'run.yaml'
     config.write_text(yaml.safe_dump({'name': 'tiny', **SETTINGS, 'model': 'mlp'}))
@@ -285,8 +284,7 @@ def test_tensorboard_without_tensorflow_is_said_in_one_line(
             'from training.train import main\nmain(sys.argv[1:])')
     done = subprocess.run(
         [sys.executable, '-c', code, '--config', str(config), '--output', str(tmp_path), *people,
-         '--tensorboard'], capture_output=True, text=True, check=False,
-        env={**os.environ, 'KERAS_BACKEND': 'jax', 'JAX_PLATFORMS': 'cpu'})
+         '--tensorboard'], capture_output=True, text=True, check=False, env=on_jax)
     assert done.returncode == 2 and 'tensorflow' in done.stderr.splitlines()[-1]
 
 

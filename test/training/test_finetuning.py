@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -95,14 +94,17 @@ def test_the_new_network_begins_with_what_the_old_one_answers(config: TrainConfi
 
 ON_JAX = """
 import json, sys
+from functools import partial
 import keras
 import numpy as np
 from training.config import TrainConfig
 from training.finetuning import OldNetwork
-from training.models import build
+from training.models import MODELS, build
+from training.models.act import ActSize, build_act
 from training.step import Step
 
 assert keras.backend.backend() == 'jax'
+MODELS['act_mu'] = partial(build_act, ActSize(1, 16, 1, 16, 0.3))  # as the fixture has it
 config, features = json.loads(sys.argv[1]), np.array(json.loads(sys.argv[2]), np.float32)
 config = TrainConfig.parse(config)
 old = OldNetwork(config)
@@ -117,14 +119,15 @@ np.testing.assert_array_equal(old.network.probabilities(features), before)
 """
 
 
+@pytest.mark.usefixtures('small_act')
 @pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
 def test_on_jax_the_old_network_stays_as_it_is_while_the_new_one_learns(
-    config: TrainConfig,
+    config: TrainConfig, on_jax: dict[str, str],
 ) -> None:
     """JAX deletes what a step starts from: the old network's weights must not be among it."""
     subprocess.run(
         [sys.executable, '-c', ON_JAX, json.dumps(asdict(config)), json.dumps(FEATURES.tolist())],
-        check=True, env={**os.environ, 'KERAS_BACKEND': 'jax', 'JAX_PLATFORMS': 'cpu'})
+        check=True, env=on_jax)
 
 
 @pytest.mark.parametrize(('setting', 'said'), [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -264,12 +263,13 @@ def test_wrong_requests_are_refused(
 
 
 @pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
-def test_a_network_is_looked_into_by_jax(run: Path, tmp_path: Path) -> None:
+def test_a_network_is_looked_into_by_jax(
+    run: Path, tmp_path: Path, on_jax: dict[str, str],
+) -> None:
     write_people(tmp_path)
     subprocess.run(
         [sys.executable, '-m', 'training.introspect', '--run', run, '--data', tmp_path,
-         '--output', tmp_path / 'out', '--step', '9'], check=True,
-        env={**os.environ, 'KERAS_BACKEND': 'jax', 'JAX_PLATFORMS': 'cpu'})
+         '--output', tmp_path / 'out', '--step', '9'], check=True, env=on_jax)
     assert pictures(tmp_path / 'out') == set(FIGURES)
 
 

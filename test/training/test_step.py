@@ -7,30 +7,30 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-pytest.importorskip('tensorflow', reason='training needs TensorFlow')
+keras = pytest.importorskip('keras', reason='training needs TensorFlow')
 
-STEPS = """
-import json
-import keras
-import numpy as np
-from keras import ops
-from training.models import build
-from training.models.act import HashDropout
-from training.step import Step
+from training.models.act import ActSize, HashDropout, build_act  # noqa: E402
+from training.step import Step  # noqa: E402
 
-def dense():
-    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), HashDropout(0.3, seed=1),
-                             keras.layers.Dense(2)])
 
-def act():
+def dense() -> Any:
+    return keras.Sequential([
+        keras.Input((4,)), keras.layers.Dense(3), HashDropout(0.3, seed=1), keras.layers.Dense(2)])
+
+
+def act() -> Any:
     keras.utils.set_random_seed(1)  # of its dropout
-    return build('act_mu', num_classes=2, dropout=0.3)
+    return build_act(ActSize(2, 16, 2, 16, 0.3), 12, 52, 2, 'act')
 
-def steps(model, shape, optimizer):
+
+def steps(model: Any, shape: tuple[int, ...], optimizer: Any) -> tuple[list[float], list[float]]:
+    """Return the losses of six steps, and the weights after them."""
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         variable.assign(rng.standard_normal(variable.shape) / variable.shape[0] ** 0.5)
@@ -40,27 +40,31 @@ def steps(model, shape, optimizer):
                 teach=lambda features, target: 0.9 * target + 0.05)
     losses = []
     for _ in range(2):  # the second time from what the model was given back
-        losses += [float(ops.convert_to_numpy(step(features, target))) for _ in range(3)]
+        losses += [float(keras.ops.convert_to_numpy(step(features, target))) for _ in range(3)]
         step.finish()
     return losses, np.concatenate([w.ravel() for w in model.get_weights()]).tolist()
 
-print(json.dumps([keras.backend.backend(),
-                  steps(dense(), (8, 4), keras.optimizers.Adam(0.1)),
-                  steps(dense(), (8, 4), keras.optimizers.SGD(0.1, 0.9, nesterov=True)),
-                  steps(act(), (8, 12, 52), keras.optimizers.SGD(0.01, 0.9, nesterov=True))]))
-"""
+
+def told() -> list[Any]:
+    """Return the backend that Keras has, and what comes of each network and optimizer on it."""
+    return [keras.backend.backend(),
+            steps(dense(), (8, 4), keras.optimizers.Adam(0.1)),
+            steps(dense(), (8, 4), keras.optimizers.SGD(0.1, 0.9, nesterov=True)),
+            steps(act(), (8, 12, 52), keras.optimizers.SGD(0.05, 0.9, nesterov=True))]
 
 
 @pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
-def test_jax_takes_the_steps_that_tensorflow_takes() -> None:
-    told = {}
-    for backend in ('jax', 'tensorflow'):
-        output = subprocess.run(
-            [sys.executable, '-c', STEPS], check=True, capture_output=True, text=True,
-            env={**os.environ, 'KERAS_BACKEND': backend, 'JAX_PLATFORMS': 'cpu'}).stdout
-        name, *told[backend] = json.loads(output.splitlines()[-1])
-        assert name == backend
-    for ours, theirs in zip(told['jax'], told['tensorflow'], strict=True):
-        assert ours[0][-1] < ours[0][0]
-        np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-3, atol=1e-4)
+def test_jax_takes_the_steps_that_tensorflow_takes(on_jax: dict[str, str]) -> None:
+    output = subprocess.run(
+        [sys.executable, '-c',
+         'import json, test_step; print(json.dumps(test_step.told()))'],
+        check=True, capture_output=True, text=True, env={
+            **on_jax, 'PYTHONPATH': os.pathsep.join([os.getcwd(), str(Path(__file__).parent)])},
+    ).stdout
+    backend, *ours = json.loads(output.splitlines()[-1])
+    other, *theirs = told()
+    assert (backend, other) == ('jax', 'tensorflow')
+    for mine, its in zip(ours, theirs, strict=True):
+        assert mine[0][-1] < mine[0][0]
+        np.testing.assert_allclose(mine[0], its[0], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(mine[1], its[1], rtol=1e-3, atol=1e-4)
