@@ -135,20 +135,10 @@ def test_mlstm_fcn_has_the_papers_count_with_64_inputs() -> None:
     assert count == 368_660 and count // 1000 == PAPER_PARAMETERS['mlstm_fcn']
 
 
-@pytest.mark.parametrize('name', ['mlp', 'conv1d', 'remnet', 'mlstm_fcn', 'actionxpose'])
-def test_learns_64_samples_by_heart(name: str) -> None:
-    features, label = samples(64, frames=6, features=24, classes=4)
-    model = build(name, num_frames=6, num_features=24, num_classes=4, dropout=0.0)
-    model.compile(keras.optimizers.Adam(1e-3),
-                  keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                  metrics=['accuracy'])
-    history = model.fit(features, label, batch_size=64, epochs=8, verbose=0).history
-    assert history['loss'][-1] < 0.5 * history['loss'][0]
-    assert history['accuracy'][-1] > 0.95
-
-
-@pytest.mark.parametrize('name', ['st_tr', 'ms_g3d_jb'])
-def test_all_streams_learn_by_plain_gradient_steps(name: str, shallow: None) -> None:
+@pytest.mark.parametrize(
+    'name', ['mlp', 'conv1d', 'remnet', 'mlstm_fcn', 'actionxpose', 'st_tr', 'ms_g3d_jb'])
+def test_every_part_learns_by_plain_gradient_steps(name: str, shallow: None) -> None:
+    """Samples are soon known by heart, and no variable stays what it was."""
     features, label = samples(16, frames=6, features=52, classes=4)
     model = build(name, num_frames=6, num_classes=4, dropout=0.0)
     optimizer = keras.optimizers.Adam(1e-3)
@@ -161,7 +151,9 @@ def test_all_streams_learn_by_plain_gradient_steps(name: str, shallow: None) -> 
         variables = model.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
         losses.append(float(loss))
-    assert losses[-1] < 0.9 * losses[0]
+    is_slow = name == 'ms_g3d_jb'
+    assert losses[-1] < (0.9 if is_slow else 0.5) * losses[0]
+    assert is_slow or (logits.numpy().argmax(axis=1) == label).mean() > 0.95
     still = [variable.path for variable, old in zip(model.trainable_variables, before, strict=True)
              if np.array_equal(variable.numpy(), old)]
     assert not still
