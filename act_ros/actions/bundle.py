@@ -157,7 +157,7 @@ def save_bundle(directory: Path, bundle: Bundle, model: bytes, onnx: bytes = b''
     values = {'schema': SCHEMA, **dataclasses.asdict(bundle)}
     for key in ('steady_view', 'sha256_onnx'):
         if not values[key]:
-            del values[key]  # so that versions before it can read the bundle
+            del values[key]  # so that versions without it can read the bundle
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     with replacing_in(directory, last=f'{bundle.name}.yaml') as folder:

@@ -55,12 +55,11 @@ def told() -> list[Any]:
 
 @pytest.mark.skipif(find_spec('jax') is None, reason='needs the extra jax')
 def test_jax_takes_the_steps_that_tensorflow_takes(on_jax: dict[str, str]) -> None:
+    folder = Path(__file__).parent
     output = subprocess.run(
-        [sys.executable, '-c',
-         'import json, test_step; print(json.dumps(test_step.told()))'],
-        check=True, capture_output=True, text=True, env={
-            **on_jax, 'PYTHONPATH': os.pathsep.join([os.getcwd(), str(Path(__file__).parent)])},
-    ).stdout
+        [sys.executable, '-c', 'import json, test_step; print(json.dumps(test_step.told()))'],
+        check=True, capture_output=True, text=True,
+        env={**on_jax, 'PYTHONPATH': f'{folder.parents[1]}{os.pathsep}{folder}'}).stdout
     backend, *ours = json.loads(output.splitlines()[-1])
     other, *theirs = told()
     assert (backend, other) == ('jax', 'tensorflow')
