@@ -1,5 +1,5 @@
 # make demo [VIDEO=path | CAMERA=0]   a video or camera through the nodes, results in demo_output/
-# make test [PROCESSES=1]             everything that is tested, after its own set-up; two at a time
+# make test [PROCESSES=1]             everything that is tested, after its own set-up; three at a time
 # make lint                           style, types, and who may import what
 # make test-matrix                    the same with other Pythons, ROS, NumPy and TFLite runtimes
 # make audit                          ask for known vulnerabilities of what is installed
@@ -16,7 +16,7 @@ SHELL := /bin/bash
 
 VENV := $(CURDIR)/.venv
 OUTPUT ?= demo_output
-PROCESSES ?= 2
+PROCESSES ?= 3
 
 # A sourced ROS: its distribution is named, and it lies outside of our environment.
 SOURCED := $(and $(ROS_DISTRO),$(filter-out $(VENV) $(VENV)/%,$(subst :, ,$(AMENT_PREFIX_PATH))))

@@ -62,7 +62,8 @@ def measure(bundle: str, people: int, frames: int) -> Row:
         poses = sample_windows(
             windows, model.num_frames, model.frame_rate, SEEN_SCORE, model.pose_smoothing)
         sampled = time.perf_counter()
-        features = extract_features(poses, 'coco17', model.layout, model.normalisation)
+        features = extract_features(
+            poses, 'coco17', model.layout, model.normalisation, model.steady_size)
         made = time.perf_counter()
         floor.set_tensor(source, features)
         floor.invoke()

@@ -14,7 +14,8 @@ many answers of each label were right.
 ``--persons`` keeps who was found, so that another model is measured in a fraction of the time.
 ``--ways`` plays the clips in other ways, too, and the table tells of all of them together: mirror
 images and images in a frame are as hard for everybody, and yet the figures differ, which tells how
-far a single one can be trusted; at half the rate everybody moves twice as far between two images.
+far a single one can be trusted; at half the rate everybody moves twice as far between two images;
+a camera that is driven comes nearer and goes away again.
 """
 
 from __future__ import annotations
@@ -56,9 +57,11 @@ OVERLAP = 0.3
 POSTURES = {'sitting', 'lying'}
 _ANSWERED, _RIGHTLY = 'answered ', 'rightly '
 
-WAYS = ('as-is', 'mirrored', 'framed', 'half-rate')
+WAYS = ('as-is', 'mirrored', 'framed', 'half-rate', 'driven')
 # Pixels that the frame adds above, below, left and right.
 _BORDER = (6, 10, 14, 6)
+# How much larger people get in a second before a camera that is driven to them, and for how long.
+_NEARER, _WAY = 0.12, 10 / 3
 
 Frame = tuple[float, list[Person]]
 
@@ -78,17 +81,32 @@ def find(path: Path, model: str, way: str) -> Iterator[Frame]:
             image = cv2.copyMakeBorder(image, *_BORDER, cv2.BORDER_REPLICATE)
         elif way == 'mirrored':
             image = cv2.flip(image, 1)
+        size, scale = image.shape[1::-1], 1.0
+        if way == 'driven':
+            scale = _scale(seconds)
+            move = np.diag((scale, scale, 1.0))[:2]
+            move[:, 2] = (1 - scale) / 2 * np.array(size)
+            image = cv2.warpAffine(image, move, size, borderMode=cv2.BORDER_REPLICATE)
         persons = finder.update(_stamp(seconds), image) or []
-        yield seconds, [replace(person, box=_as_it_is(person.box, way, image.shape[1]))
+        yield seconds, [replace(person, box=_as_it_is(person.box, way, size, scale))
                         for person in persons]
 
 
-def _as_it_is(box: np.ndarray, way: str, width: int) -> np.ndarray:
-    """Return where the box (4,) of an image so wide is in the clip as it is."""
+def _scale(seconds: float) -> float:
+    """Return how large everything is before a camera that is driven to and fro, at most 1."""
+    driven = abs((seconds + _WAY) % (2 * _WAY) - _WAY)
+    return float(np.exp(_NEARER * (driven - _WAY)))
+
+
+def _as_it_is(box: np.ndarray, way: str, size: Sequence[int], scale: float) -> np.ndarray:
+    """Return where the box (4,) of an image, width and height, is in the clip as it is."""
     if way == 'framed':
         box = box - np.array([_BORDER[2], _BORDER[0]] * 2, np.float32)
     elif way == 'mirrored':
-        box = box[[2, 1, 0, 3]] * (-1, 1, -1, 1) + np.array((width, 0, width, 0), np.float32)
+        box = box[[2, 1, 0, 3]] * (-1, 1, -1, 1) + np.array((size[0], 0, size[0], 0), np.float32)
+    elif way == 'driven':
+        middle = np.array([*size, *size], np.float32) / 2
+        box = (box - middle) / np.float32(scale) + middle
     return box
 
 

@@ -1,8 +1,9 @@
 """
 Shared by all tests: hypothesis without deadlines, and tiny but real model bundles.
 
-Two processes share the tests (``-n 2 --dist loadgroup``): one runs nodes, which wait a lot and must
-not be kept waiting; what the other one computes meanwhile gives way to them.
+Three processes share the tests (``-n 3 --dist loadgroup``), also where there are but two cores: one
+runs nodes, which wait a lot and must not be kept waiting; what the others compute meanwhile gives
+way to them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Keep together what runs nodes, the files that share a cluster, and other tests of a file.
 
-    What takes longest comes first, so that both processes end at about the same time.
+    What takes longest comes first, so that all processes end at about the same time.
     """
     clusters = {item.path for item in items if 'ray_cluster' in getattr(item, 'fixturenames', ())}
     for item in items:
@@ -57,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Be nice to the process with the nodes, once and for all, in the other one."""
+    """Be nice to the process with the nodes, once and for all, in the other ones."""
     group = item.get_closest_marker('xdist_group')
     if _SHARED and group and group.args != (_NODES,) and os.nice(0) < _CALM:
         os.nice(_CALM)

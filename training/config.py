@@ -144,6 +144,8 @@ class TrainConfig(Recipe):
     """Labels that nobody can tell who sees neither knees nor feet."""
     steady_view: tuple[str, ...] = ()
     """Labels that are not told while hips or knees come into view or leave it."""
+    steady_size: bool = False
+    """Ask the network about people as though they neither came nearer nor went away."""
     folds: int = 4
     members: tuple[int, ...] = ()
     """The fold that each network holds back; by default every fold has one."""
@@ -211,6 +213,7 @@ class TrainConfig(Recipe):
             'num_frames': self.num_frames, 'min_frames': self.min_frames,
             'frame_rate': self.frame_rate, 'normalisation': self.normalisation,
             'pose_smoothing': self.pose_smoothing, 'steady_view': self.steady_view,
+            'steady_size': self.steady_size,
             'temperature': 1.0, 'unknown_threshold': 0.0, **others})
 
     def rules(self) -> Iterator[tuple[object, str]]:

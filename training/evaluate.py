@@ -76,7 +76,8 @@ class ViewedClips:
         frames = config.min_frames if view == SHORT else config.num_frames
         keypoints, self.clip = clip_windows(
             seen, frames, config.frame_rate, pose_smoothing=config.pose_smoothing)
-        self.features = extract_features(keypoints, LAYOUT, normalisation=config.normalisation)
+        self.features = extract_features(
+            keypoints, LAYOUT, normalisation=config.normalisation, steady_size=config.steady_size)
         self.label = sequences.label
 
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from act_ros.actions.features import extract_features, resample
+from act_ros.actions.features import resample
 from act_ros.core.arguments import count_from, goes_with, one_line_errors
 from act_ros.core.files import replacing
 from act_ros.core.person import SEEN_SCORE
@@ -90,8 +90,7 @@ class Windows:
 
     def features(self, network: Network, frames: slice = slice(None)) -> np.ndarray:
         """Return features (N, t, F) of some of the frames, as a shorter live window has them."""
-        return extract_features(
-            self.keypoints[:, frames], self.layout, network.layout, network.normalisation)
+        return network.features(self.keypoints[:, frames], self.layout)
 
 
 def cut_windows(sequences: Sequences, network: Network, limit: int) -> Windows:
@@ -141,7 +140,7 @@ def watched(network: Network, video: Path) -> Example:
     poses = np.concatenate([resample(times, np.stack(keypoints), np.array([0, len(times)]),
                                      query[None], SEEN_SCORE, network.pose_smoothing)
                             for query in queries])
-    features = extract_features(poses, 'coco17', network.layout, network.normalisation)
+    features = network.features(poses, 'coco17')
     answers = network.probabilities(features)
     best = int(answers.max(axis=-1).argmax())
     points = poses[best, ..., :2]

@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from act_ros.actions.bundle import BundleError, load_bundle
-from act_ros.actions.features import mirror, num_features
+from act_ros.actions.features import extract_features, mirror, num_features
 from act_ros.core.skeletons import get_layout
 from training.augmentation import LAYOUT
 from training.checkpoint import CheckpointError, read_arrays, write_whole
@@ -74,6 +74,12 @@ class Network:
     normalisation: str
     pose_smoothing: float = 0.0
     serving: Serving = field(default_factory=Serving)
+    steady_size: bool = False
+
+    def features(self, keypoints: np.ndarray, layout: str) -> np.ndarray:
+        """Return what the network is shown (N, T, F) of windows of poses (N, T, K, 3)."""
+        return extract_features(
+            keypoints, layout, self.layout, self.normalisation, self.steady_size)
 
     @property
     def served(self) -> keras.Model:
@@ -183,7 +189,7 @@ def load_network(path: str | Path, member: int | None = None) -> Network:
                       num_features(LAYOUT, config.normalisation), config.num_outputs)
         network = Network(model, config.model, config.labels, config.background, LAYOUT,
                           config.num_frames, config.frame_rate, config.normalisation,
-                          config.pose_smoothing, Serving.of(vars(config)))
+                          config.pose_smoothing, Serving.of(vars(config)), config.steady_size)
     elif path.name.endswith(WEIGHTS):
         try:
             bundle, _ = load_bundle(path.with_name(path.name[:-len(WEIGHTS)] + '.tflite'))
@@ -195,7 +201,7 @@ def load_network(path: str | Path, member: int | None = None) -> Network:
                       len(bundle.labels) + background)
         network = Network(model, kind, bundle.labels, background, bundle.layout,
                           bundle.num_frames, bundle.frame_rate, bundle.normalisation,
-                          bundle.pose_smoothing, Serving.of(settings))
+                          bundle.pose_smoothing, Serving.of(settings), bundle.steady_size)
     else:
         raise ValueError(f'{path} is neither the folder of a training run nor a {WEIGHTS} file nor '
                          f'a fold of a benchmark')

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from act_ros.actions.features import MPOSE, NORMALISATIONS, num_features
+from act_ros.actions.features import MPOSE, NORMALISATIONS, SEEN, num_features
 from act_ros.core.files import replacing_in
 from act_ros.core.skeletons import get_layout
 from act_ros.core.text import PrintableError, printable
@@ -45,8 +45,9 @@ class Bundle:
     averaged probabilities. Below ``unknown_threshold`` an answer is unknown; windows of
     ``min_frames`` need ``short_threshold`` (0: the same), those between what lies between.
     ``trusted_labels`` are the labels whose results were measured on enough people, ``steady_view``
-    those that are not told while hips or knees come into view or leave it. ``sha256`` is of the
-    network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
+    those that are not told while hips or knees come into view or leave it; with ``steady_size``
+    people are shown to the network as though they neither came nearer nor went away. ``sha256`` is
+    of the network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Bundle:
     attention: bool = False
     trusted_labels: tuple[str, ...] = ()
     steady_view: tuple[str, ...] = ()
+    steady_size: bool = False
     license: str = ''
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -92,6 +94,8 @@ class Bundle:
             (len(set(self.labels)) == len(self.labels), 'labels must differ from one another'),
             (set(self.trusted_labels) <= set(self.labels), 'trusted_labels must be labels'),
             (set(self.steady_view) <= set(self.labels), 'steady_view must be labels'),
+            (not self.steady_size or self.normalisation == SEEN,
+             f'steady_size needs the normalisation {SEEN}'),
             (2 <= self.min_frames <= self.num_frames <= 1000,
              '2 <= min_frames <= num_frames <= 1000 must hold'),
             (1.0 <= self.frame_rate <= 240.0, 'frame_rate must lie in [1, 240] Hz'),
@@ -155,7 +159,7 @@ def save_bundle(directory: Path, bundle: Bundle, model: bytes, onnx: bytes = b''
         bundle, sha256=hashlib.sha256(model).hexdigest(),
         sha256_onnx=hashlib.sha256(onnx).hexdigest() if onnx else '')
     values = {'schema': SCHEMA, **dataclasses.asdict(bundle)}
-    for key in ('steady_view', 'sha256_onnx'):
+    for key in ('steady_view', 'steady_size', 'sha256_onnx'):
         if not values[key]:
             del values[key]  # so that versions without it can read the bundle
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

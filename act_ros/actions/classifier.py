@@ -197,7 +197,8 @@ class ActClassifier:
                 f'windows have {frames} frames, model {bundle.name!r} takes '
                 f'{bundle.min_frames} to {bundle.num_frames}')
         if bundle.normalisation == SEEN:
-            features, seen = seen_features(keypoints, layout, bundle.layout, min_score)
+            features, seen = seen_features(
+                keypoints, layout, bundle.layout, min_score, bundle.steady_size)
         else:
             features = extract_features(keypoints, layout, bundle.layout, bundle.normalisation)
             seen = seen_joints(keypoints, layout, bundle.layout, min_score)

@@ -54,6 +54,18 @@ _MOTION_FRAMES = 6.0
 # How many times as long a torso is as: itself, the shoulders' width, the way from neck to head.
 _TORSO_OF = (1.0, 1.4, 2.4)
 
+_BEHIND_ALL = 1e6  # sorts what is not seen behind what is
+
+# Whoever grows by less from frame to frame only seems to: pose networks shake, and people sway.
+_LEAST_GROWTH = 0.005
+
+# Parts of the body by their ends: whoever comes nearer grows in all of them.
+_LIMBS = (
+    ('head', 'l_shoulder'), ('head', 'r_shoulder'), ('l_shoulder', 'r_shoulder'),
+    ('l_shoulder', 'l_elbow'), ('l_elbow', 'l_wrist'), ('r_shoulder', 'r_elbow'),
+    ('r_elbow', 'r_wrist'), ('l_shoulder', 'l_hip'), ('r_shoulder', 'r_hip'), ('l_hip', 'r_hip'),
+    ('l_hip', 'l_knee'), ('l_knee', 'l_ankle'), ('r_hip', 'r_knee'), ('r_knee', 'r_ankle'))
+
 _LOWER_BODY = ('l_hip', 'r_hip', 'l_knee', 'r_knee')
 
 # The layout a model is trained on when it sees poses of the given layout.
@@ -81,7 +93,7 @@ def mirror(layout: str, channels: int = CHANNELS) -> tuple[np.ndarray, np.ndarra
 
 def extract_features(
     keypoints: np.ndarray, layout: str, output_layout: str | None = None,
-    normalisation: str = MPOSE,
+    normalisation: str = MPOSE, steady_size: bool = False,
 ) -> np.ndarray:
     """
     Turn windows of poses into AcT features.
@@ -94,6 +106,7 @@ def extract_features(
     :param output_layout: joints and order of the features; by default the 13-joint MPOSE layout
         that belongs to ``layout``. ``'coco17'`` gives the 68 features of the paper's PoseNet runs.
     :param normalisation: one of `NORMALISATIONS`: that of the network's bundle.
+    :param steady_size: of `SEEN` alone, see `seen_features`.
     :returns: (..., T, F), float64 for float64 input, else float32; joint by joint x, y, vx, vy,
         as `SCORED` x, y, score (1 where there is none).
     :raises ValueError: on a wrong shape, an unknown layout or normalisation, or values that are not
@@ -103,7 +116,9 @@ def extract_features(
         raise ValueError(
             f'unknown normalisation {normalisation!r}; known: {", ".join(NORMALISATIONS)}')
     if normalisation == SEEN:
-        return seen_features(keypoints, layout, output_layout)[0]
+        return seen_features(keypoints, layout, output_layout, steady_size=steady_size)[0]
+    if steady_size:
+        raise ValueError(f'steady_size needs the normalisation {SEEN}, not {normalisation}')
     keypoints = _checked(keypoints, layout)
     joints = _output_joints(layout, output_layout)
     if normalisation == SCORED:
@@ -144,12 +159,14 @@ def extract_features(
 
 def seen_features(
     keypoints: np.ndarray, layout: str, output_layout: str | None = None,
-    min_score: float = SEEN_SCORE,
+    min_score: float = SEEN_SCORE, steady_size: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Return the features of `SEEN`, and what `seen_joints` does; arguments as `extract_features`.
 
     :param min_score: from which score on a joint is seen: other pose networks have other scores.
+    :param steady_size: take out of a window by how much the person as a whole grows or shrinks in
+        it, as they do before a camera that drives: they stay as large as in its middle.
     :raises ValueError: as `extract_features`.
     """
     keypoints = _checked(keypoints, layout)
@@ -158,7 +175,7 @@ def seen_features(
     joints = _output_joints(layout, output_layout)
     poses = reduce_joints(keypoints, layout, joints, min_score)
     seen = _seen(poses, min_score)
-    return _of_seen(poses, seen, joints), seen
+    return _of_seen(poses, seen, joints, steady_size), seen
 
 
 def _checked(keypoints: np.ndarray, layout: str) -> np.ndarray:
@@ -288,7 +305,9 @@ def _seen(poses: np.ndarray, min_score: float) -> np.ndarray:
     return seen
 
 
-def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np.ndarray:
+def _of_seen(
+    poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...], steady_size: bool,
+) -> np.ndarray:
     """
     Return the features (..., T, 4 J) of `SEEN` for windows of poses (..., T, J, 3).
 
@@ -299,8 +318,13 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
     trunk, bits, ends_of = _trunk(joints, place.dtype)
     ends = place.take(trunk, axis=-1) @ ends_of[seen.take(trunk, axis=-1) @ bits]  # (..., T, 4)
     sizes = (np.abs(ends[..., :3]) * np.array(_TORSO_OF, kind)).max(axis=-1)
-    sizes.sort(axis=-1)
     frames = sizes.shape[-1]
+    if steady_size:
+        origin = ends[..., 3:]
+        by_middle = np.arange(frames, dtype=kind) - (frames - 1) / 2
+        grown = np.exp(_growth(place, sizes, seen, joints)[..., None] * by_middle).astype(kind)
+        place = origin + (place - origin) / grown[..., None]
+    sizes.sort(axis=-1)
     median = (sizes[..., (frames - 1) // 2] + sizes[..., frames // 2]) / 2
     features = np.zeros((*place.shape, 2), place.dtype)  # where, and how fast
     np.subtract(place, ends[..., 3:], out=features[..., 0])
@@ -310,6 +334,53 @@ def _of_seen(poses: np.ndarray, seen: np.ndarray, joints: tuple[str, ...]) -> np
     result: np.ndarray = features.view(kind).reshape(*place.shape[:-1], -1)
     result *= scale.reshape(*scale.shape[:-2], 1, -1)
     return result
+
+
+def _growth(
+    place: np.ndarray, sizes: np.ndarray, seen: np.ndarray, joints: tuple[str, ...],
+) -> np.ndarray:
+    """
+    Return the logarithm (...) of how many times as large people become from frame to frame.
+
+    From the first to the last third of a window, as far as the trunk and most limbs agree: who
+    bends has a shorter trunk, who turns or reaches out other limbs, and nobody of them grows.
+
+    :param place: (..., T, J) x + iy.
+    :param sizes: (..., T) of the trunk.
+    :param seen: (..., J).
+    """
+    frames = place.shape[-2]
+    third = max(frames // 3, 1)
+    thirds = np.zeros((2, frames), sizes.dtype)
+    thirds[0, :third] = thirds[1, -third:] = 1 / third
+    begin, end, middle = _limbs(joints)
+    lengths = np.abs(place.take(begin, axis=-1) - place.take(end, axis=-1))
+    lengths = np.concatenate((lengths, sizes[..., None]), axis=-1)
+    first_and_last = np.log(np.maximum(thirds @ lengths, 1.0))
+    growth = first_and_last[..., 1, :] - first_and_last[..., 0, :]
+    trunk, limbs = growth[..., -1], growth[..., :-1]
+    is_seen = seen.take(begin, axis=-1) & seen.take(end, axis=-1)
+    limbs = np.sort(np.where(is_seen, limbs, _BEHIND_ALL), axis=-1)
+    most = (limbs * middle[is_seen.sum(axis=-1)]).sum(axis=-1)
+    agreed: np.ndarray = (np.sign(trunk) + np.sign(most)) / 2 * np.minimum(
+        np.abs(trunk), np.abs(most)) / max(frames - third, 1)
+    return agreed * (np.abs(agreed) >= _LEAST_GROWTH)
+
+
+@cache
+def _limbs(joints: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Return where the limbs that a layout has begin and end, each (L,), and weights (L + 1, L).
+
+    The sum of a row's weights times sorted values is the median of the first n, its number.
+    """
+    pairs = [[joints.index(joint) for joint in limb] for limb in _LIMBS if {*limb} <= {*joints}]
+    begin, end = np.array(pairs).T
+    middle = np.zeros((len(pairs) + 1, len(pairs)), np.float32)
+    for count in range(1, len(pairs) + 1):
+        for place in ((count - 1) // 2, count // 2):
+            middle[count, place] += 0.5
+    return begin, end, middle
 
 
 def _with_scores(keypoints: np.ndarray, layout: str, joints: tuple[str, ...]) -> np.ndarray:

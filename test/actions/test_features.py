@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -142,8 +143,9 @@ def walker(seconds: float = 1.0, rate: float = 30.0) -> np.ndarray:
     return np.stack([pose(t / rate) for t in range(round(seconds * rate))]).astype(np.float64)
 
 
-def of_seen(keypoints: np.ndarray) -> np.ndarray:
-    features = extract_features(keypoints, 'coco17', normalisation=SEEN)
+def of_seen(keypoints: np.ndarray, steady_size: bool = False) -> np.ndarray:
+    features = extract_features(
+        keypoints, 'coco17', normalisation=SEEN, steady_size=steady_size)
     return features.reshape(*features.shape[:-1], 13, 4)
 
 
@@ -163,14 +165,26 @@ def test_where_a_joint_is_guessed_does_not_matter(guess: float, seed: int) -> No
     assert seen_joints(clip, 'coco17').tolist() == [True] * 9 + [False] * 4
 
 
-@pytest.mark.parametrize('frames', [1, 6, 7])
-def test_features_of_what_is_seen_written_out_one_by_one(frames: int) -> None:
-    """Any of the trunk may be unseen: the size is the rest's, the origin neck or hips."""
+LIMBS = [('l_shoulder', 'r_shoulder'), ('l_hip', 'r_hip'), *(
+    (f'{side}_{a}' if a != 'head' else a, f'{side}_{b}') for side in 'lr' for a, b in (
+        ('head', 'shoulder'), ('shoulder', 'elbow'), ('elbow', 'wrist'), ('shoulder', 'hip'),
+        ('hip', 'knee'), ('knee', 'ankle')))]
+
+
+@pytest.mark.parametrize('steady_size', [False, True])
+@pytest.mark.parametrize('frames', [1, 2, 6, 7])
+def test_features_of_what_is_seen_written_out_one_by_one(frames: int, steady_size: bool) -> None:
+    """
+    Any of the trunk may be unseen: the size is the rest's, the origin neck or hips.
+
+    It is steady but for what is done with the trunk alone, or with the limbs alone.
+    """
     rng, joints = np.random.default_rng(frames), get_layout('mpose13_coco').joints
     poses = random_poses('mpose13_coco', (60, frames), frames)
     poses[..., 2] = rng.choice((0.1, 0.9), (60, 1, len(joints)))
-    features, seen = seen_features(poses, 'mpose13_coco')
+    features, seen = seen_features(poses, 'mpose13_coco', steady_size=steady_size)
     np.testing.assert_array_equal(seen, poses[:, 0, :, 2] > 0.5)
+    grew, third = 0, max(frames // 3, 1)
     by_joint = features.reshape(60, frames, -1, CHANNELS).swapaxes(1, 2)
     for window, is_seen, rows in zip(poses, seen, by_joint, strict=True):
         has = dict(zip(joints, is_seen, strict=True))
@@ -187,13 +201,26 @@ def test_features_of_what_is_seen_written_out_one_by_one(frames: int) -> None:
             lengths.append(1.4 * np.linalg.norm(at['l_shoulder'] - at['r_shoulder'], axis=-1))
         if neck is not None and has['head']:
             lengths.append(2.4 * np.linalg.norm(at['head'] - neck, axis=-1))
-        size = max(np.median(np.max(lengths, axis=0)), 1.0)
+        trunk = np.max(lengths, axis=0)
+        size = max(np.median(trunk), 1.0)
         origin = next((x for x in middles if x is not None), (at['l_hip'] + at['r_hip']) / 2)
+        limbs = [np.linalg.norm(at[a] - at[b], axis=-1) for a, b in LIMBS if has[a] and has[b]]
+        if steady_size and limbs and frames > 1:
+            growth = [np.log(max(x[-third:].mean(), 1) / max(x[:third].mean(), 1))
+                      for x in (trunk, *limbs)]
+            agreed = sorted((0.0, growth[0], np.median(growth[1:])))[1] / (frames - third)
+            agreed *= abs(agreed) >= 0.005
+            grew += agreed != 0
+            for frame in range(frames):
+                grown = np.exp(agreed * (frame - (frames - 1) / 2))
+                for name in joints:
+                    at[name][frame] = origin[frame] + (at[name][frame] - origin[frame]) / grown
         for name, row in zip(joints, rows, strict=True):
             wanted = np.zeros((frames, CHANNELS))
             wanted[:, :2] = at[name] - origin
             wanted[1:, 2:] = 6 * (at[name][1:] - at[name][:-1])
             np.testing.assert_allclose(row, wanted * has[name] / size, atol=1e-9)
+    assert grew > 10 or frames == 1 or not steady_size
 
 
 def test_the_size_is_about_the_same_without_hips() -> None:
@@ -211,6 +238,44 @@ def test_who_comes_nearer_grows() -> None:
     clip[..., :2] *= np.linspace(1, 1.5, 30)[:, None, None]
     torso = np.linalg.norm(of_seen(clip)[:, [7, 8], :2].mean(axis=1), axis=-1)
     assert torso[-1] == pytest.approx(1.5 * torso[0], rel=1e-6)
+
+
+@given(rate=st.floats(0.0051, 0.02), way=st.sampled_from((1, -1)), seed=st.integers(0, 2**32 - 1))
+def test_with_a_steady_size_nobody_comes_nearer(rate: float, way: int, seed: int) -> None:
+    """
+    A camera that drives to somebody only moves them in the picture, legs in it or not.
+
+    What is less than half a percent a frame is as well the shaking of a pose network.
+    """
+    rng = np.random.default_rng(seed)
+    still = np.broadcast_to(pose(0.0) + rng.normal(0, 5, (17, 3)), (30, 17, 3)).copy()
+    still[..., 2] = rng.choice((0.1, 0.9), 17, p=(0.3, 0.7))
+    still[..., [0, 5, 6], 2] = 0.9
+    neck = still[:, 5:7, :2].mean(axis=1, keepdims=True)
+    grown = still.copy()
+    by_frame = way * (np.arange(30) - 14.5)[:, None, None]
+    grown[..., :2] = neck + (still[..., :2] - neck) * np.exp(rate * by_frame)
+    np.testing.assert_allclose(
+        of_seen(grown, steady_size=True), of_seen(still), rtol=1e-3, atol=1e-9)
+    grown[..., :2] = neck + (still[..., :2] - neck) * np.exp(0.0049 * by_frame)
+    np.testing.assert_allclose(of_seen(grown, steady_size=True), of_seen(grown), atol=1e-9)
+
+
+@pytest.mark.parametrize('changed', [
+    range(11), range(7, 11), range(11, 17), (6, 8, 10, 12, 14, 16)])
+@pytest.mark.parametrize('way', [(0.0, 60.0), (40.0, 0.0), (-60.0, -30.0)])
+def test_who_bends_reaches_out_or_turns_does_not_grow(
+    changed: Sequence[int], way: tuple[float, float],
+) -> None:
+    """What changes in some limbs, or in the trunk alone, is what people do."""
+    clip = np.broadcast_to(pose(0.0), (30, 17, 3)).astype(np.float64)
+    clip[:, list(changed), :2] += np.linspace(0, 1, 30)[:, None, None] * way
+    np.testing.assert_allclose(of_seen(clip, steady_size=True), of_seen(clip), atol=1e-9)
+
+
+def test_only_what_knows_the_size_can_steady_it() -> None:
+    with pytest.raises(ValueError, match='steady_size needs the normalisation seen-v1, not motion'):
+        extract_features(walker(), 'coco17', normalisation=MOTION, steady_size=True)
 
 
 def test_without_scores_all_is_seen() -> None:

@@ -180,6 +180,24 @@ def test_what_needs_a_steady_view_is_not_told_of_others(
     assert np.array_equal(told[1], free[1])
 
 
+@pytest.mark.parametrize('rate', [0.3, -0.2])
+@pytest.mark.parametrize('motion', ['standing', 'walk'])
+def test_a_camera_that_drives_to_somebody_changes_nothing(motion: str, rate: float) -> None:
+    """A third larger each second, or a fifth smaller, through the model that ships."""
+    recognizer = ActionRecognizer(ActClassifier('act_mu'))
+    rng = np.random.default_rng(0)
+    centre = np.array([320, 240])
+
+    def seen(seconds: float) -> list[Person]:
+        keypoints = pose(seconds, motion)
+        keypoints[:, :2] = centre + (keypoints[:, :2] - centre) * np.exp(rate * (seconds - 3))
+        keypoints[:, :2] += rng.normal(0, 1, (17, 2))
+        return [person(keypoints, 'p1')]
+
+    told = [a[0].label for a in play(recognizer, film(seen, 30.0, 4.0)) if a]
+    assert set(told[20:]) == {motion}
+
+
 @pytest.mark.parametrize('motion', ['standing', 'walk'])
 @pytest.mark.parametrize('way', [1, -1])
 def test_who_leaves_or_enters_at_the_lower_edge_neither_sits_down_nor_gets_up(

@@ -578,6 +578,7 @@ def test_shared_background_keeps_the_order_and_lowers_the_confidence() -> None:
     ('by_legs: [walk]', 'by_legs needs features as seen-v1'),
     ('needs_legs: [fly]', 'needs_legs must give labels; needs_legs needs features as seen-v1'),
     ('steady_view: [fly]', 'steady_view must be labels'),
+    ('steady_size: true', 'steady_size needs the normalisation seen-v1'),
     ('needs_legs: [walk]\nnormalisation: seen-v1\nbackground: false',
      'needs_legs needs a background'),
     ('epochs: four', "run.yaml: epochs must be a whole number, not the text 'four'"),
@@ -645,7 +646,7 @@ def test_the_ends_of_what_settings_may_be_are_taken() -> None:
     labels = ('walk', 'wave')
     TrainConfig(
         name='x', files=('a.npz',), labels=labels, normalisation='seen-v1', by_legs=labels,
-        needs_legs=labels, steady_view=labels, prior=dict.fromkeys(labels, 2.0),
+        needs_legs=labels, steady_view=labels, steady_size=True, prior=dict.fromkeys(labels, 2.0),
         emphasis=dict.fromkeys(labels, 2.0), old_layers=1.0, people=1.0, folds=2,
         short_windows=0.0, remember=1.0, unknown_share=0.0, batch_size=64, windows_per_epoch=64,
         weight_decay=0.0, dropout=0.0, final=True)
