@@ -22,6 +22,8 @@ from training.augmentation import LAYOUT, Augmentation
 from training.checkpoint import write_whole
 from training.datasets.labels import MPOSE_LABELS
 
+_DATA = 'data.json'  # the checksums of what a run learned from
+
 T = TypeVar('T')
 R = TypeVar('R', bound='Recipe')
 
@@ -301,26 +303,31 @@ def checksums(files: Mapping[str, Path]) -> dict[str, str]:
     return {name: file_checksum(file) for name, file in files.items()}
 
 
-def keep_data(folder: Path, files: Mapping[str, Path]) -> None:
+def check_data(folder: Path, files: Mapping[str, Path]) -> None:
     """
-    Write the checksums of the files that are learned from beside the results of a folder.
+    Refuse other files than those that the results of a folder were learned from.
 
-    Those there already must be the same; results without any are taken to be of these files.
+    Results that do not say which are taken to be of these files.
 
     :raises ValueError: the folder holds results of other data; the message names the files.
     """
-    path, found = folder / 'data.json', checksums(files)
-    if path.is_file():
-        try:
-            stored = dict(json.loads(path.read_text(encoding='utf-8')))
-        except (OSError, TypeError, ValueError) as error:
-            raise ValueError(f'{path} is damaged ({error}): remove it') from error
-        if others := [name for name in found if stored.get(name) != found[name]]:
-            raise ValueError(f'{folder} holds results of other data ({", ".join(others)} changed '
-                             f'since): choose another --output, or remove it')
+    path = folder / _DATA
+    if not path.is_file():
         return
-    text = json.dumps(found, indent=1, sort_keys=True) + '\n'
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+    try:
+        stored = dict(json.loads(path.read_text(encoding='utf-8')))
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is damaged ({error}): remove it') from error
+    if others := [name for name, sum_ in checksums(files).items() if stored.get(name) != sum_]:
+        raise ValueError(f'{folder} holds results of other data ({", ".join(others)} changed '
+                         f'since): take the former files, or train anew in another folder')
+
+
+def keep_data(folder: Path, files: Mapping[str, Path]) -> None:
+    """Write the checksums of the files that are learned from beside the results of a folder."""
+    check_data(folder, files)
+    text = json.dumps(checksums(files), indent=1, sort_keys=True) + '\n'
+    write_whole(folder / _DATA, lambda temporary: temporary.write_text(text, encoding='utf-8'))
 
 
 def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:

@@ -12,7 +12,7 @@ import numpy as np
 
 from act_ros.core.options import nearest
 from act_ros.core.text import printable
-from training.config import TrainConfig
+from training.config import TrainConfig, check_data
 from training.datasets.skeletons import (
     UNKNOWN,
     DataError,
@@ -28,10 +28,19 @@ NEVER_HELD_BACK = -2
 """Fold of those whom every network learns from."""
 
 
-def load_data(config: TrainConfig, folder: Path) -> tuple[Sequences, np.ndarray]:
-    """Read the files of a configuration: the sequences used, and each one's fold of people (N,)."""
+def load_data(
+    config: TrainConfig, folder: Path, run: Path | None = None,
+) -> tuple[Sequences, np.ndarray]:
+    """
+    Read the files of a configuration: the sequences used, and each one's fold of people (N,).
+
+    :param run: a run that learned from them: of other files it knows other people.
+    :raises ValueError: they cannot be used, or have changed since that run.
+    """
     files = [folder / file for file in config.files]
     sequences = load_sequences(files, config.labels, config.mpose_order)
+    if run:
+        check_data(run, dict(zip(config.files, files, strict=True)))
     _relabel(sequences, config)
     others = sequences.label == UNKNOWN
     if missing := {*config.ignored_actions} - {*sequences.source_label[others]}:

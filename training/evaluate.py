@@ -469,9 +469,10 @@ def main(arguments: list[str] | None = None) -> None:
                                       for key, value in values.items()))
             return
         config = read_run(options.run)
+        data = load_data(config, options.data, options.run) if options.data else None
         results = evaluate_run(options.run, config)
-        if options.data:
-            results['floors'] = floors(*load_data(config, options.data), config)
+        if data:
+            results['floors'] = floors(*data, config)
         with replacing(options.run / 'results.json') as file:
             file.write_text(json.dumps(results, indent=1), 'utf-8')
         print(tables(results))

@@ -277,7 +277,7 @@ def main(arguments: list[str] | None = None) -> None:
         members = range(len(config.held_back_folds))
         networks = [load_network(options.run, number)
                     for number in (members[-1:] if config.final else members)]
-        sequences, _ = load_data(config, options.data)
+        sequences, _ = load_data(config, options.data, options.run)
         features, label = WindowSampler(sequences, config).draw(
             np.random.default_rng(config.seed), 1024)
         bundle = config.bundle(

@@ -293,7 +293,7 @@ def main(arguments: list[str] | None = None) -> None:
                 options.data, network.labels, options.mpose_order), network, options.limit)
         elif options.run:
             config = read_run(options.run)
-            sequences, folds = load_data(config, options.data[0])
+            sequences, folds = load_data(config, options.data[0], options.run)
             fold = config.held_back_folds[options.member]
             if fold >= 0:  # the final network has seen everybody
                 sequences = sequences.select(is_held_back(config, sequences, folds, fold))

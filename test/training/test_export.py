@@ -420,7 +420,7 @@ def test_a_run_is_of_one_state_of_its_data(
         with pytest.raises(SystemExit):
             train.main(command(name, **settings))
         said = capsys.readouterr().err.splitlines()[-1]
-        assert f'{name} holds results of other data ({file} changed since): choose' in said
+        assert f'{name} holds results of other data ({file} changed since): take' in said
         assert not (tmp_path / name / 'member_1').exists()
 
     train.main(command('old', '--member', '0'))
@@ -440,6 +440,11 @@ def test_a_run_is_of_one_state_of_its_data(
     record.unlink()  # as runs of earlier versions: they go on
     train.main(command('old'))
     assert (tmp_path / 'old' / 'member_1' / 'member.weights.h5').is_file()
+    np.savez(tmp_path / 'a.npz', **arrays)
+    for module in (evaluate, export):  # who was never seen may be somebody else
+        with pytest.raises(SystemExit):
+            module.main(['--run', str(tmp_path / 'old'), *people])
+        assert 'old holds results of other data (a.npz changed' in capsys.readouterr().err
 
 
 def test_the_final_network_of_everybody_ships_and_the_others_are_measured(
