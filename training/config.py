@@ -326,8 +326,10 @@ def check_data(folder: Path, files: Mapping[str, Path]) -> None:
 def keep_data(folder: Path, files: Mapping[str, Path]) -> None:
     """Write the checksums of the files that are learned from beside the results of a folder."""
     check_data(folder, files)
-    text = json.dumps(checksums(files), indent=1, sort_keys=True) + '\n'
-    write_whole(folder / _DATA, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+    path = folder / _DATA
+    if not path.is_file():
+        text = json.dumps(checksums(files), indent=1, sort_keys=True) + '\n'
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
 
 
 def read_yaml(path: str | Path, parse: Callable[[dict[str, Any]], T]) -> T:

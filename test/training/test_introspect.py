@@ -298,3 +298,15 @@ def test_joints_that_were_not_seen_are_not_drawn() -> None:
     is_seen = np.isfinite(part).all(axis=(1, 2))
     assert np.count_nonzero(~is_seen) == 1  # and nothing of whom nothing was seen
     np.testing.assert_allclose(part[is_seen], whole[is_seen])
+
+
+def test_people_of_other_data_are_not_shown_as_never_seen(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture,
+) -> None:
+    write_people(tmp_path)
+    other = shutil.copytree(run, tmp_path / 'other')
+    (other / 'data.json').write_text(json.dumps(dict.fromkeys(CONFIG.files, 'another checksum')))
+    with pytest.raises(SystemExit):
+        introspect.main(['--run', str(other), '--data', str(tmp_path), '--output',
+                         str(tmp_path / 'out')])
+    assert f'other holds results of other data ({CONFIG.files[0]}' in capsys.readouterr().err

@@ -105,6 +105,7 @@ def test_the_tutorial_leads_from_bags_to_a_model_that_recognises(
 
     classifier = ActClassifier(tmp_path / 'models' / 'gestures.tflite')
     assert classifier.labels == ('standing', 'walk', 'salute')
+    assert classifier.bundle.steady_size
     recognizer = ActionRecognizer(classifier)
     answers: dict[str, list[str]] = {}
     for stamp in stamps(15, 13.5):  # a third person, at another rate
