@@ -125,6 +125,7 @@ class Health:
         self._gaps, self._all_lost, self._lost = 0, 0, Recent()
         self._persons = 0
         self._heights, self._head_down, self._least = Recent(), Recent(), 0.0
+        self._brightness, self._dark = Recent(), 0.0
         self._error, self._failed = '', -np.inf
 
     @property
@@ -191,6 +192,11 @@ class Health:
                 recent.add(self._clock(), value)
         self._least = least
 
+    def add_brightness(self, value: float, least: float) -> None:
+        """Note how bright an image is, 0 to 255; below ``least`` people are hard to find."""
+        self._brightness.add(self._clock(), value)
+        self._dark = least
+
     def record_error(self, error: str) -> None:
         """Note what went wrong."""
         self._error, self._failed = printable(error, ERROR_LENGTH), self._clock()
@@ -237,6 +243,8 @@ class Health:
             low, middle, high = np.percentile(heights, (0, 50, 100)) * 100
             values['heights of persons (% of the image)'] = (
                 f'{low:.0f} to {high:.0f}, median {middle:.0f}')
+        if len(brightness := self._brightness.values(now)):
+            values['brightness of images (0 to 255)'] = f'{np.median(brightness):.0f}'
         for what, recent in self._times.items():
             values |= _spread(what, recent, now)
         drops = self._all_drops()
@@ -292,6 +300,10 @@ class Health:
             return Level.WARN, f'{100 * lost:.0f} % of the frames are lost on the way'
         if not np.isfinite(self._ages.last):
             return Level.OK, 'no answer yet'
+        brightness = self._brightness.values(now)
+        if len(brightness) and np.median(brightness) < self._dark:
+            return Level.WARN, (f'the images are dark, {np.median(brightness):.0f} of 255: '
+                                'people are hard to find in them (exposure, lens cap?)')
         heights = self._heights.values(now)
         if len(heights) and self._head_down.values(now).mean() > 0.5:
             return Level.WARN, 'most people are head down: set rotation, 180 more than it is'

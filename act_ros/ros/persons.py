@@ -12,6 +12,7 @@ from act_ros.core.stamps import RateLimit
 from act_ros.msg import KeypointArray
 from act_ros.persons.estimator import PoseEstimator
 from act_ros.persons.finder import PersonFinder
+from act_ros.persons.letterbox import DARK, brightness
 from act_ros.persons.models import PoseOptions, checksum, create_estimator
 from act_ros.persons.tracker import TrackerOptions
 from act_ros.ros.health import Health
@@ -79,6 +80,7 @@ class PersonOutput:
             return False
         self._health.add_people(
             self._finder.heights, self._finder.head_down, self._finder.estimator.least_height)
+        self._health.add_brightness(brightness(frame.image), DARK)
         if self._mark:
             persons = [replace(person, id=person.id + self._mark) for person in persons]
         frame.persons, frame.layout = persons, self._finder.layout

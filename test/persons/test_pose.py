@@ -17,7 +17,7 @@ from act_ros.core.person import Person
 from act_ros.core.resources import find_model, find_resource
 from act_ros.core.skeletons import get_layout
 from act_ros.persons.estimator import PoseEstimator, person_of
-from act_ros.persons.letterbox import Letterbox, Region
+from act_ros.persons.letterbox import Letterbox, Region, brightness
 from act_ros.persons.models import checksum, create_estimator
 from act_ros.persons.movenet import SinglePose, crop_region
 from act_ros.tflite.errors import ModelError
@@ -87,19 +87,53 @@ def test_letterbox_maps_back_what_it_maps(
 def test_letterbox_shows_the_image_unbent_and_black_around(
     height: int, width: int, dtype: type[np.generic],
 ) -> None:
-    image = np.full((height, width, 3), (10, 20, 30), np.uint8)
+    image = np.full((height, width, 3), (110, 120, 130), np.uint8)
     letterbox = Letterbox(96, 128, dtype)
     letterbox.fill(np.full((64, 90, 3), 255, np.uint8))  # no trace of it may stay
     tensor = letterbox.fill(image)
     assert tensor.shape == (1, 96, 128, 3)
     assert tensor.dtype == dtype
-    shown = (tensor[0] == (30, 20, 10)).all(axis=-1)  # BGR in, RGB out
+    shown = (tensor[0] == (130, 120, 110)).all(axis=-1)  # BGR in, RGB out
     assert (tensor[0][~shown] == 0).all()
     rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
     assert shown.sum() == len(rows) * len(columns)
     ratio = min(96 / height, 128 / width)
     assert abs(len(rows) - max(height * ratio, 1)) <= 1
     assert abs(len(columns) - max(width * ratio, 1)) <= 1
+
+
+@pytest.mark.parametrize(('brightness', 'shown'), [
+    (0, 0), (1, 8), (5, 40), (10, 40), (39, 40), (40, 40), (41, 41), (255, 255)])
+def test_letterbox_brightens_the_dark(brightness: int, shown: int) -> None:
+    image = np.full((96, 160, 3), brightness, np.uint8)
+    tensor = Letterbox(96, 192).fill(image)[0]
+    assert (tensor[:, 16:-16] == shown).all()
+    assert not tensor[:, :16].any() and not tensor[:, -16:].any(), 'around it is black'
+    assert (image == brightness).all(), 'the image stays as it is'
+
+
+@given(height=st.integers(1, 400), width=st.integers(1, 400), seed=st.integers(0, 99))
+@settings(max_examples=30)
+def test_brightness_is_the_mean_of_an_image_as_near_as_some_pixels_tell(
+    height: int, width: int, seed: int,
+) -> None:
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (height, width, 3), np.uint8)
+    pixels = (height // max(height // 32, 1)) * (width // max(width // 32, 1))
+    assert abs(brightness(image) - image.mean()) < 5 * 74 / np.sqrt(3 * pixels)
+    assert brightness(np.full_like(image, seed)) == seed
+
+
+def test_letterbox_brightens_by_what_it_shows() -> None:
+    """Somebody in a dark corner of a bright picture; colours keep their ratio."""
+    image = np.full((200, 200, 3), 200, np.uint8)
+    image[:100, :100] = (10, 5, 15)
+    letterbox = Letterbox(64, 64)
+    assert (letterbox.fill(image)[0, :30, :30] == (15, 5, 10)).all(), 'the whole is bright'
+    dark = letterbox.fill(image, Region(0, 0, 100, 100))[0]
+    assert (dark == (60, 20, 40)).all()
+    one = letterbox.fill(image, within=Region(0, 0, 100, 100))[0]
+    assert (one[:32, :32] == (60, 20, 40)).all() and not one[32:].any(), 'black does not count'
 
 
 def test_letterbox_shows_the_last_pixel_of_many() -> None:
@@ -309,8 +343,8 @@ def test_next_crop_always_shows_the_image(x: float, y: float, torso: float) -> N
     if region is not None:
         assert -1 < x < 641 and -1 < y < 481, 'the hips are in it'
         assert max(region.x_max - region.x_min, region.y_max - region.y_min) <= 642
-        tensor = Letterbox(192, 192).fill(np.full((480, 640, 3), 9, np.uint8), region)
-        assert (tensor == 9).any()
+        tensor = Letterbox(192, 192).fill(np.full((480, 640, 3), 99, np.uint8), region)
+        assert (tensor == 99).any()
 
 
 # ---- images and models that do not fit

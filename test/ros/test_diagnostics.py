@@ -125,6 +125,7 @@ def test_pose_node_tells_what_it_looked_at(tmp_path: Path) -> None:
         assert values['pose model'] == 'balanced'
         digests = values['pose model SHA-256'].split()  # of both networks
         assert [len(digest) for digest in digests] == [64, 64] and values['persons'] == '0'
+        assert values['brightness of images (0 to 255)'] == '127'
         assert int(values['dropped: above max_rate']) > 0
 
 

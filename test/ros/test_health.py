@@ -140,6 +140,22 @@ def test_a_warning_where_most_people_are_too_small(health: Health, watch: Watch)
     assert told(health).level is Level.OK, 'whom nobody sees any more warns of nothing'
 
 
+def test_a_warning_where_the_images_are_dark(health: Health, watch: Watch) -> None:
+    """A lens cap or a room at night; one image of many is none."""
+    run(health, watch, 1.0)
+    assert 'brightness of images (0 to 255)' not in told(health).values, 'nobody looks at images'
+    health.add_people([], [], 0.2)
+    for values, level in (((90.0, 2.0, 60.0), Level.OK), ((2.0, 3.0, 60.0), Level.WARN)):
+        watch.now += 60
+        run(health, watch, 1.0)
+        for value in values:
+            health.add_brightness(value, 5.0)
+        report = told(health)
+        assert report.level is level
+        assert report.values['brightness of images (0 to 255)'] == f'{sorted(values)[1]:.0f}'
+    assert report.message.startswith('the images are dark, 3 of 255: ')
+
+
 def test_a_camera_that_is_not_upright(health: Health, watch: Watch) -> None:
     """Nobody yet is no fault, but a hint; most people head down are a warning."""
     run(health, watch, 1.0)
