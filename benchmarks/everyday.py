@@ -16,7 +16,7 @@ many answers of each label were right.
 images and images in a frame are as hard for everybody, and yet the figures differ, which tells how
 far a single one can be trusted; at half the rate everybody moves twice as far between two images;
 a camera that is driven comes nearer and goes away again; in the dark there is a fifth of the light,
-and the noise of a camera.
+and the noise of a camera; in haze a quarter of the contrast.
 """
 
 from __future__ import annotations
@@ -58,13 +58,15 @@ OVERLAP = 0.3
 POSTURES = {'sitting', 'lying'}
 _ANSWERED, _RIGHTLY = 'answered ', 'rightly '
 
-WAYS = ('as-is', 'mirrored', 'framed', 'half-rate', 'driven', 'dark')
+WAYS = ('as-is', 'mirrored', 'framed', 'half-rate', 'driven', 'dark', 'hazy')
 # Pixels that the frame adds above, below, left and right.
 _BORDER = (6, 10, 14, 6)
 # How much larger people get in a second before a camera that is driven to them, and for how long.
 _NEARER, _WAY = 0.12, 10 / 3
 # Share of the light that is left, and standard deviation of the noise.
 _LIGHT, _NOISE = 0.2, 2.0
+# Share of the contrast that is left, and the light that is added.
+_CLEAR, _HAZE = 0.25, 130.0
 
 Frame = tuple[float, list[Person]]
 
@@ -94,6 +96,8 @@ def find(path: Path, model: str, way: str) -> Iterator[Frame]:
         elif way == 'dark':
             noise = random.normal(0, _NOISE, image.shape)
             image = np.clip(image * _LIGHT + noise, 0, 255).astype(np.uint8)
+        elif way == 'hazy':
+            image = (image * _CLEAR + _HAZE).astype(np.uint8)
         persons = finder.update(_stamp(seconds), image) or []
         yield seconds, [replace(person, box=_as_it_is(person.box, way, size, scale))
                         for person in persons]

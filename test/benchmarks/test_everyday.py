@@ -105,11 +105,13 @@ def test_who_was_found_is_kept_and_the_table_is_printed(
     assert '| all | 1 |' in first
     everyday.main([*arguments, '--ways', *everyday.WAYS])  # boxes are told in the clip as it is
     assert f'| all | {len(everyday.WAYS)} |' in capsys.readouterr().out
-    middles = []
+    boxes = []
     for way in everyday.WAYS:
         file = np.load(tmp_path / 'kept' / f'balanced-{way}' / 'demo.npz')
-        middles.append(np.median(file['boxes'][file['ids'] == 'p1'].reshape(-1, 2, 2), axis=(0, 1)))
-    assert middles == [pytest.approx(middles[0], abs=20)] * len(everyday.WAYS)
+        # While the man is seen in every way: in the dark he is lost when he moves on.
+        early = np.repeat(file['seconds'], file['counts']) < 2
+        boxes.append(np.median(file['boxes'][(file['ids'] == 'p1') & early], axis=0))
+    assert boxes == [pytest.approx(boxes[0], abs=10)] * len(everyday.WAYS)
     everyday.main([*arguments, '--pose-model', 'fast'])  # who finds others is no witness
     assert (tmp_path / 'kept' / 'fast-as-is' / 'demo.npz').is_file()
 
