@@ -24,7 +24,8 @@ from act_ros.tflite.runtime import load_interpreter
 
 # 320 x 160 pixels in 64 x 64: a fifth of the size, 16 rows from above.
 IMAGE = np.zeros((160, 320, 3), np.uint8)
-RED, GREEN, BLUE = 200, 160, 130  # each brighter than the mean of RTMPose's training
+# Brighter than the mean of RTMPose's training; different enough to be shown as they are.
+RED, GREEN, BLUE = 200, 160, 110
 
 
 def yolo_row(x: float, y: float, score: float) -> np.ndarray:
