@@ -7,11 +7,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-DARK = 5.0
-"""Brightness (0..255) of an image below which people in it are hard to find."""
 # Mean and standard deviation (0..255) that a dark or hazy image is brought to, by this factor at
 # most: pose networks learned from pictures by day. More shows them noise, and changes clear images.
 _BRIGHTNESS, _CONTRAST, _GAIN = 40.0, 30.0, 8.0
+DARK = _BRIGHTNESS / _GAIN
+"""Brightness (0..255) of an image below which it stays darker than that."""
 
 
 class Region(NamedTuple):
