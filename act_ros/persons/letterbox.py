@@ -55,8 +55,13 @@ def _sample(image: np.ndarray) -> np.ndarray:
 def _clear_up(image: np.ndarray) -> None:
     """Brighten an image that is dark, and give one that is hazy more contrast, in place."""
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(_sample(image).ravel()))
-    gain = min(max(_BRIGHTNESS / max(mean, 1.0), _CONTRAST / max(deviation, 1.0)), _GAIN)
+    gain = _BRIGHTNESS / max(mean, 1.0)
+    if deviation < _CONTRAST:
+        # A small person before a plain wall is not hazy: there is no room for more contrast.
+        room = min((255 - mean) / max(image.max() - mean, 1.0), mean / max(mean - image.min(), 1.0))
+        gain = max(gain, min(_CONTRAST / max(deviation, 1.0), room))
     if gain > 1:
+        gain = min(gain, _GAIN)
         wanted = max(mean, min(_BRIGHTNESS, mean * gain))
         cv2.addWeighted(image, gain, image, 0, wanted - mean * gain, dst=image)
 
