@@ -22,6 +22,7 @@ from training.augmentation import LAYOUT, Augmentation
 from training.checkpoint import write_whole
 from training.datasets.labels import MPOSE_LABELS
 
+_SETTINGS = 'config.json'
 _DATA = 'data.json'  # the checksums of what a run learned from
 
 T = TypeVar('T')
@@ -269,33 +270,40 @@ def load_config(path: str | Path) -> TrainConfig:
 def read_run(folder: Path) -> TrainConfig:
     """Read the configuration of a training run from its folder; ValueError where it is none."""
     try:
-        return TrainConfig.parse(json.loads((folder / 'config.json').read_text(encoding='utf-8')))
+        return TrainConfig.parse(json.loads((folder / _SETTINGS).read_text(encoding='utf-8')))
     except (OSError, TypeError, ValueError) as error:
         raise ValueError(f'{folder} is not the folder of a training run ({error})') from error
 
 
-def keep_settings(folder: Path, config: Recipe, extent: Sequence[str] = ()) -> None:
+def check_settings(folder: Path, config: Recipe, extent: Sequence[str] = ()) -> None:
     """
-    Write the settings beside the results of a folder; those there already must be the same.
+    Refuse a folder with results of other settings.
 
     :param extent: settings that say how much is trained, not how: they may differ.
     :raises ValueError: the folder holds results of other settings; the message names them.
     """
-    path = folder / 'config.json'
-    if path.is_file():
-        try:
-            stored = type(config).parse(json.loads(path.read_text(encoding='utf-8')))
-            stored = replace(stored, **{name: getattr(config, name) for name in extent})
-        except (OSError, TypeError, ValueError) as error:
-            raise ValueError(f'{path} is not of a run like this one ({error})') from error
-        others = [name for name in asdict(config) if getattr(stored, name) != getattr(config, name)]
-        if others:
-            raise ValueError(f'{folder} holds results of other settings ({", ".join(others)}): '
-                             f'choose another --output, or remove it')
+    path = folder / _SETTINGS
+    if not path.is_file():
         return
-    values = {name: value for name, value in asdict(config).items() if name not in extent}
-    text = json.dumps(values, indent=1, sort_keys=True) + '\n'
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
+    try:
+        stored = type(config).parse(json.loads(path.read_text(encoding='utf-8')))
+        stored = replace(stored, **{name: getattr(config, name) for name in extent})
+    except (OSError, TypeError, ValueError) as error:
+        raise ValueError(f'{path} is not of a run like this one ({error})') from error
+    others = [name for name in asdict(config) if getattr(stored, name) != getattr(config, name)]
+    if others:
+        raise ValueError(f'{folder} holds results of other settings ({", ".join(others)}): '
+                         f'choose another --output, or remove it')
+
+
+def keep_settings(folder: Path, config: Recipe, extent: Sequence[str] = ()) -> None:
+    """Write the settings, but for their extent, beside the results of a folder."""
+    check_settings(folder, config, extent)
+    path = folder / _SETTINGS
+    if not path.is_file():
+        values = {name: value for name, value in asdict(config).items() if name not in extent}
+        text = json.dumps(values, indent=1, sort_keys=True) + '\n'
+        write_whole(path, lambda temporary: temporary.write_text(text, encoding='utf-8'))
 
 
 def checksums(files: Mapping[str, Path]) -> dict[str, str]:

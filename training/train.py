@@ -25,7 +25,13 @@ from act_ros.core.arguments import count_from, one_line_errors
 from act_ros.core.text import printable
 from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weights
 from training.checkpoint import CheckpointError, write_arrays, write_whole
-from training.config import TrainConfig, keep_data, keep_settings, load_config
+from training.config import (
+    TrainConfig,
+    check_settings,
+    keep_data,
+    keep_settings,
+    load_config,
+)
 from training.data import is_held_back, load_data, load_errors, part_of_people
 from training.datasets.skeletons import UNKNOWN, DataError, Sequences, check_disjoint
 from training.errors import ErrorBank
@@ -216,14 +222,13 @@ def train(
     if strange := sorted(set(members or ()) - set(known)):
         raise ValueError(f'there is no member {", ".join(map(str, strange))}: those of '
                          f'{config.name} are 0 to {known[-1]}')
+    run = output / config.name
+    check_settings(run, config)
     sequences, folds = load_data(config, data)
     errors = load_errors(config, data)
-    run = output / config.name
     files = {name: data / name for name in (*config.files, config.errors) if name}
     if config.start_from:
         files[config.start_from] = weights_of(config.start_from)
-    keep_settings(run, config)
-    keep_data(run, files)
     folders = {number: run / f'member_{number}' for number in members or known}
     todo = {number: folder for number, folder in folders.items()
             if not (folder / f'member{WEIGHTS}').is_file()}
@@ -236,6 +241,9 @@ def train(
         people = People(config, sequences, is_held_back(
             config, sequences, folds, config.held_back_folds[number]), errors)
         trainer = make_trainer(config, people, number)
+        if not done:  # what is refused leaves nothing behind
+            keep_settings(run, config)
+            keep_data(run, files)
         checkpoint = folder / 'checkpoint.npz'
         trainer.run(checkpoint, title, in_turn(_log(folder, tensorboard), tell))
         hold_apart(trainer)

@@ -44,18 +44,30 @@ class Channel(NamedTuple):
     msgcount: int
 
 
-def check_pages(path: Path) -> None:
+def check_sqlite(path: Path) -> None:
     """
-    Refuse an SQLite file that ends within a page: SQLite takes what lacks of it for zeros.
+    Refuse an SQLite file that ordinary readers would take for what it is not.
 
-    :raises ValueError: it does.
+    One that ends within a page, since SQLite takes what lacks of it for zeros; and one whose
+    messages are no table, since a query may make them up without end.
+
+    :raises ValueError: it is such a file; other files are not looked into.
     """
     with open(path, 'rb') as file:
         head = file.read(18)
     size = int.from_bytes(head[16:18], 'big')
     size = 1 << 16 if size == 1 else size  # https://sqlite.org/fileformat2.html, 1.3.2
-    if head.startswith(b'SQLite format 3\0') and size and path.stat().st_size % size:
+    if not head.startswith(b'SQLite format 3\0'):
+        return
+    if size and path.stat().st_size % size:
         raise ValueError(f'{path.name} ends within a page')
+    import apsw
+
+    with closing(apsw.Connection(
+        f'{path.absolute().as_uri()}?immutable=1',
+        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
+    )) as database:
+        _check_tables(database)
 
 
 class _Unfinished(ABC):
@@ -142,6 +154,7 @@ class UnfinishedSqlite(_Unfinished):
             )) as database:
                 # So SQLite opens a file that lacks pages, and only to read one of those fails.
                 database.execute('PRAGMA writable_schema = ON')
+                _check_tables(database)
                 if not self._channels:
                     self._channels = _channels_of(database)
                 yield from database.execute(
@@ -167,6 +180,14 @@ def _register_whole_pages() -> Any:
             return File('', name, flags)
 
     return FileSystem(_WHOLE_PAGES, '')  # it is there as long as this is kept
+
+
+def _check_tables(database: Any) -> None:
+    """Raise ValueError where messages or topics are a query, of which nobody knows the end."""
+    for name, kind in database.execute(
+            "SELECT name, type FROM sqlite_master WHERE lower(name) IN ('messages', 'topics')"):
+        if kind != 'table':
+            raise ValueError(f'{name} is a {kind}, no table')
 
 
 def _channels_of(database: Any) -> dict[int, Channel]:

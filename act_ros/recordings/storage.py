@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from act_ros.core.text import PrintableError
-from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite, check_pages
+from act_ros.recordings.recovery import UnfinishedMcap, UnfinishedSqlite, check_sqlite
 from act_ros.recordings.unpacking import UnpackError, limit_unpacking, unpack_file
 
 _STORAGES = ('.mcap', '.db3')
@@ -157,7 +157,7 @@ class Storage:
     def _reader(self, kind: type[Any], path: Path) -> Any:
         """Return a reader of the bag's folder, or of one of its files."""
         for file in _storage_files(path):
-            check_pages(file)
+            check_sqlite(file)
         return self._stack.enter_context(kind(path))
 
     def _recover(self, kind: type[Any], error: Exception) -> list[Any]:

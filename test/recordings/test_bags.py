@@ -486,6 +486,24 @@ def test_of_a_page_that_is_cut_off_nothing_is_made_up(
             np.testing.assert_array_equal(who.keypoints, pose(frame.stamp / SECOND))
 
 
+@pytest.mark.parametrize('has_metadata', [True, False])
+def test_messages_made_up_by_a_query_are_refused(tmp_path: Path, has_metadata: bool) -> None:
+    """The query has no end, and so would the reading have none."""
+    path = walk(tmp_path / 'walk', seconds=1)
+    with sqlite3.connect(path / 'walk.db3') as database:
+        database.executescript("""
+            ALTER TABLE messages RENAME TO recorded;
+            CREATE VIEW Messages AS WITH RECURSIVE more AS
+                (SELECT id, topic_id, timestamp, data FROM recorded
+                 UNION ALL SELECT id + 1, topic_id, timestamp + 1, data FROM more)
+                SELECT * FROM more""")
+    database.close()
+    if not has_metadata:
+        (path / 'metadata.yaml').unlink()
+    with pytest.raises(BagError, match='Messages is a view'), Bag(path):
+        pass
+
+
 def write_chunks(
     path: Path, compression: str,
 ) -> tuple[Path, list[tuple[int, int]], list[np.ndarray]]:

@@ -407,6 +407,18 @@ def test_one_command_each_from_sequences_to_a_bundle(
     assert 'results of other settings (epochs)' in capsys.readouterr().err
 
 
+def test_a_training_that_is_refused_leaves_nothing_behind(
+    tmp_path: Path, people: list[str],
+) -> None:
+    """Else the mended configuration would be refused, for results that are none."""
+    config = tmp_path / 'tiny.yaml'
+    config.write_text(yaml.safe_dump({
+        **SETTINGS, 'name': 'tiny', 'model': 'mlp', 'short_windows': 0.5}))
+    with pytest.raises(SystemExit):  # it takes no short windows
+        train.main(['--config', str(config), '--output', str(tmp_path / 'runs'), *people])
+    assert not (tmp_path / 'runs').exists()
+
+
 def test_a_run_is_of_one_state_of_its_data(
     tmp_path: Path, people: list[str], capsys: pytest.CaptureFixture[str],
 ) -> None:
