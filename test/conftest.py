@@ -106,12 +106,23 @@ def recognizer(classifier: ActClassifier) -> ActionRecognizer:
 @pytest.fixture(scope='session')
 def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the first 100 frames of the demo clip: one waves, then another comes in."""
+    return _cut(tmp_path_factory.mktemp('clip'), 100)
+
+
+@pytest.fixture(scope='session')
+def waving_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the first 50 frames of the demo clip: one waves."""
+    return _cut(tmp_path_factory.mktemp('waving'), 50)
+
+
+def _cut(folder: Path, frames: int) -> Path:
+    """Write the first frames of the demo clip; return the file."""
     import cv2
 
-    path = tmp_path_factory.mktemp('clip') / 'clip.mp4'
+    path = folder / 'clip.mp4'
     source = cv2.VideoCapture(str(Path(__file__).parents[1] / 'media' / 'demo.mp4'))
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*'mp4v'), 30.0, (640, 480))
-    for _ in range(100):
+    for _ in range(frames):
         writer.write(source.read()[1])
     writer.release()
     return path

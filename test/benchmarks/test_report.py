@@ -78,7 +78,7 @@ def test_a_soak_that_compares_nothing_is_not_steady() -> None:
 
 
 def test_clips_without_people_are_left_out(
-    tmp_path: Path, short_clip: Path, monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, waving_clip: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr('sys.argv', ['pose', 'fast', '--clips', str(tmp_path)])
@@ -93,7 +93,7 @@ def test_clips_without_people_are_left_out(
             pose.main()
         assert 'has no video' in capsys.readouterr().err.splitlines()[-1]
     capsys.readouterr()
-    (tmp_path / 'somebody.mp4').symlink_to(short_clip)
+    (tmp_path / 'somebody.mp4').symlink_to(waving_clip)
     pose.main()
     captured = capsys.readouterr()
     assert 'nobody.avi is left out: nobody is found in it' in captured.err
