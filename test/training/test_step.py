@@ -67,3 +67,37 @@ def test_jax_takes_the_steps_that_tensorflow_takes(on_jax: dict[str, str]) -> No
         assert mine[0][-1] < mine[0][0]
         np.testing.assert_allclose(mine[0], its[0], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(mine[1], its[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('kind', ['adam', 'sgd'])
+def test_a_step_is_what_the_formulas_say(kind: str) -> None:
+    """Two linear layers, of which the old one goes a quarter of its way; in plain NumPy."""
+    rng = np.random.default_rng(0)
+    rate, decay, pace = 0.1, 0.01, (0.25, 1.0)
+    weights = [rng.standard_normal(shape) for shape in ((4, 3), (3, 2))]
+    features, target = rng.standard_normal((8, 4)), np.eye(2)[rng.integers(0, 2, 8)]
+    model = keras.Sequential([keras.Input((4,)), *(
+        keras.layers.Dense(w.shape[1], use_bias=False) for w in weights)])
+    model.set_weights(weights)
+    optimizer = (keras.optimizers.SGD(rate) if kind == 'sgd'
+                 else keras.optimizers.Adam(rate, epsilon=1e-9))
+    step = Step(model, optimizer, decay, pace[0], lambda features, target: 0.8 * target + 0.1,
+                xla=False)
+    loss = float(keras.ops.convert_to_numpy(step(
+        features.astype(np.float32), target.astype(np.float32))))
+    step.finish()
+
+    first, second = weights
+    logits = features @ first @ second
+    answer = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    taught = 0.8 * target + 0.1
+    assert loss == pytest.approx(-(taught * np.log(answer)).sum(axis=1).mean(), rel=1e-5)
+    back = (answer - taught) / len(features)
+    gradients = features.T @ back @ second.T, (features @ first).T @ back
+    for old, gradient, share, new in zip(weights, gradients, pace, model.get_weights(),
+                                         strict=True):
+        if kind == 'sgd':  # the decay is in the gradient
+            expected = old - share * rate * (gradient + decay * old)
+        else:  # Adam's first step goes its rate, whatever the gradient; the decay comes before it
+            expected = old * (1 - decay) - share * rate * np.sign(gradient)
+        np.testing.assert_allclose(new, expected, rtol=1e-4, atol=1e-5)
