@@ -149,6 +149,8 @@ class TrainConfig(Recipe):
     """Labels that are not told while hips or knees come into view or leave it."""
     steady_size: bool = False
     """Ask the network about people as though they neither came nearer nor went away."""
+    upright: bool = False
+    """None of the labels is done lying: of whoever lies or falls none is told."""
     folds: int = 4
     members: tuple[int, ...] = ()
     """The fold that each network holds back; by default every fold has one."""
@@ -216,7 +218,7 @@ class TrainConfig(Recipe):
             'num_frames': self.num_frames, 'min_frames': self.min_frames,
             'frame_rate': self.frame_rate, 'normalisation': self.normalisation,
             'pose_smoothing': self.pose_smoothing, 'steady_view': self.steady_view,
-            'steady_size': self.steady_size,
+            'steady_size': self.steady_size, 'upright': self.upright,
             'temperature': 1.0, 'unknown_threshold': 0.0, **others})
 
     def rules(self) -> Iterator[tuple[object, str]]:

@@ -46,8 +46,9 @@ class Bundle:
     ``min_frames`` need ``short_threshold`` (0: the same), those between what lies between.
     ``trusted_labels`` are the labels whose results were measured on enough people, ``steady_view``
     those that are not told while hips or knees come into view or leave it; with ``steady_size``
-    people are shown to the network as though they neither came nearer nor went away. ``sha256`` is
-    of the network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
+    people are shown to the network as though they neither came nearer nor went away. ``upright``
+    says that none of the labels is done lying: of whoever lies none is told. ``sha256`` is of the
+    network's file, ``sha256_onnx`` of the ONNX file beside it, if there is one.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Bundle:
     trusted_labels: tuple[str, ...] = ()
     steady_view: tuple[str, ...] = ()
     steady_size: bool = False
+    upright: bool = False
     license: str = ''
     training: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -159,7 +161,7 @@ def save_bundle(directory: Path, bundle: Bundle, model: bytes, onnx: bytes = b''
         bundle, sha256=hashlib.sha256(model).hexdigest(),
         sha256_onnx=hashlib.sha256(onnx).hexdigest() if onnx else '')
     values = {'schema': SCHEMA, **dataclasses.asdict(bundle)}
-    for key in ('steady_view', 'steady_size', 'sha256_onnx'):
+    for key in ('steady_view', 'steady_size', 'upright', 'sha256_onnx'):
         if not values[key]:
             del values[key]  # so that versions without it can read the bundle
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

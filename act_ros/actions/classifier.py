@@ -30,10 +30,10 @@ from act_ros.core.skeletons import get_layout
 from act_ros.tflite.errors import ModelError
 from act_ros.tflite.runtime import load_interpreter
 
-TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED = (
-    'too little of the body seen', 'pose not sure enough', 'no action sure enough',
-    'action not among the labels allowed')
-CAUSES = (TOO_LITTLE_SEEN, POSE_NOT_SURE, NOT_SURE, NOT_ALLOWED)
+TOO_LITTLE_SEEN, POSE_NOT_SURE, LIES, NOT_SURE, NOT_ALLOWED = (
+    'too little of the body seen', 'pose not sure enough', 'the person lies or falls',
+    'no action sure enough', 'action not among the labels allowed')
+CAUSES = (TOO_LITTLE_SEEN, POSE_NOT_SURE, LIES, NOT_SURE, NOT_ALLOWED)
 """Why an answer is UNKNOWN."""
 
 MIN_SCORE = 0.275

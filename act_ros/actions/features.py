@@ -67,6 +67,10 @@ _LIMBS = (
     ('l_hip', 'l_knee'), ('l_knee', 'l_ankle'), ('r_hip', 'r_knee'), ('r_knee', 'r_ankle'))
 
 _LOWER_BODY = ('l_hip', 'r_hip', 'l_knee', 'r_knee')
+# Who lies: how far the trunk leans at least (the tangent of 35 degrees), and how far below the hips
+# the feet are at most, as a share of the trunk.
+_LYING = ('neck', 'mid_hip', 'l_ankle', 'r_ankle')
+_LEAN, _BELOW = 0.7, 0.5
 
 # The layout a model is trained on when it sees poses of the given layout.
 _OUTPUT_LAYOUT = {'body25': 'mpose13_openpose', **dict.fromkeys(
@@ -231,6 +235,32 @@ def is_view_steady(
     pairs: np.ndarray = np.logical_or(seen[..., 0], seen[..., 1])
     steady: np.ndarray = np.all(pairs[..., 0, :] == pairs[..., 1, :], axis=-1)
     return steady
+
+
+def lies(
+    keypoints: np.ndarray, layout: str, min_score: float = SEEN_SCORE,
+) -> np.ndarray:
+    """
+    Tell of whom it is seen that they lie, or fall, at the end of windows (..., T, K, 3).
+
+    In the last quarter their trunk leans by more than 35 degrees, and their feet are not below the
+    hips by half of the trunk, as those of who bends down or crouches are.
+
+    :returns: (...) bool.
+    """
+    last = keypoints[..., -max(keypoints.shape[-3] // 4, 1):, :, :]
+    poses = reduce_joints(last, layout, _LYING, min_score)
+    neck, hips, feet = np.split(poses, (1, 2), axis=-2)
+    is_trunk = (neck[..., 2] >= min_score) & (hips[..., 2] >= min_score)
+    is_leg = is_trunk & (feet[..., 2] >= min_score)
+    trunk = np.einsum('...tjc,...tj->...c', hips[..., :2] - neck[..., :2], is_trunk)
+    legs = np.einsum('...tjc,...tj->...c', feet[..., :2] - hips[..., :2], is_leg)
+    trunks, feet_seen = (seen.sum(axis=(-2, -1)) for seen in (is_trunk, is_leg))
+    length = np.hypot(trunk[..., 0], trunk[..., 1]) / np.maximum(trunks, 1)
+    # Of what is not seen the sums are 0, and neither holds.
+    leans: np.ndarray = np.abs(trunk[..., 0]) > _LEAN * trunk[..., 1]
+    not_below: np.ndarray = legs[..., 1] < _BELOW * length * feet_seen
+    return leans & not_below
 
 
 def reduce_joints(

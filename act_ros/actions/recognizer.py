@@ -17,6 +17,7 @@ from math import isfinite
 import numpy as np
 
 from act_ros.actions.classifier import (
+    LIES,
     MIN_SCORE,
     POSE_NOT_SURE,
     TOO_LITTLE_SEEN,
@@ -25,7 +26,7 @@ from act_ros.actions.classifier import (
     DecisionOptions,
     indices_of,
 )
-from act_ros.actions.features import MIN_SEEN, extract_features, repaired, resample
+from act_ros.actions.features import MIN_SEEN, extract_features, lies, repaired, resample
 from act_ros.core.action import Action, Status
 from act_ros.core.options import Options, option
 from act_ros.core.person import OUT_OF_SIGHT, Person
@@ -357,7 +358,7 @@ class ActionRecognizer:
             probabilities, attention, seen = self.classifier.predict(
                 keypoints, self._layout, self._window.min_score)
             assert seen is not None
-            lacks = self._lacks(keypoints[..., 2], seen)
+            lacks = self._lacks(keypoints, seen)
             if self._alike:
                 first, *others = self._alike
                 probabilities[:, first] += probabilities[:, others].sum(axis=-1)
@@ -371,20 +372,23 @@ class ActionRecognizer:
                 subject.filter.decide(stamp, probabilities[i], frames, lacks[i])
                 subject.attention = _NOTHING if attention is None else attention[i]
 
-    def _lacks(self, scores: np.ndarray, seen: np.ndarray) -> list[str]:
+    def _lacks(self, keypoints: np.ndarray, seen: np.ndarray) -> list[str]:
         """
         Return why windows allow no answer: for each one of `classifier.CAUSES`, or ''.
 
-        :param scores: of the keypoints, (N, T, K).
+        :param keypoints: (N, T, K, 3).
         :param seen: (N, J) which of the model's joints are seen.
         """
-        options = self._window
+        options, scores = self._window, keypoints[..., 2]
         is_seen = scores >= options.min_score
         count = is_seen.sum(axis=(1, 2))
         is_sure = (scores * is_seen).sum(axis=(1, 2)) >= options.min_pose_score * count
         is_enough = seen.sum(axis=-1) >= options.min_seen * seen.shape[-1]
-        return ['' if enough and sure else POSE_NOT_SURE if enough else TOO_LITTLE_SEEN
-                for enough, sure in zip(is_enough.tolist(), is_sure.tolist(), strict=True)]
+        lying = (lies(keypoints, self._layout, options.min_score)
+                 if self.classifier.bundle.upright else np.zeros(len(seen), bool))
+        causes: list[str] = np.select(
+            [~is_enough, ~is_sure, lying], [TOO_LITTLE_SEEN, POSE_NOT_SURE, LIES], '').tolist()
+        return causes
 
     def _report(self, name: str, subject: _Subject, stamp: int) -> Action:
         decision, gap = subject.filter, (stamp - subject.seen) / NANOSECONDS

@@ -12,6 +12,7 @@ from test_recognizer import film, play, someone
 
 from act_ros.actions.bundle import save_bundle
 from act_ros.actions.classifier import (
+    LIES,
     MIN_SCORE,
     NOT_SURE,
     POSE_NOT_SURE,
@@ -19,7 +20,7 @@ from act_ros.actions.classifier import (
     ActClassifier,
     DecisionOptions,
 )
-from act_ros.actions.features import is_view_steady
+from act_ros.actions.features import is_view_steady, lies
 from act_ros.actions.recognizer import ActionRecognizer, WindowOptions
 from act_ros.core.action import Status
 from act_ros.core.person import Person
@@ -219,3 +220,58 @@ def test_who_leaves_or_enters_at_the_lower_edge_neither_sits_down_nor_gets_up(
     labels = {action.label for actions in play(recognizer, film(sinking, 30.0, 4.0))
               for action in actions}
     assert motion in labels and not labels & {'sit-down', 'get-up'}
+
+
+def posed(lean: float, drop: float) -> np.ndarray:
+    """Return poses (8, 17, 3): the trunk leans by degrees, the feet are ``drop`` trunks below."""
+    angle = np.radians(lean)
+    keypoints = np.full((8, 17, 3), MIN_SCORE, np.float32)
+    keypoints[:, 11:13, :2] = 300.0
+    keypoints[:, 5:7, :2] = 300 + 100 * np.sin(angle), 300 - 100 * np.cos(angle)
+    keypoints[:, 15:17, :2] = 360.0, 300 + 100 * drop
+    return keypoints
+
+
+@pytest.mark.parametrize(('lean', 'drop', 'is_lying'), [
+    (0, 1.5, False), (30, 0.0, False), (-30, 0.0, False),  # stands, sits
+    (90, 1.4, False), (-80, 0.6, False), (40, 0.6, False),  # bends down, crouches
+    (90, 0.1, True), (-90, -0.2, True), (45, 0.4, True), (100, 0.3, True), (180, -1.4, True)])
+def test_who_lies_leans_and_has_no_feet_below(lean: float, drop: float, is_lying: bool) -> None:
+    """To whichever side; also who is upside down."""
+    assert lies(posed(lean, drop), 'coco17', MIN_SCORE) == is_lying
+
+
+@pytest.mark.parametrize('unseen', [[5, 6], [11, 12], [15, 16]])
+def test_of_whom_too_little_is_seen_nobody_knows_that_they_lie(unseen: list[int]) -> None:
+    windows = np.stack((posed(90, 0.0), posed(90, 0.0)))
+    windows[0, :, unseen, 2] -= 0.01
+    windows[1, :, unseen[0], :2] = 0.0  # one of each pair is enough, and this one does not count
+    windows[1, :, unseen[0], 2] -= 0.01
+    windows[1, :6, :, 2] = 0.0  # nor does what was before the end, or a frame without hips
+    windows[1, 7, 11:13] = 0.0
+    assert lies(windows, 'coco17', MIN_SCORE).tolist() == [False, True]
+
+
+def test_somebody_falls_and_gets_up_again(classifier: ActClassifier, tmp_path: Path) -> None:
+    """Where none of the labels is done lying nothing is told meanwhile, and the cause is."""
+    upright = ActClassifier(save_bundle(tmp_path, bundle_of(upright=True), tiny_model()))
+
+    def falls(seconds: float) -> list[Person]:
+        keypoints = pose(seconds)
+        if 3 <= seconds < 5:  # from frame 60 to 120 a quarter turn about the hips
+            away = keypoints[:, :2] - (320, 220)
+            keypoints[:, :2] = away[:, ::-1] * (1, -1) + (320, 220)
+        return [person(keypoints, 'p1')]
+
+    told: dict[ActClassifier, list[Status]] = {classifier: [], upright: []}
+    for each, statuses in told.items():
+        recognizer, causes = ActionRecognizer(each), set[str]()
+        for stamp, persons in film(falls, 30.0, 6.0):
+            actions = recognizer.update(stamp, persons, 'coco17')
+            assert actions
+            statuses.append(actions[0].status)
+            causes |= set(recognizer.unknown)
+        assert (LIES in causes) is (each is upright)
+    assert set(told[classifier][30:]) == {Status.RECOGNIZED}
+    assert set(told[upright][30:60]) == set(told[upright][135:]) == {Status.RECOGNIZED}
+    assert set(told[upright][70:120]) == {Status.UNKNOWN}

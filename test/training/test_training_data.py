@@ -646,10 +646,10 @@ def test_the_ends_of_what_settings_may_be_are_taken() -> None:
     labels = ('walk', 'wave')
     TrainConfig(
         name='x', files=('a.npz',), labels=labels, normalisation='seen-v1', by_legs=labels,
-        needs_legs=labels, steady_view=labels, steady_size=True, prior=dict.fromkeys(labels, 2.0),
-        emphasis=dict.fromkeys(labels, 2.0), old_layers=1.0, people=1.0, folds=2,
-        short_windows=0.0, remember=1.0, unknown_share=0.0, batch_size=64, windows_per_epoch=64,
-        weight_decay=0.0, dropout=0.0, final=True)
+        needs_legs=labels, steady_view=labels, steady_size=True, upright=True,
+        prior=dict.fromkeys(labels, 2.0), emphasis=dict.fromkeys(labels, 2.0), old_layers=1.0,
+        people=1.0, folds=2, short_windows=0.0, remember=1.0, unknown_share=0.0, batch_size=64,
+        windows_per_epoch=64, weight_decay=0.0, dropout=0.0, final=True)
 
 
 def test_a_configuration_may_change_one_setting_of_a_part(tmp_path: Path) -> None:
