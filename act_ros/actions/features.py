@@ -69,7 +69,7 @@ _LIMBS = (
 _LOWER_BODY = ('l_hip', 'r_hip', 'l_knee', 'r_knee')
 # Who lies: how far the trunk leans at least (the tangent of 35 degrees), and how far below the hips
 # the feet are at most, as a share of the trunk.
-_LYING = ('neck', 'mid_hip', 'l_ankle', 'r_ankle')
+_LYING = ('l_shoulder', 'r_shoulder', 'l_hip', 'r_hip', 'l_ankle', 'r_ankle')
 _LEAN, _BELOW = 0.7, 0.5
 
 # The layout a model is trained on when it sees poses of the given layout.
@@ -243,24 +243,22 @@ def lies(
     """
     Tell of whom it is seen that they lie, or fall, at the end of windows (..., T, K, 3).
 
-    In the last quarter their trunk leans by more than 35 degrees, and their feet are not below the
-    hips by half of the trunk, as those of who bends down or crouches are.
+    In the mean of the last quarter their trunk leans by more than 35 degrees, and their feet are
+    not below the hips by half of the trunk, as those of who bends down or crouches are.
 
     :returns: (...) bool.
     """
     last = keypoints[..., -max(keypoints.shape[-3] // 4, 1):, :, :]
-    poses = reduce_joints(last, layout, _LYING, min_score)
-    neck, hips, feet = np.split(poses, (1, 2), axis=-2)
-    is_trunk = (neck[..., 2] >= min_score) & (hips[..., 2] >= min_score)
-    is_leg = is_trunk & (feet[..., 2] >= min_score)
-    trunk = np.einsum('...tjc,...tj->...c', hips[..., :2] - neck[..., :2], is_trunk)
-    legs = np.einsum('...tjc,...tj->...c', feet[..., :2] - hips[..., :2], is_leg)
-    trunks, feet_seen = (seen.sum(axis=(-2, -1)) for seen in (is_trunk, is_leg))
-    length = np.hypot(trunk[..., 0], trunk[..., 1]) / np.maximum(trunks, 1)
-    # Of what is not seen the sums are 0, and neither holds.
-    leans: np.ndarray = np.abs(trunk[..., 0]) > _LEAN * trunk[..., 1]
-    not_below: np.ndarray = legs[..., 1] < _BELOW * length * feet_seen
-    return leans & not_below
+    pairs = reduce_joints(last, layout, _LYING)
+    pairs = pairs.reshape(*pairs.shape[:-2], 3, 2, 3)  # neck, hips and feet, of both sides
+    seen = pairs[..., 2] >= min_score
+    count = seen.sum(axis=(-3, -1))
+    sums = np.einsum('...tpsc,...tps->...cp', pairs[..., :2], seen)
+    x, y = np.moveaxis(sums / np.maximum(count, 1)[..., None, :], -2, 0)
+    across, down = x[..., 1] - x[..., 0], y[..., 1] - y[..., 0]  # from the neck to the hips
+    leans: np.ndarray = np.abs(across) > _LEAN * down
+    not_below: np.ndarray = y[..., 2] - y[..., 1] < _BELOW * np.hypot(across, down)
+    return count.all(axis=-1) & leans & not_below
 
 
 def reduce_joints(

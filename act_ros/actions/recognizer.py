@@ -386,9 +386,9 @@ class ActionRecognizer:
         is_enough = seen.sum(axis=-1) >= options.min_seen * seen.shape[-1]
         lying = (lies(keypoints, self._layout, options.min_score)
                  if self.classifier.bundle.upright else np.zeros(len(seen), bool))
-        causes: list[str] = np.select(
-            [~is_enough, ~is_sure, lying], [TOO_LITTLE_SEEN, POSE_NOT_SURE, LIES], '').tolist()
-        return causes
+        return [TOO_LITTLE_SEEN if not enough else POSE_NOT_SURE if not sure else LIES if lain
+                else '' for enough, sure, lain in zip(
+                    is_enough.tolist(), is_sure.tolist(), lying.tolist(), strict=True)]
 
     def _report(self, name: str, subject: _Subject, stamp: int) -> Action:
         decision, gap = subject.filter, (stamp - subject.seen) / NANOSECONDS
