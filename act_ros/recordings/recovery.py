@@ -55,19 +55,19 @@ def check_sqlite(path: Path) -> None:
     """
     with open(path, 'rb') as file:
         head = file.read(18)
-    size = int.from_bytes(head[16:18], 'big')
-    size = 1 << 16 if size == 1 else size  # https://sqlite.org/fileformat2.html, 1.3.2
+    size = _page_size(head)
     if not head.startswith(b'SQLite format 3\0'):
         return
     if size and path.stat().st_size % size:
         raise ValueError(f'{path.name} ends within a page')
-    import apsw
-
-    with closing(apsw.Connection(
-        f'{path.absolute().as_uri()}?immutable=1',
-        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
-    )) as database:
+    with _open(path) as database:
         _check_tables(database)
+
+
+def _page_size(head: bytes) -> int:
+    """Return how many bytes a page of an SQLite file has that begins so, or 0."""
+    size = int.from_bytes(head[16:18], 'big')
+    return 1 << 16 if size == 1 else size  # https://sqlite.org/fileformat2.html, 1.3.2
 
 
 class _Unfinished(ABC):
@@ -148,10 +148,7 @@ class UnfinishedSqlite(_Unfinished):
 
         _register_whole_pages()
         try:
-            with closing(apsw.Connection(
-                f'{self._path.absolute().as_uri()}?immutable=1', vfs=_WHOLE_PAGES,
-                flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI,
-            )) as database:
+            with _open(self._path, vfs=_WHOLE_PAGES) as database:
                 # So SQLite opens a file that lacks pages, and only to read one of those fails.
                 database.execute('PRAGMA writable_schema = ON')
                 _check_tables(database)
@@ -166,20 +163,28 @@ class UnfinishedSqlite(_Unfinished):
 
 @cache
 def _register_whole_pages() -> Any:
-    """Register a file system that refuses to read a page cut off, and does not pad it with 0."""
+    """Register a file system in which a page that is cut off is not there, instead of padded."""
     import apsw
 
     class File(apsw.VFSFile):
-        def xRead(self, amount: int, offset: int) -> bytes:
-            if offset + amount > self.xFileSize():
-                raise apsw.IOError(f'the file ends before {offset + amount}')
-            return super().xRead(amount, offset)
+        def xFileSize(self) -> int:
+            size = super().xFileSize()
+            return size - size % (_page_size(super().xRead(18, 0)) or 1)
 
     class FileSystem(apsw.VFS):
         def xOpen(self, name: Any, flags: list[int]) -> File:
             return File('', name, flags)
 
     return FileSystem(_WHOLE_PAGES, '')  # it is there as long as this is kept
+
+
+def _open(path: Path, **options: Any) -> closing[Any]:
+    """Open an SQLite file that nothing is written to, not even a lock beside it."""
+    import apsw
+
+    return closing(apsw.Connection(
+        f'{path.absolute().as_uri()}?immutable=1',
+        flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI, **options))
 
 
 def _check_tables(database: Any) -> None:
