@@ -334,8 +334,7 @@ def check_data(folder: Path, files: Mapping[str, Path]) -> None:
 
 
 def keep_data(folder: Path, files: Mapping[str, Path]) -> None:
-    """Write the checksums of the files that are learned from beside the results of a folder."""
-    check_data(folder, files)
+    """Write the checksums of the files that are learned from, where `check_data` found none."""
     path = folder / _DATA
     if not path.is_file():
         text = json.dumps(checksums(files), indent=1, sort_keys=True) + '\n'

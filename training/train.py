@@ -27,6 +27,7 @@ from training.augmentation import LAYOUT, WindowSampler, at_least, sampling_weig
 from training.checkpoint import CheckpointError, write_arrays, write_whole
 from training.config import (
     TrainConfig,
+    check_data,
     check_settings,
     keep_data,
     keep_settings,
@@ -229,6 +230,7 @@ def train(
     files = {name: data / name for name in (*config.files, config.errors) if name}
     if config.start_from:
         files[config.start_from] = weights_of(config.start_from)
+    check_data(run, files)
     folders = {number: run / f'member_{number}' for number in members or known}
     todo = {number: folder for number, folder in folders.items()
             if not (folder / f'member{WEIGHTS}').is_file()}

@@ -241,10 +241,11 @@ def lies(
     keypoints: np.ndarray, layout: str, min_score: float = SEEN_SCORE,
 ) -> np.ndarray:
     """
-    Tell of whom it is seen that they lie, or fall, at the end of windows (..., T, K, 3).
+    Tell of whom it is seen that they lie or fall at the end of windows (..., T, K, 3).
 
     In the mean of the last quarter their trunk leans by more than 35 degrees, and their feet are
-    not below the hips by half of the trunk, as those of who bends down or crouches are.
+    not below the hips by half of the trunk, as those of who bends down or crouches are. Shoulders,
+    hips and feet must be seen for it.
 
     :returns: (...) bool.
     """

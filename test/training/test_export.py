@@ -428,9 +428,9 @@ def test_a_run_is_of_one_state_of_its_data(
         config.write_text(yaml.safe_dump({'name': name, **SETTINGS, 'model': 'mlp', **settings}))
         return ['--config', str(config), '--output', str(tmp_path), *people, *options]
 
-    def refused(name: str, file: str, **settings: Any) -> None:
+    def refused(name: str, file: str, *options: str, **settings: Any) -> None:
         with pytest.raises(SystemExit):
-            train.main(command(name, **settings))
+            train.main(command(name, *options, **settings))
         said = capsys.readouterr().err.splitlines()[-1]
         assert f'{name} holds results of other data ({file} changed since): take' in said
         assert not (tmp_path / name / 'member_1').exists()
@@ -444,6 +444,7 @@ def test_a_run_is_of_one_state_of_its_data(
         arrays = dict(file)
     np.savez(tmp_path / 'a.npz', **{**arrays, 'fps': arrays['fps'] + 1})
     refused('old', 'a.npz')
+    refused('old', 'a.npz', '--member', '0')  # also where nothing is left to train
     record = tmp_path / 'old' / 'data.json'
     record.write_text('[1')
     with pytest.raises(SystemExit):

@@ -21,7 +21,7 @@ import numpy as np
 from act_ros.core.arguments import count_from, one_line_errors
 from training.checkpoint import CheckpointError, write_arrays
 from training.cluster import ClusterError, run_jobs
-from training.config import keep_data, keep_settings
+from training.config import check_data, keep_data, keep_settings
 from training.models import MODELS, STREAMS, normalisation_of
 from training.paper.benchmark_report import write_report
 from training.paper.mpose import SPLITS, MposeSplit, files_of, load_mpose
@@ -93,8 +93,10 @@ def run_benchmark(
         config.extractor, split, data, config.output_layout, form)
         for split, form in sorted({job[0] for job in jobs.values()})}
     for split in {split for split, _ in splits}:
-        keep_data(folder / config.extractor / f'split_{split}',
-                  files_of(config.extractor, split, data))
+        results = folder / config.extractor / f'split_{split}'
+        files = files_of(config.extractor, split, data)
+        check_data(results, files)
+        keep_data(results, files)
     for file, arrays in progress(
             run_jobs(train_fold, jobs, splits, address, threads or 1),
             f'{config.name} {config.extractor}', len(folds), 'fold', len(folds) - len(jobs)):
